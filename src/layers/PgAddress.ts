@@ -1,0 +1,34 @@
+/**
+ * Where a connection URL leads.
+ *
+ * The driver reads the URL too, but it does not connect: sockets are made here, so that they can be destroyed.
+ */
+import * as Result from "effect/Result"
+
+/** What `net.connect` takes. */
+export type PgAddress = { readonly host: string; readonly port: number } | { readonly path: string }
+
+/**
+ * The address in a libpq connection URI: a host and port, or a Unix socket where the host is a directory. The failure
+ * never repeats the URL.
+ *
+ * https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-CONNSTRING-URIS
+ */
+export const parse = (url: string): Result.Result<PgAddress, string> => {
+  let parsed: URL
+  try {
+    parsed = new URL(url)
+  } catch {
+    return Result.fail("it is not a URL of the form postgres://user@host:port/database")
+  }
+  if (!/^postgres(ql)?:$/.test(parsed.protocol)) return Result.fail("it does not begin with postgres:// or postgresql://")
+  const host = parsed.searchParams.get("host") ?? decodeHost(parsed.hostname)
+  const port = Number(parsed.searchParams.get("port") ?? (parsed.port === "" ? "5432" : parsed.port))
+  if (!Number.isInteger(port) || port < 1 || port > 65535) return Result.fail("its port is not between 1 and 65535")
+  return Result.succeed(host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port}` } : { host, port })
+}
+
+const decodeHost = (hostname: string): string => {
+  if (hostname === "") return "localhost"
+  return hostname.startsWith("[") ? hostname.slice(1, -1) : decodeURIComponent(hostname)
+}

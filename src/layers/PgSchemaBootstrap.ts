@@ -1,0 +1,157 @@
+/**
+ * Brings up the schema in PostgreSQL, and seeds defaults.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { SqlError, UnknownError } from "effect/sql/SqlError"
+import * as Ddl from "../schema/Ddl.ts"
+import type { EntryStoreError } from "../schema/EntryStoreError.ts"
+import {
+  BootstrapFailed,
+  PermissionDenied,
+  SchemaBootstrapError,
+  type SchemaBootstrapErrorReason,
+  SchemaMissing,
+  SchemaOutdated
+} from "../schema/SchemaBootstrapError.ts"
+import type { TenantId } from "../schema/TenantId.ts"
+import type { Query } from "../services/Connector.ts"
+import { SchemaBootstrap } from "../services/SchemaBootstrap.ts"
+import * as PgStatements from "./PgStatements.ts"
+import { TenantDatabases } from "./TenantDatabases.ts"
+
+/**
+ * The key of the advisory lock that serialises bootstraps of one database: the first 8 bytes of "systempl" as a number, so
+ * that nobody else is likely to have chosen it.
+ */
+const lock = "SELECT pg_advisory_xact_lock(8320808729855127660)"
+
+/** One look at the catalogue. Takes no lock that any statement on the table would wait for. */
+const look = `
+  SELECT
+    t.oid IS NOT NULL AS "table",
+    to_regclass('systemplane_revision_seq') IS NOT NULL AS sequence,
+    EXISTS (
+      SELECT FROM pg_attribute AS a WHERE a.attrelid = t.oid AND a.attname = 'revision' AND NOT a.attisdropped
+    ) AS revision,
+    coalesce(
+      has_table_privilege(t.oid, 'SELECT') AND has_table_privilege(t.oid, 'INSERT')
+        AND has_table_privilege(t.oid, 'UPDATE') AND has_table_privilege(t.oid, 'DELETE'),
+      true
+    ) AS permitted,
+    coalesce((
+      SELECT json_agg(json_build_object('name', g.tgname, 'type', g.tgtype, 'function', p.proname, 'body', p.prosrc))
+      FROM pg_trigger AS g JOIN pg_proc AS p ON p.oid = g.tgfoid
+      WHERE g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
+    ), '[]') AS triggers
+  FROM (SELECT to_regclass('systemplane_entries') AS oid) AS t`
+
+const Catalogue = Schema.Struct({
+  table: Schema.Boolean,
+  sequence: Schema.Boolean,
+  revision: Schema.Boolean,
+  permitted: Schema.Boolean,
+  triggers: Schema.Array(
+    Schema.Struct({ name: Schema.String, type: Schema.Int, function: Schema.String, body: Schema.String })
+  )
+})
+const decodeCatalogue = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Catalogue))
+
+const readCatalogue = (query: Query): Effect.Effect<typeof Catalogue.Type, SqlError> =>
+  query(look).pipe(
+    Effect.flatMap(decodeCatalogue),
+    Effect.map(([catalogue]) => catalogue),
+    Effect.catchTag("SchemaError", (cause) =>
+      Effect.fail(new SqlError({ reason: new UnknownError({ cause, message: "Unexpected catalogue", operation: "query" }) }))
+    )
+  )
+
+/** The parts that are missing or outdated, in the order in which they build on each other. */
+const missingParts = (catalogue: typeof Catalogue.Type): ReadonlyArray<Ddl.Part> => {
+  const missing = new Set<Ddl.Part>()
+  if (!catalogue.sequence) missing.add(Ddl.sequence)
+  if (!catalogue.table) missing.add(Ddl.table)
+  if (catalogue.table && !catalogue.revision) missing.add(Ddl.revisionColumn)
+  for (const trigger of Ddl.triggers) {
+    const found = catalogue.triggers.find(({ name }) => name === trigger.name)
+    const fires = found?.type === trigger.tgtype && trigger.functions.includes(found.function)
+    if (!fires) missing.add(trigger)
+    // The function of another service's trigger is that service's business.
+    const own = Ddl.functions.find(({ name }) => name === (fires ? found.function : trigger.functions[0]))
+    if (own !== undefined && (!fires || found.body !== own.body)) missing.add(own)
+  }
+  return Ddl.parts.filter((part) => missing.has(part))
+}
+
+const notAsItShouldBe = (
+  catalogue: typeof Catalogue.Type,
+  missing: ReadonlyArray<Ddl.Part>
+): SchemaMissing | SchemaOutdated => {
+  const fields = { parts: missing.map((part) => part.name), sql: Ddl.script(missing) }
+  return catalogue.table ? new SchemaOutdated(fields) : new SchemaMissing(fields)
+}
+
+const denied = () => new PermissionDenied({ sql: Ddl.grants("the run-time role") })
+
+const bootstrapError = (tenant: TenantId) => (reason: SchemaBootstrapErrorReason) =>
+  new SchemaBootstrapError({ tenant, reason })
+
+const isPermissionDenied = (error: EntryStoreError) =>
+  error.reason._tag === "Refused" && error.reason.code === "42501"
+
+const make = Effect.gen(function* () {
+  const databases = yield* TenantDatabases
+
+  const failed = (error: EntryStoreError) => new BootstrapFailed({ cause: error.reason })
+
+  const inspect = (tenant: TenantId) =>
+    Effect.mapError(databases.run(tenant, readCatalogue), failed).pipe(
+      Effect.map((catalogue) => ({ catalogue, missing: missingParts(catalogue) }))
+    )
+
+  const permitted = (catalogue: typeof Catalogue.Type) =>
+    catalogue.permitted ? Effect.void : Effect.fail(denied())
+
+  // Looks again under the lock: another process may have done the work meanwhile.
+  const mend = (query: Query) =>
+    Effect.gen(function* () {
+      yield* query(lock)
+      const missing = missingParts(yield* readCatalogue(query))
+      yield* Effect.forEach(missing, (part) => Effect.forEach(part.statements, (sql) => query(sql)), { discard: true })
+      return missing.map((part) => part.name)
+    })
+
+  return SchemaBootstrap.of({
+    ensure: Effect.fn("Systemplane.ensureSchema")(
+      function* (tenant) {
+        const { catalogue, missing } = yield* inspect(tenant)
+        if (missing.length === 0) {
+          yield* permitted(catalogue)
+          return []
+        }
+        return yield* databases
+          .transaction(tenant, mend)
+          .pipe(
+            Effect.mapError((error) =>
+              isPermissionDenied(error) ? notAsItShouldBe(catalogue, missing) : failed(error)
+            )
+          )
+      },
+      (effect, tenant) => Effect.mapError(effect, bootstrapError(tenant))
+    ),
+    verify: (tenant) =>
+      Effect.gen(function* () {
+        const { catalogue, missing } = yield* inspect(tenant)
+        if (missing.length > 0) return yield* notAsItShouldBe(catalogue, missing)
+        yield* permitted(catalogue)
+      }).pipe(Effect.mapError(bootstrapError(tenant))),
+    seed: (tenant, seeds) =>
+      databases.run(tenant, (query) => PgStatements.seed(query, seeds)).pipe(
+        Effect.mapError((error) => (isPermissionDenied(error) ? denied() : failed(error))),
+        Effect.mapError(bootstrapError(tenant))
+      )
+  })
+})
+
+export const layer = Layer.effect(SchemaBootstrap, make)

@@ -1,0 +1,140 @@
+/**
+ * The statements about entries. Each is one round trip, and decodes what it returns.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { SqlError, UnknownError } from "effect/sql/SqlError"
+import { EntryRow } from "../schema/EntryRow.ts"
+import type { Difference } from "../schema/Snapshot.ts"
+import type { Query } from "../services/Connector.ts"
+import type { KeyName } from "../services/EntryStore.ts"
+import type { Seed } from "../services/KeyRegistry.ts"
+
+/**
+ * A hash of everything a row says. 64 bits: two states of one row collide once in 10^19. Lengths keep the parts apart, and
+ * a time becomes a number because its text depends on the session's time zone.
+ */
+const fingerprint = `hashtextextended(concat_ws('/', e.revision, extract(epoch from e.updated_at), octet_length(e.updated_by), e.updated_by, e.value), 0)`
+
+/**
+ * A row that somebody wrote with the triggers disabled may hold a revision or a time beyond what JavaScript can express
+ * (2^53, `infinity`). It is brought into range, rather than let one row keep all others from being read.
+ */
+const columns = `
+  e.value,
+  least(e.revision, 9007199254740991) AS revision,
+  least(greatest(e.updated_at, 'epoch'), '9999-12-31') AS "updatedAt",
+  coalesce(e.updated_by, '') AS "updatedBy",
+  ${fingerprint} AS fingerprint`
+
+const Rows = Schema.Array(EntryRow)
+const decodeRows = Schema.decodeUnknownEffect(Rows)
+
+const Slots = Schema.Array(Schema.Struct({ slot: Schema.Int, present: Schema.Boolean }))
+const decodeSlots = Schema.decodeUnknownEffect(Slots)
+
+/** How the table differs from what is known: see `EntryStore`. */
+export const differences = (
+  query: Query,
+  keys: ReadonlyArray<KeyName>,
+  known: ReadonlyArray<bigint | undefined>
+): Effect.Effect<ReadonlyArray<Difference>, SqlError> => {
+  if (keys.length === 0) return Effect.succeed([])
+  return Effect.gen(function* () {
+    const rows = yield* query(
+      `SELECT k.slot::int - 1 AS slot, e.namespace IS NOT NULL AS present, ${columns}
+       FROM unnest($1::text[], $2::text[], $3::int8[]) WITH ORDINALITY AS k (namespace, key, known, slot)
+       LEFT JOIN systemplane_entries AS e ON e.namespace = k.namespace AND e.key = k.key
+       WHERE CASE WHEN e.namespace IS NOT NULL THEN ${fingerprint} END IS DISTINCT FROM k.known`,
+      [
+        keys.map((key) => key.namespace),
+        keys.map((key) => key.key),
+        // As text: the driver cannot tell the type of an array that holds nothing but NULL.
+        `{${known.map((fingerprint) => fingerprint ?? "NULL").join(",")}}`
+      ]
+    )
+    const slots = yield* decodeSlots(rows)
+    const present = yield* decodeRows(rows.filter((_, i) => slots[i]!.present))
+    let next = 0
+    return slots.map(({ present: isPresent, slot }) => ({ slot, row: isPresent ? present[next++] : undefined }))
+  }).pipe(unexpectedShape)
+}
+
+/** The row of a key. */
+export const read = (query: Query, { key, namespace }: KeyName): Effect.Effect<Option.Option<EntryRow>, SqlError> =>
+  query(`SELECT ${columns} FROM systemplane_entries AS e WHERE e.namespace = $1 AND e.key = $2`, [namespace, key]).pipe(
+    Effect.flatMap(decodeRows),
+    Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
+    unexpectedShape
+  )
+
+/** Inserts or updates the row of a key; the trigger draws its revision. */
+export const put = (
+  query: Query,
+  { key, namespace }: KeyName,
+  json: string,
+  actor: string
+): Effect.Effect<EntryRow, SqlError> =>
+  query(
+    `INSERT INTO systemplane_entries AS e (namespace, key, value, updated_at, updated_by)
+     VALUES ($1, $2, $3::jsonb, now(), $4)
+     ON CONFLICT (namespace, key) DO UPDATE
+     SET value = excluded.value, updated_at = excluded.updated_at, updated_by = excluded.updated_by
+     RETURNING ${columns}`,
+    [namespace, key, json, actor]
+  ).pipe(
+    Effect.flatMap(decodeRows),
+    Effect.map((rows) => rows[0]!),
+    unexpectedShape
+  )
+
+const Deleted = Schema.Array(EntryRow.mapFields(({ revision }) => ({ revision })))
+const decodeDeleted = Schema.decodeUnknownEffect(Deleted)
+
+/** Deletes the row of a key and returns its last revision. */
+export const remove = (query: Query, { key, namespace }: KeyName): Effect.Effect<Option.Option<number>, SqlError> =>
+  query(
+    `DELETE FROM systemplane_entries AS e WHERE e.namespace = $1 AND e.key = $2
+     RETURNING least(e.revision, 9007199254740991) AS revision`,
+    [namespace, key]
+  ).pipe(
+    Effect.flatMap(decodeDeleted),
+    Effect.map((rows) => Option.map(Option.fromUndefinedOr(rows[0]), (row) => row.revision)),
+    unexpectedShape
+  )
+
+/** Who wrote a seeded default; the name that Go services use too. */
+const seeder = "systemplane.manager"
+
+const Inserted = Schema.Array(Schema.Struct({ namespace: Schema.String }))
+const decodeInserted = Schema.decodeUnknownEffect(Inserted)
+
+/**
+ * Inserts the defaults that have no row. Rows that exist are left out beforehand, since an insert that meets one would
+ * still draw a revision; `ON CONFLICT` settles the race with another process.
+ */
+export const seed = (query: Query, seeds: ReadonlyArray<Seed>): Effect.Effect<number, SqlError> =>
+  seeds.length === 0
+    ? Effect.succeed(0)
+    : query(
+        `INSERT INTO systemplane_entries (namespace, key, value, updated_by)
+         SELECT s.namespace, s.key, s.value::jsonb, $4
+         FROM unnest($1::text[], $2::text[], $3::text[]) AS s (namespace, key, value)
+         WHERE NOT EXISTS (
+           SELECT FROM systemplane_entries AS e WHERE e.namespace = s.namespace AND e.key = s.key
+         )
+         ON CONFLICT (namespace, key) DO NOTHING
+         RETURNING namespace`,
+        [seeds.map((s) => s.namespace), seeds.map((s) => s.key), seeds.map((s) => s.json), seeder]
+      ).pipe(
+        Effect.flatMap(decodeInserted),
+        Effect.map((rows) => rows.length),
+        unexpectedShape
+      )
+
+// Another shape than the statement asks for: a view in the table's place, or a pooler that answers for the server.
+const unexpectedShape = <A>(effect: Effect.Effect<A, SqlError | Schema.SchemaError>): Effect.Effect<A, SqlError> =>
+  Effect.catchTag(effect, "SchemaError", (cause) =>
+    Effect.fail(new SqlError({ reason: new UnknownError({ cause, message: "Unexpected result", operation: "query" }) }))
+  )

@@ -1,0 +1,164 @@
+/**
+ * One pooled client per tenant, opened when first needed and closed when idle; and the rule that a database belongs to one
+ * tenant only.
+ *
+ * Whoever opens a client or a session of a tenant claims the database it leads to, for as long as it is open. A claim on a
+ * database that another tenant holds fails before anything else is read or written there.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import * as RcMap from "effect/RcMap"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { SqlClient } from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import { ConnectFailed, type ConnectorError, DatabaseShared } from "../schema/ConnectorError.ts"
+import { EntryStoreError, Unanswered, Unreachable } from "../schema/EntryStoreError.ts"
+import type { TenantId } from "../schema/TenantId.ts"
+import { Connector, type ListenSession, type Query } from "../services/Connector.ts"
+import * as PgFailure from "./PgFailure.ts"
+
+/** How long a statement may take before it counts as unanswered. Entries are few and small: an answer takes milliseconds. */
+const statementTimeout = "5 seconds"
+
+/** How long an unused client is kept. Clients serve reads and writes of operators, which come in bursts. */
+const idleTimeToLive = "1 minute"
+
+/**
+ * A running server and a database in it. Two servers cannot share the microsecond of their start and still be told apart
+ * only by it, not even clones of one backup, which do share the system identifier.
+ */
+const identify = `SELECT extract(epoch FROM pg_postmaster_start_time())::text || '/' || oid AS identity
+                  FROM pg_database WHERE datname = current_database()`
+
+const decodeIdentity = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Schema.Struct({ identity: Schema.String })))
+
+export class TenantDatabases extends Context.Service<
+  TenantDatabases,
+  {
+    /** Runs a statement on the tenant's pooled client. Returns within 5 seconds, whatever the peer does. */
+    readonly run: <A>(
+      tenant: TenantId,
+      statement: (query: Query) => Effect.Effect<A, SqlError>
+    ) => Effect.Effect<A, EntryStoreError>
+    /** Runs statements in one transaction, on a connection of their own that is closed afterwards. */
+    readonly transaction: <A>(
+      tenant: TenantId,
+      statements: (query: Query) => Effect.Effect<A, SqlError>
+    ) => Effect.Effect<A, EntryStoreError>
+    /** A listening session, on a database that is the tenant's alone. */
+    readonly session: (tenant: TenantId) => Effect.Effect<ListenSession, ConnectorError, Scope.Scope>
+    /** Forgets the pooled client; it is closed once the statements under way are done. */
+    readonly release: (tenant: TenantId) => Effect.Effect<void>
+  }
+>()("effect-systemplane/layers/TenantDatabases") {}
+
+const make = Effect.gen(function* () {
+  const connector = yield* Connector
+  // Statements that nobody waits for any more end here. Made before the clients, hence closed after them: a statement on a
+  // destroyed socket ends at once.
+  const statements = yield* FiberSet.make()
+  const claims = makeClaims()
+
+  const claimed = <A>(tenant: TenantId, resource: A, query: Query) =>
+    query(identify).pipe(
+      Effect.mapError((error) => PgFailure.connectFailure(tenant, error)),
+      Effect.flatMap((rows) =>
+        Effect.mapError(decodeIdentity(rows), () => PgFailure.connectorError(tenant, new ConnectFailed({})))
+      ),
+      Effect.flatMap(([row]) => claims.acquire(tenant, row.identity)),
+      Effect.as(resource)
+    )
+
+  const clients = yield* RcMap.make({
+    lookup: (tenant: TenantId) =>
+      Effect.flatMap(connector.client(tenant), (client) => claimed(tenant, client, queryOf(client))),
+    idleTimeToLive
+  })
+
+  // A failed look-up would be remembered as long as a client.
+  const client = (tenant: TenantId) =>
+    Effect.tapError(RcMap.get(clients, tenant), () => RcMap.invalidate(clients, tenant))
+
+  // The driver answers interruption by draining the statement's answer, 5 seconds where the peer is gone. So a statement
+  // runs in a fiber of its own, and nobody waits for the end of one that was given up.
+  const bounded = <A>(tenant: TenantId, statement: Effect.Effect<A, EntryStoreError>) =>
+    Effect.flatMap(FiberSet.run(statements, statement), (fiber) => {
+      const giveUp = Effect.sync(() => fiber.interruptUnsafe())
+      return Fiber.join(fiber).pipe(
+        Effect.onInterrupt(() => giveUp),
+        Effect.timeoutOrElse({
+          duration: statementTimeout,
+          orElse: () => Effect.fail(new EntryStoreError({ tenant, reason: new Unanswered({ code: "ETIMEDOUT" }) }))
+        })
+      )
+    })
+
+  const translated =
+    (tenant: TenantId) =>
+    <A, R>(effect: Effect.Effect<A, SqlError | ConnectorError, R>): Effect.Effect<A, EntryStoreError, R> =>
+      Effect.mapError(
+        effect,
+        (error) =>
+          new EntryStoreError({
+            tenant,
+            reason:
+              error._tag === "ConnectorError"
+                ? new Unreachable({ cause: error })
+                : PgFailure.statementFailure(tenant, error)
+          })
+      )
+
+  return TenantDatabases.of({
+    run: (tenant, statement) =>
+      bounded(
+        tenant,
+        client(tenant).pipe(
+          Effect.flatMap((client) => statement(queryOf(client))),
+          Effect.scoped,
+          translated(tenant)
+        )
+      ),
+    transaction: (tenant, statements) =>
+      connector.client(tenant).pipe(
+        Effect.flatMap((client) => client.withTransaction(statements(queryOf(client)))),
+        Effect.scoped,
+        translated(tenant)
+      ),
+    session: (tenant) =>
+      Effect.flatMap(connector.session(tenant), (session) => claimed(tenant, session, session.query)),
+    release: (tenant) => RcMap.invalidate(clients, tenant)
+  })
+})
+
+export const layer = Layer.effect(TenantDatabases, make)
+
+const queryOf =
+  (client: SqlClient): Query =>
+  (sql, params) =>
+    client.unsafe(sql, params)
+
+const makeClaims = () => {
+  const holders = new Map<string, { readonly tenant: TenantId; count: number }>()
+  return {
+    acquire: (tenant: TenantId, identity: string): Effect.Effect<void, ConnectorError, Scope.Scope> =>
+      Effect.acquireRelease(
+        Effect.suspend(() => {
+          const holder = holders.get(identity) ?? { tenant, count: 0 }
+          if (holder.tenant !== tenant) {
+            return Effect.fail(PgFailure.connectorError(tenant, new DatabaseShared({ other: holder.tenant })))
+          }
+          holder.count++
+          holders.set(identity, holder)
+          return Effect.succeed(holder)
+        }),
+        (holder) =>
+          Effect.sync(() => {
+            if (--holder.count === 0) holders.delete(identity)
+          })
+      )
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Why a read, a write or a subscription failed.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import type { Entry } from "./Entry.ts"
+import { TenantId } from "./TenantId.ts"
+
+const keyFields = { namespace: Schema.String, key: Schema.String }
+
+/** Nobody declared this key. */
+export class UnknownKey extends Schema.TaggedError<UnknownKey>()("UnknownKey", keyFields) {
+  override get message() {
+    return `No key ${this.namespace}/${this.key} is declared; add it to the keys of SystemplaneLive`
+  }
+}
+
+/** No tenant was given where there is more than one. */
+export class TenantMissing extends Schema.TaggedError<TenantMissing>()("TenantMissing", {}) {
+  override get message() {
+    return `No tenant is set; run the effect inside withTenant("…")`
+  }
+}
+
+/** The id cannot be that of a tenant. */
+export class InvalidTenantId extends Schema.TaggedError<InvalidTenantId>()("InvalidTenantId", {
+  /** What was given, cut to 64 characters. */
+  given: Schema.String
+}) {
+  static from(given: unknown) {
+    return new InvalidTenantId({ given: String(given).slice(0, 64) })
+  }
+  override get message() {
+    return `${JSON.stringify(this.given)} is not a tenant id: 1 to 256 letters, digits, _ or -, starting with a letter or a digit`
+  }
+}
+
+/** The value may not be written: it does not fit the key's schema, or `jsonb` cannot hold it. */
+export class InvalidValue extends Schema.TaggedError<InvalidValue>()("InvalidValue", {
+  ...keyFields,
+  /** Where and what was expected; never the value. */
+  problem: Schema.String
+}) {
+  override get message() {
+    return `The value for ${this.namespace}/${this.key} is refused: ${this.problem}`
+  }
+}
+
+/** The tenant's database does not answer. */
+export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable", {
+  tenant: TenantId,
+  /** Why, in words that name no other tenant and hold no secret. */
+  problem: Schema.String,
+  /** What was last known of the key, where anything was: for callers who would rather go on. */
+  lastKnown: Schema.optionalKey(
+    Schema.declare((u: unknown): u is Entry<unknown> => typeof u === "object" && u !== null && "revision" in u)
+  )
+}) {
+  override get message() {
+    return `The configuration of tenant ${this.tenant} cannot be read or written now: ${this.problem}`
+  }
+}
+
+/** The connection was lost while the answer to a write was awaited. */
+export class WriteOutcomeUnknown extends Schema.TaggedError<WriteOutcomeUnknown>()("WriteOutcomeUnknown", {
+  tenant: TenantId,
+  ...keyFields
+}) {
+  override get message() {
+    return `The write of ${this.namespace}/${this.key} for tenant ${this.tenant} may or may not have landed; read the entry, then decide`
+  }
+}
+
+/** The plane was drained. */
+export class Closed extends Schema.TaggedError<Closed>()("Closed", {}) {
+  override get message() {
+    return "The plane was drained: it activates and follows no tenant any more"
+  }
+}
+
+/** This cannot be done here. */
+export class NotSupported extends Schema.TaggedError<NotSupported>()("NotSupported", { problem: Schema.String }) {
+  override get message() {
+    return this.problem
+  }
+}
+
+/** @category errors */
+export const ConfigErrorReason = Schema.Union([
+  UnknownKey,
+  TenantMissing,
+  InvalidTenantId,
+  InvalidValue,
+  Unavailable,
+  WriteOutcomeUnknown,
+  NotSupported,
+  Closed
+])
+
+/** @category errors */
+export type ConfigErrorReason = typeof ConfigErrorReason.Type
+
+/**
+ * What `Config` fails with. Match on a reason with `Effect.catchReason("ConfigError", "UnknownKey", …)`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ConfigError extends Schema.TaggedError<ConfigError>()("ConfigError", { reason: ConfigErrorReason }) {
+  override get message() {
+    return this.reason.message
+  }
+}

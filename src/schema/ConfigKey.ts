@@ -1,0 +1,149 @@
+/**
+ * Typed keys: what an application may configure, declared once in code.
+ *
+ * @since 0.1.0
+ */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as JsonText from "./JsonText.ts"
+
+/**
+ * A declared key of type `A`, with the schema that every stored value must pass and the default that is in force where
+ * no row exists.
+ *
+ * **Details**
+ *
+ * `decode` and `encode` are the key's codec, built once. Neither puts the value into its failure, so that a reason may
+ * be logged; for a `secret` key the reason does not even tell which part of the value was wrong.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConfigKey<in out A> {
+  readonly namespace: string
+  readonly key: string
+  readonly schema: Schema.Codec<A, any>
+  readonly defaultValue: A
+  readonly description: string | undefined
+  /** Values of this key never appear in an error. */
+  readonly secret: boolean
+  readonly decode: (json: unknown) => Result.Result<A, string>
+  readonly encode: (value: A) => Result.Result<JsonText.Json, string>
+}
+
+/** @category models */
+export declare namespace ConfigKey {
+  /** A key of any type, as in a list of declared keys. */
+  export type Any = ConfigKey<any>
+  /** The type of a key's values. */
+  export type Value<K extends Any> = K extends ConfigKey<infer A> ? A : never
+}
+
+/**
+ * Options of {@link ConfigKey.make}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConfigKeyOptions<A> {
+  /** Any codec whose encoded side is JSON and which needs no service and no asynchronous step. */
+  readonly schema: Schema.Codec<A, any>
+  /** In force while no row is stored. Checked against `schema` when the key is made. */
+  readonly defaultValue: NoInfer<A>
+  readonly description?: string | undefined
+  /** Keeps values of this key, and what was wrong with them, out of every error. Default `false`. */
+  readonly secret?: boolean | undefined
+}
+
+/**
+ * A key that cannot be declared: a name that is empty or longer than 255 characters, or a default that its own schema
+ * refuses.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidConfigKey extends Schema.TaggedError<InvalidConfigKey>()("InvalidConfigKey", {
+  namespace: Schema.String,
+  key: Schema.String,
+  problem: Schema.String
+}) {
+  override get message() {
+    return `The key ${this.namespace}/${this.key} cannot be declared: ${this.problem}`
+  }
+}
+
+/**
+ * Declares keys.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const ConfigKey = {
+  /**
+   * Declares a key.
+   *
+   * **Details**
+   *
+   * Throws {@link InvalidConfigKey} where a name is not 1 to 255 characters long, or the default does not satisfy the
+   * schema: a mistake in the program, best met when its module loads.
+   *
+   * **Example** (A positive integer)
+   *
+   * ```ts
+   * import { Schema } from "effect"
+   * import { ConfigKey } from "effect-systemplane"
+   *
+   * export const RequestsPerMinute = ConfigKey.make("rate-limits", "requests-per-minute", {
+   *   schema: Schema.Int.check(Schema.isGreaterThan(0)),
+   *   defaultValue: 600,
+   *   description: "Requests a tenant may send per minute"
+   * })
+   * ```
+   *
+   * @since 0.1.0
+   */
+  make: <A>(namespace: string, key: string, options: ConfigKeyOptions<A>): ConfigKey<A> => {
+    const problem =
+      nameProblem("namespace", namespace) ?? nameProblem("key", key) ?? defaultProblem(options)
+    if (problem !== undefined) throw new InvalidConfigKey({ namespace, key, problem })
+    const secret = options.secret ?? false
+    return {
+      namespace,
+      key,
+      schema: options.schema,
+      defaultValue: JsonText.deepFreeze<A>(options.defaultValue),
+      description: options.description,
+      secret,
+      decode: withReason(Schema.decodeUnknownResult(options.schema), secret),
+      encode: withReason(Schema.encodeUnknownResult(options.schema), secret)
+    }
+  }
+}
+
+const maxNameLength = 255
+
+const nameProblem = (what: string, name: string): string | undefined =>
+  name.length >= 1 && name.length <= maxNameLength && name.isWellFormed() && !name.includes("\0")
+    ? undefined
+    : `its ${what} must be 1 to ${maxNameLength} characters of well-formed text`
+
+const defaultProblem = <A>(options: ConfigKeyOptions<A>): string | undefined => {
+  const checked = withReason(Schema.decodeUnknownResult(Schema.toType(options.schema)), options.secret ?? false)(
+    options.defaultValue
+  )
+  return Result.isFailure(checked) ? `its default does not satisfy its schema: ${checked.failure}` : undefined
+}
+
+// A schema that needs a service or an asynchronous step throws instead of failing. The text of what was thrown is not
+// repeated, since it may hold the value.
+const withReason =
+  <A>(codec: (input: unknown) => Result.Result<A, Schema.SchemaError>, secret: boolean) =>
+  (input: unknown): Result.Result<A, string> => {
+    try {
+      return Result.mapError(codec(input), (error) =>
+        secret ? "it does not satisfy the schema" : error.message.replaceAll(/\s*\n\s*/g, " ")
+      )
+    } catch {
+      return Result.fail("its schema threw, or cannot be applied synchronously")
+    }
+  }

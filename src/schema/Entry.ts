@@ -1,0 +1,60 @@
+/**
+ * What readers and subscribers are given.
+ *
+ * @since 0.1.0
+ */
+import type * as DateTime from "effect/DateTime"
+import type { TenantId } from "./TenantId.ts"
+
+/**
+ * A value with where it comes from and how fresh it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Entry<out A> {
+  readonly value: A
+  /** Drawn by the database on every change of the value; per key it only grows. 0 where the default is in force. */
+  readonly revision: number
+  readonly source: "stored" | "default"
+  /** When the row was last written, by the database's clock. `undefined` for a default. */
+  readonly updatedAt: DateTime.Utc | undefined
+  /** Who wrote the row. `undefined` for a default. */
+  readonly updatedBy: string | undefined
+  /** Nothing keeps this value current at the moment: the feed is down, or nothing confirmed it within the bound. */
+  readonly stale: boolean
+  /** When the database last confirmed this value, by this process's clock. `undefined` where it never did. */
+  readonly confirmedAt: DateTime.Utc | undefined
+}
+
+/**
+ * An entry together with the names of its key.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface NamedEntry extends Entry<unknown> {
+  readonly namespace: string
+  readonly key: string
+}
+
+/**
+ * A change of a key's value in force, for one tenant.
+ *
+ * **Details**
+ *
+ * A subscriber sees the changes of a key in order, each newer than the one before. One that falls behind is given the
+ * newest, and `previous` is then the value it was last given.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Change<out A> {
+  readonly tenant: TenantId
+  readonly namespace: string
+  readonly key: string
+  readonly value: A
+  /** 0 where the row was deleted and the default is in force again. */
+  readonly revision: number
+  readonly previous: A
+}

@@ -1,0 +1,61 @@
+/**
+ * Why a statement about a tenant's entries failed.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { ConnectorError } from "./ConnectorError.ts"
+import { TenantId } from "./TenantId.ts"
+
+const code = Schema.optionalKey(Schema.String)
+const suffix = (code: string | undefined) => (code === undefined ? "" : ` (${code})`)
+
+/** The database could not be reached; nothing was sent. */
+export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable", { cause: ConnectorError }) {
+  override get message() {
+    return this.cause.message
+  }
+}
+
+/** The connection ended, or the time ran out, while an answer was awaited: a write may or may not have landed. */
+export class Unanswered extends Schema.TaggedError<Unanswered>()("Unanswered", { code }) {
+  override get message() {
+    return `the database did not answer${suffix(this.code)}`
+  }
+}
+
+/** The server refused the statement; nothing was written. */
+export class Refused extends Schema.TaggedError<Refused>()("Refused", { code }) {
+  override get message() {
+    switch (this.code) {
+      case "42P01":
+      case "42703":
+        return `the tables are missing or outdated${suffix(this.code)}; run Ddl.sql on this database`
+      case "42501":
+        return `the role lacks a privilege${suffix(this.code)}; run Ddl.grants(role) on this database`
+      default:
+        return `the server refused the statement${suffix(this.code)}`
+    }
+  }
+}
+
+/** @category errors */
+export const EntryStoreErrorReason = Schema.Union([Unreachable, Unanswered, Refused])
+
+/** @category errors */
+export type EntryStoreErrorReason = typeof EntryStoreErrorReason.Type
+
+/**
+ * A statement about a tenant's entries failed. Carries the server's code, never its message: that may repeat a value.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class EntryStoreError extends Schema.TaggedError<EntryStoreError>()("EntryStoreError", {
+  tenant: TenantId,
+  reason: EntryStoreErrorReason
+}) {
+  override get message() {
+    return `Tenant ${this.tenant}: ${this.reason.message}`
+  }
+}

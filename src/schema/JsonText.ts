@@ -1,0 +1,86 @@
+/**
+ * Which values `jsonb` can hold.
+ *
+ * PostgreSQL accepts less than JavaScript writes: `JSON.stringify` turns `NaN` into `null` and drops `undefined`, and
+ * `jsonb` refuses U+0000 and unpaired surrogates. One such value inside a statement for many keys would fail them all,
+ * so values are checked before they leave the process.
+ *
+ * @since 0.1.0
+ */
+import * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
+
+/**
+ * The text of a JSON value, or where and why it cannot be stored. The reason never holds the value.
+ *
+ * @since 0.1.0
+ */
+export const encode = (value: unknown): Result.Result<string, string> => {
+  const problem = problemAt(value, "", [])
+  return problem === undefined ? Result.succeed(JSON.stringify(value)) : Result.fail(problem)
+}
+
+/**
+ * Freezes a JSON value, or a decoded plain object or array, all the way down. Instances of classes are left alone: they
+ * may rely on being mutable.
+ *
+ * @since 0.1.0
+ */
+export const deepFreeze = <A>(value: A): A => {
+  if (Array.isArray(value) || isPlainObject(value)) {
+    if (!Object.isFrozen(value)) {
+      Object.freeze(value)
+      Object.values(value).forEach(deepFreeze)
+    }
+  }
+  return value
+}
+
+/** @since 0.1.0 */
+export type Json = Schema.Json
+
+const problemAt = (value: unknown, path: string, parents: ReadonlyArray<unknown>): string | undefined => {
+  const at = path === "" ? "the value" : path
+  switch (typeof value) {
+    case "boolean":
+      return undefined
+    case "number":
+      return Number.isFinite(value) ? undefined : `${at} is not a finite number`
+    case "string":
+      return textProblem(value, at)
+    case "object": {
+      if (value === null) return undefined
+      if (parents.includes(value)) return `${at} refers to itself`
+      const chain = [...parents, value]
+      if (Array.isArray(value)) return first(value.entries(), (i, item) => problemAt(item, `${path}[${i}]`, chain))
+      if (!isPlainObject(value)) return `${at} is not plain JSON`
+      return first(
+        Object.entries(value),
+        (name, item) => textProblem(name, `a name in ${at}`) ?? problemAt(item, `${path}.${name}`, chain)
+      )
+    }
+    default:
+      return `${at} is ${typeof value}, which JSON does not have`
+  }
+}
+
+const first = <K>(entries: Iterable<[K, unknown]>, problem: (key: K, value: unknown) => string | undefined) => {
+  for (const [key, value] of entries) {
+    const found = problem(key, value)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+const textProblem = (text: string, at: string): string | undefined =>
+  text.includes("\0")
+    ? `${at} contains U+0000, which jsonb cannot hold`
+    : text.isWellFormed()
+      ? undefined
+      : `${at} contains half of a surrogate pair, which jsonb cannot hold`
+
+const isPlainObject = (value: unknown): value is Record<string, unknown> => {
+  if (typeof value !== "object" || value === null) return false
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}

@@ -1,0 +1,238 @@
+/**
+ * The pure core: what a process believes of one tenant's keys, and how everything it learns changes that belief.
+ *
+ * ```
+ *   feed, verify ──▶ learn      (a whole read: how the table differs from the snapshot, in one statement)
+ *   read-through ──▶ learnRow   (one key)                                              ──▶ next State + Outcome
+ *   own write    ──▶ learnRow / learnDeletion
+ * ```
+ *
+ * A read and a publication can overlap, and neither the revision (drawn before commit) nor the time of arrival tells
+ * which is newer. So the state counts its publications in `clock`; whoever reads notes the clock before asking, and a
+ * slot whose `touched` is higher was published while the answer was under way.
+ *
+ * Invariants:
+ *
+ * 1. **Revisions of a slot only grow** within an epoch. A row below the highest revision seen (`fence`) is dropped where
+ *    the slot was touched since the read began: it is merely old.
+ * 2. **A lower row in a read that began after the last publication proves that the table itself went back** (a restored
+ *    backup, a fail-over that lost commits). Only a whole read acts on it: a new epoch begins and the table is taken as
+ *    it is. A read of one key reports it (`behind`) and changes nothing.
+ * 3. **A deletion is fenced.** An absence, or a row that could be older than the deletion of its key, counts only in a
+ *    read that began after the last publication of that slot; otherwise it changes nothing and is asked for again.
+ * 4. **The same row publishes nothing.** The same revision with the same value refreshes who wrote it and when; the same
+ *    revision with another value (written with the triggers disabled) is published.
+ * 5. **A row that does not decode comes into force never** and is reported once; the value in force stays.
+ * 6. **A new epoch disowns the old one's reads.** Whatever began before it is asked for again.
+ * 7. **One read is one step.** Everything learned from a whole read is in the next state together, and a state is never
+ *    changed.
+ *
+ * @since 0.1.0
+ */
+import * as Equal from "effect/Equal"
+import * as Result from "effect/Result"
+import type { EntryRow } from "./EntryRow.ts"
+import { deepFreeze } from "./JsonText.ts"
+
+/** The part of a declared key that the core needs. */
+export interface SnapshotKey {
+  readonly defaultValue: unknown
+  readonly decode: (json: unknown) => Result.Result<unknown, string>
+}
+
+/** What is known of one key. */
+export interface Slot {
+  /** The value in force. */
+  readonly value: unknown
+  /** The row whose value is in force; `undefined` for the default. */
+  readonly inForce: EntryRow | undefined
+  /** The last row seen: `inForce`, or a newer one that did not decode. */
+  readonly seen: EntryRow | undefined
+  /** The highest revision seen in this epoch, across deletions. */
+  readonly fence: number
+  /** `State.clock` when the slot was last published. */
+  readonly touched: number
+  /** When a read of this key alone last confirmed it, in milliseconds. */
+  readonly confirmedAt: number
+}
+
+/** One tenant's keys at one moment. Immutable. */
+export interface State {
+  readonly keys: ReadonlyArray<SnapshotKey>
+  readonly slots: ReadonlyArray<Slot>
+  /** Counts publications. */
+  readonly clock: number
+  /** Counts how often the table was found to have gone back. */
+  readonly epoch: number
+  /** `clock` when the epoch began. */
+  readonly epochClock: number
+  /** Whether a whole read has ever been learned. */
+  readonly loaded: boolean
+  /** When a whole read last confirmed every key, in milliseconds. */
+  readonly confirmedAt: number
+}
+
+/** One way in which the table differs from the snapshot: another row, or no row. */
+export interface Difference {
+  readonly slot: number
+  readonly row: EntryRow | undefined
+}
+
+/** When a read began: the state's clock, and the time in milliseconds. */
+export interface Since {
+  readonly clock: number
+  readonly time: number
+}
+
+/** A slot whose value in force, or its revision, changed. */
+export interface Published {
+  readonly slot: number
+  readonly before: Slot
+  readonly after: Slot
+}
+
+/** A row that did not decode. */
+export interface Rejected {
+  readonly slot: number
+  readonly revision: number
+  readonly reason: string
+}
+
+/** What came of learning something. */
+export interface Outcome {
+  readonly state: State
+  readonly published: ReadonlyArray<Published>
+  readonly rejected: ReadonlyArray<Rejected>
+  /** Something could not be judged, because it may be older than what was published meanwhile: read again. */
+  readonly again: boolean
+  /** The table went back: read the whole of it. Never set by a whole read, which begins a new epoch instead. */
+  readonly behind: boolean
+}
+
+const unseen = -1
+
+/** @since 0.1.0 */
+export const make = (keys: ReadonlyArray<SnapshotKey>): State => ({
+  keys,
+  slots: keys.map((key) => ({
+    value: key.defaultValue,
+    inForce: undefined,
+    seen: undefined,
+    fence: unseen,
+    touched: 0,
+    confirmedAt: 0
+  })),
+  clock: 0,
+  epoch: 0,
+  epochClock: 0,
+  loaded: false,
+  confirmedAt: 0
+})
+
+/** To be noted before a read is sent. */
+export const begin = (state: State, time: number): Since => ({ clock: state.clock, time })
+
+/** The fingerprint of the last row seen of each slot: a whole read asks for what differs from these. */
+export const fingerprints = (state: State): ReadonlyArray<bigint | undefined> =>
+  state.slots.map((slot) => slot.seen?.fingerprint)
+
+/** The revision in force; 0 for the default. */
+export const revision = (slot: Slot): number => slot.inForce?.revision ?? 0
+
+/** When the slot was last confirmed, by a whole read or on its own, in milliseconds; 0 where it never was. */
+export const confirmedAt = (state: State, slot: number): number =>
+  Math.max(state.confirmedAt, state.slots[slot]!.confirmedAt)
+
+/** Learns a whole read: every slot not among the differences is as the table has it. */
+export const learn = (state: State, differences: ReadonlyArray<Difference>, since: Since): Outcome => {
+  const wentBack = differences.some(({ row, slot }) => judge(state, state.slots[slot]!, row, since) === "behind")
+  const outcome = wentBack ? beginEpoch(state, differences, since) : apply(state, differences, since)
+  const confirmed = Math.max(state.confirmedAt, since.time)
+  return { ...outcome, state: { ...outcome.state, loaded: true, confirmedAt: confirmed } }
+}
+
+/** Learns one key: a row that was read or written, or that there is none. */
+export const learnRow = (state: State, slot: number, row: EntryRow | undefined, since: Since): Outcome => {
+  const outcome = apply(state, [{ slot, row }], since)
+  return outcome.again || outcome.behind ? outcome : { ...outcome, state: confirmSlot(outcome.state, slot, since.time) }
+}
+
+/**
+ * Learns that this process deleted the row with the given revision (`undefined`: there was none to delete).
+ */
+export const learnDeletion = (state: State, slot: number, deleted: number | undefined, since: Since): Outcome => {
+  const current = state.slots[slot]!
+  if (deleted === undefined || deleted < current.fence || since.clock < state.epochClock)
+    return learnRow(state, slot, undefined, since)
+  // Nothing newer than the deleted row was seen, so the deletion is the newest thing known whatever arrived meanwhile.
+  const fenced = withSlot(state, slot, { ...current, fence: deleted })
+  return learnRow(fenced, slot, undefined, { clock: fenced.clock, time: since.time })
+}
+
+type Verdict = "same" | "publish" | "delete" | "older" | "again" | "behind"
+
+const judge = (state: State, slot: Slot, row: EntryRow | undefined, since: Since): Verdict => {
+  if (since.clock < state.epochClock) return "again"
+  const touched = slot.touched > since.clock
+  if (row === undefined) return slot.seen === undefined ? "same" : touched ? "again" : "delete"
+  if (row.fingerprint === slot.seen?.fingerprint) return "same"
+  if (row.revision > slot.fence) return slot.seen === undefined && touched ? "again" : "publish"
+  if (row.revision === slot.seen?.revision) return touched ? "again" : "publish"
+  return touched ? "older" : "behind"
+}
+
+const apply = (state: State, differences: ReadonlyArray<Difference>, since: Since): Outcome => {
+  const clock = state.clock + 1
+  const slots = state.slots.slice()
+  const published: Array<Published> = []
+  const rejected: Array<Rejected> = []
+  let touched = false
+  let again = false
+  let behind = false
+  for (const { row, slot } of differences) {
+    const before = slots[slot]!
+    const verdict = judge(state, before, row, since)
+    again ||= verdict === "again"
+    behind ||= verdict === "behind"
+    if (verdict !== "publish" && verdict !== "delete") continue
+    const after = { ...take(state.keys[slot]!, before, row, (reason) => rejected.push({ slot, ...reason })), touched: clock }
+    touched = true
+    slots[slot] = after
+    if (revision(after) !== revision(before) || after.value !== before.value) published.push({ slot, before, after })
+  }
+  return { state: touched ? { ...state, slots, clock } : state, published, rejected, again, behind }
+}
+
+const take = (
+  key: SnapshotKey,
+  slot: Slot,
+  row: EntryRow | undefined,
+  reject: (reason: { readonly revision: number; readonly reason: string }) => void
+): Slot => {
+  if (row === undefined) return { ...slot, value: key.defaultValue, inForce: undefined, seen: undefined }
+  const seen = { ...slot, seen: row, fence: Math.max(slot.fence, row.revision) }
+  if (slot.inForce !== undefined && Equal.equals(row.value, slot.inForce.value)) return { ...seen, inForce: row }
+  const decoded = key.decode(row.value)
+  if (Result.isSuccess(decoded)) return { ...seen, value: deepFreeze(decoded.success), inForce: row }
+  reject({ revision: row.revision, reason: decoded.failure })
+  return seen
+}
+
+// Drops the fences of all differing slots that the read can speak for, so that the table is taken as it is there.
+const beginEpoch = (state: State, differences: ReadonlyArray<Difference>, since: Since): Outcome => {
+  const slots = state.slots.slice()
+  for (const { slot } of differences) {
+    const current = slots[slot]!
+    if (current.touched <= since.clock) slots[slot] = { ...current, fence: unseen }
+  }
+  const outcome = apply({ ...state, slots }, differences, since)
+  const { clock, epoch } = outcome.state
+  return { ...outcome, state: { ...outcome.state, epoch: epoch + 1, epochClock: clock } }
+}
+
+const confirmSlot = (state: State, slot: number, time: number): State => {
+  const current = state.slots[slot]!
+  return current.confirmedAt >= time ? state : withSlot(state, slot, { ...current, confirmedAt: time })
+}
+
+const withSlot = (state: State, slot: number, next: Slot): State => ({ ...state, slots: state.slots.with(slot, next) })

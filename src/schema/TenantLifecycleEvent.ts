@@ -1,0 +1,38 @@
+/**
+ * What a tenant directory announces.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { TenantId } from "./TenantId.ts"
+
+/** @category models */
+export const TenantActivated = Schema.TaggedStruct("TenantActivated", { tenant: TenantId })
+
+/** @category models */
+export const TenantSuspended = Schema.TaggedStruct("TenantSuspended", { tenant: TenantId })
+
+/** @category models */
+export const TenantDeleted = Schema.TaggedStruct("TenantDeleted", { tenant: TenantId })
+
+/** @category models */
+export const TenantCredentialsRotated = Schema.TaggedStruct("TenantCredentialsRotated", { tenant: TenantId })
+
+/**
+ * An event as it may arrive from a message broker; a schema, so that it can be decoded.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const TenantLifecycleEvent = Schema.Union([
+  TenantActivated,
+  TenantSuspended,
+  TenantDeleted,
+  TenantCredentialsRotated
+])
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type TenantLifecycleEvent = typeof TenantLifecycleEvent.Type

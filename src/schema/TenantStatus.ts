@@ -1,0 +1,76 @@
+/**
+ * The state of a tenant, and what it means for reads.
+ *
+ * @since 0.1.0
+ */
+import type * as DateTime from "effect/DateTime"
+import type { ActivationError } from "./ActivationError.ts"
+import type { TenantId } from "./TenantId.ts"
+
+/**
+ * Where a tenant stands.
+ *
+ * - `activating`: nothing was loaded yet; reads go to the database
+ * - `live`: the feed is up and the snapshot is current
+ * - `disconnected`: the feed is down for a short while; reads are answered from the snapshot and marked stale
+ * - `stale`: the feed failed too often, or nothing confirmed the snapshot within the bound; reads go to the database
+ * - `suspended`: somebody suspended it, or the plane was drained; the snapshot is kept, reads go to the database
+ * - `removed`: only in the stream of changes: nothing is kept
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type TenantState = "activating" | "live" | "disconnected" | "stale" | "suspended" | "removed"
+
+/**
+ * A tenant's state with what led to it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TenantStatus {
+  readonly tenant: TenantId
+  readonly state: TenantState
+  /** When the state was entered, by this process's clock. */
+  readonly since: DateTime.Utc
+  /** Consecutive failed attempts to become live; 0 once live. */
+  readonly failures: number
+  /** The last failure since the tenant was last live. */
+  readonly lastError: ActivationError | undefined
+  /** When the database last confirmed the whole snapshot. */
+  readonly confirmedAt: DateTime.Utc | undefined
+  /** How often the table was found to have gone back: a restored backup, a fail-over that lost commits. */
+  readonly epoch: number
+}
+
+/** What is known of a tenant's link to its database. */
+export interface Link {
+  readonly suspended: boolean
+  /** A whole read was learned since the tenant was activated. */
+  readonly loaded: boolean
+  /** The feed is up and the snapshot was reconciled since. */
+  readonly connected: boolean
+  readonly failures: number
+  /** Nothing confirmed the snapshot for longer than `maxStaleness`. */
+  readonly overdue: boolean
+}
+
+/**
+ * The state that a link amounts to.
+ *
+ * @since 0.1.0
+ */
+export const stateOf = (link: Link, staleAfterFailures: number): Exclude<TenantState, "removed"> => {
+  if (link.suspended) return "suspended"
+  if (!link.loaded) return "activating"
+  if (link.overdue) return "stale"
+  if (link.connected) return "live"
+  return link.failures < staleAfterFailures ? "disconnected" : "stale"
+}
+
+/**
+ * Whether a tenant in this state may be answered from its snapshot; otherwise reads go to the database.
+ *
+ * @since 0.1.0
+ */
+export const readsSnapshot = (state: TenantState): boolean => state === "live" || state === "disconnected"

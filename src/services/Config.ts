@@ -1,0 +1,146 @@
+/**
+ * What applications use: typed reads, writes and subscriptions.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { ConfigError } from "../schema/ConfigError.ts"
+import type { ConfigKey } from "../schema/ConfigKey.ts"
+import type { Change, Entry, NamedEntry } from "../schema/Entry.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface WriteOptions {
+  /** Who writes: stored with the entry, shown to operators. Not a secret. */
+  readonly actor: string
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConfigShape {
+  /**
+   * The value in force for the current tenant. A key given by its names yields the JSON of that value, for tools.
+   *
+   * **Details**
+   *
+   * Without I/O while the tenant is live; from the database otherwise. Fails with `TenantMissing`, `UnknownKey`, or, where
+   * the database does not answer, `Unavailable`, which carries the last known entry.
+   */
+  readonly get: {
+    <A>(key: ConfigKey<A>): Effect.Effect<A, ConfigError>
+    (namespace: string, key: string): Effect.Effect<Schema.Json, ConfigError>
+  }
+  /** As `get`, but never fails: the last known value where the database does not answer, else the key's default. */
+  readonly getOrDefault: <A>(key: ConfigKey<A>) => Effect.Effect<A>
+  /** The value in force with its revision, source and freshness. Fails as `get` does. */
+  readonly entry: <A>(key: ConfigKey<A>) => Effect.Effect<Entry<A>, ConfigError>
+  /** The declared keys of a namespace with their entries, in the order of declaration. Fails as `get` does. */
+  readonly list: (namespace: string) => Effect.Effect<ReadonlyArray<NamedEntry>, ConfigError>
+  /**
+   * The current tenant's entry as it is now, then each newer one. A slow reader skips to the newest.
+   *
+   * **Details**
+   *
+   * Outlives suspension, removal and re-activation of the tenant. Fails as `get` does for the first entry, with
+   * `NotSupported` for a key beyond `maxEntriesPerTenant`, and with `Closed` after a drain.
+   */
+  readonly watch: <A>(key: ConfigKey<A>) => Stream.Stream<Entry<A>, ConfigError>
+  /**
+   * The changes of a key, for every live tenant, from when the stream runs. A slow reader skips to the newest of each
+   * tenant. A key that was not declared is a defect.
+   */
+  readonly changes: <A>(key: ConfigKey<A>) => Stream.Stream<Change<A>>
+  /**
+   * Runs a handler on each change, for as long as the scope lives.
+   *
+   * **Details**
+   *
+   * The handler runs with `CurrentTenant` set to the tenant that changed, for one change of a tenant at a time and for
+   * different tenants at once. What it fails or dies with is logged; one that hangs holds up only its own tenant's next
+   * change. Subscribed when the effect returns.
+   */
+  readonly onChange: <A, E, R>(
+    key: ConfigKey<A>,
+    handler: (change: Change<A>) => Effect.Effect<void, E, R>
+  ) => Effect.Effect<void, never, R | Scope.Scope>
+  /**
+   * Writes a value for the current tenant, and returns the entry as stored.
+   *
+   * **Details**
+   *
+   * Every read in this process that begins after it returns sees this value or a newer one. Fails with `InvalidValue`
+   * before anything is sent, with `Unavailable` where nothing was written, and with `WriteOutcomeUnknown` where the
+   * connection was lost while the answer was awaited.
+   */
+  readonly set: <A>(
+    key: ConfigKey<A>,
+    value: NoInfer<A>,
+    options: WriteOptions
+  ) => Effect.Effect<Entry<A>, ConfigError>
+  /** Deletes the current tenant's row: the default is in force again, at revision 0. Fails as `set` does. */
+  readonly remove: <A>(key: ConfigKey<A>, options: WriteOptions) => Effect.Effect<Entry<A>, ConfigError>
+}
+
+/**
+ * The configuration of the current tenant. Each member is also a static one, so that `yield* Config.get(key)` works.
+ *
+ * **Example** (A limit that operators change while the service runs)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Config, withTenant } from "effect-systemplane"
+ * import { RequestsPerMinute } from "./keys.ts"
+ *
+ * const handler = Effect.gen(function*() {
+ *   const limit = yield* Config.get(RequestsPerMinute)
+ *   return limit
+ * }).pipe(withTenant("acme"))
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Config extends Context.Service<Config, ConfigShape>()("effect-systemplane/services/Config") {
+  /** See {@link ConfigShape.get}. */
+  static readonly get: {
+    <A>(key: ConfigKey<A>): Effect.Effect<A, ConfigError, Config>
+    (namespace: string, key: string): Effect.Effect<Schema.Json, ConfigError, Config>
+  } = (first: any, key?: any): Effect.Effect<any, ConfigError, Config> => Config.use((config) => config.get(first, key))
+
+  /** See {@link ConfigShape.getOrDefault}. */
+  static readonly getOrDefault = <A>(key: ConfigKey<A>) => Config.use((config) => config.getOrDefault(key))
+
+  /** See {@link ConfigShape.entry}. */
+  static readonly entry = <A>(key: ConfigKey<A>) => Config.use((config) => config.entry(key))
+
+  /** See {@link ConfigShape.list}. */
+  static readonly list = (namespace: string) => Config.use((config) => config.list(namespace))
+
+  /** See {@link ConfigShape.watch}. */
+  static readonly watch = <A>(key: ConfigKey<A>): Stream.Stream<Entry<A>, ConfigError, Config> =>
+    Stream.unwrap(Effect.map(Config, (config) => config.watch(key)))
+
+  /** See {@link ConfigShape.changes}. */
+  static readonly changes = <A>(key: ConfigKey<A>): Stream.Stream<Change<A>, never, Config> =>
+    Stream.unwrap(Effect.map(Config, (config) => config.changes(key)))
+
+  /** See {@link ConfigShape.onChange}. */
+  static readonly onChange = <A, E, R>(key: ConfigKey<A>, handler: (change: Change<A>) => Effect.Effect<void, E, R>) =>
+    Config.use((config) => config.onChange(key, handler))
+
+  /** See {@link ConfigShape.set}. */
+  static readonly set = <A>(key: ConfigKey<A>, value: NoInfer<A>, options: WriteOptions) =>
+    Config.use((config) => config.set(key, value, options))
+
+  /** See {@link ConfigShape.remove}. */
+  static readonly remove = <A>(key: ConfigKey<A>, options: WriteOptions) =>
+    Config.use((config) => config.remove(key, options))
+}

@@ -1,0 +1,60 @@
+/**
+ * From a tenant to its PostgreSQL.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import type { ConnectorError } from "../schema/ConnectorError.ts"
+import type { TenantId } from "../schema/TenantId.ts"
+
+/** Runs one statement and returns its rows, `jsonb` parsed, `int8` as `bigint`, `timestamptz` as `Date`. */
+export type Query = (
+  sql: string,
+  params?: ReadonlyArray<unknown>
+) => Effect.Effect<ReadonlyArray<unknown>, SqlError>
+
+/**
+ * A session of its own that listens, and on which short statements may run: notifications wait behind them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ListenSession {
+  /** Interrupting a statement gives the session up: its peer may never answer, and nobody should wait to find out. */
+  readonly query: Query
+  /** Waits for a payload and takes all that have arrived, in the order of commit. Fails once the session has ended. */
+  readonly payloads: Effect.Effect<ReadonlyArray<string>, ConnectorError>
+  /** Gives the session up at once, without a word to the peer. Idempotent. */
+  readonly abandon: Effect.Effect<void>
+}
+
+/**
+ * Resolves a tenant to its PostgreSQL.
+ *
+ * **Details**
+ *
+ * Both methods resolve the tenant afresh each time they run, so that a rotated secret is met by the next connection.
+ * What they return lives as long as the scope, and closing the scope never waits for a peer that does not answer. They
+ * fail with `ConnectorError`, which names the tenant and the step and shows no credential.
+ *
+ * This is the seam for tests: a scripted connector drives the feed under `TestClock`.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Connector extends Context.Service<
+  Connector,
+  {
+    /** The one tenant of a single-tenant application, which then needs no `withTenant`. */
+    readonly sole: Option.Option<TenantId>
+    /** A pooled client for statements. */
+    readonly client: (tenant: TenantId) => Effect.Effect<SqlClient.SqlClient, ConnectorError, Scope.Scope>
+    /** A session of its own that listens on `systemplane_changes`; `LISTEN` is confirmed when it is returned. */
+    readonly session: (tenant: TenantId) => Effect.Effect<ListenSession, ConnectorError, Scope.Scope>
+  }
+>()("effect-systemplane/services/Connector") {}

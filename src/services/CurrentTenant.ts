@@ -1,0 +1,53 @@
+/**
+ * Whose configuration is read and written.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { ConfigError, InvalidTenantId } from "../schema/ConfigError.ts"
+import * as Tenant from "../schema/TenantId.ts"
+
+/**
+ * The tenant on whose behalf the current fiber runs. `None` unless {@link withTenant} set it; child fibers inherit it.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const CurrentTenant = Context.Reference<Option.Option<Tenant.TenantId>>(
+  "effect-systemplane/services/CurrentTenant",
+  { defaultValue: Option.none }
+)
+
+/**
+ * Runs an effect on behalf of a tenant.
+ *
+ * **Details**
+ *
+ * A plain string is checked first: a malformed one fails with `ConfigError` (`InvalidTenantId`) before the effect runs.
+ * An id that already is a `TenantId` cannot fail.
+ *
+ * **Example** (Reading one tenant's configuration)
+ *
+ * ```ts
+ * import { Config, withTenant } from "effect-systemplane"
+ * import { RequestsPerMinute } from "./keys.ts"
+ *
+ * const limit = Config.get(RequestsPerMinute).pipe(withTenant("acme"))
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const withTenant: {
+  (tenant: Tenant.TenantId): <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  (tenant: string): <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | ConfigError, R>
+} =
+  (tenant: string) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, any, R> => {
+    const id = Tenant.parse(tenant)
+    return Option.isSome(id)
+      ? Effect.provideService(effect, CurrentTenant, id)
+      : Effect.fail(new ConfigError({ reason: InvalidTenantId.from(tenant) }))
+  }

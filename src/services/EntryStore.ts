@@ -1,0 +1,61 @@
+/**
+ * A tenant's stored entries.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type { EntryRow } from "../schema/EntryRow.ts"
+import type { EntryStoreError } from "../schema/EntryStoreError.ts"
+import type { Difference } from "../schema/Snapshot.ts"
+import type { TenantId } from "../schema/TenantId.ts"
+
+/** The names of a key. */
+export interface KeyName {
+  readonly namespace: string
+  readonly key: string
+}
+
+/**
+ * How the table differs from what is known of these keys: the rows whose fingerprint is another, and the keys whose row
+ * is gone. One statement, hence one state of the database; no difference proves that the table equals the snapshot.
+ */
+export type ReadDifferences = (
+  keys: ReadonlyArray<KeyName>,
+  /** The fingerprint of each key's last row, in the order of `keys`; `undefined` where none was seen. */
+  known: ReadonlyArray<bigint | undefined>
+) => Effect.Effect<ReadonlyArray<Difference>, EntryStoreError>
+
+/**
+ * Reads and writes a tenant's entries.
+ *
+ * **Details**
+ *
+ * Each method is one round trip and needs no scope of the tenant: it works for tenants that are unknown or suspended.
+ * Writes are durable when they return, and return the row as stored. All fail with `EntryStoreError`: `Unreachable`
+ * (nothing was sent), `Refused` (nothing was written) or `Unanswered` (a write may or may not have landed).
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class EntryStore extends Context.Service<
+  EntryStore,
+  {
+    /** The row of a key. */
+    readonly read: (tenant: TenantId, key: KeyName) => Effect.Effect<Option.Option<EntryRow>, EntryStoreError>
+    /** See {@link ReadDifferences}. */
+    readonly differences: (tenant: TenantId) => ReadDifferences
+    /** Writes JSON text as the value of a key. An identical value keeps its revision. */
+    readonly put: (
+      tenant: TenantId,
+      key: KeyName,
+      json: string,
+      actor: string
+    ) => Effect.Effect<EntryRow, EntryStoreError>
+    /** Deletes the row of a key and returns the revision it had; `None` where there was none. */
+    readonly remove: (tenant: TenantId, key: KeyName) => Effect.Effect<Option.Option<number>, EntryStoreError>
+    /** Lets go of what is held for the tenant, after the statements under way; the next one resolves it afresh. */
+    readonly release: (tenant: TenantId) => Effect.Effect<void>
+  }
+>()("effect-systemplane/services/EntryStore") {}

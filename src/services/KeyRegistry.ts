@@ -1,0 +1,101 @@
+/**
+ * The declared keys.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { ConfigKey } from "../schema/ConfigKey.ts"
+import * as JsonText from "../schema/JsonText.ts"
+
+/**
+ * Two different keys were declared under one name.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class DuplicateKey extends Schema.TaggedError<DuplicateKey>()("DuplicateKey", {
+  namespace: Schema.String,
+  key: Schema.String
+}) {
+  override get message() {
+    return `Two different keys are declared as ${this.namespace}/${this.key}; declare it once and import it where it is used`
+  }
+}
+
+/** A default as the row that seeding would write. */
+export interface Seed {
+  readonly namespace: string
+  readonly key: string
+  /** The value as JSON text. */
+  readonly json: string
+}
+
+/** A default that cannot be written as a row. It is in force all the same. */
+export interface Unencodable {
+  readonly namespace: string
+  readonly key: string
+  readonly problem: string
+}
+
+/**
+ * Every key that the application declared. Fixed when the layer is built; looking a key up is a map look-up.
+ *
+ * **Details**
+ *
+ * A key's *slot* is its position in `keys`; it is the same in every scope and for the life of the registry.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class KeyRegistry extends Context.Service<
+  KeyRegistry,
+  {
+    /** In the order of declaration, each once. */
+    readonly keys: ReadonlyArray<ConfigKey.Any>
+    /** The slot of this very key; `undefined` where it was not declared. */
+    readonly slotOf: (key: ConfigKey.Any) => number | undefined
+    /** The key of this name; `undefined` where none was declared. */
+    readonly find: (namespace: string, key: string) => ConfigKey.Any | undefined
+    /** The keys of a namespace, in the order of declaration. */
+    readonly inNamespace: (namespace: string) => ReadonlyArray<ConfigKey.Any>
+    /** The defaults that can be written as rows. */
+    readonly seeds: ReadonlyArray<Seed>
+    /** The defaults that cannot, and why. */
+    readonly unencodable: ReadonlyArray<Unencodable>
+  }
+>()("effect-systemplane/services/KeyRegistry") {
+  /** A registry of these keys. Fails with {@link DuplicateKey} where two different keys have one name. */
+  static readonly make = Effect.fnUntraced(function* (keys: ReadonlyArray<ConfigKey.Any>) {
+    const unique = [...new Set(keys)]
+    const slots = new Map(unique.map((key, slot) => [key, slot]))
+    const namespaces = new Map<string, Map<string, ConfigKey.Any>>()
+    for (const key of unique) {
+      const names = namespaces.get(key.namespace) ?? new Map<string, ConfigKey.Any>()
+      namespaces.set(key.namespace, names)
+      if (names.has(key.key)) return yield* new DuplicateKey({ namespace: key.namespace, key: key.key })
+      names.set(key.key, key)
+    }
+    const seeds: Array<Seed> = []
+    const unencodable: Array<Unencodable> = []
+    for (const { encode, defaultValue, key, namespace } of unique) {
+      const json = Result.flatMap(encode(defaultValue), JsonText.encode)
+      if (Result.isSuccess(json)) seeds.push({ namespace, key, json: json.success })
+      else unencodable.push({ namespace, key, problem: json.failure })
+    }
+    return KeyRegistry.of({
+      keys: unique,
+      slotOf: (key) => slots.get(key),
+      find: (namespace, key) => namespaces.get(namespace)?.get(key),
+      inNamespace: (namespace) => [...(namespaces.get(namespace)?.values() ?? [])],
+      seeds,
+      unencodable
+    })
+  })
+
+  /** {@link KeyRegistry.make} as a layer. */
+  static readonly layer = (keys: ReadonlyArray<ConfigKey.Any>) => Layer.effect(KeyRegistry, KeyRegistry.make(keys))
+}

@@ -1,0 +1,37 @@
+/**
+ * Preparing a tenant's database.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type { SchemaBootstrapError } from "../schema/SchemaBootstrapError.ts"
+import type { TenantId } from "../schema/TenantId.ts"
+import type { Seed } from "./KeyRegistry.ts"
+
+/**
+ * Prepares databases and seeds defaults.
+ *
+ * **Details**
+ *
+ * All methods are idempotent and safe to run from many processes at once. They fail with `SchemaBootstrapError`:
+ * `SchemaMissing` and `SchemaOutdated` name what is wrong and carry the SQL that mends it.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class SchemaBootstrap extends Context.Service<
+  SchemaBootstrap,
+  {
+    /**
+     * Looks first, and changes only what is missing or outdated, in one transaction: an up-to-date database sees no DDL
+     * and no lock. Returns the names of the parts it changed. A role that may not change the schema fails with
+     * `SchemaMissing` or `SchemaOutdated`, as `verify` does.
+     */
+    readonly ensure: (tenant: TenantId) => Effect.Effect<ReadonlyArray<string>, SchemaBootstrapError>
+    /** Looks, and changes nothing. */
+    readonly verify: (tenant: TenantId) => Effect.Effect<void, SchemaBootstrapError>
+    /** Writes the defaults that have no row, in one statement, never over a row. Returns how many it wrote. */
+    readonly seed: (tenant: TenantId, seeds: ReadonlyArray<Seed>) => Effect.Effect<number, SchemaBootstrapError>
+  }
+>()("effect-systemplane/services/SchemaBootstrap") {}

@@ -1,0 +1,73 @@
+/**
+ * The live state of tenants in this process.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as Stream from "effect/Stream"
+import type { ConfigError } from "../schema/ConfigError.ts"
+import type { ConfigKey } from "../schema/ConfigKey.ts"
+import type { Change, Entry } from "../schema/Entry.ts"
+import type { TenantId } from "../schema/TenantId.ts"
+
+/**
+ * One scope per tenant: an immutable snapshot of all cached keys, kept equal to the tenant's database by its feed.
+ *
+ * **Freshness.** While a scope is `live`, a read is answered from the snapshot, which lags a commit by the time of one
+ * notification and one read. Whatever was lost, the snapshot equals the table after one verify period; a value that
+ * nothing confirmed for `maxStaleness` is no longer answered from memory. Per key, no reader in this process sees a lower
+ * revision after a higher one, except that a deletion puts the default back at revision 0, and that a table which itself
+ * went back (a restored backup) is taken as it is.
+ *
+ * **Failure.** While the feed is down, the snapshot answers, marked stale, until the feed failed `staleAfterFailures`
+ * times or `maxStaleness` has passed; then reads go to the database, and fail with `Unavailable`, which carries the last
+ * known entry, where it does not answer within 5 seconds. A row that does not decode never comes into force: the last
+ * valid value stays, and the row is reported once.
+ *
+ * **Cost.** An answer from the snapshot is built when it is published: a read is two map look-ups and no allocation. Every
+ * notification batch costs one statement on the feed's session, one in flight per tenant, however many keys changed.
+ * Reads of one key that go to the database share one query, and at most 8 run at once for a tenant.
+ *
+ * **Gotchas.** Keys beyond `maxEntriesPerTenant` have no snapshot: they are read through, and cannot be watched.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class TenantCache extends Context.Service<
+  TenantCache,
+  {
+    /** The answer from the snapshot, without any I/O; `undefined` where the database has to be asked. */
+    readonly peek: <A>(tenant: TenantId, key: ConfigKey<A>) => Exit.Exit<A> | undefined
+    /** The value in force: from the snapshot where that may be trusted, else from the database. */
+    readonly get: <A>(tenant: TenantId, key: ConfigKey<A>) => Effect.Effect<A, ConfigError>
+    /** As `get`, with revision, source and freshness. */
+    readonly entry: <A>(tenant: TenantId, key: ConfigKey<A>) => Effect.Effect<Entry<A>, ConfigError>
+    /** What was last known, however old; `undefined` for a tenant without a scope and for an uncached key. */
+    readonly lastKnown: <A>(tenant: TenantId, key: ConfigKey<A>) => Entry<A> | undefined
+    /** Writes a value, already encoded as JSON text. Reads that begin after it returns see it, or a newer one. */
+    readonly put: <A>(
+      tenant: TenantId,
+      key: ConfigKey<A>,
+      json: string,
+      actor: string
+    ) => Effect.Effect<Entry<A>, ConfigError>
+    /** Deletes the row of a key: the default is in force for reads that begin after it returns. */
+    readonly remove: <A>(tenant: TenantId, key: ConfigKey<A>) => Effect.Effect<Entry<A>, ConfigError>
+    /** The entry as it is now, then each newer one; a slow reader skips to the newest. Survives re-activation. */
+    readonly watch: <A>(tenant: TenantId, key: ConfigKey<A>) => Stream.Stream<Entry<A>, ConfigError>
+    /** The changes of a key in every scope; per tenant, a slow reader skips to the newest. */
+    readonly changes: <A>(key: ConfigKey<A>) => Stream.Stream<Change<A>>
+
+    /**
+     * Opens the tenant's scope where there is none, and follows the feed until interrupted: reconciles on every
+     * connection, then keeps the snapshot current and verified. Interruption releases the session and keeps the snapshot.
+     */
+    readonly follow: (tenant: TenantId) => Effect.Effect<never>
+    /** Keeps the tenant's snapshot, but answers reads from the database until it is followed again. */
+    readonly suspend: (tenant: TenantId) => Effect.Effect<void>
+    /** Forgets the tenant's scope. Watchers stay, and hear of it again once it is followed again. */
+    readonly forget: (tenant: TenantId) => Effect.Effect<void>
+  }
+>()("effect-systemplane/services/TenantCache") {}

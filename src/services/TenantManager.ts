@@ -1,0 +1,82 @@
+/**
+ * The lifecycle of tenants.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type * as Stream from "effect/Stream"
+import type { ActivationError } from "../schema/ActivationError.ts"
+import type { TenantId } from "../schema/TenantId.ts"
+import type { TenantLifecycleEvent } from "../schema/TenantLifecycleEvent.ts"
+import type { TenantStatus } from "../schema/TenantStatus.ts"
+
+/**
+ * What came of a drain.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DrainReport {
+  /** Tenants whose resources were released within the budget. */
+  readonly finished: ReadonlyArray<TenantId>
+  /** Tenants whose release goes on in the background. */
+  readonly unfinished: ReadonlyArray<TenantId>
+}
+
+/**
+ * Holds the desired state of each tenant, with one supervisor fiber per tenant that drives the actual state towards it.
+ *
+ * **Details**
+ *
+ * Calls are idempotent and may arrive in any order; the newest intent wins, also over an activation that is under way; no
+ * call waits for another tenant. `suspend`, `remove` and `rotateCredentials` of an unknown tenant do nothing but log at
+ * debug level. An activation that fails is tried again for ever, with the delays of `reconnect`, until the tenant is
+ * suspended or removed or the manager drained. All fail with `ActivationError`; `InvalidTenantId` where the id is malformed,
+ * `Closed` after a drain.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class TenantManager extends Context.Service<
+  TenantManager,
+  {
+    /**
+     * Makes the tenant live: its schema is brought up, its defaults seeded, its feed listening, its entries loaded. Returns
+     * once it is live, or fails with the first error while the supervisor keeps trying.
+     */
+    readonly activate: (tenant: string) => Effect.Effect<void, ActivationError>
+    /** Closes the feed and keeps the snapshot; reads go to the database. Returns once the session is released. */
+    readonly suspend: (tenant: string) => Effect.Effect<void, ActivationError>
+    /** Forgets everything about the tenant. Returns once its sessions are released. Only `activate` brings it back. */
+    readonly remove: (tenant: string) => Effect.Effect<void, ActivationError>
+    /**
+     * Drops the pooled client and the session, and connects with what the connector resolves now. Reads are answered all
+     * the while. Returns once the tenant is live again. A suspended tenant stays suspended.
+     */
+    readonly rotateCredentials: (tenant: string) => Effect.Effect<void, ActivationError>
+    /** Does what the event says. */
+    readonly handle: (event: TenantLifecycleEvent) => Effect.Effect<void, ActivationError>
+    /**
+     * A read met this tenant. Where `activation` is `"onDemand"` and nothing was ever said about the tenant, it is activated
+     * in the background; a first activation that fails `staleAfterFailures` times is given up until the next read.
+     */
+    readonly demand: (tenant: TenantId) => Effect.Effect<void>
+    /** `None` for a tenant that nobody mentioned, or that was removed. */
+    readonly status: (tenant: string) => Effect.Effect<Option.Option<TenantStatus>>
+    readonly statuses: Effect.Effect<ReadonlyArray<TenantStatus>>
+    /** Each change of a tenant's state from now on. A reader more than 1,024 changes behind misses the oldest. */
+    readonly statusChanges: Stream.Stream<TenantStatus>
+    /** Returns once the tenant is live, whoever activates it; fails only with `InvalidTenantId` or `Closed`. */
+    readonly awaitLive: (tenant: string) => Effect.Effect<void, ActivationError>
+    /**
+     * Closes the manager: interrupts all supervisors at once, and waits for at most `timeout` (default: `drainTimeout`).
+     * With a timeout of zero it returns at once, and the release goes on in the background. Idempotent: a second drain
+     * waits for what the first left.
+     */
+    readonly drain: (options?: { readonly timeout?: Duration.Input | undefined }) => Effect.Effect<DrainReport>
+    readonly isClosed: Effect.Effect<boolean>
+  }
+>()("effect-systemplane/services/TenantManager") {}

@@ -1,7 +1,8 @@
 /**
  * Change feeds over `LISTEN`: one session per feed, reconnected for ever.
  */
-import * as Cause from "effect/Cause"
+import * as Arr from "effect/Array"
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
@@ -33,13 +34,8 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
 
   const decode = (tenant: TenantId, payloads: ReadonlyArray<string>) =>
     Effect.gen(function* () {
-      const notifications: Array<Notification.Notification> = []
-      let malformed = 0
-      for (const payload of payloads) {
-        const decoded = Notification.decode(payload)
-        if (decoded._tag === "Some") notifications.push(decoded.value)
-        else malformed++
-      }
+      const notifications = Arr.getSomes(payloads.map((payload) => Notification.decode(payload)))
+      const malformed = payloads.length - notifications.length
       if (malformed > 0) {
         yield* Effect.logDebug("Dropped malformed notifications").pipe(Effect.annotateLogs({ tenant, malformed }))
       }

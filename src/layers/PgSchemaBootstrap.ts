@@ -25,7 +25,7 @@ import { TenantDatabases } from "./TenantDatabases.ts"
  * The key of the advisory lock that serialises bootstraps of one database: the first 8 bytes of "systempl" as a number, so
  * that nobody else is likely to have chosen it.
  */
-const lock = "SELECT pg_advisory_xact_lock(8320808729855127660)"
+const lock = "SELECT pg_advisory_xact_lock(8320808730298773612)"
 
 /** One look at the catalogue. Takes no lock that any statement on the table would wait for. */
 const look = `

@@ -79,20 +79,20 @@ END
 // always fit; no key can be declared with a longer one, and the write of such a row must not fail for want of a listener.
 const notifyBody = `
 DECLARE
-  changed systemplane_entries%ROWTYPE;
+  changed record;
+  op text := 'upsert';
+  drawn bigint := 0;
 BEGIN
   IF TG_OP = 'DELETE' THEN
     changed := OLD;
-    changed.revision := 0;
+    op := 'delete';
   ELSE
     changed := NEW;
+    drawn := NEW.revision;
   END IF;
   IF length(changed.namespace) <= 255 AND length(changed.key) <= 255 THEN
     PERFORM pg_notify('systemplane_changes', json_build_object(
-      'namespace', changed.namespace,
-      'key', changed.key,
-      'op', CASE TG_OP WHEN 'DELETE' THEN 'delete' ELSE 'upsert' END,
-      'revision', changed.revision
+      'namespace', changed.namespace, 'key', changed.key, 'op', op, 'revision', drawn
     )::text);
   END IF;
   RETURN NULL;

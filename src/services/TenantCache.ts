@@ -6,6 +6,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { ConfigError } from "../schema/ConfigError.ts"
 import type { ConfigKey } from "../schema/ConfigKey.ts"
@@ -57,8 +58,13 @@ export class TenantCache extends Context.Service<
     readonly remove: <A>(tenant: TenantId, key: ConfigKey<A>) => Effect.Effect<Entry<A>, ConfigError>
     /** The entry as it is now, then each newer one; a slow reader skips to the newest. Survives re-activation. */
     readonly watch: <A>(tenant: TenantId, key: ConfigKey<A>) => Stream.Stream<Entry<A>, ConfigError>
-    /** The changes of a key in every scope; per tenant, a slow reader skips to the newest. */
-    readonly changes: <A>(key: ConfigKey<A>) => Stream.Stream<Change<A>>
+    /**
+     * Subscribes to the changes of a key in every scope. The effect it yields waits for a change and takes the newest of each
+     * tenant. A key that was not declared is a defect.
+     */
+    readonly subscribe: <A>(
+      key: ConfigKey<A>
+    ) => Effect.Effect<Effect.Effect<ReadonlyArray<Change<A>>>, never, Scope.Scope>
 
     /**
      * Opens the tenant's scope where there is none, and follows the feed until interrupted: reconciles on every

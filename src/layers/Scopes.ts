@@ -1,0 +1,149 @@
+/**
+ * The scopes of all tenants, and the two ways in which they change: something was learned, or the link changed.
+ *
+ * Both happen here and nowhere else, so that whatever is learned, from whomever, is published, announced to subscribers,
+ * reported and counted alike.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import type { ConfigKey } from "../schema/ConfigKey.ts"
+import type { Change } from "../schema/Entry.ts"
+import * as Snapshot from "../schema/Snapshot.ts"
+import type { TenantId } from "../schema/TenantId.ts"
+import type { Link, TenantStatus } from "../schema/TenantStatus.ts"
+import { KeyRegistry } from "../services/KeyRegistry.ts"
+import * as Fanout from "./Fanout.ts"
+import { StatusBoard } from "./StatusBoard.ts"
+import { Telemetry } from "./Telemetry.ts"
+import * as TenantScope from "./TenantScope.ts"
+
+export interface ScopesOptions {
+  readonly maxEntriesPerTenant: number
+  readonly staleAfterFailures: number
+}
+
+export type Scopes = Effect.Success<ReturnType<typeof make>>
+
+export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
+  const registry = yield* KeyRegistry
+  const board = yield* StatusBoard
+  const telemetry = yield* Telemetry
+
+  /** The keys that scopes hold; those beyond the limit are read through. */
+  const keys: ReadonlyArray<ConfigKey.Any> = registry.keys.slice(0, options.maxEntriesPerTenant)
+  const dropped = registry.keys.length - keys.length
+  if (dropped > 0) {
+    yield* Effect.logWarning("More keys are declared than maxEntriesPerTenant: the last ones are not cached").pipe(
+      Effect.annotateLogs({ keys: registry.keys.length, cached: keys.length })
+    )
+  }
+
+  const scopes = new Map<TenantId, TenantScope.TenantScope>()
+  const subscribers = Fanout.make<ConfigKey.Any, TenantId, Change<any>>()
+  const watchers = Fanout.make<string, void, void>()
+  const watchTopic = (tenant: TenantId, slot: number) => `${slot}/${tenant}`
+
+  const announce = (scope: TenantScope.TenantScope, { after, before, slot }: Snapshot.Published) => {
+    const key = keys[slot]!
+    subscribers.publish(key, scope.tenant, {
+      tenant: scope.tenant,
+      namespace: key.namespace,
+      key: key.key,
+      value: after.value,
+      revision: Snapshot.revision(after),
+      previous: before.value
+    })
+  }
+
+  const report = (scope: TenantScope.TenantScope, rejected: ReadonlyArray<Snapshot.Rejected>) =>
+    Effect.andThen(
+      telemetry.rejected(scope.tenant, rejected.length),
+      Effect.forEach(
+        rejected,
+        ({ reason, revision, slot }) =>
+          Effect.logWarning("A stored value does not fit its key's schema; the value in force stays").pipe(
+            Effect.annotateLogs({
+              tenant: scope.tenant,
+              key: `${keys[slot]!.namespace}/${keys[slot]!.key}`,
+              revision,
+              reason
+            })
+          ),
+        { discard: true }
+      )
+    )
+
+  /**
+   * Learns something: `learn` is given the scope's state as it is now. Subscribers hear of every change but those of the
+   * first load and of reads before it: they were in force before this process looked.
+   */
+  const absorb = (
+    scope: TenantScope.TenantScope,
+    learn: (state: Snapshot.State) => Snapshot.Outcome,
+    source: "read" | "write"
+  ): Effect.Effect<Snapshot.Outcome> =>
+    Effect.suspend(() => {
+      const before = scope.snapshot
+      const outcome = learn(before)
+      TenantScope.publish(scope, outcome)
+      if (scopes.get(scope.tenant) === scope) {
+        if (before.loaded || source === "write") outcome.published.forEach((published) => announce(scope, published))
+        const firstLoad = outcome.state.loaded && !before.loaded
+        const changed = firstLoad ? keys.keys() : outcome.published.map(({ slot }) => slot)
+        for (const slot of changed) watchers.publish(watchTopic(scope.tenant, slot), undefined, undefined)
+      }
+      const wentBack =
+        outcome.state.epoch === before.epoch
+          ? Effect.void
+          : Effect.logWarning("The table went back to an earlier state; it is taken as it is").pipe(
+              Effect.annotateLogs({ tenant: scope.tenant, epoch: outcome.state.epoch })
+            )
+      return report(scope, outcome.rejected).pipe(Effect.andThen(wentBack), Effect.as(outcome))
+    })
+
+  /** Changes the link, and puts the state that follows from it on the board. */
+  const relink = (
+    scope: TenantScope.TenantScope,
+    change: Partial<Link>,
+    details: Partial<Pick<TenantStatus, "failures" | "lastError">> = {}
+  ): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      TenantScope.relink(scope, change, options.staleAfterFailures)
+      // A scope that was forgotten meanwhile has no state to tell.
+      if (scopes.get(scope.tenant) !== scope) return Effect.void
+      const { confirmedAt, epoch } = scope.snapshot
+      return board.update(scope.tenant, {
+        state: scope.state,
+        epoch,
+        confirmedAt: confirmedAt === 0 ? undefined : DateTime.makeUnsafe(confirmedAt),
+        ...details
+      })
+    })
+
+  return {
+    keys,
+    /** The slot of a key in every scope; `undefined` where it was not declared, or is beyond the limit. */
+    slotOf: (key: ConfigKey.Any) => {
+      const slot = registry.slotOf(key)
+      return slot !== undefined && slot < keys.length ? slot : undefined
+    },
+    dropped,
+    subscribers,
+    watchers,
+    watchTopic,
+    absorb,
+    relink,
+    get: (tenant: TenantId) => scopes.get(tenant),
+    /** The tenant's scope, made where there is none. */
+    open: (tenant: TenantId) => {
+      const scope = scopes.get(tenant) ?? TenantScope.make(tenant, keys)
+      scopes.set(tenant, scope)
+      return scope
+    },
+    forget: (tenant: TenantId) =>
+      Effect.suspend(() => {
+        scopes.delete(tenant)
+        return board.remove(tenant)
+      })
+  }
+})

@@ -1,0 +1,69 @@
+/**
+ * The live state of one tenant: the pure core's state, the answers built from it, and the link to the database.
+ *
+ * It is mutable, and changed in synchronous steps only, so that a reader on another fiber sees one state or the next.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import type { Entry } from "../schema/Entry.ts"
+import * as Snapshot from "../schema/Snapshot.ts"
+import type { TenantId } from "../schema/TenantId.ts"
+import { type Link, readsSnapshot, stateOf, type TenantState } from "../schema/TenantStatus.ts"
+
+export interface TenantScope {
+  readonly tenant: TenantId
+  snapshot: Snapshot.State
+  /** The answer to a read of each slot, built when it was published. */
+  answers: ReadonlyArray<Exit.Exit<unknown>>
+  link: Link
+  state: TenantState
+  /** Whether the snapshot may answer: what a read looks at. */
+  answering: boolean
+  /** Reads that the snapshot answered and that no metric has counted yet. */
+  hits: number
+  /** Open while a notification has arrived that no read has answered. */
+  readonly dirty: Latch.Latch
+}
+
+export const make = (tenant: TenantId, keys: ReadonlyArray<Snapshot.SnapshotKey>): TenantScope => ({
+  tenant,
+  snapshot: Snapshot.make(keys),
+  answers: keys.map((key) => Exit.succeed(key.defaultValue)),
+  link: { suspended: false, loaded: false, connected: false, failures: 0, overdue: false },
+  state: "activating",
+  answering: false,
+  hits: 0,
+  dirty: Latch.makeUnsafe(false)
+})
+
+/** Changes what is known of the link, and so who answers reads. */
+export const relink = (scope: TenantScope, change: Partial<Link>, staleAfterFailures: number): void => {
+  scope.link = { ...scope.link, ...change }
+  scope.state = stateOf(scope.link, staleAfterFailures)
+  scope.answering = readsSnapshot(scope.state)
+}
+
+/** Puts what was learned in force, in one step. */
+export const publish = (scope: TenantScope, outcome: Snapshot.Outcome): void => {
+  scope.snapshot = outcome.state
+  if (outcome.published.length === 0) return
+  const answers = scope.answers.slice()
+  for (const { after, slot } of outcome.published) answers[slot] = Exit.succeed(after.value)
+  scope.answers = answers
+}
+
+/** A slot of a snapshot as an entry. */
+export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean): Entry<unknown> => {
+  const { inForce, value } = snapshot.slots[slot]!
+  const confirmedAt = Snapshot.confirmedAt(snapshot, slot)
+  return {
+    value,
+    revision: inForce?.revision ?? 0,
+    source: inForce === undefined ? "default" : "stored",
+    updatedAt: inForce?.updatedAt,
+    updatedBy: inForce?.updatedBy,
+    stale,
+    confirmedAt: confirmedAt === 0 ? undefined : DateTime.makeUnsafe(confirmedAt)
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * The options of the plane, with their defaults.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { Backoff } from "./Backoff.ts"
+import type { ConfigKey } from "./ConfigKey.ts"
+
+/**
+ * Options of `SystemplaneLive`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SystemplaneOptions {
+  /** The declared keys. */
+  readonly keys: ReadonlyArray<ConfigKey.Any>
+  /** Tenants activated while the layer is built. Default: none; with a single-tenant connector, its tenant. */
+  readonly tenants?: ReadonlyArray<string> | undefined
+  /**
+   * `"require"` (default): the layer fails unless every tenant of `tenants` is live within `bootTimeout`. `"background"`: it
+   * is built at once, and the tenants are tried for ever.
+   */
+  readonly boot?: "require" | "background" | undefined
+  /** Default 10 seconds. */
+  readonly bootTimeout?: Duration.Input | undefined
+  /**
+   * `"onDemand"` (default): the first read of an unknown tenant activates it in the background. `"explicit"`: only
+   * `TenantManager` does.
+   */
+  readonly activation?: "onDemand" | "explicit" | undefined
+  /**
+   * What activation does about the schema. `"ensure"` (default): create or upgrade what is missing or outdated. `"verify"`:
+   * fail where anything is. `"skip"`: do not look.
+   */
+  readonly bootstrap?: "ensure" | "verify" | "skip" | undefined
+  /** Write missing defaults as rows on activation. Default `true`. */
+  readonly seedDefaults?: boolean | undefined
+  /** The bounds of the first and of the longest delay before reconnecting. Defaults 500 milliseconds and 30 seconds. */
+  readonly reconnect?:
+    | { readonly base?: Duration.Input | undefined; readonly cap?: Duration.Input | undefined }
+    | undefined
+  /** Consecutive failed attempts to reconnect after which reads go to the database. Default 3. */
+  readonly staleAfterFailures?: number | undefined
+  /** How long a value may go unconfirmed before it counts as stale. Default 30 seconds, at least 1. */
+  readonly maxStaleness?: Duration.Input | undefined
+  /** Keys beyond it are not cached: they are read through, and cannot be watched. Default 10,000. */
+  readonly maxEntriesPerTenant?: number | undefined
+  /** Tenants that are being activated, or reconnected, at once. Default 8. */
+  readonly maxConcurrentActivations?: number | undefined
+  /** Above this many tenants metrics carry `tenant_id="aggregate"`. Default 1,000. */
+  readonly aggregateTenantThreshold?: number | undefined
+  /** How long closing the layer waits for sessions to be released. Default 5 seconds. */
+  readonly drainTimeout?: Duration.Input | undefined
+}
+
+/**
+ * An option that makes no sense.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidOption", {
+  option: Schema.String,
+  expected: Schema.String
+}) {
+  override get message() {
+    return `The option ${this.option} must be ${this.expected}`
+  }
+}
+
+/** The options with defaults filled in; durations in milliseconds. */
+export interface Settings {
+  readonly boot: "require" | "background"
+  readonly bootTimeout: number
+  readonly activation: "onDemand" | "explicit"
+  readonly bootstrap: "ensure" | "verify" | "skip"
+  readonly seedDefaults: boolean
+  readonly reconnect: Backoff
+  readonly staleAfterFailures: number
+  readonly maxStaleness: number
+  readonly maxEntriesPerTenant: number
+  readonly maxConcurrentActivations: number
+  readonly aggregateTenantThreshold: number
+  readonly drainTimeout: number
+}
+
+/**
+ * Checks the options and fills in the defaults.
+ *
+ * @since 0.1.0
+ */
+export const resolve = (options: SystemplaneOptions): Result.Result<Settings, InvalidOption> =>
+  Result.gen(function* () {
+    const base = yield* millis("reconnect.base", options.reconnect?.base ?? "500 millis", 1)
+    return {
+      boot: yield* oneOf("boot", options.boot ?? "require", ["require", "background"]),
+      bootTimeout: yield* millis("bootTimeout", options.bootTimeout ?? "10 seconds", 1),
+      activation: yield* oneOf("activation", options.activation ?? "onDemand", ["onDemand", "explicit"]),
+      bootstrap: yield* oneOf("bootstrap", options.bootstrap ?? "ensure", ["ensure", "verify", "skip"]),
+      seedDefaults: options.seedDefaults ?? true,
+      reconnect: { base, cap: yield* millis("reconnect.cap", options.reconnect?.cap ?? "30 seconds", base) },
+      staleAfterFailures: yield* integer("staleAfterFailures", options.staleAfterFailures ?? 3, 1),
+      maxStaleness: yield* millis("maxStaleness", options.maxStaleness ?? "30 seconds", 1000),
+      maxEntriesPerTenant: yield* integer("maxEntriesPerTenant", options.maxEntriesPerTenant ?? 10_000, 0),
+      maxConcurrentActivations: yield* integer("maxConcurrentActivations", options.maxConcurrentActivations ?? 8, 1),
+      aggregateTenantThreshold: yield* integer("aggregateTenantThreshold", options.aggregateTenantThreshold ?? 1000, 0),
+      drainTimeout: yield* millis("drainTimeout", options.drainTimeout ?? "5 seconds", 0)
+    }
+  })
+
+const millis = (option: string, input: Duration.Input, atLeast: number): Result.Result<number, InvalidOption> => {
+  const value = Option.map(Duration.fromInput(input), Duration.toMillis)
+  return Option.isSome(value) && Number.isFinite(value.value) && value.value >= atLeast
+    ? Result.succeed(value.value)
+    : Result.fail(new InvalidOption({ option, expected: `a finite duration of at least ${atLeast} ms` }))
+}
+
+const integer = (option: string, value: number, atLeast: number): Result.Result<number, InvalidOption> =>
+  Number.isSafeInteger(value) && value >= atLeast
+    ? Result.succeed(value)
+    : Result.fail(new InvalidOption({ option, expected: `a whole number of at least ${atLeast}` }))
+
+const oneOf = <A extends string>(option: string, value: A, allowed: ReadonlyArray<A>): Result.Result<A, InvalidOption> =>
+  allowed.includes(value)
+    ? Result.succeed(value)
+    : Result.fail(new InvalidOption({ option, expected: allowed.map((name) => JSON.stringify(name)).join(" or ") }))

@@ -91,9 +91,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     )
 
   const changes = <A>(key: ConfigKey<A>): Stream.Stream<Change<A>> =>
-    Stream.unwrap(
-      Effect.map(cache.subscribe(key), (take) => Stream.flattenIterable(Stream.fromEffectRepeat(take)))
-    )
+    Stream.unwrap(Effect.map(cache.subscribe(key), (take) => Stream.flattenIterable(Stream.fromEffectRepeat(take))))
 
   // One worker per tenant with a change to handle: a handler that hangs holds up its own tenant only. A worker that finds
   // nothing more to do marks itself idle in the same step, so that no change is left behind.
@@ -183,9 +181,7 @@ const encode = <A>(key: ConfigKey<A>, value: A): Result.Result<Schema.Json, Conf
 
 const encodeText = <A>(key: ConfigKey<A>, value: A): Result.Result<string, ConfigError> =>
   Result.flatMap(encode(key, value), (json) =>
-    Result.mapError(JsonText.encode(json), (problem) =>
-      invalid(key)(key.secret ? "jsonb cannot hold it" : problem)
-    )
+    Result.mapError(JsonText.encode(json), (problem) => invalid(key)(key.secret ? "jsonb cannot hold it" : problem))
   )
 
 const checkActor = (key: ConfigKey.Any, actor: string): Result.Result<unknown, ConfigError> =>

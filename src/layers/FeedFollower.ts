@@ -166,6 +166,9 @@ const activationError = (cause: EntryStoreError | ConnectorError): ActivationErr
   if (cause._tag === "EntryStoreError") return new ActivationError({ reason: new LoadFailure({ cause }) })
   const { reason, tenant } = cause
   return new ActivationError({
-    reason: reason._tag === "DatabaseShared" ? new SameDatabase({ tenant, other: reason.other }) : new ConnectFailure({ cause })
+    reason:
+      reason._tag === "DatabaseShared"
+        ? new SameDatabase({ tenant, other: reason.other })
+        : new ConnectFailure({ cause })
   })
 }

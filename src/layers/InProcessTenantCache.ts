@@ -48,9 +48,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
   const lastKnown = (tenant: TenantId, key: ConfigKey.Any): Entry<any> | undefined => {
     const scope = scopes.get(tenant)
     const slot = scopes.slotOf(key)
-    return scope === undefined || slot === undefined
-      ? undefined
-      : entryOf(scope.snapshot, slot, scope.state !== "live")
+    return scope === undefined || slot === undefined ? undefined : entryOf(scope.snapshot, slot, scope.state !== "live")
   }
 
   const unavailable = (tenant: TenantId, key: ConfigKey.Any, error: EntryStoreError) => {
@@ -108,11 +106,13 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
         return entryOf(learn(Snapshot.make([key]), 0, answer, { clock: 0, time }).state, 0, false)
       }
       const since = { clock: scope === before ? clock : 0, time }
-      yield* readThrough.learn(scope, (state) => learn(state, slot, answer, since), "write").pipe(
-        // The write landed, but something else happened to the key meanwhile and the database no longer answers: the feed
-        // settles it once it is back.
-        Effect.catch(() => Effect.sync(() => scope.dirty.openUnsafe()))
-      )
+      yield* readThrough
+        .learn(scope, (state) => learn(state, slot, answer, since), "write")
+        .pipe(
+          // The write landed, but something else happened to the key meanwhile and the database no longer answers: the feed
+          // settles it once it is back.
+          Effect.catch(() => Effect.sync(() => scope.dirty.openUnsafe()))
+        )
       return entryOf(scope.snapshot, slot, false)
     }).pipe(Effect.uninterruptible)
 

@@ -21,7 +21,8 @@ export const parse = (url: string): Result.Result<PgAddress, string> => {
   } catch {
     return Result.fail("it is not a URL of the form postgres://user@host:port/database")
   }
-  if (!/^postgres(ql)?:$/.test(parsed.protocol)) return Result.fail("it does not begin with postgres:// or postgresql://")
+  if (!/^postgres(ql)?:$/.test(parsed.protocol))
+    return Result.fail("it does not begin with postgres:// or postgresql://")
   const host = parsed.searchParams.get("host") ?? decodeHost(parsed.hostname)
   const port = Number(parsed.searchParams.get("port") ?? (parsed.port === "" ? "5432" : parsed.port))
   if (!Number.isInteger(port) || port < 1 || port > 65535) return Result.fail("its port is not between 1 and 65535")

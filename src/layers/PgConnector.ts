@@ -4,6 +4,8 @@
  * @stability unstable
  * @since 0.1.0
  */
+
+import type { ConnectionOptions } from "node:tls"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Cause from "effect/Cause"
@@ -13,14 +15,19 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import * as Reactivity from "effect/reactivity/Reactivity"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import * as Reactivity from "effect/reactivity/Reactivity"
 import * as Scope from "effect/Scope"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import type { ConnectionOptions } from "node:tls"
-import { type ConnectorError, InvalidAddress, ListenFailed, ResolverFailed, UnknownTenant } from "../schema/ConnectorError.ts"
+import {
+  type ConnectorError,
+  InvalidAddress,
+  ListenFailed,
+  ResolverFailed,
+  UnknownTenant
+} from "../schema/ConnectorError.ts"
 import { channel } from "../schema/Notification.ts"
 import { TenantId } from "../schema/TenantId.ts"
 import { Connector, type ListenSession } from "../services/Connector.ts"
@@ -91,9 +98,7 @@ export const layerFrom = <E, R>(
  * @category layers
  * @since 0.1.0
  */
-export const layerSingle = (
-  options: PgTarget & { readonly tenant?: TenantId | undefined }
-): Layer.Layer<Connector> => {
+export const layerSingle = (options: PgTarget & { readonly tenant?: TenantId | undefined }): Layer.Layer<Connector> => {
   const sole = options.tenant ?? TenantId.make("default")
   return Layer.effect(
     Connector,

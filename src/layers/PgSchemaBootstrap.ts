@@ -63,7 +63,9 @@ const readCatalogue = (query: Query): Effect.Effect<typeof Catalogue.Type, SqlEr
     Effect.flatMap(decodeCatalogue),
     Effect.map(([catalogue]) => catalogue),
     Effect.catchTag("SchemaError", (cause) =>
-      Effect.fail(new SqlError({ reason: new UnknownError({ cause, message: "Unexpected catalogue", operation: "query" }) }))
+      Effect.fail(
+        new SqlError({ reason: new UnknownError({ cause, message: "Unexpected catalogue", operation: "query" }) })
+      )
     )
   )
 
@@ -97,8 +99,7 @@ const denied = () => new PermissionDenied({ sql: Ddl.grants("the run-time role")
 const bootstrapError = (tenant: TenantId) => (reason: SchemaBootstrapErrorReason) =>
   new SchemaBootstrapError({ tenant, reason })
 
-const isPermissionDenied = (error: EntryStoreError) =>
-  error.reason._tag === "Refused" && error.reason.code === "42501"
+const isPermissionDenied = (error: EntryStoreError) => error.reason._tag === "Refused" && error.reason.code === "42501"
 
 const make = Effect.gen(function* () {
   const databases = yield* TenantDatabases
@@ -110,8 +111,7 @@ const make = Effect.gen(function* () {
       Effect.map((catalogue) => ({ catalogue, missing: missingParts(catalogue) }))
     )
 
-  const permitted = (catalogue: typeof Catalogue.Type) =>
-    catalogue.permitted ? Effect.void : Effect.fail(denied())
+  const permitted = (catalogue: typeof Catalogue.Type) => (catalogue.permitted ? Effect.void : Effect.fail(denied()))
 
   // Looks again under the lock: another process may have done the work meanwhile.
   const mend = (query: Query) =>
@@ -147,10 +147,12 @@ const make = Effect.gen(function* () {
         yield* permitted(catalogue)
       }).pipe(Effect.mapError(bootstrapError(tenant))),
     seed: (tenant, seeds) =>
-      databases.run(tenant, (query) => PgStatements.seed(query, seeds)).pipe(
-        Effect.mapError((error) => (isPermissionDenied(error) ? denied() : failed(error))),
-        Effect.mapError(bootstrapError(tenant))
-      )
+      databases
+        .run(tenant, (query) => PgStatements.seed(query, seeds))
+        .pipe(
+          Effect.mapError((error) => (isPermissionDenied(error) ? denied() : failed(error))),
+          Effect.mapError(bootstrapError(tenant))
+        )
   })
 })
 

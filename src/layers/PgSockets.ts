@@ -4,8 +4,9 @@
  * Closing a session politely waits for a peer that may never answer (20 seconds and more, as measured); destroying its
  * socket does not. So sockets are made here and remembered until they close.
  */
-import * as Effect from "effect/Effect"
+
 import * as Net from "node:net"
+import * as Effect from "effect/Effect"
 import type { PgAddress } from "./PgAddress.ts"
 
 export interface PgSockets {

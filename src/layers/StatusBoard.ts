@@ -16,10 +16,7 @@ export class StatusBoard extends Context.Service<
   {
     readonly get: (tenant: TenantId) => TenantStatus | undefined
     readonly all: () => ReadonlyArray<TenantStatus>
-    readonly update: (
-      tenant: TenantId,
-      change: Partial<Omit<TenantStatus, "tenant" | "since">>
-    ) => Effect.Effect<void>
+    readonly update: (tenant: TenantId, change: Partial<Omit<TenantStatus, "tenant" | "since">>) => Effect.Effect<void>
     /** Announces the tenant as removed and forgets it. */
     readonly remove: (tenant: TenantId) => Effect.Effect<void>
     /** The next update of the tenant, whatever it is. */
@@ -84,8 +81,9 @@ const fresh = (tenant: TenantId, now: DateTime.Utc): TenantStatus => ({
 })
 
 const logChange = (status: TenantStatus) => {
-  const worse = status.state === "disconnected" || status.state === "stale"
-  return (worse ? Effect.logWarning : Effect.logInfo)(`Tenant is ${status.state}`).pipe(
+  // A tenant that somebody suspends or rotates is disconnected too, and nothing is wrong with it.
+  const wrong = (status.state === "disconnected" || status.state === "stale") && status.lastError !== undefined
+  return (wrong ? Effect.logWarning : Effect.logInfo)(`Tenant is ${status.state}`).pipe(
     Effect.annotateLogs({
       tenant: status.tenant,
       state: status.state,

@@ -24,8 +24,8 @@ import {
 import * as Backoff from "../schema/Backoff.ts"
 import { Closed, InvalidTenantId } from "../schema/ConfigError.ts"
 import type { SchemaBootstrapError } from "../schema/SchemaBootstrapError.ts"
-import * as Tenant from "../schema/TenantId.ts"
 import type { TenantId } from "../schema/TenantId.ts"
+import * as Tenant from "../schema/TenantId.ts"
 import type { TenantLifecycleEvent } from "../schema/TenantLifecycleEvent.ts"
 import { EntryStore } from "../services/EntryStore.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
@@ -104,17 +104,16 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
 
   const prepare = (tenant: TenantId): Effect.Effect<void, SchemaBootstrapError> =>
     preparing.withPermit(
-      Effect.andThen(
-        prepareSchema(tenant),
-        options.seedDefaults ? bootstrap.seed(tenant, registry.seeds) : Effect.void
-      )
+      Effect.andThen(prepareSchema(tenant), options.seedDefaults ? bootstrap.seed(tenant, registry.seeds) : Effect.void)
     )
 
   /** Prepares the database, however often it takes, then follows it. Ends only for a demanded tenant that is given up. */
   const becomeLive = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
     Effect.gen(function* () {
       for (let failures = 1; ; failures++) {
-        const prepared = yield* Effect.result(Effect.withSpan(prepare(tenant), "Systemplane.activate", { attributes: { tenant } }))
+        const prepared = yield* Effect.result(
+          Effect.withSpan(prepare(tenant), "Systemplane.activate", { attributes: { tenant } })
+        )
         if (prepared._tag === "Success") return yield* cache.follow(tenant)
         yield* board.update(tenant, { failures, lastError: activationError(tenant, prepared.failure) })
         if (intent.demanded && failures >= options.staleAfterFailures) return
@@ -204,9 +203,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
     Effect.suspend(() => {
       const current = supervisors.get(tenant)?.intent
       if (current === undefined) return unknown(tenant, "suspend")
-      return Deferred.await(
-        (current.want === "suspended" ? current : intend(tenant, makeIntent("suspended"))).settled
-      )
+      return Deferred.await((current.want === "suspended" ? current : intend(tenant, makeIntent("suspended"))).settled)
     })
 
   const remove = (tenant: TenantId) =>
@@ -233,9 +230,10 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
   const unknown = (tenant: TenantId, call: string) =>
     Effect.logDebug("Nothing to do for an unknown tenant").pipe(Effect.annotateLogs({ tenant, call }))
 
-  const checked = (
-    call: (tenant: TenantId) => Effect.Effect<void, ActivationError>
-  ): ((tenant: string) => Effect.Effect<void, ActivationError>) =>
+  const checked =
+    (
+      call: (tenant: TenantId) => Effect.Effect<void, ActivationError>
+    ): ((tenant: string) => Effect.Effect<void, ActivationError>) =>
     (given) =>
       Option.match(Tenant.parse(given), {
         onNone: () => failWith(InvalidTenantId.from(given)),
@@ -252,9 +250,10 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
       closed.openUnsafe()
       const fibers = [...supervisors].flatMap(([tenant, { fiber }]) => (fiber === undefined ? [] : [{ tenant, fiber }]))
       for (const { fiber } of fibers) fiber.interruptUnsafe()
-      yield* Effect.forEach(fibers, ({ fiber }) => Fiber.await(fiber), { concurrency: "unbounded", discard: true }).pipe(
-        Effect.timeoutOption(timeout)
-      )
+      yield* Effect.forEach(fibers, ({ fiber }) => Fiber.await(fiber), {
+        concurrency: "unbounded",
+        discard: true
+      }).pipe(Effect.timeoutOption(timeout))
       const unfinished = fibers.filter(({ fiber }) => fiber.pollUnsafe() === undefined)
       if (unfinished.length > 0) {
         yield* Effect.logWarning("Some tenants did not finish within the budget of the drain").pipe(

@@ -103,8 +103,7 @@ export const ConfigKey = {
    * @since 0.1.0
    */
   make: <A>(namespace: string, key: string, options: ConfigKeyOptions<A>): ConfigKey<A> => {
-    const problem =
-      nameProblem("namespace", namespace) ?? nameProblem("key", key) ?? defaultProblem(options)
+    const problem = nameProblem("namespace", namespace) ?? nameProblem("key", key) ?? defaultProblem(options)
     if (problem !== undefined) throw new InvalidConfigKey({ namespace, key, problem })
     const secret = options.secret ?? false
     return {
@@ -128,9 +127,10 @@ const nameProblem = (what: string, name: string): string | undefined =>
     : `its ${what} must be 1 to ${maxNameLength} characters of well-formed text`
 
 const defaultProblem = <A>(options: ConfigKeyOptions<A>): string | undefined => {
-  const checked = withReason(Schema.decodeUnknownResult(Schema.toType(options.schema)), options.secret ?? false)(
-    options.defaultValue
-  )
+  const checked = withReason(
+    Schema.decodeUnknownResult(Schema.toType(options.schema)),
+    options.secret ?? false
+  )(options.defaultValue)
   return Result.isFailure(checked) ? `its default does not satisfy its schema: ${checked.failure}` : undefined
 }
 

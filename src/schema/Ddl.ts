@@ -111,7 +111,9 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body
   {
     name: notifyFunction,
     body: notifyBody,
-    statements: [`CREATE OR REPLACE FUNCTION ${notifyFunction}() RETURNS trigger LANGUAGE plpgsql AS $body$${notifyBody}$body$`]
+    statements: [
+      `CREATE OR REPLACE FUNCTION ${notifyFunction}() RETURNS trigger LANGUAGE plpgsql AS $body$${notifyBody}$body$`
+    ]
   }
 ]
 

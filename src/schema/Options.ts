@@ -125,7 +125,11 @@ const integer = (option: string, value: number, atLeast: number): Result.Result<
     ? Result.succeed(value)
     : Result.fail(new InvalidOption({ option, expected: `a whole number of at least ${atLeast}` }))
 
-const oneOf = <A extends string>(option: string, value: A, allowed: ReadonlyArray<A>): Result.Result<A, InvalidOption> =>
+const oneOf = <A extends string>(
+  option: string,
+  value: A,
+  allowed: ReadonlyArray<A>
+): Result.Result<A, InvalidOption> =>
   allowed.includes(value)
     ? Result.succeed(value)
     : Result.fail(new InvalidOption({ option, expected: allowed.map((name) => JSON.stringify(name)).join(" or ") }))

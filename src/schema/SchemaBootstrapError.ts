@@ -47,7 +47,12 @@ export class BootstrapFailed extends Schema.TaggedError<BootstrapFailed>()("Boot
 }
 
 /** @category errors */
-export const SchemaBootstrapErrorReason = Schema.Union([SchemaMissing, SchemaOutdated, PermissionDenied, BootstrapFailed])
+export const SchemaBootstrapErrorReason = Schema.Union([
+  SchemaMissing,
+  SchemaOutdated,
+  PermissionDenied,
+  BootstrapFailed
+])
 
 /** @category errors */
 export type SchemaBootstrapErrorReason = typeof SchemaBootstrapErrorReason.Type

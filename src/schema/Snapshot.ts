@@ -195,7 +195,10 @@ const apply = (state: State, differences: ReadonlyArray<Difference>, since: Sinc
     again ||= verdict === "again"
     behind ||= verdict === "behind"
     if (verdict !== "publish" && verdict !== "delete") continue
-    const after = { ...take(state.keys[slot]!, before, row, (reason) => rejected.push({ slot, ...reason })), touched: clock }
+    const after = {
+      ...take(state.keys[slot]!, before, row, (reason) => rejected.push({ slot, ...reason })),
+      touched: clock
+    }
     touched = true
     slots[slot] = after
     if (revision(after) !== revision(before) || after.value !== before.value) published.push({ slot, before, after })

@@ -80,11 +80,7 @@ export interface ConfigShape {
    * before anything is sent, with `Unavailable` where nothing was written, and with `WriteOutcomeUnknown` where the
    * connection was lost while the answer was awaited.
    */
-  readonly set: <A>(
-    key: ConfigKey<A>,
-    value: NoInfer<A>,
-    options: WriteOptions
-  ) => Effect.Effect<Entry<A>, ConfigError>
+  readonly set: <A>(key: ConfigKey<A>, value: NoInfer<A>, options: WriteOptions) => Effect.Effect<Entry<A>, ConfigError>
   /** Deletes the current tenant's row: the default is in force again, at revision 0. Fails as `set` does. */
   readonly remove: <A>(key: ConfigKey<A>, options: WriteOptions) => Effect.Effect<Entry<A>, ConfigError>
 }

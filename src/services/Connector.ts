@@ -13,10 +13,7 @@ import type { ConnectorError } from "../schema/ConnectorError.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 
 /** Runs one statement and returns its rows, `jsonb` parsed, `int8` as `bigint`, `timestamptz` as `Date`. */
-export type Query = (
-  sql: string,
-  params?: ReadonlyArray<unknown>
-) => Effect.Effect<ReadonlyArray<unknown>, SqlError>
+export type Query = (sql: string, params?: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<unknown>, SqlError>
 
 /**
  * A session of its own that listens, and on which short statements may run: notifications wait behind them.

@@ -1,0 +1,127 @@
+/**
+ * Databases, roles and plain SQL on the real server, as somebody other than the plane would use them.
+ */
+import { PgClient } from "@effect/sql-pg"
+import { Effect, Redacted, Schedule, Schema, type Scope } from "effect"
+import { Reactivity } from "effect/reactivity"
+import { inject } from "vitest"
+
+/** A connection of a stranger: not of the plane, and told apart from it in `pg_stat_activity`. */
+export interface Stranger {
+  readonly run: (sql: string, params?: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<any>>
+  readonly transaction: <A>(effect: Effect.Effect<A>) => Effect.Effect<A>
+}
+
+export interface TestDatabase extends Stranger {
+  readonly name: string
+  readonly url: Redacted.Redacted
+  readonly urlAs: (role: TestRole) => Redacted.Redacted
+  /** The sessions that the plane holds on this database. */
+  readonly sessions: Effect.Effect<
+    ReadonlyArray<{ readonly pid: number; readonly name: string; readonly user: string }>
+  >
+  /** How many of them listen. */
+  readonly listeners: Effect.Effect<number>
+  /** Ends the plane's listening sessions, and returns how many there were. */
+  readonly killListeners: Effect.Effect<number>
+  /** Writes a value by plain SQL and returns its revision. */
+  readonly write: (namespace: string, key: string, value: unknown) => Effect.Effect<number>
+  readonly erase: (namespace: string, key: string) => Effect.Effect<void>
+}
+
+export interface TestRole {
+  readonly user: string
+  readonly password: string
+}
+
+const serverUrl = () => new URL(inject("postgresUrl"))
+
+const urlOf = (database: string, role?: TestRole) => {
+  const url = serverUrl()
+  url.pathname = `/${database}`
+  if (role !== undefined) {
+    url.username = role.user
+    url.password = role.password
+  }
+  return Redacted.make(url.toString())
+}
+
+let counter = 0
+const uniqueName = (prefix: string) => `${prefix}_${process.pid}_${Date.now().toString(36)}_${++counter}`
+
+const connect = (url: Redacted.Redacted): Effect.Effect<Stranger, never, Scope.Scope> =>
+  PgClient.make({ url, applicationName: "stranger", maxConnections: 3 }).pipe(
+    Effect.provideServiceEffect(Reactivity.Reactivity, Reactivity.make),
+    Effect.orDie,
+    Effect.map((client) => ({
+      run: (sql, params) => Effect.orDie(client.unsafe(sql, params)),
+      transaction: (effect) => Effect.orDie(client.withTransaction(effect))
+    }))
+  )
+
+export const asRole = (database: TestDatabase, role: TestRole) => connect(database.urlAs(role))
+
+/** A new database that is dropped with the scope. */
+export const make = Effect.gen(function* () {
+  const server = yield* connect(urlOf("postgres"))
+  const name = uniqueName("systemplane")
+  yield* Effect.acquireRelease(server.run(`CREATE DATABASE ${name}`), () =>
+    server.run(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+  )
+  const stranger = yield* connect(urlOf(name))
+  const sessions = Effect.map(
+    server.run(
+      `SELECT pid, application_name AS name, usename AS user FROM pg_stat_activity
+       WHERE datname = $1 AND application_name LIKE 'effect-systemplane%'`,
+      [name]
+    ),
+    Schema.decodeUnknownSync(Schema.Array(Schema.Struct({ pid: Schema.Int, name: Schema.String, user: Schema.String })))
+  )
+  const database: TestDatabase = {
+    ...stranger,
+    name,
+    url: urlOf(name),
+    urlAs: (role) => urlOf(name, role),
+    sessions,
+    listeners: Effect.map(sessions, (all) => all.filter((session) => session.name.endsWith("listen")).length),
+    killListeners: Effect.map(
+      server.run(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = $1 AND application_name = 'effect-systemplane listen'`,
+        [name]
+      ),
+      (rows) => rows.length
+    ),
+    write: (namespace, key, value) =>
+      Effect.map(
+        stranger.run(
+          `INSERT INTO systemplane_entries (namespace, key, value, updated_by) VALUES ($1, $2, $3::jsonb, 'stranger')
+           ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value, updated_by = excluded.updated_by
+           RETURNING revision`,
+          [namespace, key, JSON.stringify(value)]
+        ),
+        ([row]) => Number(row.revision)
+      ),
+    erase: (namespace, key) =>
+      Effect.asVoid(stranger.run("DELETE FROM systemplane_entries WHERE namespace = $1 AND key = $2", [namespace, key]))
+  }
+  return database
+})
+
+/** A new role that may log in and nothing else; dropped with the scope, after the databases it may use. */
+export const makeRole = Effect.gen(function* () {
+  const server = yield* connect(urlOf("postgres"))
+  const role: TestRole = { user: uniqueName("role"), password: "first-password" }
+  yield* Effect.acquireRelease(server.run(`CREATE ROLE ${role.user} LOGIN PASSWORD '${role.password}'`), () =>
+    server.run(`DROP ROLE IF EXISTS ${role.user}`)
+  )
+  return { ...role, alterPassword: (password: string) => server.run(`ALTER ROLE ${role.user} PASSWORD '${password}'`) }
+})
+
+/** Waits until the condition holds; fails with what it waited for after 10 seconds. */
+export const eventually = <E, R>(what: string, condition: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
+  condition.pipe(
+    Effect.repeat({ until: (holds) => holds, schedule: Schedule.spaced("10 millis") }),
+    Effect.timeoutOrElse({ duration: "10 seconds", orElse: () => Effect.die(new Error(`never happened: ${what}`)) }),
+    Effect.asVoid
+  )

@@ -35,7 +35,6 @@ export const makeMailbox = <K, A>(merge: (waiting: A, newer: A) => A): Mailbox<K
 export interface Fanout<T, K, A> {
   readonly subscribe: (topic: T, mailbox: Mailbox<K, A>) => Effect.Effect<void, never, Scope.Scope>
   readonly publish: (topic: T, key: K, value: A) => void
-  readonly has: (topic: T) => boolean
 }
 
 export const make = <T, K, A>(): Fanout<T, K, A> => {
@@ -54,8 +53,9 @@ export const make = <T, K, A>(): Fanout<T, K, A> => {
             if (mailboxes?.size === 0) subscribers.delete(topic)
           })
       ),
-    publish: (topic, key, value) => subscribers.get(topic)?.forEach((mailbox) => mailbox.offer(key, value)),
-    has: (topic) => subscribers.has(topic)
+    publish: (topic, key, value) => {
+      for (const mailbox of subscribers.get(topic) ?? []) mailbox.offer(key, value)
+    }
   }
 }
 

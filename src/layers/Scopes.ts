@@ -87,7 +87,9 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
       const outcome = learn(before)
       TenantScope.publish(scope, outcome)
       if (scopes.get(scope.tenant) === scope) {
-        if (before.loaded || source === "write") outcome.published.forEach((published) => announce(scope, published))
+        if (before.loaded || source === "write") {
+          for (const published of outcome.published) announce(scope, published)
+        }
         const firstLoad = outcome.state.loaded && !before.loaded
         const changed = firstLoad ? keys.keys() : outcome.published.map(({ slot }) => slot)
         for (const slot of changed) watchers.publish(watchTopic(scope.tenant, slot), undefined, undefined)

@@ -62,12 +62,16 @@ export const revisionColumn: Part = {
 const bumpFunction = "systemplane_entries_draw_revision"
 const notifyFunction = "systemplane_entries_notify"
 
+// A statement by hand seldom remembers updated_at, so a change of the value sets it unless the statement did.
 // Draws with the rights of the function's owner, so that the run-time role needs none on the sequence; hence the fixed
 // search_path, and the sequence is found beside the table.
 const bumpBody = `
 BEGIN
   IF TG_OP = 'INSERT' OR NEW.value IS DISTINCT FROM OLD.value THEN
     NEW.revision := nextval(format('%I.%I', TG_TABLE_SCHEMA, 'systemplane_revision_seq')::regclass);
+    IF TG_OP = 'UPDATE' AND NEW.updated_at IS NOT DISTINCT FROM OLD.updated_at THEN
+      NEW.updated_at := now();
+    END IF;
   ELSE
     NEW.revision := OLD.revision;
   END IF;

@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/support/globalSetup.ts"],
+    reporters: ["default", "./dev/summaryReporter.ts"],
     testTimeout: 20_000,
     hookTimeout: 30_000
   }

@@ -29,7 +29,7 @@ import * as Fanout from "./Fanout.ts"
 import * as FeedFollower from "./FeedFollower.ts"
 import * as ReadThrough from "./ReadThrough.ts"
 import * as Scopes from "./Scopes.ts"
-import { entryOf, type TenantScope } from "./TenantScope.ts"
+import { entryOf } from "./TenantScope.ts"
 
 export interface InProcessTenantCacheOptions extends Scopes.ScopesOptions, FeedFollower.FeedFollowerOptions {}
 
@@ -175,10 +175,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     subscribe,
     follow,
     suspend: (tenant) =>
-      Effect.suspend(() => {
-        const scope: TenantScope | undefined = scopes.get(tenant)
-        return scope === undefined ? Effect.void : scopes.relink(scope, { suspended: true, connected: false })
-      }),
+      Effect.suspend(() => scopes.relink(scopes.open(tenant), { suspended: true, connected: false })),
     forget: scopes.forget
   })
 })

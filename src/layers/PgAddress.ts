@@ -16,14 +16,16 @@ export type PgAddress = { readonly host: string; readonly port: number } | { rea
  */
 export const parse = (url: string): Result.Result<PgAddress, string> => {
   let parsed: URL
+  let hostname: string
   try {
     parsed = new URL(url)
+    hostname = decodeHost(parsed.hostname)
   } catch {
     return Result.fail("it is not a URL of the form postgres://user@host:port/database")
   }
   if (!/^postgres(ql)?:$/.test(parsed.protocol))
     return Result.fail("it does not begin with postgres:// or postgresql://")
-  const host = parsed.searchParams.get("host") ?? decodeHost(parsed.hostname)
+  const host = parsed.searchParams.get("host") ?? hostname
   const port = Number(parsed.searchParams.get("port") ?? (parsed.port === "" ? "5432" : parsed.port))
   if (!Number.isInteger(port) || port < 1 || port > 65535) return Result.fail("its port is not between 1 and 65535")
   return Result.succeed(host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port}` } : { host, port })

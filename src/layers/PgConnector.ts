@@ -62,13 +62,16 @@ export interface PgTarget {
 const applicationName = "effect-systemplane"
 const listenApplicationName = "effect-systemplane listen"
 
+/** How long resolving a tenant may take: a secret store answers within seconds, or somebody should hear of it. */
+const resolveTimeout = "10 seconds"
+
 /**
  * A connector from a function of the tenant id, run for every new client and session, so that secrets can be fetched and
  * rotated.
  *
  * **Details**
  *
- * `None` means that there is no such tenant. What the function fails or dies with is reported as `ResolverFailed` by the
+ * `None` means that there is no such tenant; the function has 10 seconds to say so. What the function fails or dies with is reported as `ResolverFailed` by the
  * name of the error only, since its text may hold a secret.
  *
  * **Example** (A password from a secret store)
@@ -169,6 +172,10 @@ const make = Effect.fnUntraced(function* <E, R>(
               ? Effect.interrupt
               : Effect.fail(PgFailure.connectorError(tenant, new ResolverFailed({ name: nameOf(Cause.squash(cause)) })))
           ),
+          Effect.timeoutOrElse({
+            duration: resolveTimeout,
+            orElse: () => Effect.fail(PgFailure.connectorError(tenant, new ResolverFailed({ name: "a timeout" })))
+          }),
           Effect.flatMap(
             Option.match({
               onNone: () => Effect.fail(PgFailure.connectorError(tenant, new UnknownTenant())),

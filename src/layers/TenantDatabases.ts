@@ -24,6 +24,9 @@ import * as PgFailure from "./PgFailure.ts"
 /** How long a statement may take before it counts as unanswered. Entries are few and small: an answer takes milliseconds. */
 const statementTimeout = "5 seconds"
 
+/** How long the statements of a transaction may take together: an upgrade rewrites the table, or waits for another one. */
+const transactionTimeout = "1 minute"
+
 /** How long an unused client is kept. Clients serve reads and writes of operators, which come in bursts. */
 const idleTimeToLive = "1 minute"
 
@@ -44,7 +47,7 @@ export class TenantDatabases extends Context.Service<
       tenant: TenantId,
       statement: (query: Query) => Effect.Effect<A, SqlError>
     ) => Effect.Effect<A, EntryStoreError>
-    /** Runs statements in one transaction, on a connection of their own that is closed afterwards. */
+    /** Runs statements in one transaction, on a connection of their own that is closed afterwards; within a minute. */
     readonly transaction: <A>(
       tenant: TenantId,
       statements: (query: Query) => Effect.Effect<A, SqlError>
@@ -69,6 +72,10 @@ const make = Effect.gen(function* () {
       Effect.flatMap((rows) =>
         Effect.mapError(decodeIdentity(rows), () => PgFailure.connectorError(tenant, new ConnectFailed({})))
       ),
+      Effect.timeoutOrElse({
+        duration: statementTimeout,
+        orElse: () => Effect.fail(PgFailure.connectorError(tenant, new ConnectFailed({ code: "ETIMEDOUT" })))
+      }),
       Effect.flatMap(([row]) => claims.acquire(tenant, row.identity)),
       Effect.as(resource)
     )
@@ -92,7 +99,7 @@ const make = Effect.gen(function* () {
         Effect.onInterrupt(() => giveUp),
         Effect.timeoutOrElse({
           duration: statementTimeout,
-          orElse: () => Effect.fail(new EntryStoreError({ tenant, reason: new Unanswered({ code: "ETIMEDOUT" }) }))
+          orElse: () => Effect.fail(unanswered(tenant))
         })
       )
     })
@@ -126,7 +133,8 @@ const make = Effect.gen(function* () {
       connector.client(tenant).pipe(
         Effect.flatMap((client) => client.withTransaction(statements(queryOf(client)))),
         Effect.scoped,
-        translated(tenant)
+        translated(tenant),
+        Effect.timeoutOrElse({ duration: transactionTimeout, orElse: () => Effect.fail(unanswered(tenant)) })
       ),
     session: (tenant) =>
       Effect.flatMap(connector.session(tenant), (session) => claimed(tenant, session, session.query)),
@@ -135,6 +143,8 @@ const make = Effect.gen(function* () {
 })
 
 export const layer = Layer.effect(TenantDatabases, make)
+
+const unanswered = (tenant: TenantId) => new EntryStoreError({ tenant, reason: new Unanswered({ code: "ETIMEDOUT" }) })
 
 const queryOf =
   (client: SqlClient): Query =>

@@ -22,6 +22,7 @@ export default async function setup(project: TestProject) {
     const server = await Effect.runPromise(Scope.provide(PostgresServer.make, scope))
     project.provide("postgresUrl", Redacted.value(server.url("postgres")))
   } catch (error) {
+    await Effect.runPromise(Scope.close(scope, Exit.void))
     console.error(error instanceof Error ? error.message : error)
     process.exit(1)
   }

@@ -12,6 +12,7 @@ import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
+import * as Result from "effect/Result"
 import * as Semaphore from "effect/Semaphore"
 import {
   ActivationError,
@@ -50,15 +51,21 @@ interface Intent {
   readonly want: "active" | "suspended" | "absent"
   /** Only a read asked for it so far: it is given up where it fails at first. */
   demanded: boolean
+  /** The database was prepared: the schema is up, the defaults are seeded. */
+  prepared: boolean
   /** Completed once the supervisor has taken it up, everything of the intent before it being released. */
   readonly started: Deferred.Deferred<void>
   /** Completed once there is nothing left to do for it, or a newer one took its place. An active tenant never settles. */
   readonly settled: Deferred.Deferred<void>
 }
 
-const makeIntent = (want: Intent["want"], demanded = false): Intent => ({
+const makeIntent = (
+  want: Intent["want"],
+  { demanded = false, prepared = false }: { readonly demanded?: boolean; readonly prepared?: boolean } = {}
+): Intent => ({
   want,
   demanded,
+  prepared,
   started: Deferred.makeUnsafe(),
   settled: Deferred.makeUnsafe()
 })
@@ -107,19 +114,35 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
       Effect.andThen(prepareSchema(tenant), options.seedDefaults ? bootstrap.seed(tenant, registry.seeds) : Effect.void)
     )
 
-  /** Prepares the database, however often it takes, then follows it. Ends only for a demanded tenant that is given up. */
+  /**
+   * Prepares the database, however often it takes, then follows it. Ends only for a demanded tenant that is given up.
+   *
+   * After a rotation the database is as it was, and is followed at once: while a snapshot may answer reads, there must be a
+   * feed to notice that it cannot be kept current.
+   */
   const becomeLive = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
     Effect.gen(function* () {
       for (let failures = 1; ; failures++) {
-        const prepared = yield* Effect.result(
-          Effect.withSpan(prepare(tenant), "Systemplane.activate", { attributes: { tenant } })
-        )
-        if (prepared._tag === "Success") return yield* cache.follow(tenant)
-        yield* board.update(tenant, { failures, lastError: activationError(tenant, prepared.failure) })
-        if (intent.demanded && failures >= options.staleAfterFailures) return
+        const prepared = intent.prepared ? Result.void : yield* Effect.result(activation(tenant))
+        if (Result.isSuccess(prepared)) {
+          intent.prepared = true
+          yield* follow(tenant)
+        } else {
+          yield* board.update(tenant, { failures, lastError: activationError(tenant, prepared.failure) })
+          if (intent.demanded && failures >= options.staleAfterFailures) return
+        }
         yield* Effect.sleep(Backoff.delay(options.reconnect, failures, yield* Random.next))
       }
     })
+
+  const activation = (tenant: TenantId) =>
+    Effect.withSpan(prepare(tenant), "Systemplane.activate", { attributes: { tenant } })
+
+  // A feed never ends by itself. Should a defect end it, it is reported, and the tenant is followed again.
+  const follow = (tenant: TenantId): Effect.Effect<void> =>
+    Effect.catchDefect(cache.follow(tenant), (defect) =>
+      Effect.logError("Following a tenant failed unexpectedly", defect).pipe(Effect.annotateLogs({ tenant }))
+    )
 
   /** Does what the intent asks for. For an active tenant it goes on until interrupted. */
   const pursue = (tenant: TenantId, intent: Intent): Effect.Effect<void> => {
@@ -223,7 +246,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
       if (current.want !== "active") return released
       return Effect.andThen(
         released,
-        Effect.suspend(() => awaitOutcome(tenant, intend(tenant, makeIntent("active", current.demanded))))
+        Effect.suspend(() => awaitOutcome(tenant, intend(tenant, makeIntent("active", current))))
       )
     })
 
@@ -293,7 +316,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
       Effect.sync(() => {
         const wanted =
           options.activation === "onDemand" && !closed.isOpen() && !supervisors.has(tenant) && !removed.has(tenant)
-        if (wanted) intend(tenant, makeIntent("active", true))
+        if (wanted) intend(tenant, makeIntent("active", { demanded: true }))
       }),
     status: (tenant) => Effect.sync(() => Option.flatMapNullishOr(Tenant.parse(tenant), board.get)),
     statuses: Effect.sync(board.all),

@@ -28,7 +28,7 @@ const statementTimeout = "5 seconds"
 const transactionTimeout = "1 minute"
 
 /** How long an unused client is kept. Clients serve reads and writes of operators, which come in bursts. */
-const idleTimeToLive = "1 minute"
+const idleTimeToLive = "10 seconds"
 
 /**
  * A running server and a database in it. Two servers cannot share the microsecond of their start and still be told apart

@@ -7,7 +7,14 @@ export * as PgConnector from "./layers/PgConnector.ts"
 export { type Systemplane, SystemplaneLive } from "./layers/SystemplaneLive.ts"
 export * from "./schema/ActivationError.ts"
 export * from "./schema/ConfigError.ts"
-export { ConfigKey, type ConfigKeyOptions, InvalidConfigKey } from "./schema/ConfigKey.ts"
+export {
+  type Assignment,
+  ConfigKey,
+  type ConfigKeyGroup,
+  type ConfigKeyOptions,
+  InvalidConfigKey
+} from "./schema/ConfigKey.ts"
+export type { ConfigSnapshot } from "./schema/ConfigSnapshot.ts"
 export * from "./schema/ConnectorError.ts"
 export * as Ddl from "./schema/Ddl.ts"
 export type { Change, Entry, NamedEntry } from "./schema/Entry.ts"
@@ -17,10 +24,10 @@ export * from "./schema/SchemaBootstrapError.ts"
 export { TenantId } from "./schema/TenantId.ts"
 export * from "./schema/TenantLifecycleEvent.ts"
 export type { TenantState, TenantStatus } from "./schema/TenantStatus.ts"
-export { Config, type ConfigShape, type WriteOptions } from "./services/Config.ts"
+export { Config, type ConfigShape, type WriteAllOptions, type WriteOptions } from "./services/Config.ts"
 export { Connector, type ListenSession, type Query } from "./services/Connector.ts"
 export { CurrentTenant, withTenant } from "./services/CurrentTenant.ts"
-export { EntryStore, type KeyName, type ReadDifferences } from "./services/EntryStore.ts"
+export { EntryStore, type EntryWrite, type KeyName, type ReadDifferences } from "./services/EntryStore.ts"
 export { DuplicateKey, KeyRegistry, type Seed, type Unencodable } from "./services/KeyRegistry.ts"
 export {
   type Changed,
@@ -31,5 +38,5 @@ export {
   ListenFeed
 } from "./services/ListenFeed.ts"
 export { SchemaBootstrap } from "./services/SchemaBootstrap.ts"
-export { TenantCache } from "./services/TenantCache.ts"
+export { type CacheWrite, TenantCache } from "./services/TenantCache.ts"
 export { type DrainReport, TenantManager } from "./services/TenantManager.ts"

@@ -17,14 +17,14 @@ import {
   TenantMissing,
   UnknownKey
 } from "../schema/ConfigError.ts"
-import type { ConfigKey } from "../schema/ConfigKey.ts"
+import type { Assignment, ConfigKey, ConfigKeyGroup } from "../schema/ConfigKey.ts"
 import type { Change, Entry, NamedEntry } from "../schema/Entry.ts"
 import * as JsonText from "../schema/JsonText.ts"
 import type { TenantId } from "../schema/TenantId.ts"
-import { Config, type WriteOptions } from "../services/Config.ts"
+import { Config, type WriteAllOptions, type WriteOptions } from "../services/Config.ts"
 import { CurrentTenant } from "../services/CurrentTenant.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
-import { TenantCache } from "../services/TenantCache.ts"
+import { type CacheWrite, TenantCache } from "../services/TenantCache.ts"
 import { TenantManager } from "../services/TenantManager.ts"
 
 export interface CachedConfigOptions {
@@ -72,6 +72,8 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
         return known === undefined ? key.defaultValue : known.value
       })
     )
+
+  const snapshot = reading((tenant) => cache.snapshot(tenant))
 
   const list = (namespace: string): Effect.Effect<ReadonlyArray<NamedEntry>, ConfigError> =>
     reading((tenant) =>
@@ -136,31 +138,81 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     )
   })
 
-  const set = <A>(key: ConfigKey<A>, value: A, { actor }: WriteOptions): Effect.Effect<Entry<A>, ConfigError> =>
-    Effect.gen(function* () {
-      const tenant = yield* currentTenant
-      const json = yield* Effect.fromResult(encodeText(key, value))
-      yield* Effect.fromResult(checkActor(key, actor))
-      return yield* cache.put(tenant, key, json, actor)
-    }).pipe(writeSpan("Config.set", key, actor))
+  /** Encodes what is to be written; names every value that is refused. */
+  const encodeAll = (
+    assignments: ReadonlyArray<Assignment.Any>,
+    actor: string
+  ): Effect.Effect<ReadonlyArray<CacheWrite>, ConfigError> =>
+    Effect.suspend(() => {
+      const writes: Array<CacheWrite> = []
+      const problems: Array<Problem> = []
+      for (const { ifRevision, key, value } of assignments) {
+        const json = encodeText(key, value)
+        const problem = actorProblem(actor) ?? revisionProblem(ifRevision)
+        if (problem !== undefined) problems.push(problemOf(key, problem))
+        else if (Result.isFailure(json)) problems.push(problemOf(key, json.failure))
+        else if (writes.some((write) => write.key === key)) problems.push(problemOf(key, "it is given twice"))
+        else writes.push({ key, json: json.success, ifRevision })
+      }
+      return problems.length > 0 ? failWith(new InvalidValue({ problems })) : Effect.succeed(writes)
+    })
 
-  const remove = <A>(key: ConfigKey<A>, { actor }: WriteOptions): Effect.Effect<Entry<A>, ConfigError> =>
+  const setAll = (
+    assignments: ReadonlyArray<Assignment.Any>,
+    { actor }: WriteAllOptions
+  ): Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError> =>
     Effect.gen(function* () {
       const tenant = yield* currentTenant
-      yield* Effect.fromResult(checkActor(key, actor))
-      return yield* cache.remove(tenant, key)
-    }).pipe(writeSpan("Config.remove", key, actor))
+      const writes = yield* encodeAll(assignments, actor)
+      return writes.length === 0 ? [] : yield* cache.put(tenant, writes, actor)
+    })
+
+  const set = <A>(
+    key: ConfigKey<A>,
+    value: A,
+    { actor, ifRevision }: WriteOptions
+  ): Effect.Effect<Entry<A>, ConfigError> =>
+    Effect.map(setAll([{ key, value, ifRevision }], { actor }), ([entry]) => entry!).pipe(
+      Effect.withSpan("Config.set", { attributes: { namespace: key.namespace, key: key.key, actor } })
+    )
+
+  const remove = <A>(key: ConfigKey<A>, { actor, ifRevision }: WriteOptions): Effect.Effect<Entry<A>, ConfigError> =>
+    Effect.gen(function* () {
+      const tenant = yield* currentTenant
+      const problem = actorProblem(actor) ?? revisionProblem(ifRevision)
+      if (problem !== undefined) return yield* failWith(new InvalidValue({ problems: [problemOf(key, problem)] }))
+      return yield* cache.remove(tenant, key, ifRevision)
+    }).pipe(Effect.withSpan("Config.remove", { attributes: { namespace: key.namespace, key: key.key, actor } }))
+
+  const getGroup = <F extends ConfigKeyGroup.Fields>(
+    group: ConfigKeyGroup<F>
+  ): Effect.Effect<ConfigKeyGroup.Values<F>, ConfigError> =>
+    Effect.flatMap(snapshot, (snapshot) =>
+      Effect.try({
+        try: () =>
+          Object.fromEntries(
+            Object.entries(group.keys).map(([field, key]) => [field, snapshot.get(key)])
+          ) as ConfigKeyGroup.Values<F>,
+        catch: (error) => error as ConfigError
+      })
+    )
 
   return Config.of({
     get: (first: any, name?: string): Effect.Effect<any, ConfigError> =>
       name === undefined ? get(first) : getJson(first, name),
     getOrDefault,
     entry: (key) => reading((tenant) => cache.entry(tenant, key)),
+    snapshot,
+    getGroup,
     list,
     watch,
     changes,
     onChange,
     set,
+    setAll: (assignments, options) =>
+      Effect.withSpan(setAll(assignments, options), "Config.setAll", {
+        attributes: { keys: assignments.map(({ key }) => `${key.namespace}/${key.key}`), actor: options.actor }
+      }),
     remove
   })
 })
@@ -171,23 +223,27 @@ const failWith = (reason: ConfigErrorReason) => Effect.fail(new ConfigError({ re
 
 const tenantMissing = failWith(new TenantMissing())
 
-const invalid =
-  ({ key, namespace }: ConfigKey.Any) =>
-  (problem: string) =>
-    new ConfigError({ reason: new InvalidValue({ namespace, key, problem }) })
+type Problem = InvalidValue["problems"][number]
+
+const problemOf = ({ key, namespace }: ConfigKey.Any, problem: string): Problem => ({ namespace, key, problem })
 
 const encode = <A>(key: ConfigKey<A>, value: A): Result.Result<Schema.Json, ConfigError> =>
-  Result.mapError(key.encode(value), invalid(key))
-
-const encodeText = <A>(key: ConfigKey<A>, value: A): Result.Result<string, ConfigError> =>
-  Result.flatMap(encode(key, value), (json) =>
-    Result.mapError(JsonText.encode(json), (problem) => invalid(key)(key.secret ? "jsonb cannot hold it" : problem))
+  Result.mapError(
+    key.encode(value),
+    (problem) => new ConfigError({ reason: new InvalidValue({ problems: [problemOf(key, problem)] }) })
   )
 
-const checkActor = (key: ConfigKey.Any, actor: string): Result.Result<unknown, ConfigError> =>
-  typeof actor === "string" && Result.isSuccess(JsonText.encode(actor))
-    ? Result.succeed(actor)
-    : Result.fail(invalid(key)("the actor must be well-formed text without U+0000"))
+const encodeText = <A>(key: ConfigKey<A>, value: A): Result.Result<string, string> =>
+  Result.flatMap(key.encode(value), (json) =>
+    Result.mapError(JsonText.encode(json), (problem) => (key.secret ? "jsonb cannot hold it" : problem))
+  )
 
-const writeSpan = (name: string, { key, namespace }: ConfigKey.Any, actor: string) =>
-  Effect.withSpan(name, { attributes: { namespace, key, actor } })
+const actorProblem = (actor: string): string | undefined =>
+  typeof actor === "string" && Result.isSuccess(JsonText.encode(actor))
+    ? undefined
+    : "the actor must be well-formed text without U+0000"
+
+const revisionProblem = (ifRevision: number | undefined): string | undefined =>
+  ifRevision === undefined || (Number.isSafeInteger(ifRevision) && ifRevision >= 0)
+    ? undefined
+    : "ifRevision must be a whole number, 0 or more"

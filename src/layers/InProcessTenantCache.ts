@@ -1,49 +1,46 @@
 /**
  * The tenants' scopes in this process: a thin shell around the pure core.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import {
   ConfigError,
   type ConfigErrorReason,
   NotSupported,
+  RevisionConflict,
   Unavailable,
   UnknownKey,
   WriteOutcomeUnknown
 } from "../schema/ConfigError.ts"
 import type { ConfigKey } from "../schema/ConfigKey.ts"
+import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry } from "../schema/Entry.ts"
-import type { EntryRow } from "../schema/EntryRow.ts"
 import type { EntryStoreError } from "../schema/EntryStoreError.ts"
-import * as Snapshot from "../schema/Snapshot.ts"
+import type * as Snapshot from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
-import { EntryStore } from "../services/EntryStore.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
-import { TenantCache } from "../services/TenantCache.ts"
+import { type CacheWrite, TenantCache } from "../services/TenantCache.ts"
 import * as Fanout from "./Fanout.ts"
 import * as FeedFollower from "./FeedFollower.ts"
 import * as ReadThrough from "./ReadThrough.ts"
 import * as Scopes from "./Scopes.ts"
 import { entryOf } from "./TenantScope.ts"
+import * as WriteThrough from "./WriteThrough.ts"
 
 export interface InProcessTenantCacheOptions extends Scopes.ScopesOptions, FeedFollower.FeedFollowerOptions {}
 
 const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) {
   const registry = yield* KeyRegistry
-  const store = yield* EntryStore
   const scopes = yield* Scopes.make(options)
   const readThrough = yield* ReadThrough.make(scopes)
+  const writeThrough = yield* WriteThrough.make(scopes, readThrough)
   const follow = yield* FeedFollower.make(scopes, options)
 
   const declared = (key: ConfigKey.Any): Effect.Effect<void, ConfigError> =>
-    registry.slotOf(key) === undefined
-      ? failWith(new UnknownKey({ namespace: key.namespace, key: key.key }))
-      : Effect.void
+    registry.slotOf(key) === undefined ? failWith(unknownKey(key)) : Effect.void
 
   const lastKnown = (tenant: TenantId, key: ConfigKey.Any): Entry<any> | undefined => {
     const scope = scopes.get(tenant)
@@ -79,48 +76,64 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
         : Effect.succeed(known)
     })
 
-  /**
-   * Sends a write and learns from its answer before it returns. A scope that was made while the write was under way may have
-   * read the table before it: for that one, the write began with the scope.
-   */
-  const write = <A>(
-    tenant: TenantId,
-    key: ConfigKey.Any,
-    send: Effect.Effect<A, EntryStoreError>,
-    learn: (state: Snapshot.State, slot: number, answer: A, since: Snapshot.Since) => Snapshot.Outcome
-  ): Effect.Effect<Entry<any>, ConfigError> =>
-    Effect.gen(function* () {
-      yield* declared(key)
+  const snapshotOf = (tenant: TenantId, state: Snapshot.State, stale: boolean): ConfigSnapshot => {
+    const held = (key: ConfigKey.Any): number => {
       const slot = scopes.slotOf(key)
-      const before = scopes.get(tenant)
-      const time = yield* Clock.currentTimeMillis
-      const clock = before?.snapshot.clock ?? 0
-      const answer = yield* Effect.catch(send, (error) =>
-        error.reason._tag === "Unanswered"
-          ? failWith(new WriteOutcomeUnknown({ tenant, namespace: key.namespace, key: key.key }))
-          : unavailable(tenant, key, error)
-      )
-      readThrough.detach(tenant, key)
+      if (slot !== undefined) return slot
+      throw new ConfigError({
+        reason: registry.slotOf(key) === undefined ? unknownKey(key) : notCached(key, "read from a snapshot")
+      })
+    }
+    return {
+      tenant,
+      get: (key) => state.slots[held(key)]!.value as any,
+      entry: (key) => entryOf(state, held(key), stale) as Entry<any>
+    }
+  }
+
+  const snapshot = (tenant: TenantId): Effect.Effect<ConfigSnapshot, ConfigError> =>
+    Effect.suspend(() => {
       const scope = scopes.get(tenant)
-      if (scope === undefined || slot === undefined) {
-        return entryOf(learn(Snapshot.make([key]), 0, answer, { clock: 0, time }).state, 0, false)
+      if (scope?.answering) return Effect.succeed(snapshotOf(tenant, scope.snapshot, scope.state !== "live"))
+      return readThrough.whole(tenant).pipe(
+        Effect.map((state) => snapshotOf(tenant, state, false)),
+        Effect.catch((error) => failWith(new Unavailable({ tenant, problem: problemOf(error) })))
+      )
+    })
+
+  /** What a failed write says to its caller. */
+  const writeFailed = (tenant: TenantId, keys: ReadonlyArray<ConfigKey.Any>) => (error: EntryStoreError) => {
+    switch (error.reason._tag) {
+      case "RevisionMismatch": {
+        const { actual, expected, key, namespace } = error.reason
+        return failWith(new RevisionConflict({ tenant, namespace, key, expected, actual }))
       }
-      const since = { clock: scope === before ? clock : 0, time }
-      yield* readThrough
-        .learn(scope, (state) => learn(state, slot, answer, since), "write")
-        .pipe(
-          // The write landed, but something else happened to the key meanwhile and the database no longer answers: the feed
-          // settles it once it is back.
-          Effect.catch(() => Effect.sync(() => scope.dirty.openUnsafe()))
+      case "Unanswered":
+        return failWith(
+          new WriteOutcomeUnknown({ tenant, keys: keys.map(({ key, namespace }) => ({ namespace, key })) })
         )
-      return entryOf(scope.snapshot, slot, false)
-    }).pipe(Effect.uninterruptible)
+      default:
+        return unavailable(tenant, keys[0]!, error)
+    }
+  }
 
-  const learnRow = (state: Snapshot.State, slot: number, row: EntryRow, since: Snapshot.Since) =>
-    Snapshot.learnRow(state, slot, row, since)
+  const put = (
+    tenant: TenantId,
+    writes: ReadonlyArray<CacheWrite>,
+    actor: string
+  ): Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError> => {
+    const keys = writes.map(({ key }) => key)
+    return Effect.andThen(
+      Effect.forEach(keys, declared, { discard: true }),
+      Effect.catch(writeThrough.put(tenant, writes, actor), writeFailed(tenant, keys))
+    )
+  }
 
-  const learnDeletion = (state: Snapshot.State, slot: number, row: Option.Option<number>, since: Snapshot.Since) =>
-    Snapshot.learnDeletion(state, slot, Option.getOrUndefined(row), since)
+  const remove = (tenant: TenantId, key: ConfigKey.Any, ifRevision?: number): Effect.Effect<Entry<any>, ConfigError> =>
+    Effect.andThen(
+      declared(key),
+      Effect.catch(writeThrough.remove(tenant, key, ifRevision), writeFailed(tenant, [key]))
+    )
 
   const subscribe = (key: ConfigKey.Any) =>
     Effect.gen(function* () {
@@ -144,11 +157,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
         yield* declared(key)
         const slot = scopes.slotOf(key)
         if (slot === undefined) {
-          return yield* failWith(
-            new NotSupported({
-              problem: `${key.namespace}/${key.key} is beyond maxEntriesPerTenant and cannot be watched; raise the limit`
-            })
-          )
+          return yield* failWith(notCached(key, "watched"))
         }
         // Subscribed before the first entry is read, so that no change falls between them.
         const changed = Fanout.makeMailbox<void, void>(() => undefined)
@@ -169,8 +178,9 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     get: (tenant, key) => peek(tenant, key) ?? Effect.map(entry(tenant, key), (entry) => entry.value),
     entry,
     lastKnown,
-    put: (tenant, key, json, actor) => write(tenant, key, store.put(tenant, key, json, actor), learnRow),
-    remove: (tenant, key) => write(tenant, key, store.remove(tenant, key), learnDeletion),
+    snapshot,
+    put,
+    remove,
     watch,
     subscribe,
     follow,
@@ -181,6 +191,13 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
 })
 
 export const layer = (options: InProcessTenantCacheOptions) => Layer.effect(TenantCache, make(options))
+
+const unknownKey = ({ key, namespace }: ConfigKey.Any) => new UnknownKey({ namespace, key })
+
+const notCached = ({ key, namespace }: ConfigKey.Any, what: string) =>
+  new NotSupported({
+    problem: `${namespace}/${key} is beyond maxEntriesPerTenant and cannot be ${what}; raise the limit`
+  })
 
 const failWith = (reason: ConfigErrorReason) => Effect.fail(new ConfigError({ reason }))
 

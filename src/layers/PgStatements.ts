@@ -8,7 +8,7 @@ import { SqlError, UnknownError } from "effect/sql/SqlError"
 import { EntryRow } from "../schema/EntryRow.ts"
 import type { Difference } from "../schema/Snapshot.ts"
 import type { Query } from "../services/Connector.ts"
-import type { KeyName } from "../services/EntryStore.ts"
+import type { EntryWrite, KeyName } from "../services/EntryStore.ts"
 import type { Seed } from "../services/KeyRegistry.ts"
 
 /**
@@ -69,35 +69,49 @@ export const read = (query: Query, { key, namespace }: KeyName): Effect.Effect<O
     unexpectedShape
   )
 
-/** Inserts or updates the row of a key; the trigger draws its revision. */
+/**
+ * Writes the row of a key, where it is at the expected revision; the trigger draws the new one. `None` where it is not: under
+ * `READ COMMITTED` a concurrent writer's row is waited for and looked at again, so that of several writers who expect the same
+ * revision one succeeds.
+ */
 export const put = (
   query: Query,
-  { key, namespace }: KeyName,
-  json: string,
+  { ifRevision, json, key, namespace }: EntryWrite,
   actor: string
-): Effect.Effect<EntryRow, SqlError> =>
-  query(
-    `INSERT INTO systemplane_entries AS e (namespace, key, value, updated_at, updated_by)
-     VALUES ($1, $2, $3::jsonb, now(), $4)
-     ON CONFLICT (namespace, key) DO UPDATE
-     SET value = excluded.value, updated_at = excluded.updated_at, updated_by = excluded.updated_by
-     RETURNING ${columns}`,
-    [namespace, key, json, actor]
-  ).pipe(
+): Effect.Effect<Option.Option<EntryRow>, SqlError> => {
+  const insert = `INSERT INTO systemplane_entries AS e (namespace, key, value, updated_at, updated_by)
+                  VALUES ($1, $2, $3::jsonb, now(), $4)`
+  const statement =
+    ifRevision === undefined
+      ? `${insert}
+         ON CONFLICT (namespace, key) DO UPDATE
+         SET value = excluded.value, updated_at = excluded.updated_at, updated_by = excluded.updated_by`
+      : ifRevision === 0
+        ? `${insert} ON CONFLICT (namespace, key) DO NOTHING`
+        : `UPDATE systemplane_entries AS e SET value = $3::jsonb, updated_at = now(), updated_by = $4
+           WHERE e.namespace = $1 AND e.key = $2 AND e.revision = $5`
+  const guard = ifRevision === undefined || ifRevision === 0 ? [] : [ifRevision]
+  return query(`${statement} RETURNING ${columns}`, [namespace, key, json, actor, ...guard]).pipe(
     Effect.flatMap(decodeRows),
-    Effect.map((rows) => rows[0]!),
+    Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
     unexpectedShape
   )
+}
 
 const Deleted = Schema.Array(EntryRow.mapFields(({ revision }) => ({ revision })))
 const decodeDeleted = Schema.decodeUnknownEffect(Deleted)
 
-/** Deletes the row of a key and returns its last revision. */
-export const remove = (query: Query, { key, namespace }: KeyName): Effect.Effect<Option.Option<number>, SqlError> =>
+/** Deletes the row of a key, where it is at the expected revision, and returns that revision. */
+export const remove = (
+  query: Query,
+  { key, namespace }: KeyName,
+  ifRevision: number | undefined
+): Effect.Effect<Option.Option<number>, SqlError> =>
   query(
-    `DELETE FROM systemplane_entries AS e WHERE e.namespace = $1 AND e.key = $2
+    `DELETE FROM systemplane_entries AS e
+     WHERE e.namespace = $1 AND e.key = $2 AND ($3::int8 IS NULL OR e.revision = $3)
      RETURNING least(e.revision, 9007199254740991) AS revision`,
-    [namespace, key]
+    [namespace, key, ifRevision ?? null]
   ).pipe(
     Effect.flatMap(decodeDeleted),
     Effect.map((rows) => Option.map(Option.fromUndefinedOr(rows[0]), (row) => row.revision)),

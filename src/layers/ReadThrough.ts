@@ -15,7 +15,7 @@ import type { TenantId } from "../schema/TenantId.ts"
 import { EntryStore } from "../services/EntryStore.ts"
 import type { Scopes } from "./Scopes.ts"
 import { Telemetry } from "./Telemetry.ts"
-import { entryOf, type TenantScope } from "./TenantScope.ts"
+import { entryOf, loneEntry, type TenantScope } from "./TenantScope.ts"
 
 /** Reads of one tenant that run at once. Its pool has 4 connections by default: twice that keeps them busy. */
 const readsPerTenant = 8
@@ -62,10 +62,6 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
       again || behind ? settle(scope) : Effect.void
     )
 
-  // A key without a slot, or of a tenant without a scope: nothing is kept of it.
-  const unscoped = (key: ConfigKey.Any, row: Snapshot.Difference["row"], since: number): Entry<unknown> =>
-    entryOf(Snapshot.learnRow(Snapshot.make([key]), 0, row, { clock: 0, time: since }).state, 0, false)
-
   const read = (tenant: TenantId, key: ConfigKey.Any): Effect.Effect<Entry<unknown>, EntryStoreError> =>
     Effect.gen(function* () {
       const scope = scopes.get(tenant)
@@ -73,7 +69,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
       const time = yield* Clock.currentTimeMillis
       const since = scope === undefined ? { clock: 0, time } : Snapshot.begin(scope.snapshot, time)
       const row = Option.getOrUndefined(yield* store.read(tenant, key))
-      if (scope === undefined || slot === undefined) return unscoped(key, row, time)
+      if (scope === undefined || slot === undefined) return loneEntry(key, row, time)
       yield* learn(scope, (state) => Snapshot.learnRow(state, slot, row, since), "read")
       return entryOf(scope.snapshot, slot, false)
     })
@@ -98,8 +94,22 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
     if (lane.running.size === 0 && lanes.get(tenant) === lane) lanes.delete(tenant)
   }
 
+  /** Everything in one statement: learned by the tenant's scope, or kept by nobody where there is none. */
+  const whole = (tenant: TenantId): Effect.Effect<Snapshot.State, EntryStoreError> =>
+    Effect.suspend(() => {
+      const scope = scopes.get(tenant)
+      if (scope !== undefined) return Effect.map(settle(scope), () => scope.snapshot)
+      const nothing = Snapshot.make(scopes.keys)
+      return Effect.gen(function* () {
+        const since = Snapshot.begin(nothing, yield* Clock.currentTimeMillis)
+        const differences = yield* store.differences(tenant)(scopes.keys, Snapshot.fingerprints(nothing))
+        return Snapshot.learn(nothing, differences, since).state
+      })
+    })
+
   return {
     learn,
+    whole,
     /** Reads a key from the database. Reads that overlap share one statement. */
     entry: (tenant: TenantId, key: ConfigKey.Any): Effect.Effect<Entry<unknown>, EntryStoreError> =>
       Effect.suspend((): Effect.Effect<Answer> => {

@@ -45,7 +45,12 @@ export class TenantDatabases extends Context.Service<
     /** Runs a statement on the tenant's pooled client. Returns within 5 seconds, whatever the peer does. */
     readonly run: <A>(
       tenant: TenantId,
-      statement: (query: Query) => Effect.Effect<A, SqlError>
+      statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
+    ) => Effect.Effect<A, EntryStoreError>
+    /** Runs short statements on the tenant's pooled client in one transaction. Bounded as `run` is. */
+    readonly runInTransaction: <A>(
+      tenant: TenantId,
+      statements: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
     ) => Effect.Effect<A, EntryStoreError>
     /** Runs statements in one transaction, on a connection of their own that is closed afterwards; within a minute. */
     readonly transaction: <A>(
@@ -106,29 +111,29 @@ const make = Effect.gen(function* () {
 
   const translated =
     (tenant: TenantId) =>
-    <A, R>(effect: Effect.Effect<A, SqlError | ConnectorError, R>): Effect.Effect<A, EntryStoreError, R> =>
-      Effect.mapError(
-        effect,
-        (error) =>
-          new EntryStoreError({
-            tenant,
-            reason:
-              error._tag === "ConnectorError"
-                ? new Unreachable({ cause: error })
-                : PgFailure.statementFailure(tenant, error)
-          })
-      )
+    <A, R>(
+      effect: Effect.Effect<A, SqlError | ConnectorError | EntryStoreError, R>
+    ): Effect.Effect<A, EntryStoreError, R> =>
+      Effect.mapError(effect, (error) => {
+        switch (error._tag) {
+          case "EntryStoreError":
+            return error
+          case "ConnectorError":
+            return new EntryStoreError({ tenant, reason: new Unreachable({ cause: error }) })
+          case "SqlError":
+            return new EntryStoreError({ tenant, reason: PgFailure.statementFailure(tenant, error) })
+        }
+      })
+
+  const onClient = <A>(
+    tenant: TenantId,
+    statements: (client: SqlClient) => Effect.Effect<A, SqlError | EntryStoreError>
+  ) => bounded(tenant, client(tenant).pipe(Effect.flatMap(statements), Effect.scoped, translated(tenant)))
 
   return TenantDatabases.of({
-    run: (tenant, statement) =>
-      bounded(
-        tenant,
-        client(tenant).pipe(
-          Effect.flatMap((client) => statement(queryOf(client))),
-          Effect.scoped,
-          translated(tenant)
-        )
-      ),
+    run: (tenant, statement) => onClient(tenant, (client) => statement(queryOf(client))),
+    runInTransaction: (tenant, statements) =>
+      onClient(tenant, (client) => client.withTransaction(statements(queryOf(client)))),
     transaction: (tenant, statements) =>
       connector.client(tenant).pipe(
         Effect.flatMap((client) => client.withTransaction(statements(queryOf(client)))),

@@ -7,6 +7,7 @@ import * as DateTime from "effect/DateTime"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import type { Entry } from "../schema/Entry.ts"
+import type { EntryRow } from "../schema/EntryRow.ts"
 import * as Snapshot from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import { type Link, readsSnapshot, stateOf, type TenantState } from "../schema/TenantStatus.ts"
@@ -67,3 +68,7 @@ export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean):
     confirmedAt: confirmedAt === 0 ? undefined : DateTime.makeUnsafe(confirmedAt)
   }
 }
+
+/** A row as the entry of a key that no scope holds. */
+export const loneEntry = (key: Snapshot.SnapshotKey, row: EntryRow | undefined, time: number): Entry<unknown> =>
+  entryOf(Snapshot.learnRow(Snapshot.make([key]), 0, row, { clock: 0, time }).state, 0, false)

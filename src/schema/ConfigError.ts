@@ -36,14 +36,29 @@ export class InvalidTenantId extends Schema.TaggedError<InvalidTenantId>()("Inva
   }
 }
 
-/** The value may not be written: it does not fit the key's schema, or `jsonb` cannot hold it. */
+/** Values that may not be written: they do not fit their keys' schemas, or `jsonb` cannot hold them. Nothing was written. */
 export class InvalidValue extends Schema.TaggedError<InvalidValue>()("InvalidValue", {
-  ...keyFields,
-  /** Where and what was expected; never the value. */
-  problem: Schema.String
+  /** Each key with where and what was expected; never the value. */
+  problems: Schema.Array(Schema.Struct({ ...keyFields, problem: Schema.String }))
 }) {
   override get message() {
-    return `The value for ${this.namespace}/${this.key} is refused: ${this.problem}`
+    return this.problems
+      .map(({ key, namespace, problem }) => `The value for ${namespace}/${key} is refused: ${problem}`)
+      .join("; ")
+  }
+}
+
+/** The entry is at another revision than the write expected. Nothing was written: read it again, then decide. */
+export class RevisionConflict extends Schema.TaggedError<RevisionConflict>()("RevisionConflict", {
+  tenant: TenantId,
+  ...keyFields,
+  /** 0: no row was expected. */
+  expected: Schema.Int,
+  /** 0: there is no row. */
+  actual: Schema.Int
+}) {
+  override get message() {
+    return `${this.namespace}/${this.key} of tenant ${this.tenant} is at revision ${this.actual}, not ${this.expected}; read it again, then decide`
   }
 }
 
@@ -62,13 +77,14 @@ export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable"
   }
 }
 
-/** The connection was lost while the answer to a write was awaited. */
+/** The connection was lost while the answer to a write was awaited, and the database does not show that it landed. */
 export class WriteOutcomeUnknown extends Schema.TaggedError<WriteOutcomeUnknown>()("WriteOutcomeUnknown", {
   tenant: TenantId,
-  ...keyFields
+  keys: Schema.Array(Schema.Struct(keyFields))
 }) {
   override get message() {
-    return `The write of ${this.namespace}/${this.key} for tenant ${this.tenant} may or may not have landed; read the entry, then decide`
+    const names = this.keys.map(({ key, namespace }) => `${namespace}/${key}`).join(", ")
+    return `The write of ${names} for tenant ${this.tenant} may or may not have landed; read it again, then decide`
   }
 }
 
@@ -92,6 +108,7 @@ export const ConfigErrorReason = Schema.Union([
   TenantMissing,
   InvalidTenantId,
   InvalidValue,
+  RevisionConflict,
   Unavailable,
   WriteOutcomeUnknown,
   NotSupported,

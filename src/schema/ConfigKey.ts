@@ -56,6 +56,45 @@ export interface ConfigKeyOptions<A> {
 }
 
 /**
+ * A value for a key, as one part of a `Config.setAll`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Assignment<in out A> {
+  readonly key: ConfigKey<A>
+  readonly value: A
+  readonly ifRevision: number | undefined
+}
+
+/** @category models */
+export declare namespace Assignment {
+  /** An assignment of any type. */
+  export type Any = Assignment<any>
+}
+
+/**
+ * Keys of one namespace that belong together, under the names of a record's fields.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConfigKeyGroup<F extends ConfigKeyGroup.Fields> {
+  readonly namespace: string
+  readonly keys: F
+  /** The keys as a list, to be declared. */
+  readonly all: ReadonlyArray<ConfigKey.Any>
+}
+
+/** @category models */
+export declare namespace ConfigKeyGroup {
+  /** Keys by the name of a field. */
+  export type Fields = Readonly<Record<string, ConfigKey.Any>>
+  /** The record of the keys' values. */
+  export type Values<F extends Fields> = { readonly [N in keyof F]: ConfigKey.Value<F[N]> }
+}
+
+/**
  * A key that cannot be declared: a name that is empty or longer than 255 characters, or a default that its own schema
  * refuses.
  *
@@ -102,22 +141,70 @@ export const ConfigKey = {
    *
    * @since 0.1.0
    */
-  make: <A>(namespace: string, key: string, options: ConfigKeyOptions<A>): ConfigKey<A> => {
-    const problem = nameProblem("namespace", namespace) ?? nameProblem("key", key) ?? defaultProblem(options)
-    if (problem !== undefined) throw new InvalidConfigKey({ namespace, key, problem })
-    const secret = options.secret ?? false
-    return {
-      namespace,
-      key,
-      schema: options.schema,
-      defaultValue: JsonText.deepFreeze<A>(options.defaultValue),
-      description: options.description,
-      secret,
-      decode: withReason(Schema.decodeUnknownResult(options.schema), secret),
-      encode: withReason(Schema.encodeUnknownResult(options.schema), secret)
-    }
+  make: <A>(namespace: string, key: string, options: ConfigKeyOptions<A>): ConfigKey<A> =>
+    make(namespace, key, options),
+
+  /**
+   * A value for a key, as one part of a `Config.setAll`; with `ifRevision`, written only while the entry is at that revision.
+   *
+   * @since 0.1.0
+   */
+  value: <A>(
+    key: ConfigKey<A>,
+    value: NoInfer<A>,
+    options?: { readonly ifRevision?: number | undefined }
+  ): Assignment<A> => ({ key, value, ifRevision: options?.ifRevision }),
+
+  /**
+   * Declares keys of one namespace that belong together. The key of a field is its name in kebab-case: `requestsPerMinute` is
+   * stored as `requests-per-minute`.
+   *
+   * **Example** (Two limits, read as one record)
+   *
+   * ```ts
+   * import { Schema } from "effect"
+   * import { Config, ConfigKey } from "effect-systemplane"
+   *
+   * const RateLimits = ConfigKey.group("rate-limits", {
+   *   requestsPerMinute: { schema: Schema.Int, defaultValue: 600 },
+   *   burst: { schema: Schema.Int, defaultValue: 20 }
+   * })
+   *
+   * // SystemplaneLive({ keys: [...RateLimits.all] })
+   * const limits = Config.getGroup(RateLimits) // { requestsPerMinute: number, burst: number }
+   * const burst = Config.get(RateLimits.keys.burst)
+   * ```
+   *
+   * @since 0.1.0
+   */
+  group: <T extends Readonly<Record<string, unknown>>>(
+    namespace: string,
+    fields: { readonly [N in keyof T]: ConfigKeyOptions<T[N]> }
+  ): ConfigKeyGroup<{ readonly [N in keyof T]: ConfigKey<T[N]> }> => {
+    const keys = Object.fromEntries(
+      Object.entries(fields).map(([field, options]) => [field, make(namespace, kebabCase(field), options)])
+    ) as unknown as { readonly [N in keyof T]: ConfigKey<T[N]> }
+    return { namespace, keys, all: Object.values(keys) }
   }
 }
+
+const make = <A>(namespace: string, key: string, options: ConfigKeyOptions<A>): ConfigKey<A> => {
+  const problem = nameProblem("namespace", namespace) ?? nameProblem("key", key) ?? defaultProblem(options)
+  if (problem !== undefined) throw new InvalidConfigKey({ namespace, key, problem })
+  const secret = options.secret ?? false
+  return {
+    namespace,
+    key,
+    schema: options.schema,
+    defaultValue: JsonText.deepFreeze<A>(options.defaultValue),
+    description: options.description,
+    secret,
+    decode: withReason(Schema.decodeUnknownResult(options.schema), secret),
+    encode: withReason(Schema.encodeUnknownResult(options.schema), secret)
+  }
+}
+
+const kebabCase = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
 const maxNameLength = 255
 

@@ -39,8 +39,22 @@ export class Refused extends Schema.TaggedError<Refused>()("Refused", { code }) 
   }
 }
 
+/** The entry is at another revision than the write expected; nothing was written. */
+export class RevisionMismatch extends Schema.TaggedError<RevisionMismatch>()("RevisionMismatch", {
+  namespace: Schema.String,
+  key: Schema.String,
+  /** 0: no row was expected. */
+  expected: Schema.Int,
+  /** 0: there is no row. */
+  actual: Schema.Int
+}) {
+  override get message() {
+    return `${this.namespace}/${this.key} is at revision ${this.actual}, not ${this.expected}`
+  }
+}
+
 /** @category errors */
-export const EntryStoreErrorReason = Schema.Union([Unreachable, Unanswered, Refused])
+export const EntryStoreErrorReason = Schema.Union([Unreachable, Unanswered, Refused, RevisionMismatch])
 
 /** @category errors */
 export type EntryStoreErrorReason = typeof EntryStoreErrorReason.Type

@@ -4,7 +4,7 @@
  * ```
  *   feed, verify ──▶ learn      (a whole read: how the table differs from the snapshot, in one statement)
  *   read-through ──▶ learnRow   (one key)                                              ──▶ next State + Outcome
- *   own write    ──▶ learnRow / learnDeletion
+ *   own write    ──▶ learnRows / learnDeletion
  * ```
  *
  * A read and a publication can overlap, and neither the revision (drawn before commit) nor the time of arrival tells
@@ -152,9 +152,15 @@ export const learn = (state: State, differences: ReadonlyArray<Difference>, sinc
 }
 
 /** Learns one key: a row that was read or written, or that there is none. */
-export const learnRow = (state: State, slot: number, row: EntryRow | undefined, since: Since): Outcome => {
-  const outcome = apply(state, [{ slot, row }], since)
-  return outcome.again || outcome.behind ? outcome : { ...outcome, state: confirmSlot(outcome.state, slot, since.time) }
+export const learnRow = (state: State, slot: number, row: EntryRow | undefined, since: Since): Outcome =>
+  learnRows(state, [{ slot, row }], since)
+
+/** Learns some keys in one step: rows that were written in one transaction. */
+export const learnRows = (state: State, rows: ReadonlyArray<Difference>, since: Since): Outcome => {
+  const outcome = apply(state, rows, since)
+  if (outcome.again || outcome.behind) return outcome
+  const confirmed = rows.reduce((state, { slot }) => confirmSlot(state, slot, since.time), outcome.state)
+  return { ...outcome, state: confirmed }
 }
 
 /**

@@ -9,16 +9,29 @@ import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ConfigError } from "../schema/ConfigError.ts"
-import type { ConfigKey } from "../schema/ConfigKey.ts"
+import type { Assignment, ConfigKey, ConfigKeyGroup } from "../schema/ConfigKey.ts"
+import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry, NamedEntry } from "../schema/Entry.ts"
 
 /**
  * @category models
  * @since 0.1.0
  */
-export interface WriteOptions {
+export interface WriteAllOptions {
   /** Who writes: stored with the entry, shown to operators. Not a secret. */
   readonly actor: string
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface WriteOptions extends WriteAllOptions {
+  /**
+   * Write only while the entry is at this revision; 0: only while there is no row. Of several writers who expect the same
+   * revision, one succeeds; the others fail with `RevisionConflict`.
+   */
+  readonly ifRevision?: number | undefined
 }
 
 /**
@@ -42,6 +55,16 @@ export interface ConfigShape {
   readonly getOrDefault: <A>(key: ConfigKey<A>) => Effect.Effect<A>
   /** The value in force with its revision, source and freshness. Fails as `get` does. */
   readonly entry: <A>(key: ConfigKey<A>) => Effect.Effect<Entry<A>, ConfigError>
+  /**
+   * All keys of the current tenant at one moment, for reading many in one request: keys written in one transaction are all old
+   * in it, or all new. Without I/O while the tenant is live; one statement otherwise. Fails with `TenantMissing` or
+   * `Unavailable`.
+   */
+  readonly snapshot: Effect.Effect<ConfigSnapshot, ConfigError>
+  /** The values of a group of keys as one record, from one snapshot. Fails as `snapshot` does, and with `UnknownKey`. */
+  readonly getGroup: <F extends ConfigKeyGroup.Fields>(
+    group: ConfigKeyGroup<F>
+  ) => Effect.Effect<ConfigKeyGroup.Values<F>, ConfigError>
   /** The declared keys of a namespace with their entries, in the order of declaration. Fails as `get` does. */
   readonly list: (namespace: string) => Effect.Effect<ReadonlyArray<NamedEntry>, ConfigError>
   /**
@@ -82,6 +105,19 @@ export interface ConfigShape {
    * connection was lost while the answer was awaited.
    */
   readonly set: <A>(key: ConfigKey<A>, value: NoInfer<A>, options: WriteOptions) => Effect.Effect<Entry<A>, ConfigError>
+  /**
+   * Writes several values for the current tenant in one transaction: visible together, all of them or none. Returns the
+   * entries in the order given.
+   *
+   * **Details**
+   *
+   * Everything is checked before anything is written: `InvalidValue` names every value that is refused. An assignment may
+   * carry an `ifRevision` of its own. A key may be named once. Fails as `set` does.
+   */
+  readonly setAll: (
+    assignments: ReadonlyArray<Assignment.Any>,
+    options: WriteAllOptions
+  ) => Effect.Effect<ReadonlyArray<Entry<unknown>>, ConfigError>
   /** Deletes the current tenant's row: the default is in force again, at revision 0. Fails as `set` does. */
   readonly remove: <A>(key: ConfigKey<A>, options: WriteOptions) => Effect.Effect<Entry<A>, ConfigError>
 }
@@ -118,6 +154,15 @@ export class Config extends Context.Service<Config, ConfigShape>()("effect-syste
   /** See {@link ConfigShape.entry}. */
   static readonly entry = <A>(key: ConfigKey<A>) => Config.use((config) => config.entry(key))
 
+  /** See {@link ConfigShape.snapshot}. */
+  static readonly snapshot: Effect.Effect<ConfigSnapshot, ConfigError, Config> = Effect.suspend(() =>
+    Config.use((config) => config.snapshot)
+  )
+
+  /** See {@link ConfigShape.getGroup}. */
+  static readonly getGroup = <F extends ConfigKeyGroup.Fields>(group: ConfigKeyGroup<F>) =>
+    Config.use((config) => config.getGroup(group))
+
   /** See {@link ConfigShape.list}. */
   static readonly list = (namespace: string) => Config.use((config) => config.list(namespace))
 
@@ -136,6 +181,10 @@ export class Config extends Context.Service<Config, ConfigShape>()("effect-syste
   /** See {@link ConfigShape.set}. */
   static readonly set = <A>(key: ConfigKey<A>, value: NoInfer<A>, options: WriteOptions) =>
     Config.use((config) => config.set(key, value, options))
+
+  /** See {@link ConfigShape.setAll}. */
+  static readonly setAll = (assignments: ReadonlyArray<Assignment.Any>, options: WriteAllOptions) =>
+    Config.use((config) => config.setAll(assignments, options))
 
   /** See {@link ConfigShape.remove}. */
   static readonly remove = <A>(key: ConfigKey<A>, options: WriteOptions) =>

@@ -17,6 +17,14 @@ export interface KeyName {
   readonly key: string
 }
 
+/** What is to be written for a key. */
+export interface EntryWrite extends KeyName {
+  /** The value as JSON text. */
+  readonly json: string
+  /** Write only over this revision; 0: only where there is no row. */
+  readonly ifRevision?: number | undefined
+}
+
 /**
  * How the table differs from what is known of these keys: the rows whose fingerprint is another, and the keys whose row
  * is gone. One statement, hence one state of the database; no difference proves that the table equals the snapshot.
@@ -34,7 +42,7 @@ export type ReadDifferences = (
  *
  * Each method is one round trip and needs no scope of the tenant: it works for tenants that are unknown or suspended.
  * Writes are durable when they return, and return the row as stored. All fail with `EntryStoreError`: `Unreachable`
- * (nothing was sent), `Refused` (nothing was written) or `Unanswered` (a write may or may not have landed).
+ * (nothing was sent), `Refused` or `RevisionMismatch` (nothing was written), or `Unanswered` (a write may or may not have landed).
  *
  * @category services
  * @since 0.1.0
@@ -46,15 +54,20 @@ export class EntryStore extends Context.Service<
     readonly read: (tenant: TenantId, key: KeyName) => Effect.Effect<Option.Option<EntryRow>, EntryStoreError>
     /** See {@link ReadDifferences}. */
     readonly differences: (tenant: TenantId) => ReadDifferences
-    /** Writes JSON text as the value of a key. An identical value keeps its revision. */
-    readonly put: (
+    /** Writes the value of a key. An identical value keeps its revision. */
+    readonly put: (tenant: TenantId, write: EntryWrite, actor: string) => Effect.Effect<EntryRow, EntryStoreError>
+    /** Writes the values of several keys in one transaction: all of them, or none. Returns the rows in the order given. */
+    readonly putAll: (
+      tenant: TenantId,
+      writes: ReadonlyArray<EntryWrite>,
+      actor: string
+    ) => Effect.Effect<ReadonlyArray<EntryRow>, EntryStoreError>
+    /** Deletes the row of a key and returns the revision it had; `None` where there was none. */
+    readonly remove: (
       tenant: TenantId,
       key: KeyName,
-      json: string,
-      actor: string
-    ) => Effect.Effect<EntryRow, EntryStoreError>
-    /** Deletes the row of a key and returns the revision it had; `None` where there was none. */
-    readonly remove: (tenant: TenantId, key: KeyName) => Effect.Effect<Option.Option<number>, EntryStoreError>
+      ifRevision?: number | undefined
+    ) => Effect.Effect<Option.Option<number>, EntryStoreError>
     /** Lets go of what is held for the tenant, after the statements under way; the next one resolves it afresh. */
     readonly release: (tenant: TenantId) => Effect.Effect<void>
   }

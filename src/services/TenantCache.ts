@@ -10,8 +10,18 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { ConfigError } from "../schema/ConfigError.ts"
 import type { ConfigKey } from "../schema/ConfigKey.ts"
+import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry } from "../schema/Entry.ts"
 import type { TenantId } from "../schema/TenantId.ts"
+
+/** A value to be written, already encoded. */
+export interface CacheWrite {
+  readonly key: ConfigKey.Any
+  /** The value as JSON text. */
+  readonly json: string
+  /** Write only over this revision; 0: only where there is no row. */
+  readonly ifRevision?: number | undefined
+}
 
 /**
  * One scope per tenant: an immutable snapshot of all cached keys, kept equal to the tenant's database by its feed.
@@ -47,15 +57,23 @@ export class TenantCache extends Context.Service<
     readonly entry: <A>(tenant: TenantId, key: ConfigKey<A>) => Effect.Effect<Entry<A>, ConfigError>
     /** What was last known, however old; `undefined` for a tenant without a scope and for an uncached key. */
     readonly lastKnown: <A>(tenant: TenantId, key: ConfigKey<A>) => Entry<A> | undefined
-    /** Writes a value, already encoded as JSON text. Reads that begin after it returns see it, or a newer one. */
-    readonly put: <A>(
+    /** All cached keys at one moment: from memory where that may be trusted, else read in one statement. */
+    readonly snapshot: (tenant: TenantId) => Effect.Effect<ConfigSnapshot, ConfigError>
+    /**
+     * Writes values in one transaction, visible together. Reads that begin after it returns see them, or newer ones. Returns
+     * the entries in the order given.
+     */
+    readonly put: (
+      tenant: TenantId,
+      writes: ReadonlyArray<CacheWrite>,
+      actor: string
+    ) => Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError>
+    /** Deletes the row of a key: the default is in force for reads that begin after it returns. */
+    readonly remove: <A>(
       tenant: TenantId,
       key: ConfigKey<A>,
-      json: string,
-      actor: string
+      ifRevision?: number | undefined
     ) => Effect.Effect<Entry<A>, ConfigError>
-    /** Deletes the row of a key: the default is in force for reads that begin after it returns. */
-    readonly remove: <A>(tenant: TenantId, key: ConfigKey<A>) => Effect.Effect<Entry<A>, ConfigError>
     /** The entry as it is now, then each newer one; a slow reader skips to the newest. Survives re-activation. */
     readonly watch: <A>(tenant: TenantId, key: ConfigKey<A>) => Stream.Stream<Entry<A>, ConfigError>
     /**

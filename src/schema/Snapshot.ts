@@ -155,10 +155,10 @@ export const learn = (state: State, differences: ReadonlyArray<Difference>, sinc
 export const learnRow = (state: State, slot: number, row: EntryRow | undefined, since: Since): Outcome =>
   learnRows(state, [{ slot, row }], since)
 
-/** Learns some keys in one step: rows that were written in one transaction. */
+/** Learns some keys in one step, or none of them: rows that were written in one transaction. */
 export const learnRows = (state: State, rows: ReadonlyArray<Difference>, since: Since): Outcome => {
   const outcome = apply(state, rows, since)
-  if (outcome.again || outcome.behind) return outcome
+  if (outcome.again || outcome.behind) return { ...outcome, state, published: [], rejected: [] }
   const confirmed = rows.reduce((state, { slot }) => confirmSlot(state, slot, since.time), outcome.state)
   return { ...outcome, state: confirmed }
 }

@@ -1,0 +1,200 @@
+/**
+ * One supervisor fiber per tenant.
+ *
+ * A supervisor pursues the newest intent: it starts what the intent asks for, and interrupts it when a newer one arrives.
+ * So intents may come in any order and at any time, and the last one wins.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
+import * as Random from "effect/Random"
+import * as Result from "effect/Result"
+import * as Semaphore from "effect/Semaphore"
+import { ActivationError, BootstrapFailure, ConnectFailure, SameDatabase } from "../schema/ActivationError.ts"
+import * as Backoff from "../schema/Backoff.ts"
+import type { SchemaBootstrapError } from "../schema/SchemaBootstrapError.ts"
+import type { TenantId } from "../schema/TenantId.ts"
+import { EntryStore } from "../services/EntryStore.ts"
+import { KeyRegistry } from "../services/KeyRegistry.ts"
+import { SchemaBootstrap } from "../services/SchemaBootstrap.ts"
+import { TenantCache } from "../services/TenantCache.ts"
+import { StatusBoard } from "./StatusBoard.ts"
+
+export interface TenantSupervisorsOptions {
+  readonly bootstrap: "ensure" | "verify" | "skip"
+  readonly seedDefaults: boolean
+  readonly reconnect: Backoff.Backoff
+  readonly staleAfterFailures: number
+  readonly maxConcurrentActivations: number
+}
+
+/** What somebody wants of a tenant. Each intent is an object of its own, so that a newer one can be told apart. */
+export interface Intent {
+  readonly want: "active" | "suspended" | "absent"
+  /** Only a read asked for it so far: it is given up where it fails at first. */
+  demanded: boolean
+  /** The database was prepared: the schema is up, the defaults are seeded. */
+  prepared: boolean
+  /** Completed once the supervisor has taken it up, everything of the intent before it being released. */
+  readonly started: Deferred.Deferred<void>
+  /** Completed once there is nothing left to do for it, or a newer one took its place. An active tenant never settles. */
+  readonly settled: Deferred.Deferred<void>
+}
+
+export const makeIntent = (
+  want: Intent["want"],
+  { demanded = false, prepared = false }: { readonly demanded?: boolean; readonly prepared?: boolean } = {}
+): Intent => ({
+  want,
+  demanded,
+  prepared,
+  started: Deferred.makeUnsafe(),
+  settled: Deferred.makeUnsafe()
+})
+
+interface Supervisor {
+  intent: Intent
+  readonly superseded: Latch.Latch
+  fiber: Fiber.Fiber<void> | undefined
+}
+
+export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptions) {
+  const cache = yield* TenantCache
+  const store = yield* EntryStore
+  const bootstrap = yield* SchemaBootstrap
+  const registry = yield* KeyRegistry
+  const board = yield* StatusBoard
+  // Supervisors end by interruption, when the manager drains: it waits for a limited time, which a fiber of the layer's own
+  // scope would not allow.
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  const preparing = yield* Semaphore.make(options.maxConcurrentActivations)
+  const supervisors = new Map<TenantId, Supervisor>()
+
+  if (options.seedDefaults) {
+    yield* Effect.forEach(
+      registry.unencodable,
+      ({ key, namespace, problem }) =>
+        Effect.logWarning("A default cannot be stored and is not seeded; it is in force all the same").pipe(
+          Effect.annotateLogs({ key: `${namespace}/${key}`, problem })
+        ),
+      { discard: true }
+    )
+  }
+
+  const prepareSchema = {
+    ensure: (tenant: TenantId) => Effect.asVoid(bootstrap.ensure(tenant)),
+    verify: bootstrap.verify,
+    skip: () => Effect.void
+  }[options.bootstrap]
+
+  const prepare = (tenant: TenantId): Effect.Effect<void, SchemaBootstrapError> =>
+    preparing.withPermit(
+      Effect.andThen(prepareSchema(tenant), options.seedDefaults ? bootstrap.seed(tenant, registry.seeds) : Effect.void)
+    )
+
+  /**
+   * Prepares the database, however often it takes, then follows it. Ends only for a demanded tenant that is given up.
+   *
+   * After a rotation the database is as it was, and is followed at once: while a snapshot may answer reads, there must be a
+   * feed to notice that it cannot be kept current.
+   */
+  const becomeLive = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      for (let failures = 1; ; failures++) {
+        const prepared = intent.prepared ? Result.void : yield* Effect.result(activation(tenant))
+        if (Result.isSuccess(prepared)) {
+          intent.prepared = true
+          yield* follow(tenant)
+        } else {
+          yield* board.update(tenant, { failures, lastError: activationError(tenant, prepared.failure) })
+          if (intent.demanded && failures >= options.staleAfterFailures) return
+        }
+        yield* Effect.sleep(Backoff.delay(options.reconnect, failures, yield* Random.next))
+      }
+    })
+
+  const activation = (tenant: TenantId) =>
+    Effect.withSpan(prepare(tenant), "Systemplane.activate", { attributes: { tenant } })
+
+  // A feed never ends by itself. Should a defect end it, it is reported, and the tenant is followed again.
+  const follow = (tenant: TenantId): Effect.Effect<void> =>
+    Effect.catchDefect(cache.follow(tenant), (defect) =>
+      Effect.logError("Following a tenant failed unexpectedly", defect).pipe(Effect.annotateLogs({ tenant }))
+    )
+
+  /** Does what the intent asks for. For an active tenant it goes on until interrupted. */
+  const pursue = (tenant: TenantId, intent: Intent): Effect.Effect<void> => {
+    switch (intent.want) {
+      case "active":
+        return becomeLive(tenant, intent)
+      case "suspended":
+        return cache.suspend(tenant)
+      case "absent":
+        return Effect.andThen(cache.forget(tenant), store.release(tenant))
+    }
+  }
+
+  const supervise = (tenant: TenantId, supervisor: Supervisor): Effect.Effect<void> =>
+    Effect.gen(function* () {
+      while (true) {
+        const { intent } = supervisor
+        supervisor.superseded.closeUnsafe()
+        if (intent.want === "active") yield* board.update(tenant, { failures: 0, lastError: undefined })
+        Deferred.doneUnsafe(intent.started, Effect.void)
+        yield* Effect.raceFirst(pursue(tenant, intent), supervisor.superseded.await)
+        if (supervisor.intent !== intent) continue
+        if (intent.want === "active") {
+          // A demanded tenant that was given up: forgotten, so that the next read may try again.
+          supervisor.intent = makeIntent("absent")
+          continue
+        }
+        if (intent.want === "absent") supervisors.delete(tenant)
+        Deferred.doneUnsafe(intent.settled, Effect.void)
+        if (intent.want === "absent") return
+        yield* supervisor.superseded.await
+      }
+    }).pipe(
+      // However it ends: nothing of the tenant stays open, and reads go to the database.
+      Effect.onInterrupt(() => Effect.andThen(cache.suspend(tenant), store.release(tenant)))
+    )
+
+  /** Makes this the newest intent, and starts a supervisor where there is none. */
+  const intend = (tenant: TenantId, intent: Intent): Intent => {
+    const supervisor = supervisors.get(tenant)
+    if (supervisor !== undefined) {
+      Deferred.doneUnsafe(supervisor.intent.started, Effect.void)
+      Deferred.doneUnsafe(supervisor.intent.settled, Effect.void)
+      supervisor.intent = intent
+      supervisor.superseded.openUnsafe()
+      return intent
+    }
+    const started: Supervisor = { intent, superseded: Latch.makeUnsafe(false), fiber: undefined }
+    supervisors.set(tenant, started)
+    started.fiber = fork(supervise(tenant, started))
+    return intent
+  }
+
+  return {
+    intend,
+    /** What is wanted of the tenant; `undefined` where nobody said anything, or it was removed. */
+    intentOf: (tenant: TenantId): Intent | undefined => supervisors.get(tenant)?.intent,
+    /** The supervisors that were ever started and not removed. */
+    fibers: (): ReadonlyArray<{ readonly tenant: TenantId; readonly fiber: Fiber.Fiber<void> }> =>
+      [...supervisors].flatMap(([tenant, { fiber }]) => (fiber === undefined ? [] : [{ tenant, fiber }]))
+  }
+})
+
+const activationError = (tenant: TenantId, cause: SchemaBootstrapError): ActivationError => {
+  const connector =
+    cause.reason._tag === "BootstrapFailed" && cause.reason.cause._tag === "Unreachable"
+      ? cause.reason.cause.cause
+      : undefined
+  if (connector === undefined) return new ActivationError({ reason: new BootstrapFailure({ cause }) })
+  return new ActivationError({
+    reason:
+      connector.reason._tag === "DatabaseShared"
+        ? new SameDatabase({ tenant, other: connector.reason.other })
+        : new ConnectFailure({ cause: connector })
+  })
+}

@@ -36,11 +36,14 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
   const orClosed = <A>(effect: Effect.Effect<A, ActivationError>): Effect.Effect<A, ActivationError> =>
     Effect.raceFirst(effect, Effect.andThen(closed.await, failWith(new Closed())))
 
-  /** Waits until the tenant is live, or the next attempt fails, or nobody wants it live any more. */
-  const awaitOutcome = (tenant: TenantId, intent: TenantSupervisors.Intent): Effect.Effect<void, ActivationError> =>
+  /** Waits until the tenant is live, or an attempt after the first `before` ones fails, or nobody wants it live any more. */
+  const awaitOutcome = (
+    tenant: TenantId,
+    intent: TenantSupervisors.Intent,
+    before: number
+  ): Effect.Effect<void, ActivationError> =>
     Effect.gen(function* () {
       yield* Deferred.await(intent.started)
-      const before = board.get(tenant)?.failures ?? 0
       while (true) {
         if (supervisors.intentOf(tenant) !== intent) return yield* failWith(new Superseded({ tenant }))
         const status = board.get(tenant)
@@ -54,10 +57,11 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
     Effect.suspend(() => {
       removed.delete(tenant)
       const current = supervisors.intentOf(tenant)
-      if (current?.want !== "active")
-        return awaitOutcome(tenant, supervisors.intend(tenant, TenantSupervisors.makeIntent("active")))
+      if (current?.want !== "active") {
+        return awaitOutcome(tenant, supervisors.intend(tenant, TenantSupervisors.makeIntent("active")), 0)
+      }
       current.demanded = false
-      return awaitOutcome(tenant, current)
+      return awaitOutcome(tenant, current, board.get(tenant)?.failures ?? 0)
     })
 
   const suspend = (tenant: TenantId) =>
@@ -91,7 +95,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
       return Effect.andThen(
         released,
         Effect.suspend(() =>
-          awaitOutcome(tenant, supervisors.intend(tenant, TenantSupervisors.makeIntent("active", current)))
+          awaitOutcome(tenant, supervisors.intend(tenant, TenantSupervisors.makeIntent("active", current)), 0)
         )
       )
     })

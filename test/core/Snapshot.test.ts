@@ -33,18 +33,18 @@ const learn = (state: Snapshot.State, rows: Record<number, EntryRow | undefined>
 
 const loaded = learn(empty, { [a]: row(5, 50), [b]: row(6, 60) }).state
 
-const valueOf = (state: Snapshot.State, slot: number) => state.slots[slot]!.value
+const inForce = (state: Snapshot.State, slot: number) => state.slots[slot]!.value
 const revisionOf = (state: Snapshot.State, slot: number) => Snapshot.revision(state.slots[slot]!)
 
 describe("Snapshot", () => {
   it("starts with the defaults at revision 0", () => {
-    assert.deepStrictEqual([valueOf(empty, a), revisionOf(empty, a), empty.loaded], [0, 0, false])
+    assert.deepStrictEqual([inForce(empty, a), revisionOf(empty, a), empty.loaded], [0, 0, false])
   })
 
   describe("1. revisions of a slot only grow (G2)", () => {
     it("publishes a higher revision", () => {
       const outcome = Snapshot.learnRow(loaded, a, row(7, 70), Snapshot.begin(loaded, 1))
-      assert.strictEqual(valueOf(outcome.state, a), 70)
+      assert.strictEqual(inForce(outcome.state, a), 70)
       assert.deepStrictEqual(
         outcome.published.map(({ after, before, slot }) => [slot, before.value, after.value]),
         [[a, 50, 70]]
@@ -55,14 +55,14 @@ describe("Snapshot", () => {
       const since = Snapshot.begin(loaded, 1)
       const newer = Snapshot.learnRow(loaded, a, row(7, 70), since).state
       const outcome = Snapshot.learnRow(newer, a, row(5, 50), since)
-      assert.strictEqual(valueOf(outcome.state, a), 70)
+      assert.strictEqual(inForce(outcome.state, a), 70)
       assert.deepStrictEqual([outcome.published, outcome.again, outcome.behind], [[], false, false])
     })
 
     it("takes a higher one even when it was read before the slot was published", () => {
       const since = Snapshot.begin(loaded, 1)
       const newer = Snapshot.learnRow(loaded, a, row(7, 70), since).state
-      assert.strictEqual(valueOf(Snapshot.learnRow(newer, a, row(8, 80), since).state, a), 80)
+      assert.strictEqual(inForce(Snapshot.learnRow(newer, a, row(8, 80), since).state, a), 80)
     })
   })
 
@@ -76,35 +76,35 @@ describe("Snapshot", () => {
     it("begins a new epoch where everything was read, and is taken as it is", () => {
       const outcome = learn(loaded, { [a]: row(3, 30), [b]: undefined })
       assert.deepStrictEqual([outcome.state.epoch, outcome.behind, outcome.again], [1, false, false])
-      assert.deepStrictEqual([valueOf(outcome.state, a), revisionOf(outcome.state, a)], [30, 3])
-      assert.deepStrictEqual([valueOf(outcome.state, b), revisionOf(outcome.state, b)], [0, 0])
+      assert.deepStrictEqual([inForce(outcome.state, a), revisionOf(outcome.state, a)], [30, 3])
+      assert.deepStrictEqual([inForce(outcome.state, b), revisionOf(outcome.state, b)], [0, 0])
     })
 
     it("is found out by a deleted key that comes back below its fence", () => {
       const deleted = learn(loaded, { [a]: undefined }).state
       const outcome = learn(deleted, { [a]: row(4, 40) })
-      assert.deepStrictEqual([outcome.state.epoch, valueOf(outcome.state, a)], [1, 40])
+      assert.deepStrictEqual([outcome.state.epoch, inForce(outcome.state, a)], [1, 40])
     })
 
     it("does not take back what was published while the read was under way", () => {
       const since = Snapshot.begin(loaded, 1)
       const written = Snapshot.learnRow(loaded, b, row(9, 90), since).state
       const outcome = learn(written, { [a]: row(3, 30), [b]: row(6, 60) }, since)
-      assert.deepStrictEqual([outcome.state.epoch, valueOf(outcome.state, a), valueOf(outcome.state, b)], [1, 30, 90])
+      assert.deepStrictEqual([outcome.state.epoch, inForce(outcome.state, a), inForce(outcome.state, b)], [1, 30, 90])
     })
   })
 
   describe("3. a deletion is fenced", () => {
     it("puts the default in force at revision 0", () => {
       const outcome = learn(loaded, { [a]: undefined })
-      assert.deepStrictEqual([valueOf(outcome.state, a), revisionOf(outcome.state, a)], [0, 0])
+      assert.deepStrictEqual([inForce(outcome.state, a), revisionOf(outcome.state, a)], [0, 0])
       assert.strictEqual(outcome.published.length, 1)
     })
 
     it("keeps an older read from bringing the row back", () => {
       const since = Snapshot.begin(loaded, 1)
       const deleted = learn(loaded, { [a]: undefined }, since).state
-      assert.strictEqual(valueOf(Snapshot.learnRow(deleted, a, row(5, 50), since).state, a), 0)
+      assert.strictEqual(inForce(Snapshot.learnRow(deleted, a, row(5, 50), since).state, a), 0)
     })
 
     it("asks again for a row that may be older than the deletion, though nobody saw its revision", () => {
@@ -112,7 +112,7 @@ describe("Snapshot", () => {
       const deleted = learn(loaded, { [a]: undefined }, since).state
       const outcome = Snapshot.learnRow(deleted, a, row(8, 80), since)
       assert.isTrue(outcome.again)
-      assert.strictEqual(valueOf(outcome.state, a), 0)
+      assert.strictEqual(inForce(outcome.state, a), 0)
     })
 
     it("asks again for an absence that may be older than the row", () => {
@@ -120,27 +120,27 @@ describe("Snapshot", () => {
       const written = Snapshot.learnRow(loaded, a, row(8, 80), since).state
       const outcome = learn(written, { [a]: undefined }, since)
       assert.isTrue(outcome.again)
-      assert.strictEqual(valueOf(outcome.state, a), 80)
+      assert.strictEqual(inForce(outcome.state, a), 80)
     })
 
     it("lets the key come back above every revision it had", () => {
       const deleted = learn(loaded, { [a]: undefined }).state
       const outcome = learn(deleted, { [a]: row(9, 90) })
-      assert.deepStrictEqual([valueOf(outcome.state, a), outcome.state.epoch], [90, 0])
+      assert.deepStrictEqual([inForce(outcome.state, a), outcome.state.epoch], [90, 0])
     })
 
     it("of our own counts at once, whatever was read before it", () => {
       const since = Snapshot.begin(loaded, 1)
       const refreshed = Snapshot.learnRow(loaded, a, row(7, 70), since).state
       const outcome = Snapshot.learnDeletion(refreshed, a, 7, since)
-      assert.deepStrictEqual([valueOf(outcome.state, a), outcome.again], [0, false])
+      assert.deepStrictEqual([inForce(outcome.state, a), outcome.again], [0, false])
     })
 
     it("of our own does not undo a row that was created after it", () => {
       const since = Snapshot.begin(loaded, 1)
       const recreated = Snapshot.learnRow(loaded, a, row(9, 90), since).state
       const outcome = Snapshot.learnDeletion(recreated, a, 5, since)
-      assert.strictEqual(valueOf(outcome.state, a), 90)
+      assert.strictEqual(inForce(outcome.state, a), 90)
       assert.isTrue(outcome.again)
     })
 
@@ -154,7 +154,7 @@ describe("Snapshot", () => {
       const since = Snapshot.begin(loaded, 1)
       const written = Snapshot.learnRow(loaded, a, row(8, 80), since).state
       assert.isTrue(Snapshot.learnDeletion(written, a, undefined, since).again)
-      assert.strictEqual(valueOf(Snapshot.learnDeletion(loaded, a, undefined, since).state, a), 0)
+      assert.strictEqual(inForce(Snapshot.learnDeletion(loaded, a, undefined, since).state, a), 0)
     })
   })
 
@@ -174,7 +174,7 @@ describe("Snapshot", () => {
     it("the same revision with another value is published", () => {
       const outcome = learn(loaded, { [a]: row(5, 51) })
       assert.strictEqual(outcome.published.length, 1)
-      assert.strictEqual(valueOf(outcome.state, a), 51)
+      assert.strictEqual(inForce(outcome.state, a), 51)
     })
 
     it("a new revision with the same value is published once more", () => {
@@ -186,13 +186,13 @@ describe("Snapshot", () => {
   describe("5. a bad row never comes into force (G6)", () => {
     it("leaves the last valid value, and is reported without the value", () => {
       const outcome = learn(loaded, { [a]: row(8, "bad") })
-      assert.deepStrictEqual([valueOf(outcome.state, a), revisionOf(outcome.state, a)], [50, 5])
+      assert.deepStrictEqual([inForce(outcome.state, a), revisionOf(outcome.state, a)], [50, 5])
       assert.deepStrictEqual(outcome.rejected, [{ slot: a, revision: 8, reason: "not a number" }])
       assert.deepStrictEqual(outcome.published, [])
     })
 
     it("leaves the default where there was no valid value", () => {
-      assert.deepStrictEqual([valueOf(learn(empty, { [a]: row(8, "bad") }).state, a)], [0])
+      assert.deepStrictEqual([inForce(learn(empty, { [a]: row(8, "bad") }).state, a)], [0])
     })
 
     it("is reported once", () => {
@@ -203,8 +203,8 @@ describe("Snapshot", () => {
 
     it("is followed by a valid one, or by the default once it is deleted", () => {
       const seen = learn(loaded, { [a]: row(8, "bad") }).state
-      assert.strictEqual(valueOf(learn(seen, { [a]: row(9, 90) }).state, a), 90)
-      assert.strictEqual(valueOf(learn(seen, { [a]: undefined }).state, a), 0)
+      assert.strictEqual(inForce(learn(seen, { [a]: row(9, 90) }).state, a), 90)
+      assert.strictEqual(inForce(learn(seen, { [a]: undefined }).state, a), 0)
     })
   })
 
@@ -213,9 +213,9 @@ describe("Snapshot", () => {
       const since = Snapshot.begin(loaded, 1)
       const epoch = learn(loaded, { [a]: row(3, 30) }).state
       const read = Snapshot.learnRow(epoch, a, row(8, 80), since)
-      assert.deepStrictEqual([read.again, valueOf(read.state, a)], [true, 30])
+      assert.deepStrictEqual([read.again, inForce(read.state, a)], [true, 30])
       const deletion = Snapshot.learnDeletion(epoch, a, 5, since)
-      assert.deepStrictEqual([deletion.again, valueOf(deletion.state, a)], [true, 30])
+      assert.deepStrictEqual([deletion.again, inForce(deletion.state, a)], [true, 30])
     })
   })
 
@@ -257,7 +257,7 @@ describe("Snapshot", () => {
 
     it("freezes what it puts in force", () => {
       const documents = Snapshot.make([{ defaultValue: {}, decode: (json) => Result.succeed(json) }])
-      const value = valueOf(learn(documents, { 0: row(1, { list: [1] }) }).state, 0) as { readonly list: Array<number> }
+      const value = inForce(learn(documents, { 0: row(1, { list: [1] }) }).state, 0) as { readonly list: Array<number> }
       assert.throws(() => value.list.push(2))
     })
   })

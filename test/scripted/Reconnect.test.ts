@@ -1,0 +1,131 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect, Fiber, Option } from "effect"
+import { Config, TenantManager, withTenant } from "effect-systemplane"
+import { TestClock } from "effect/testing"
+import { Limit } from "../support/keys.ts"
+import { breathe, make, withRandom } from "./plane.ts"
+
+const limitKey = `${Limit.namespace}/${Limit.key}`
+
+/** The delays between attempts, in milliseconds. */
+const delays = (attempts: ReadonlyArray<number>) => attempts.slice(1).map((at, i) => at - attempts[i]!)
+
+const statusOf = (tenant: string) =>
+  TenantManager.use((manager) => manager.status(tenant)).pipe(Effect.map(Option.getOrThrow))
+
+/** Asks for the tenant and does not wait for it. */
+const activate = (tenant: string) =>
+  TenantManager.use((manager) => Effect.forkScoped(Effect.exit(manager.activate(tenant)), { startImmediately: true }))
+
+const limit = Config.entry(Limit).pipe(withTenant("acme"))
+
+describe("behaviour 4: reconnecting", () => {
+  for (const [drawn, expected] of [
+    [0.5, [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]],
+    [0.99, [495, 990, 1980, 3960, 7920, 15_840, 29_700, 29_700, 29_700]]
+  ] as const) {
+    it.effect(`G11 doubles the delay from 500 ms to a cap of 30 s, each a drawn share of it: ${drawn}`, () => {
+      const plane = make()
+      const acme = plane.tenant("acme")
+      acme.opening = "fail"
+      return Effect.gen(function* () {
+        yield* activate("acme")
+        yield* TestClock.adjust("3 minutes")
+        assert.deepStrictEqual(delays(acme.attempts).slice(0, expected.length), [...expected])
+      }).pipe(Effect.provide(plane.layer), withRandom(drawn))
+    })
+  }
+
+  it.effect("G13 never gives up, whatever ends the attempts", () => {
+    const plane = make()
+    const acme = plane.tenant("acme")
+    acme.opening = "fail"
+    return Effect.gen(function* () {
+      yield* activate("acme")
+      yield* TestClock.adjust("30 minutes")
+      acme.opening = "die"
+      yield* TestClock.adjust("30 minutes")
+      assert.isAbove(acme.attempts.length, 200)
+      acme.opening = "succeed"
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual((yield* statusOf("acme")).state, "live")
+    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+  })
+
+  it.effect("starts over once a connection was confirmed by a whole read, not when it was merely opened", () => {
+    const plane = make()
+    const acme = plane.tenant("acme")
+    acme.answering = "no"
+    return Effect.gen(function* () {
+      yield* activate("acme")
+      yield* TestClock.adjust("4 seconds")
+      assert.deepStrictEqual(delays(acme.attempts), [250, 500, 1000, 2000])
+      acme.answering = "yes"
+      yield* TestClock.adjust("4 seconds")
+      assert.strictEqual((yield* statusOf("acme")).state, "live")
+      acme.opening = "fail"
+      const before = acme.attempts.length
+      const lostAt = yield* Clock.currentTimeMillis
+      acme.lose()
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(delays([lostAt, ...acme.attempts.slice(before)]), [250, 500, 1000])
+    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+  })
+
+  it.effect("G1 reconciles after every connection: what changed during the outage is there without a second write", () => {
+    const plane = make()
+    const acme = plane.tenant("acme")
+    return Effect.gen(function* () {
+      yield* TenantManager.use((manager) => manager.activate("acme"))
+      for (const value of [1, 2, 3]) {
+        acme.lose()
+        acme.write(limitKey, value)
+        yield* TestClock.adjust("1 second")
+        assert.deepInclude(yield* limit, { value, stale: false })
+      }
+    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+  })
+
+  it.effect("G4 answers from the snapshot, marked stale, until the third failed attempt, then from the database", () => {
+    const plane = make()
+    const acme = plane.tenant("acme")
+    return Effect.gen(function* () {
+      acme.write(limitKey, 1)
+      yield* TenantManager.use((manager) => manager.activate("acme"))
+      acme.opening = "fail"
+      acme.lose()
+      acme.write(limitKey, 2)
+      yield* breathe
+      for (const failures of [0, 1, 2]) {
+        assert.deepInclude(yield* statusOf("acme"), { state: "disconnected", failures })
+        assert.deepInclude(yield* limit, { value: 1, stale: true })
+        yield* TestClock.adjust(250 * 2 ** failures)
+      }
+      assert.strictEqual(acme.statements, 0)
+      assert.deepInclude(yield* statusOf("acme"), { state: "stale", failures: 3 })
+      assert.deepInclude(yield* limit, { value: 2, stale: false })
+      assert.strictEqual(acme.statements, 1)
+
+      acme.opening = "succeed"
+      yield* TestClock.adjust("2 seconds")
+      assert.deepInclude(yield* statusOf("acme"), { state: "live", failures: 0, lastError: undefined })
+      yield* limit
+      assert.strictEqual(acme.statements, 1)
+    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+  })
+
+  it.effect("an activation fails with the first error while the plane keeps trying", () => {
+    const plane = make()
+    const acme = plane.tenant("acme")
+    acme.opening = "fail"
+    return Effect.gen(function* () {
+      const manager = yield* TenantManager
+      const error = yield* Effect.flip(manager.activate("acme"))
+      assert.strictEqual(error.reason._tag, "ConnectFailure")
+      const live = yield* Effect.forkScoped(manager.awaitLive("acme"), { startImmediately: true })
+      acme.opening = "succeed"
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(live)
+    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+  })
+})

@@ -1,0 +1,36 @@
+/** The whole plane over a scripted connector, under the test's clock. */
+import { Effect, Layer, type Option, Random } from "effect"
+import { type SystemplaneOptions, SystemplaneLive, type TenantId } from "effect-systemplane"
+import * as keys from "../support/keys.ts"
+import * as ScriptedConnector from "../support/ScriptedConnector.ts"
+import { silent } from "../support/TestPlane.ts"
+
+export const make = (options: Partial<SystemplaneOptions> = {}, sole?: Option.Option<TenantId>) => {
+  const connector = ScriptedConnector.make(sole)
+  const layer = SystemplaneLive({
+    keys: keys.all,
+    tenants: [],
+    activation: "explicit",
+    bootstrap: "skip",
+    seedDefaults: false,
+    ...options
+  }).pipe(Layer.provide(connector.layer), Layer.provide(silent))
+  return { ...connector, layer }
+}
+
+/** Fixes what is drawn at random: delays become exact. */
+export const withRandom = (drawn: number) =>
+  Effect.provideService(Random.Random, { nextIntUnsafe: () => 0, nextDoubleUnsafe: () => drawn })
+
+/** Lets everything that is ready run, without any time passing, until the condition holds. */
+export const promptly = (what: string, condition: () => boolean) =>
+  Effect.gen(function* () {
+    for (let i = 0; i < 10_000; i++) {
+      if (condition()) return
+      yield* Effect.yieldNow
+    }
+    return yield* Effect.die(new Error(`did not happen at once: ${what}`))
+  })
+
+/** Lets everything that is ready run. */
+export const breathe = Effect.repeat(Effect.yieldNow, { times: 200 })

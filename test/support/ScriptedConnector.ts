@@ -1,0 +1,178 @@
+/**
+ * A connector that does what a test says, under the test's clock: sessions that open, fail, hang, fall silent or are lost, over
+ * a table that is kept here. It stands in for time and failure, not for PostgreSQL: what SQL does is tested on the real one.
+ */
+import { Clock, Deferred, Effect, Latch, Layer, Option, Queue, type Scope } from "effect"
+import { ConnectFailed, Connector, ConnectorError, SessionLost, type TenantId } from "effect-systemplane"
+import { ConnectionError, SqlError } from "effect/sql/SqlError"
+
+export interface ScriptedTenant {
+  /** What the next sessions do when they are opened. */
+  opening: "succeed" | "fail" | "hang" | "die"
+  /** Whether statements on sessions are answered. */
+  answering: "yes" | "no" | "never"
+  /** Whether statements on the pooled client are answered. */
+  clients: "yes" | "no" | "never"
+  /** Whether a session can be released. */
+  releasing: "yes" | "never"
+  /** When sessions were asked for, in milliseconds. */
+  readonly attempts: Array<number>
+  /** Whole reads on sessions, and the most that were under way at once. */
+  reads: number
+  readsAtOnce: number
+  /** Closed: whole reads wait. */
+  readonly gate: Latch.Latch
+  /** Statements on the pooled client. */
+  statements: number
+  /** Sessions that are open now. */
+  open: number
+  /** Writes a row, and notifies nobody. */
+  readonly write: (key: string, value: unknown) => void
+  readonly erase: (key: string) => void
+  /** Sends payloads to the open session. */
+  readonly notify: (...payloads: ReadonlyArray<string>) => void
+  /** Ends the open session. */
+  readonly lose: () => void
+}
+
+export const upsert = (namespace: string, key: string, revision = 1) =>
+  JSON.stringify({ namespace, key, op: "upsert", revision })
+
+interface Row {
+  readonly value: unknown
+  readonly revision: bigint
+  readonly updatedAt: Date
+  readonly updatedBy: string
+  readonly fingerprint: bigint
+}
+
+const failed = new SqlError({ reason: new ConnectionError({ cause: new Error("scripted"), operation: "query" }) })
+
+export const make = (sole: Option.Option<TenantId> = Option.none()) => {
+  const tenants = new Map<string, { readonly script: ScriptedTenant; readonly table: Map<string, Row>; session: Session | undefined }>()
+
+  interface Session {
+    readonly payloads: Queue.Queue<string, ConnectorError>
+    readonly lost: Deferred.Deferred<never, SqlError>
+  }
+
+  const tenantOf = (tenant: string) => {
+    const known = tenants.get(tenant)
+    if (known !== undefined) return known
+    const table = new Map<string, Row>()
+    let sequence = 0n
+    const script: ScriptedTenant = {
+      opening: "succeed",
+      answering: "yes",
+      clients: "yes",
+      releasing: "yes",
+      attempts: [],
+      reads: 0,
+      readsAtOnce: 0,
+      gate: Latch.makeUnsafe(true),
+      statements: 0,
+      open: 0,
+      write: (key, value) => {
+        const revision = ++sequence
+        table.set(key, { value, revision, updatedAt: new Date(0), updatedBy: "stranger", fingerprint: revision })
+      },
+      erase: (key) => {
+        table.delete(key)
+      },
+      notify: (...payloads) => {
+        for (const payload of payloads) if (state.session) Queue.offerUnsafe(state.session.payloads, payload)
+      },
+      lose: () => {
+        const { session } = state
+        state.session = undefined
+        if (session === undefined) return
+        Queue.failCauseUnsafe(session.payloads, causeOf(lostError(tenant)))
+        Deferred.doneUnsafe(session.lost, Effect.fail(failed))
+      }
+    }
+    const state = { script, table, session: undefined as Session | undefined }
+    tenants.set(tenant, state)
+    return state
+  }
+
+  const lostError = (tenant: string) => new ConnectorError({ tenant: tenant as TenantId, reason: new SessionLost({}) })
+  const connectError = (tenant: string) =>
+    new ConnectorError({ tenant: tenant as TenantId, reason: new ConnectFailed({ code: "ECONNREFUSED" }) })
+
+  const statement = (tenant: string, sql: string, params: ReadonlyArray<unknown> = []): ReadonlyArray<unknown> => {
+    const { table } = tenantOf(tenant)
+    if (sql.includes("pg_postmaster_start_time")) return [{ identity: tenant }]
+    if (sql.includes("WITH ORDINALITY")) {
+      const [namespaces, keys, known] = params as [ReadonlyArray<string>, ReadonlyArray<string>, string]
+      const fingerprints = known.slice(1, -1).split(",")
+      return keys.flatMap((key, slot) => {
+        const row = table.get(`${namespaces[slot]}/${key}`)
+        const fingerprint = row === undefined ? "NULL" : String(row.fingerprint)
+        return fingerprint === fingerprints[slot] ? [] : [{ slot, present: row !== undefined, ...row }]
+      })
+    }
+    if (sql.includes("WHERE e.namespace = $1")) {
+      const row = table.get(`${params[0]}/${params[1]}`)
+      return row === undefined ? [] : [row]
+    }
+    throw new Error(`not in the script: ${sql}`)
+  }
+
+  const answer = (how: "yes" | "no" | "never", run: () => ReadonlyArray<unknown>) =>
+    how === "yes" ? Effect.sync(run) : how === "no" ? Effect.fail(failed) : Effect.never
+
+  const session = (tenant: TenantId): Effect.Effect<any, ConnectorError, Scope.Scope> =>
+    Effect.gen(function* () {
+      const state = tenantOf(tenant)
+      const { script } = state
+      script.attempts.push(yield* Clock.currentTimeMillis)
+      if (script.opening === "fail") return yield* connectError(tenant)
+      if (script.opening === "die") return yield* Effect.die("a defect in the connector")
+      if (script.opening === "hang") return yield* Effect.never
+      const mine: Session = { payloads: yield* Queue.unbounded<string, ConnectorError>(), lost: Deferred.makeUnsafe() }
+      state.session = mine
+      script.open++
+      yield* Effect.addFinalizer(() =>
+        script.releasing === "never" ? Effect.never : Effect.sync(() => script.open--)
+      )
+      const read = (sql: string, params?: ReadonlyArray<unknown>) =>
+        Effect.gen(function* () {
+          script.reads++
+          atOnce++
+          script.readsAtOnce = Math.max(script.readsAtOnce, atOnce)
+          // The answer is that of the moment the statement was sent.
+          const rows = yield* answer(script.answering, () => statement(tenant, sql, params))
+          yield* script.gate.await
+          return rows
+        }).pipe(Effect.ensuring(Effect.sync(() => atOnce--)))
+      let atOnce = 0
+      return {
+        query: (sql: string, params?: ReadonlyArray<unknown>) =>
+          Effect.raceFirst(
+            sql.includes("WITH ORDINALITY") ? read(sql, params) : Effect.sync(() => statement(tenant, sql, params)),
+            Deferred.await(mine.lost)
+          ),
+        payloads: Queue.takeAll(mine.payloads),
+        abandon: Effect.sync(() => {
+          if (state.session === mine) script.lose()
+        })
+      }
+    })
+
+  const client = (tenant: TenantId) =>
+    Effect.succeed({
+      unsafe: (sql: string, params?: ReadonlyArray<unknown>) =>
+        Effect.suspend(() => {
+          const { script } = tenantOf(tenant)
+          if (!sql.includes("pg_postmaster_start_time")) script.statements++
+          return answer(script.clients, () => statement(tenant, sql, params))
+        })
+    } as any)
+
+  return {
+    layer: Layer.succeed(Connector, { sole, client, session }),
+    tenant: (tenant: string): ScriptedTenant => tenantOf(tenant).script
+  }
+}
+
+const causeOf = (error: ConnectorError) => Effect.runSync(Effect.sandbox(Effect.fail(error)).pipe(Effect.flip))

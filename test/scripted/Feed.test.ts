@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Metric } from "effect"
-import { Config, TenantManager, withTenant } from "effect-systemplane"
 import { TestClock } from "effect/testing"
+import { Config, TenantManager, withTenant } from "effect-systemplane"
 import { Burst, Limit } from "../support/keys.ts"
 import { upsert } from "../support/ScriptedConnector.ts"
 import { breathe, make, promptly, withRandom } from "./plane.ts"
@@ -153,24 +153,27 @@ describe("G4: verification, with maxStaleness of 30 seconds", () => {
     }).pipe(Effect.provide(plane.layer), withRandom(0.5))
   })
 
-  it.effect("past the bound without confirmation, reads go to the database, and carry what was known where it does not answer", () => {
-    const plane = make({ staleAfterFailures: 1_000 })
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
-      acme.write(limitKey, 1)
-      yield* live
-      acme.opening = "fail"
-      acme.lose()
-      acme.write(limitKey, 2)
-      yield* TestClock.adjust("29 seconds")
-      assert.deepInclude(yield* limit, { value: 1, stale: true })
-      yield* TestClock.adjust("1 second")
-      assert.deepInclude(yield* limit, { value: 2, stale: false })
-      acme.clients = "no"
-      const { reason } = yield* Effect.flip(limit)
-      assert.strictEqual(reason._tag, "Unavailable")
-      if (reason._tag === "Unavailable") assert.deepInclude(reason.lastKnown, { value: 2, stale: true })
-      assert.strictEqual(yield* Config.getOrDefault(Limit).pipe(withTenant("acme")), 2)
-    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-  })
+  it.effect(
+    "past the bound without confirmation, reads go to the database, and carry what was known where it does not answer",
+    () => {
+      const plane = make({ staleAfterFailures: 1_000 })
+      const acme = plane.tenant("acme")
+      return Effect.gen(function* () {
+        acme.write(limitKey, 1)
+        yield* live
+        acme.opening = "fail"
+        acme.lose()
+        acme.write(limitKey, 2)
+        yield* TestClock.adjust("29 seconds")
+        assert.deepInclude(yield* limit, { value: 1, stale: true })
+        yield* TestClock.adjust("1 second")
+        assert.deepInclude(yield* limit, { value: 2, stale: false })
+        acme.clients = "no"
+        const { reason } = yield* Effect.flip(limit)
+        assert.strictEqual(reason._tag, "Unavailable")
+        if (reason._tag === "Unavailable") assert.deepInclude(reason.lastKnown, { value: 2, stale: true })
+        assert.strictEqual(yield* Config.getOrDefault(Limit).pipe(withTenant("acme")), 2)
+      }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+    }
+  )
 })

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Stream } from "effect"
-import { Config, TenantId, TenantManager, type TenantState, withTenant } from "effect-systemplane"
 import { TestClock } from "effect/testing"
+import { Config, TenantId, TenantManager, type TenantState, withTenant } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
 import { breathe, make, withRandom } from "./plane.ts"
 
@@ -105,17 +105,20 @@ describe("behaviour 5: lifecycle", () => {
     }).pipe(Effect.provide(plane.layer))
   })
 
-  it.effect("G4 after a rotation to credentials that do not work, the snapshot is trusted no longer than after any loss", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
-      yield* call("activate")
-      acme.opening = "fail"
-      yield* inBackground(call("rotateCredentials"))
-      yield* TestClock.adjust("10 seconds")
-      assert.strictEqual(yield* stateOf("acme"), "stale")
-    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-  })
+  it.effect(
+    "G4 after a rotation to credentials that do not work, the snapshot is trusted no longer than after any loss",
+    () => {
+      const plane = make()
+      const acme = plane.tenant("acme")
+      return Effect.gen(function* () {
+        yield* call("activate")
+        acme.opening = "fail"
+        yield* inBackground(call("rotateCredentials"))
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual(yield* stateOf("acme"), "stale")
+      }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+    }
+  )
 
   it.effect("a suspended tenant stays suspended when its credentials are rotated", () => {
     const plane = make()

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, Option } from "effect"
-import { Config, TenantManager, withTenant } from "effect-systemplane"
 import { TestClock } from "effect/testing"
+import { Config, TenantManager, withTenant } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
 import { breathe, make, withRandom } from "./plane.ts"
 
@@ -72,47 +72,53 @@ describe("behaviour 4: reconnecting", () => {
     }).pipe(Effect.provide(plane.layer), withRandom(0.5))
   })
 
-  it.effect("G1 reconciles after every connection: what changed during the outage is there without a second write", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
-      yield* TenantManager.use((manager) => manager.activate("acme"))
-      for (const value of [1, 2, 3]) {
+  it.effect(
+    "G1 reconciles after every connection: what changed during the outage is there without a second write",
+    () => {
+      const plane = make()
+      const acme = plane.tenant("acme")
+      return Effect.gen(function* () {
+        yield* TenantManager.use((manager) => manager.activate("acme"))
+        for (const value of [1, 2, 3]) {
+          acme.lose()
+          acme.write(limitKey, value)
+          yield* TestClock.adjust("1 second")
+          assert.deepInclude(yield* limit, { value, stale: false })
+        }
+      }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+    }
+  )
+
+  it.effect(
+    "G4 answers from the snapshot, marked stale, until the third failed attempt, then from the database",
+    () => {
+      const plane = make()
+      const acme = plane.tenant("acme")
+      return Effect.gen(function* () {
+        acme.write(limitKey, 1)
+        yield* TenantManager.use((manager) => manager.activate("acme"))
+        acme.opening = "fail"
         acme.lose()
-        acme.write(limitKey, value)
-        yield* TestClock.adjust("1 second")
-        assert.deepInclude(yield* limit, { value, stale: false })
-      }
-    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-  })
+        acme.write(limitKey, 2)
+        yield* breathe
+        for (const failures of [0, 1, 2]) {
+          assert.deepInclude(yield* statusOf("acme"), { state: "disconnected", failures })
+          assert.deepInclude(yield* limit, { value: 1, stale: true })
+          yield* TestClock.adjust(250 * 2 ** failures)
+        }
+        assert.strictEqual(acme.statements, 0)
+        assert.deepInclude(yield* statusOf("acme"), { state: "stale", failures: 3 })
+        assert.deepInclude(yield* limit, { value: 2, stale: false })
+        assert.strictEqual(acme.statements, 1)
 
-  it.effect("G4 answers from the snapshot, marked stale, until the third failed attempt, then from the database", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
-      acme.write(limitKey, 1)
-      yield* TenantManager.use((manager) => manager.activate("acme"))
-      acme.opening = "fail"
-      acme.lose()
-      acme.write(limitKey, 2)
-      yield* breathe
-      for (const failures of [0, 1, 2]) {
-        assert.deepInclude(yield* statusOf("acme"), { state: "disconnected", failures })
-        assert.deepInclude(yield* limit, { value: 1, stale: true })
-        yield* TestClock.adjust(250 * 2 ** failures)
-      }
-      assert.strictEqual(acme.statements, 0)
-      assert.deepInclude(yield* statusOf("acme"), { state: "stale", failures: 3 })
-      assert.deepInclude(yield* limit, { value: 2, stale: false })
-      assert.strictEqual(acme.statements, 1)
-
-      acme.opening = "succeed"
-      yield* TestClock.adjust("2 seconds")
-      assert.deepInclude(yield* statusOf("acme"), { state: "live", failures: 0, lastError: undefined })
-      yield* limit
-      assert.strictEqual(acme.statements, 1)
-    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-  })
+        acme.opening = "succeed"
+        yield* TestClock.adjust("2 seconds")
+        assert.deepInclude(yield* statusOf("acme"), { state: "live", failures: 0, lastError: undefined })
+        yield* limit
+        assert.strictEqual(acme.statements, 1)
+      }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+    }
+  )
 
   it.effect("an activation fails with the first error while the plane keeps trying", () => {
     const plane = make()

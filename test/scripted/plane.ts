@@ -1,6 +1,6 @@
 /** The whole plane over a scripted connector, under the test's clock. */
 import { Effect, Layer, type Option, Random } from "effect"
-import { type SystemplaneOptions, SystemplaneLive, type TenantId } from "effect-systemplane"
+import { SystemplaneLive, type SystemplaneOptions, type TenantId } from "effect-systemplane"
 import * as keys from "../support/keys.ts"
 import * as ScriptedConnector from "../support/ScriptedConnector.ts"
 import { silent } from "../support/TestPlane.ts"

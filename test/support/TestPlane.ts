@@ -1,6 +1,6 @@
 /** The plane as tests compose it: on real databases, with the clock of the test, and silent. */
 import { Layer, References } from "effect"
-import { type ConfigKey, PgConnector, SystemplaneLive } from "effect-systemplane"
+import { type Connector, PgConnector, SystemplaneLive } from "effect-systemplane"
 import * as keys from "./keys.ts"
 import type { TestDatabase } from "./TestDatabase.ts"
 
@@ -8,19 +8,24 @@ type Options = Partial<Parameters<typeof SystemplaneLive>[0]>
 
 export const silent = Layer.succeed(References.MinimumLogLevel, "None")
 
+/** This plane over these databases. */
+export const over = <A, E>(databases: Readonly<Record<string, TestDatabase>>, plane: Layer.Layer<A, E, Connector>) =>
+  Layer.provide(
+    plane,
+    PgConnector.layerRecord(
+      Object.fromEntries(Object.entries(databases).map(([tenant, database]) => [tenant, { url: database.url }]))
+    )
+  )
+
 /** A plane over these databases; all tenants are activated at boot unless `tenants` says otherwise. */
 export const layer = (databases: Readonly<Record<string, TestDatabase>>, options: Options = {}) =>
-  SystemplaneLive({
-    keys: keys.all as ReadonlyArray<ConfigKey.Any>,
-    tenants: Object.keys(databases),
-    // Reconnecting at once, so that tests wait for the plane and not for its back-off.
-    reconnect: { base: "20 millis", cap: "200 millis" },
-    ...options
-  }).pipe(
-    Layer.provide(
-      PgConnector.layerRecord(
-        Object.fromEntries(Object.entries(databases).map(([tenant, database]) => [tenant, { url: database.url }]))
-      )
-    ),
-    Layer.provide(silent)
-  )
+  over(
+    databases,
+    SystemplaneLive({
+      keys: keys.all,
+      tenants: Object.keys(databases),
+      // Reconnecting at once, so that tests wait for the plane and not for its back-off.
+      reconnect: { base: "20 millis", cap: "200 millis" },
+      ...options
+    })
+  ).pipe(Layer.provide(silent))

@@ -1,0 +1,276 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Logger, Option, References, Stream } from "effect"
+import { Config, SystemplaneLive, TenantCache, TenantId, withTenant } from "effect-systemplane"
+import * as keys from "../support/keys.ts"
+import { Burst, Greeting, Limit } from "../support/keys.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import * as TestPlane from "../support/TestPlane.ts"
+
+const { eventually } = TestDatabase
+
+const limit = Config.get(Limit)
+
+/** Runs a test on behalf of acme, on a database of its own. */
+const onAcme = <A, E, R>(
+  test: (acme: TestDatabase.TestDatabase) => Effect.Effect<A, E, R>,
+  options: Parameters<typeof TestPlane.layer>[1] = {}
+) =>
+  Effect.flatMap(TestDatabase.make, (acme) =>
+    test(acme).pipe(withTenant("acme"), Effect.provide(TestPlane.layer({ acme }, options)))
+  )
+
+const write = (database: TestDatabase.TestDatabase, value: unknown) => database.write(Limit.namespace, Limit.key, value)
+
+describe("behaviour 2: changes by others", () => {
+  it.live("a change by plain SQL is visible through get, entry, watch, changes and onChange", () =>
+    onAcme((acme) =>
+      Effect.gen(function* () {
+        const handled: Array<unknown> = []
+        yield* Config.onChange(Limit, ({ previous, tenant, value }) =>
+          Effect.sync(() => handled.push([tenant, previous, value]))
+        )
+        const changed = yield* Stream.runHead(Config.changes(Limit)).pipe(Effect.forkScoped({ startImmediately: true }))
+        const watched = yield* Stream.runCollect(Stream.take(Config.watch(Limit), 2)).pipe(
+          Effect.forkScoped({ startImmediately: true })
+        )
+        yield* eventually(
+          "subscribed",
+          Effect.map(limit, (value) => value === 600)
+        )
+        const revision = yield* write(acme, 7)
+        yield* eventually(
+          "7",
+          Effect.map(limit, (value) => value === 7)
+        )
+        assert.deepInclude(yield* Config.entry(Limit), {
+          value: 7,
+          revision,
+          source: "stored",
+          updatedBy: "stranger",
+          stale: false
+        })
+        assert.deepStrictEqual(
+          (yield* Fiber.join(watched)).map((entry) => entry.value),
+          [600, 7]
+        )
+        assert.deepInclude(Option.getOrThrow(yield* Fiber.join(changed)), {
+          tenant: TenantId.make("acme"),
+          value: 7,
+          previous: 600,
+          revision
+        })
+        yield* eventually(
+          "handled",
+          Effect.sync(() => handled.length > 0)
+        )
+        assert.deepStrictEqual(handled, [["acme", 600, 7]])
+      })
+    )
+  )
+
+  it.live("a delete brings the default back at revision 0; a key that comes back is above every revision it had", () =>
+    onAcme((acme) =>
+      Effect.gen(function* () {
+        const first = yield* write(acme, 7)
+        yield* eventually(
+          "7",
+          Effect.map(limit, (value) => value === 7)
+        )
+        yield* acme.erase(Limit.namespace, Limit.key)
+        yield* eventually(
+          "the default",
+          Effect.map(limit, (value) => value === 600)
+        )
+        assert.deepInclude(yield* Config.entry(Limit), { revision: 0, source: "default", updatedBy: undefined })
+        const second = yield* write(acme, 8)
+        yield* eventually(
+          "8",
+          Effect.map(limit, (value) => value === 8)
+        )
+        assert.isAbove(second, first)
+        assert.deepInclude(yield* Config.entry(Limit), { revision: second })
+      })
+    )
+  )
+
+  it.live("G3 our own write is readable at once, and its echo is not delivered a second time", () =>
+    onAcme(() =>
+      Effect.gen(function* () {
+        const handled: Array<number> = []
+        yield* Config.onChange(Limit, ({ value }) => Effect.sync(() => handled.push(value)))
+        for (const value of [1, 2, 3]) {
+          const entry = yield* Config.set(Limit, value, { actor: "ada" })
+          assert.deepInclude(entry, { value, updatedBy: "ada", stale: false })
+          assert.strictEqual(yield* limit, value)
+        }
+        yield* Config.remove(Limit, { actor: "ada" })
+        assert.strictEqual(yield* limit, 600)
+        // The echo of a later write of another key comes after those of the writes above.
+        yield* Config.set(Burst, 1, { actor: "ada" })
+        yield* eventually(
+          "the last change",
+          Effect.sync(() => handled.includes(600))
+        )
+        assert.deepStrictEqual(handled, [1, 2, 3, 600])
+      })
+    )
+  )
+
+  it.live("G4 what came without a notification is found: other value at the same revision, TRUNCATE, silent rows", () =>
+    onAcme(
+      (acme) =>
+        Effect.gen(function* () {
+          yield* write(acme, 7)
+          yield* eventually(
+            "7",
+            Effect.map(limit, (value) => value === 7)
+          )
+          yield* acme.run("ALTER TABLE systemplane_entries DISABLE TRIGGER USER")
+          yield* acme.run("UPDATE systemplane_entries SET value = '8' WHERE key = $1", [Limit.key])
+          yield* eventually(
+            "8, at the same revision",
+            Effect.map(limit, (value) => value === 8)
+          )
+          yield* acme.run("TRUNCATE systemplane_entries")
+          yield* eventually(
+            "the default",
+            Effect.map(limit, (value) => value === 600)
+          )
+          yield* acme.run(
+            "INSERT INTO systemplane_entries (namespace, key, value, revision) VALUES ('rate-limits', $1, '9', 1000)",
+            [Limit.key]
+          )
+          yield* eventually(
+            "9",
+            Effect.map(limit, (value) => value === 9)
+          )
+        }),
+      { maxStaleness: "1 second" }
+    )
+  )
+
+  it.live("G9 keys written in one transaction become visible together", () =>
+    onAcme((acme) =>
+      Effect.gen(function* () {
+        const cache = yield* TenantCache
+        const tenant = TenantId.make("acme")
+        const valueOf = (key: typeof Limit) => (cache.peek(tenant, key) as any).value as number
+        let torn = 0
+        let seen = 0
+        let last = 0
+        const reader = yield* Effect.forkScoped(
+          Effect.forever(
+            Effect.andThen(
+              Effect.sync(() => {
+                const pair = [valueOf(Limit), valueOf(Burst)] as const
+                if (pair[0] === 600) return
+                if (pair[0] !== pair[1]) torn++
+                if (pair[0] !== last) seen++
+                last = pair[0]
+              }),
+              Effect.yieldNow
+            )
+          )
+        )
+        for (let i = 1; i <= 300; i++) {
+          yield* acme.transaction(Effect.andThen(write(acme, i), acme.write(Burst.namespace, Burst.key, i)))
+        }
+        yield* eventually(
+          "the last pair",
+          Effect.sync(() => valueOf(Burst) === 300)
+        )
+        yield* Fiber.interrupt(reader)
+        assert.strictEqual(torn, 0)
+        assert.isAbove(seen, 10)
+      })
+    )
+  )
+})
+
+describe("behaviour 8: bad rows", () => {
+  it.live("G6 keep the last valid value in force, and are reported once, without the value", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      const lines: Array<string> = []
+      const logger = Logger.make((entry) => {
+        lines.push(Logger.formatJson.log(entry))
+      })
+      yield* Effect.gen(function* () {
+        yield* write(acme, 7)
+        yield* eventually(
+          "7",
+          Effect.map(limit, (value) => value === 7)
+        )
+        yield* write(acme, "canary-value")
+        yield* acme.write(Greeting.namespace, Greeting.key, "still here")
+        yield* eventually(
+          "the other key",
+          Effect.map(Config.get(Greeting), (value) => value === "still here")
+        )
+        assert.strictEqual(yield* limit, 7)
+        yield* acme.write(Greeting.namespace, Greeting.key, "and here")
+        yield* eventually(
+          "the other key",
+          Effect.map(Config.get(Greeting), (value) => value === "and here")
+        )
+        const reports = lines.filter((line) => line.includes("does not fit its key's schema"))
+        assert.strictEqual(reports.length, 1)
+        assert.include(reports[0]!, "acme")
+        assert.include(reports[0]!, `${Limit.namespace}/${Limit.key}`)
+        assert.notInclude(lines.join("\n"), "canary-value")
+        yield* write(acme, 8)
+        yield* eventually(
+          "8",
+          Effect.map(limit, (value) => value === 8)
+        )
+      }).pipe(
+        withTenant("acme"),
+        Effect.provide(TestPlane.over({ acme }, SystemplaneLive({ keys: keys.all, tenants: ["acme"] }))),
+        Effect.provideService(References.MinimumLogLevel, "All"),
+        Effect.provide(Logger.layer([logger]))
+      )
+    })
+  )
+})
+
+describe("behaviour 6: isolation", () => {
+  it.live("G5 two tenants with the same keys never see each other's values, under concurrent writers to both", () =>
+    Effect.gen(function* () {
+      const databases = { acme: yield* TestDatabase.make, globex: yield* TestDatabase.make }
+      const tenants = ["acme", "globex"] as const
+      yield* Effect.gen(function* () {
+        const wrong: Array<string> = []
+        const check = (tenant: string, value: string) => {
+          if (value !== "hello" && !value.startsWith(`${tenant} `)) wrong.push(`${tenant} saw ${value}`)
+        }
+        yield* Config.onChange(Greeting, (change) => Effect.sync(() => check(change.tenant, change.value)))
+        for (const tenant of tenants) {
+          yield* Effect.forkScoped(
+            Stream.runForEach(Config.watch(Greeting), (entry) => Effect.sync(() => check(tenant, entry.value))).pipe(
+              withTenant(tenant)
+            )
+          )
+        }
+        const work = (tenant: (typeof tenants)[number]) =>
+          Effect.forEach(
+            Array.from({ length: 150 }, (_, i) => i),
+            (i) =>
+              Effect.gen(function* () {
+                const value = `${tenant} ${i}`
+                if (i % 2 === 0) yield* databases[tenant].write(Greeting.namespace, Greeting.key, value)
+                else yield* Config.set(Greeting, value, { actor: tenant })
+                check(tenant, yield* Config.get(Greeting))
+              })
+          ).pipe(withTenant(tenant))
+        yield* Effect.all(tenants.map(work), { concurrency: "unbounded" })
+        for (const tenant of tenants) {
+          yield* eventually(
+            `${tenant} converged`,
+            Effect.map(Config.get(Greeting), (value) => value === `${tenant} 149`).pipe(withTenant(tenant))
+          )
+        }
+        assert.deepStrictEqual(wrong, [])
+      }).pipe(Effect.provide(TestPlane.layer(databases)))
+    })
+  )
+})

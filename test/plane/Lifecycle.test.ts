@@ -1,0 +1,195 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer, Option, Redacted, Ref } from "effect"
+import { Config, Ddl, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
+import * as FaultProxy from "../support/FaultProxy.ts"
+import * as keys from "../support/keys.ts"
+import { Limit } from "../support/keys.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import * as TestPlane from "../support/TestPlane.ts"
+
+const { eventually } = TestDatabase
+
+const limit = Config.get(Limit).pipe(withTenant("acme"))
+
+const call = (what: "activate" | "suspend" | "remove" | "rotateCredentials") =>
+  TenantManager.use((manager) => manager[what]("acme"))
+
+const write = (database: TestDatabase.TestDatabase, value: unknown) => database.write(Limit.namespace, Limit.key, value)
+
+/** The server notices a closed socket a moment later. */
+const gone = (database: TestDatabase.TestDatabase) =>
+  eventually(
+    "no session of ours",
+    Effect.map(database.sessions, (sessions) => sessions.length === 0)
+  )
+
+describe("behaviour 5: lifecycle on a real server", () => {
+  it.live("G12 suspended: the listener is gone, reads go to the database; activated again: what changed is there", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      yield* Effect.gen(function* () {
+        assert.strictEqual(yield* acme.listeners, 1)
+        yield* call("suspend")
+        yield* eventually(
+          "no listener",
+          Effect.map(acme.listeners, (count) => count === 0)
+        )
+        yield* write(acme, 7)
+        assert.strictEqual(yield* limit, 7)
+        assert.deepInclude(yield* Config.entry(Limit).pipe(withTenant("acme")), { value: 7, stale: false })
+        yield* call("activate")
+        assert.strictEqual(yield* acme.listeners, 1)
+        assert.strictEqual(yield* limit, 7)
+      }).pipe(Effect.provide(TestPlane.layer({ acme })))
+    })
+  )
+
+  it.live("G12 removed: no session is left; activated again: rebuilt from the table", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      yield* Effect.gen(function* () {
+        yield* write(acme, 7)
+        yield* eventually(
+          "7",
+          Effect.map(limit, (value) => value === 7)
+        )
+        yield* call("remove")
+        yield* gone(acme)
+        yield* acme.erase(Limit.namespace, Limit.key)
+        yield* call("activate")
+        assert.deepInclude(yield* Config.entry(Limit).pipe(withTenant("acme")), { value: 600 })
+        assert.strictEqual(yield* acme.listeners, 1)
+      }).pipe(Effect.provide(TestPlane.layer({ acme })))
+    })
+  )
+
+  it.live("G12 rotated: the old session is gone, the new one uses the new password, and no read fails in between", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      const role = yield* TestDatabase.makeRole
+      for (const part of Ddl.parts) for (const statement of part.statements) yield* acme.run(statement)
+      yield* acme.run(Ddl.grants(role.user))
+      yield* Effect.addFinalizer(() => acme.run(`DROP OWNED BY ${role.user}`))
+      const password = yield* Ref.make(role.password)
+      const connector = PgConnector.layerFrom(() =>
+        Effect.map(Ref.get(password), (password) => Option.some({ url: acme.urlAs({ ...role, password }) }))
+      )
+      yield* Effect.gen(function* () {
+        const before = yield* acme.sessions
+        assert.isTrue(before.every(({ user }) => user === role.user))
+        let reads = 0
+        const reader = yield* Effect.forkScoped(
+          Effect.forever(
+            Effect.andThen(
+              limit,
+              Effect.andThen(
+                Effect.sync(() => reads++),
+                Effect.yieldNow
+              )
+            )
+          )
+        )
+        for (const secret of ["second-password", "third-password"]) {
+          yield* role.alterPassword(secret)
+          yield* Ref.set(password, secret)
+          yield* call("rotateCredentials")
+        }
+        const oldOnes = new Set(before.map(({ pid }) => pid))
+        yield* eventually(
+          "the old sessions are gone",
+          Effect.map(acme.sessions, (sessions) => sessions.every(({ pid }) => !oldOnes.has(pid)))
+        )
+        assert.strictEqual(yield* acme.listeners, 1)
+        yield* write(acme, 7)
+        yield* eventually(
+          "7",
+          Effect.map(limit, (value) => value === 7)
+        )
+        assert.isUndefined(reader.pollUnsafe(), "no read failed")
+        assert.isAbove(reads, 100)
+        yield* Fiber.interrupt(reader)
+      }).pipe(
+        Effect.provide(
+          SystemplaneLive({ keys: keys.all, tenants: ["acme"] }).pipe(
+            Layer.provide(connector),
+            Layer.provide(TestPlane.silent)
+          )
+        )
+      )
+    })
+  )
+
+  it.live("a tenant whose database does not exist holds up no other, and becomes live once it exists", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      const missing = Redacted.make(Redacted.value(acme.url).replace(acme.name, "no_such_database"))
+      const url = yield* Ref.make(missing)
+      const connector = PgConnector.layerFrom((tenant) =>
+        Effect.map(Ref.get(url), (url) => Option.some({ url: tenant === "acme" ? url : globex.url }))
+      )
+      const globex = yield* TestDatabase.make
+      yield* Effect.gen(function* () {
+        const manager = yield* TenantManager
+        yield* manager.awaitLive("globex")
+        const error = yield* Effect.flip(call("activate"))
+        assert.strictEqual(error.reason._tag, "ConnectFailure")
+        yield* Ref.set(url, acme.url)
+        yield* manager.awaitLive("acme")
+        assert.strictEqual(yield* limit, 600)
+      }).pipe(
+        Effect.provide(
+          SystemplaneLive({
+            keys: keys.all,
+            tenants: ["acme", "globex"],
+            boot: "background",
+            reconnect: { base: "20 millis", cap: "100 millis" }
+          }).pipe(Layer.provide(connector), Layer.provide(TestPlane.silent))
+        )
+      )
+    })
+  )
+})
+
+describe("behaviour 10: nothing is left on a real server", () => {
+  it.live("G12 drained: no session is left, and reads go to the database", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      yield* Effect.gen(function* () {
+        const manager = yield* TenantManager
+        assert.deepStrictEqual((yield* manager.drain()).unfinished, [])
+        yield* gone(acme)
+        yield* write(acme, 7)
+        assert.strictEqual(yield* limit, 7)
+      }).pipe(Effect.provide(TestPlane.layer({ acme })))
+    })
+  )
+
+  it.live("G12 the layer closed: no session is left", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      yield* limit.pipe(Effect.provide(TestPlane.layer({ acme })))
+      yield* gone(acme)
+    })
+  )
+
+  it.live("G12 a peer that no longer answers holds up neither drain nor close", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      const proxy = yield* FaultProxy.make
+      const connector = PgConnector.layerRecord({ acme: { url: proxy.through(acme.url) } })
+      // Destroying sockets takes no time; asking the peer for permission would take 5 seconds and more.
+      yield* Effect.gen(function* () {
+        const manager = yield* TenantManager
+        yield* proxy.blackHole
+        assert.deepStrictEqual((yield* manager.drain({ timeout: "3 seconds" })).unfinished, [])
+      }).pipe(
+        Effect.provide(
+          SystemplaneLive({ keys: keys.all, tenants: ["acme"] }).pipe(
+            Layer.provide(connector),
+            Layer.provide(TestPlane.silent)
+          )
+        )
+      )
+    })
+  )
+})

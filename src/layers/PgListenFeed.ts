@@ -2,9 +2,10 @@
  * Change feeds over `LISTEN`: one session per feed, reconnected for ever.
  */
 import * as Arr from "effect/Array"
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
@@ -83,7 +84,8 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
         confirmed = false
         const error = yield* session(tenant, (event) => Queue.offer(queue, event), confirm).pipe(
           Effect.scoped,
-          Effect.catchDefect(() => Effect.fail(PgFailure.connectorError(tenant, new ConnectFailed({})))),
+          // Also what is no typed error: a connector that dies, or interrupts itself, must not end the feed.
+          Effect.catchCause((cause) => Effect.fail(errorOf(tenant, cause))),
           Effect.flip
         )
         if (!confirmed) failures++
@@ -99,3 +101,6 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
 })
 
 export const layer = (options: PgListenFeedOptions) => Layer.effect(ListenFeed, make(options))
+
+const errorOf = (tenant: TenantId, cause: Cause.Cause<ConnectorError>): ConnectorError =>
+  Option.getOrElse(Cause.findErrorOption(cause), () => PgFailure.connectorError(tenant, new ConnectFailed({})))

@@ -27,9 +27,12 @@ import { TenantDatabases } from "./TenantDatabases.ts"
  */
 const lock = "SELECT pg_advisory_xact_lock(8320808730298773612)"
 
+const describeFunction = "json_build_object('name', p.proname, 'body', p.prosrc, 'definer', p.prosecdef)"
+
 /** One look at the catalogue. Takes no lock that any statement on the table would wait for. */
 const look = `
   SELECT
+    current_user::text AS role,
     t.oid IS NOT NULL AS "table",
     to_regclass('systemplane_revision_seq') IS NOT NULL AS sequence,
     EXISTS (
@@ -41,25 +44,31 @@ const look = `
       true
     ) AS permitted,
     coalesce((
-      SELECT json_agg(json_build_object('name', g.tgname, 'type', g.tgtype, 'function', p.proname, 'body', p.prosrc))
+      SELECT json_agg(json_build_object('name', g.tgname, 'type', g.tgtype, 'runs', ${describeFunction}))
       FROM pg_trigger AS g JOIN pg_proc AS p ON p.oid = g.tgfoid
       WHERE g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
-    ), '[]') AS triggers
+    ), '[]') AS triggers,
+    coalesce((
+      SELECT json_agg(${describeFunction}) FROM unnest($1::text[]) AS f (name)
+      JOIN pg_proc AS p ON p.oid = to_regprocedure(f.name || '()')
+    ), '[]') AS functions
   FROM (SELECT to_regclass('systemplane_entries') AS oid) AS t`
 
+const CatalogueFunction = Schema.Struct({ name: Schema.String, body: Schema.String, definer: Schema.Boolean })
+
 const Catalogue = Schema.Struct({
+  role: Schema.String,
   table: Schema.Boolean,
   sequence: Schema.Boolean,
   revision: Schema.Boolean,
   permitted: Schema.Boolean,
-  triggers: Schema.Array(
-    Schema.Struct({ name: Schema.String, type: Schema.Int, function: Schema.String, body: Schema.String })
-  )
+  triggers: Schema.Array(Schema.Struct({ name: Schema.String, type: Schema.Int, runs: CatalogueFunction })),
+  functions: Schema.Array(CatalogueFunction)
 })
 const decodeCatalogue = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Catalogue))
 
 const readCatalogue = (query: Query): Effect.Effect<typeof Catalogue.Type, SqlError> =>
-  query(look).pipe(
+  query(look, [Ddl.functions.map(({ name }) => name)]).pipe(
     Effect.flatMap(decodeCatalogue),
     Effect.map(([catalogue]) => catalogue),
     Effect.catchTag("SchemaError", (cause) =>
@@ -74,14 +83,15 @@ const missingParts = (catalogue: typeof Catalogue.Type): ReadonlyArray<Ddl.Part>
   const missing = new Set<Ddl.Part>()
   if (!catalogue.sequence) missing.add(Ddl.sequence)
   if (!catalogue.table) missing.add(Ddl.table)
-  if (catalogue.table && !catalogue.revision) missing.add(Ddl.revisionColumn)
+  if (catalogue.table && !(catalogue.revision && catalogue.sequence)) missing.add(Ddl.revisionColumn)
   for (const trigger of Ddl.triggers) {
     const found = catalogue.triggers.find(({ name }) => name === trigger.name)
-    const fires = found?.type === trigger.tgtype && trigger.functions.includes(found.function)
+    const fires = found?.type === trigger.tgtype && trigger.functions.includes(found.runs.name)
     if (!fires) missing.add(trigger)
     // The function of another service's trigger is that service's business.
-    const own = Ddl.functions.find(({ name }) => name === (fires ? found.function : trigger.functions[0]))
-    if (own !== undefined && (!fires || found.body !== own.body)) missing.add(own)
+    const own = Ddl.functions.find(({ name }) => name === (fires ? found.runs.name : trigger.functions[0]))
+    const there = fires ? found.runs : catalogue.functions.find(({ name }) => name === own?.name)
+    if (own !== undefined && (there?.body !== own.body || there.definer !== own.definer)) missing.add(own)
   }
   return Ddl.parts.filter((part) => missing.has(part))
 }
@@ -94,7 +104,7 @@ const notAsItShouldBe = (
   return catalogue.table ? new SchemaOutdated(fields) : new SchemaMissing(fields)
 }
 
-const denied = () => new PermissionDenied({ sql: Ddl.grants("the run-time role") })
+const denied = ({ role }: typeof Catalogue.Type) => new PermissionDenied({ sql: Ddl.grants(role) })
 
 const bootstrapError = (tenant: TenantId) => (reason: SchemaBootstrapErrorReason) =>
   new SchemaBootstrapError({ tenant, reason })
@@ -111,7 +121,8 @@ const make = Effect.gen(function* () {
       Effect.map((catalogue) => ({ catalogue, missing: missingParts(catalogue) }))
     )
 
-  const permitted = (catalogue: typeof Catalogue.Type) => (catalogue.permitted ? Effect.void : Effect.fail(denied()))
+  const permitted = (catalogue: typeof Catalogue.Type) =>
+    catalogue.permitted ? Effect.void : Effect.fail(denied(catalogue))
 
   // Looks again under the lock: another process may have done the work meanwhile.
   const mend = (query: Query) =>
@@ -150,7 +161,11 @@ const make = Effect.gen(function* () {
       databases
         .run(tenant, (query) => PgStatements.seed(query, seeds))
         .pipe(
-          Effect.mapError((error) => (isPermissionDenied(error) ? denied() : failed(error))),
+          Effect.catch((error) =>
+            isPermissionDenied(error)
+              ? Effect.flatMap(inspect(tenant), ({ catalogue }) => Effect.fail(denied(catalogue)))
+              : Effect.fail(failed(error))
+          ),
           Effect.mapError(bootstrapError(tenant))
         )
   })

@@ -31,6 +31,8 @@ export interface TriggerPart extends Part {
 /** A function that must have exactly this body. */
 export interface FunctionPart extends Part {
   readonly body: string
+  /** Whether it runs with the rights of its owner. */
+  readonly definer: boolean
 }
 
 const createTable = `CREATE TABLE IF NOT EXISTS systemplane_entries (
@@ -50,12 +52,17 @@ export const sequence: Part = {
 
 export const table: Part = { name: "table systemplane_entries", statements: [createTable] }
 
-/** Older services left the table without revisions: each row draws one, and no row is lost. */
+/**
+ * Older services left the table without revisions: each row draws one, and no row is lost. A sequence that had to be made
+ * anew goes on above the revisions in the table; one that JavaScript cannot express was not drawn, and does not count.
+ */
 export const revisionColumn: Part = {
   name: "column systemplane_entries.revision",
   statements: [
     "ALTER TABLE systemplane_entries ADD COLUMN IF NOT EXISTS revision bigint NOT NULL DEFAULT nextval('systemplane_revision_seq')",
-    "ALTER TABLE systemplane_entries ALTER COLUMN revision DROP DEFAULT"
+    "ALTER TABLE systemplane_entries ALTER COLUMN revision DROP DEFAULT",
+    `SELECT setval('systemplane_revision_seq', max(revision)) FROM systemplane_entries WHERE revision <= 9007199254740991
+HAVING max(revision) >= (SELECT last_value FROM systemplane_revision_seq)`
   ]
 }
 
@@ -107,6 +114,7 @@ export const functions: ReadonlyArray<FunctionPart> = [
   {
     name: bumpFunction,
     body: bumpBody,
+    definer: true,
     statements: [
       `CREATE OR REPLACE FUNCTION ${bumpFunction}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$${bumpBody}$body$`
@@ -115,6 +123,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body
   {
     name: notifyFunction,
     body: notifyBody,
+    definer: false,
     statements: [
       `CREATE OR REPLACE FUNCTION ${notifyFunction}() RETURNS trigger LANGUAGE plpgsql AS $body$${notifyBody}$body$`
     ]

@@ -1,0 +1,349 @@
+import { createServer } from "node:net"
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Layer, Option, Redacted } from "effect"
+import {
+  Config,
+  Connector,
+  type ConnectorError,
+  PgConnector,
+  SystemplaneLive,
+  TenantId,
+  withTenant
+} from "effect-systemplane"
+import { Limit } from "../support/keys.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import * as TestPlane from "../support/TestPlane.ts"
+
+const acme = TenantId.make("acme")
+
+/** A plane over a connector; what is active is activated at boot. */
+const plane = <R>(connector: Layer.Layer<Connector, never, R>, tenants?: ReadonlyArray<string>) =>
+  SystemplaneLive({ keys: [Limit], tenants }).pipe(Layer.provide(connector), Layer.provide(TestPlane.silent))
+
+/** Who runs statements, and who listens, on a database. */
+const users = (database: TestDatabase.TestDatabase) =>
+  Effect.map(database.sessions, (sessions) => ({
+    statements: [...new Set(sessions.filter(({ name }) => !name.endsWith("listen")).map(({ user }) => user))],
+    listening: [...new Set(sessions.filter(({ name }) => name.endsWith("listen")).map(({ user }) => user))]
+  }))
+
+/** Opens a client and a session, in turn, and returns why each fails. */
+const failures = (tenant: TenantId) =>
+  Effect.gen(function* () {
+    const connector = yield* Connector
+    const client = yield* Effect.flip(Effect.scoped(connector.client(tenant)))
+    const session = yield* Effect.flip(Effect.scoped(connector.session(tenant)))
+    return [client, session]
+  })
+
+/** Opens a client and a session of a tenant, and closes them again. */
+const connect = (tenant: TenantId) =>
+  Effect.gen(function* () {
+    const connector = yield* Connector
+    yield* Effect.scoped(connector.client(tenant))
+    yield* Effect.scoped(connector.session(tenant))
+  })
+
+const assertFailure = (error: ConnectorError, expected: Readonly<Record<string, string>>, step: string) => {
+  assert.deepInclude(error.reason, expected)
+  assert.strictEqual(error.step, step)
+  assert.strictEqual<string>(error.tenant, "acme")
+  assert.include(error.message, `Tenant acme, ${step}: `)
+}
+
+/** A port at which nobody listens. */
+const closedPort = Effect.callback<number>((resume) => {
+  const server = createServer().listen(0, "127.0.0.1", () => {
+    const address = server.address()
+    const port = typeof address === "object" && address !== null ? address.port : 0
+    server.close(() => resume(Effect.succeed(port)))
+  })
+})
+
+const changed = (url: Redacted.Redacted, change: (url: URL) => void) => {
+  const parsed = new URL(Redacted.value(url))
+  change(parsed)
+  return Redacted.make(parsed.toString())
+}
+
+describe("PgConnector.layerSingle (behaviour 8)", () => {
+  it.live("needs no tenant anywhere: its own is activated at boot, read, written and listed", () =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.make
+      yield* Effect.gen(function* () {
+        assert.strictEqual(yield* Config.get(Limit), 600)
+        yield* Config.set(Limit, 7, { actor: "test" })
+        assert.strictEqual(yield* Config.get("rate-limits", "requests-per-minute"), 7)
+        assert.strictEqual((yield* Config.list("rate-limits"))[0]?.value, 7)
+        yield* database.write("rate-limits", "requests-per-minute", 8)
+        yield* TestDatabase.eventually(
+          "8 is seen",
+          Effect.map(Config.get(Limit), (limit) => limit === 8)
+        )
+        assert.strictEqual(yield* database.listeners, 1)
+        assert.strictEqual(yield* Config.get(Limit).pipe(withTenant("default")), 8)
+      }).pipe(Effect.provide(plane(PgConnector.layerSingle({ url: database.url }))))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("takes an id for its tenant, and knows no other", () =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.make
+      yield* Effect.gen(function* () {
+        assert.strictEqual(yield* Config.get(Limit), 600)
+        assert.strictEqual(yield* Config.get(Limit).pipe(withTenant("acme")), 600)
+        const error = yield* Effect.flip(Config.get(Limit).pipe(withTenant("default")))
+        assert.strictEqual(error.reason._tag, "Unavailable")
+        assert.include(error.message, "the connector knows no database")
+      }).pipe(Effect.provide(plane(PgConnector.layerSingle({ url: database.url, tenant: acme }))))
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("PgConnector.layerRecord (behaviour 8)", () => {
+  it.live("needs a tenant, and leads each to its own database", () =>
+    Effect.gen(function* () {
+      const databases = { acme: yield* TestDatabase.make, globex: yield* TestDatabase.make }
+      yield* Effect.gen(function* () {
+        yield* databases.acme.write("rate-limits", "requests-per-minute", 1)
+        yield* databases.globex.write("rate-limits", "requests-per-minute", 2)
+        for (const [tenant, limit] of [
+          ["acme", 1],
+          ["globex", 2]
+        ] as const) {
+          const seen = Effect.map(Config.get(Limit).pipe(withTenant(tenant)), (value) => value === limit)
+          yield* TestDatabase.eventually(`${tenant} sees ${limit}`, seen)
+        }
+        const error = yield* Effect.flip(Config.get(Limit))
+        assert.strictEqual(error.reason._tag, "TenantMissing")
+      }).pipe(Effect.provide(plane(PgConnector.layerRecord(databases), ["acme", "globex"])))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("knows no tenant that is not in it, whatever the names of an object's own members", () =>
+    Effect.gen(function* () {
+      for (const tenant of ["acme", "constructor", "toString"]) {
+        const errors = yield* failures(TenantId.make(tenant)).pipe(Effect.provide(PgConnector.layerRecord({})))
+        for (const error of errors) {
+          assert.strictEqual(error.reason._tag, "UnknownTenant")
+          assert.strictEqual(error.step, "resolve")
+          assert.include(error.message, `Tenant ${tenant}, resolve: `)
+        }
+      }
+    })
+  )
+})
+
+describe("PgConnector.layerTemplate", () => {
+  it.live("puts the tenant in the place of {tenant}", () =>
+    Effect.gen(function* () {
+      const databases = [yield* TestDatabase.make, yield* TestDatabase.make]
+      const names = databases.map(({ name }) => name)
+      // Not through URL, which would escape the braces.
+      const url = Redacted.make(Redacted.value(databases[0]!.url).replace(names[0]!, "{tenant}"))
+      yield* Effect.forEach(databases, (database, n) =>
+        Effect.gen(function* () {
+          yield* Config.set(Limit, n + 1, { actor: "test" })
+          const rows = yield* database.run("SELECT value FROM systemplane_entries")
+          assert.deepStrictEqual(rows, [{ value: n + 1 }])
+        }).pipe(withTenant(database.name))
+      ).pipe(Effect.provide(plane(PgConnector.layerTemplate({ url }), names)))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("refuses a URL without the placeholder, which would lead all tenants to one database (G5)", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.make
+      const withPlaceholder = Redacted.make("postgres://app@127.0.0.1/{tenant}")
+      for (const options of [{ url }, { url: withPlaceholder, listenUrl: url }]) {
+        const errors = yield* failures(acme).pipe(Effect.provide(PgConnector.layerTemplate(options)))
+        for (const error of errors) {
+          assertFailure(error, { _tag: "InvalidAddress", problem: "the template does not contain {tenant}" }, "resolve")
+        }
+      }
+    }).pipe(Effect.scoped)
+  )
+})
+
+class Vault extends Context.Service<
+  Vault,
+  { readonly passwordOf: (tenant: TenantId) => Effect.Effect<Redacted.Redacted, VaultSealed> }
+>()("test/Vault") {}
+
+class VaultSealed extends Error {
+  readonly _tag = "VaultSealed"
+}
+
+describe("PgConnector.layerFrom", () => {
+  it.live("runs the function, with what it requires, for every client and session: a rotated secret is met", () =>
+    Effect.gen(function* () {
+      const role = yield* TestDatabase.makeRole
+      const database = yield* TestDatabase.make
+      let inVault = role.password
+      const asked: Array<string> = []
+      const vault = Layer.succeed(
+        Vault,
+        Vault.of({
+          passwordOf: (tenant) => {
+            asked.push(tenant)
+            return Effect.succeed(Redacted.make(inVault))
+          }
+        })
+      )
+      const url = changed(database.urlAs(role), (url) => {
+        url.password = "is-not-this"
+      })
+      const connector = PgConnector.layerFrom((tenant) =>
+        Effect.gen(function* () {
+          const vault = yield* Vault
+          return Option.some({ url, password: yield* vault.passwordOf(tenant) })
+        })
+      )
+      yield* Effect.gen(function* () {
+        yield* connect(acme)
+        yield* role.alterPassword("second-password")
+        for (const error of yield* failures(acme)) {
+          assertFailure(error, { _tag: "AuthenticationFailed", code: "28P01" }, "connect")
+        }
+        inVault = "second-password"
+        yield* connect(acme)
+        assert.deepStrictEqual(
+          asked,
+          Array.from({ length: 6 }, () => "acme")
+        )
+      }).pipe(Effect.provide(connector), Effect.provide(vault))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("reports None as an unknown tenant, and a failure or a defect by its name alone", () =>
+    Effect.gen(function* () {
+      const outcomes = [
+        [Effect.succeedNone, { _tag: "UnknownTenant" }],
+        [Effect.fail(new VaultSealed("canary")), { _tag: "ResolverFailed", name: "VaultSealed" }],
+        [Effect.die(new TypeError("canary")), { _tag: "ResolverFailed", name: "TypeError" }],
+        [Effect.fail("canary"), { _tag: "ResolverFailed", name: "a string" }]
+      ] as const
+      for (const [outcome, expected] of outcomes) {
+        const connector = PgConnector.layerFrom(
+          (): Effect.Effect<Option.Option<PgConnector.PgTarget>, unknown> => outcome
+        )
+        for (const error of yield* failures(acme).pipe(Effect.provide(connector))) {
+          assertFailure(error, expected, "resolve")
+        }
+      }
+    })
+  )
+})
+
+describe("PgTarget", () => {
+  it.live("listens at listenUrl, and runs statements at url", () =>
+    Effect.gen(function* () {
+      const listener = yield* TestDatabase.makeRole
+      const database = yield* TestDatabase.make
+      const target = { url: database.url, listenUrl: database.urlAs(listener) }
+      yield* database.run("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC")
+      yield* Effect.gen(function* () {
+        yield* Config.set(Limit, 7, { actor: "test" })
+        const owner = new URL(Redacted.value(database.url)).username
+        assert.deepStrictEqual(yield* users(database), { statements: [owner], listening: [listener.user] })
+        yield* database.write("rate-limits", "requests-per-minute", 8)
+        yield* TestDatabase.eventually(
+          "8 is seen",
+          Effect.map(Config.get(Limit), (limit) => limit === 8)
+        )
+      }).pipe(Effect.provide(plane(PgConnector.layerSingle(target))))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("takes its password for both addresses", () =>
+    Effect.gen(function* () {
+      const role = yield* TestDatabase.makeRole
+      const database = yield* TestDatabase.make
+      const url = changed(database.urlAs(role), (url) => {
+        url.password = "is-not-this"
+      })
+      const target = { url, listenUrl: url, password: Redacted.make(role.password) }
+      yield* connect(acme).pipe(Effect.provide(PgConnector.layerRecord({ acme: target })))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("holds no more connections for statements than maxConnections, and one that listens", () =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.make
+      yield* Effect.gen(function* () {
+        yield* Effect.forEach(Array.from({ length: 20 }).keys(), (n) => Config.set(Limit, n + 1, { actor: "test" }), {
+          concurrency: "unbounded"
+        })
+        const sessions = yield* database.sessions
+        assert.sameMembers(
+          sessions.map(({ name }) => name),
+          ["effect-systemplane", "effect-systemplane", "effect-systemplane listen"]
+        )
+      }).pipe(Effect.provide(plane(PgConnector.layerSingle({ url: database.url, maxConnections: 2 }))))
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("a ConnectorError names the tenant, the step and the code", () => {
+  /** Whatever is wrong, it is wrong for the client and for the session. */
+  const failsWith = (
+    what: string,
+    target: (url: Redacted.Redacted) => Effect.Effect<Redacted.Redacted>,
+    step: string,
+    expected: Readonly<Record<string, string>>
+  ) =>
+    it.live(what, () =>
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase.make
+        const connector = PgConnector.layerRecord({ acme: { url: yield* target(url) } })
+        for (const error of yield* failures(acme).pipe(Effect.provide(connector))) assertFailure(error, expected, step)
+      }).pipe(Effect.scoped)
+    )
+
+  const change = (change: (url: URL) => void) => (url: Redacted.Redacted) => Effect.succeed(changed(url, change))
+
+  failsWith(
+    "for a wrong password",
+    change((url) => {
+      url.password = "wrong"
+    }),
+    "connect",
+    { _tag: "AuthenticationFailed", code: "28P01" }
+  )
+
+  failsWith(
+    "for an unknown role",
+    change((url) => {
+      url.username = "nobody_of_this_name"
+    }),
+    "connect",
+    { _tag: "AuthenticationFailed", code: "28P01" }
+  )
+
+  failsWith(
+    "for an unknown database",
+    change((url) => {
+      url.pathname = "/no_database_of_this_name"
+    }),
+    "connect",
+    { _tag: "ConnectFailed", code: "3D000" }
+  )
+
+  failsWith(
+    "for a port at which nobody listens",
+    (url) =>
+      Effect.map(closedPort, (port) =>
+        changed(url, (url) => {
+          url.port = String(port)
+        })
+      ),
+    "connect",
+    { _tag: "ConnectFailed", code: "ECONNREFUSED" }
+  )
+
+  for (const address of ["db.example.com/acme", "mysql://db/acme", "postgres://db:0/acme", "postgres://%zz/acme", ""]) {
+    failsWith(`for the address ${JSON.stringify(address)}`, () => Effect.succeed(Redacted.make(address)), "resolve", {
+      _tag: "InvalidAddress"
+    })
+  }
+})

@@ -1,0 +1,348 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Redacted } from "effect"
+import { Config, Ddl, SchemaBootstrap, withTenant } from "effect-systemplane"
+import { Limit } from "../support/keys.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import * as TestPlane from "../support/TestPlane.ts"
+import * as Catalogue from "./Catalogue.ts"
+import * as OlderServices from "./OlderServices.ts"
+import { acme, layer, onEmptyDatabase } from "./TestStore.ts"
+
+const ensure = SchemaBootstrap.use((bootstrap) => bootstrap.ensure(acme))
+const verify = SchemaBootstrap.use((bootstrap) => bootstrap.verify(acme))
+const names = (parts: ReadonlyArray<Ddl.Part>) => parts.map((part) => part.name)
+
+/** All of the schema on an empty database: there the column comes with the table. */
+const everything = names(Ddl.parts.filter((part) => part !== Ddl.revisionColumn))
+
+const [drawRevision, notify] = Ddl.functions as [Ddl.FunctionPart, Ddl.FunctionPart]
+
+describe("ensure (behaviour 1)", () => {
+  it.live("brings up an empty database, and says what it made", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual(yield* ensure, everything)
+        yield* verify
+        assert.isAbove(yield* database.write("any", "key", 1), 0)
+      })
+    )
+  )
+
+  it.live("issues no DDL on an up-to-date database", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* ensure
+        const ddl = yield* Catalogue.watchDdl(database)
+
+        assert.deepStrictEqual(yield* ensure, [])
+        assert.deepStrictEqual(yield* ddl, [])
+
+        // The watch does see what ensure issues where something is missing.
+        yield* database.run("DROP TRIGGER systemplane_notify_trigger ON systemplane_entries")
+        yield* ddl
+        yield* ensure
+        assert.deepStrictEqual(yield* ddl, ["CREATE TRIGGER", "ALTER TABLE"])
+      })
+    )
+  )
+
+  it.live("takes no lock on an up-to-date database: it passes while another session holds the table for itself", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* ensure
+        const services = yield* Effect.context<SchemaBootstrap>()
+        const changed = yield* database.transaction(
+          Effect.gen(function* () {
+            yield* database.write("any", "key", 1)
+            yield* database.run("LOCK TABLE systemplane_entries IN ACCESS EXCLUSIVE MODE")
+            return yield* Effect.orDie(Effect.provide(ensure, services))
+          })
+        )
+        assert.deepStrictEqual(changed, [])
+      })
+    )
+  )
+
+  it.live("of 8 that meet on an empty database all succeed, and one does the work", () =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.make
+      const ddl = yield* Catalogue.watchDdl(database)
+      const planes = Array.from({ length: 8 }, () => Effect.provide(ensure, layer({ acme: database })))
+
+      const changed = yield* Effect.all(planes, { concurrency: "unbounded" })
+      const commands = yield* ddl
+
+      assert.deepStrictEqual(
+        changed.filter((parts) => parts.length > 0),
+        [everything]
+      )
+      assert.deepStrictEqual(
+        commands.filter((command) => command.startsWith("CREATE")),
+        ["SEQUENCE", "TABLE", "FUNCTION", "FUNCTION", "TRIGGER", "TRIGGER", "TRIGGER"].map((kind) => `CREATE ${kind}`)
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("works in another schema than public, and the plane with it", () =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.make
+      yield* database.run("CREATE SCHEMA plane")
+      const url = new URL(Redacted.value(database.url))
+      url.searchParams.set("options", "-c search_path=plane")
+      const inSchema = { ...database, url: Redacted.make(url.toString()) }
+
+      yield* Effect.gen(function* () {
+        yield* database.run(`UPDATE plane.systemplane_entries SET value = '7' WHERE key = '${Limit.key}'`)
+        yield* TestDatabase.eventually(
+          "7 is seen",
+          Effect.map(Config.get(Limit), (limit) => limit === 7)
+        )
+        assert.isAbove((yield* Config.set(Limit, 8, { actor: "test" })).revision, 0)
+      }).pipe(withTenant("acme"), Effect.provide(TestPlane.layer({ acme: inSchema })))
+
+      const objects = yield* database.run(
+        `SELECT DISTINCT relnamespace::regnamespace::text AS schema FROM pg_class WHERE relname LIKE 'systemplane%'
+         UNION SELECT pronamespace::regnamespace::text FROM pg_proc WHERE proname LIKE 'systemplane%'`
+      )
+      assert.deepStrictEqual(objects, [{ schema: "plane" }])
+      assert.deepStrictEqual(yield* Effect.provide(ensure, layer({ acme: inSchema })), [])
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("ensure restores what was lost or changed (behaviour 1)", () => {
+  for (const { name } of Ddl.triggers) {
+    it.live(`the missing trigger ${name}`, () =>
+      onEmptyDatabase((database) =>
+        Effect.gen(function* () {
+          yield* ensure
+          const before = yield* Catalogue.triggers(database)
+          yield* database.run(`DROP TRIGGER ${name} ON systemplane_entries`)
+          assert.deepStrictEqual(yield* ensure, [name])
+          assert.deepStrictEqual(yield* Catalogue.triggers(database), before)
+        })
+      )
+    )
+  }
+
+  it.live("triggers that are disabled, or fire on replicas only", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* ensure
+        const before = yield* Catalogue.triggers(database)
+        for (const change of ["DISABLE", "ENABLE REPLICA"]) {
+          for (const { name } of Ddl.triggers) {
+            yield* database.run(`ALTER TABLE systemplane_entries ${change} TRIGGER ${name}`)
+          }
+          assert.deepStrictEqual(yield* ensure, names(Ddl.triggers))
+          assert.deepStrictEqual(yield* Catalogue.triggers(database), before)
+        }
+      })
+    )
+  )
+
+  it.live("a trigger that fires on something else", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* ensure
+        const before = yield* Catalogue.triggers(database)
+        yield* database.run(
+          `CREATE OR REPLACE TRIGGER systemplane_notify_trigger AFTER INSERT ON systemplane_entries
+           FOR EACH ROW EXECUTE FUNCTION ${notify.name}()`
+        )
+        assert.deepStrictEqual(yield* ensure, ["systemplane_notify_trigger"])
+        assert.deepStrictEqual(yield* Catalogue.triggers(database), before)
+      })
+    )
+  )
+
+  it.live("the triggers, where those of an older service notify without a revision", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* ensure
+        const before = yield* Catalogue.triggers(database)
+        yield* OlderServices.notifyV3(database)
+        assert.deepStrictEqual(yield* ensure, ["systemplane_notify_trigger", "systemplane_notify_update_trigger"])
+        assert.deepStrictEqual(yield* Catalogue.triggers(database), before)
+      })
+    )
+  )
+
+  for (const { name } of Ddl.functions) {
+    it.live(`an outdated body of the function ${name}`, () =>
+      onEmptyDatabase((database) =>
+        Effect.gen(function* () {
+          yield* ensure
+          yield* database.run(
+            `CREATE OR REPLACE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$`
+          )
+          assert.deepStrictEqual(yield* ensure, [name])
+          const body = yield* database.run("SELECT prosrc AS body FROM pg_proc WHERE proname = $1", [name])
+          assert.deepStrictEqual(body, [{ body: Ddl.functions.find((part) => part.name === name)?.body }])
+        })
+      )
+    )
+  }
+
+  it.live("the rights with which revisions are drawn", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* ensure
+        yield* database.run(`ALTER FUNCTION ${drawRevision.name}() SECURITY INVOKER`)
+        assert.deepStrictEqual(yield* ensure, [drawRevision.name])
+        const rights = yield* database.run("SELECT prosecdef AS owner FROM pg_proc WHERE proname = $1", [
+          drawRevision.name
+        ])
+        assert.deepStrictEqual(rights, [{ owner: true }])
+      })
+    )
+  )
+
+  it.live("the sequence, above every revision in the table", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* ensure
+        yield* database.write("any", "key", 1)
+        const last = yield* database.write("any", "key", 2)
+        yield* database.run("DROP SEQUENCE systemplane_revision_seq")
+        yield* ensure
+        assert.isAbove(yield* database.write("any", "key", 3), last)
+      })
+    )
+  )
+})
+
+describe("ensure beside other services on one database (behaviour 1)", () => {
+  it.live("leaves triggers alone that do the same with functions of their own", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* ensure
+        yield* OlderServices.triggersV4(database)
+        yield* Effect.forEach(Ddl.functions, ({ name }) => database.run(`DROP FUNCTION ${name}()`))
+        const theirs = yield* Catalogue.triggers(database)
+        const ddl = yield* Catalogue.watchDdl(database)
+
+        assert.deepStrictEqual(yield* ensure, [])
+        yield* verify
+        assert.deepStrictEqual(yield* ddl, [])
+        assert.deepStrictEqual(yield* Catalogue.triggers(database), theirs)
+      })
+    )
+  )
+
+  it.live("upgrades a table without revisions in place, keeping every row", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* OlderServices.tableWithoutRevision(database)
+        yield* OlderServices.notifyV3(database)
+        yield* database.run(
+          `INSERT INTO systemplane_entries (namespace, key, value, updated_at, updated_by)
+           SELECT 'rates', 'key-' || n, to_jsonb(n), '2020-01-01 00:00:00+00'::timestamptz + n * interval '1 day', 'operator'
+           FROM generate_series(1, 50) AS n`
+        )
+        const kept = database.run(
+          "SELECT namespace, key, value, updated_at::text, updated_by FROM systemplane_entries ORDER BY namespace, key"
+        )
+        const before = yield* kept
+
+        assert.deepStrictEqual(yield* ensure, names(Ddl.parts.filter((part) => part !== Ddl.table)))
+        yield* verify
+
+        assert.deepStrictEqual(yield* kept, before)
+        const revisions = (yield* Catalogue.rows(database)).map((row): number => row.revision)
+        assert.strictEqual(new Set(revisions).size, 50)
+        assert.isAbove(Math.min(...revisions), 0)
+        assert.isAbove(yield* database.write("rates", "key-1", "changed"), Math.max(...revisions))
+        assert.deepStrictEqual(yield* ensure, [])
+      })
+    )
+  )
+})
+
+/** Ways in which a prepared database can be out of order, and the parts that are named for it. */
+const disorders: ReadonlyArray<readonly [what: string, statement: string, parts: ReadonlyArray<string>]> = [
+  ["no sequence", "DROP SEQUENCE systemplane_revision_seq", names([Ddl.sequence, Ddl.revisionColumn])],
+  ["no revisions", "ALTER TABLE systemplane_entries DROP COLUMN revision", [Ddl.revisionColumn.name]],
+  [
+    "renamed functions",
+    `ALTER FUNCTION ${notify.name}() RENAME TO old`,
+    [notify.name, ...names(Ddl.triggers.slice(1))]
+  ],
+  ["functions without rights", `ALTER FUNCTION ${drawRevision.name}() SECURITY INVOKER`, [drawRevision.name]],
+  ["no triggers", `DROP FUNCTION ${notify.name}() CASCADE`, [notify.name, ...names(Ddl.triggers.slice(1))]],
+  ["disabled triggers", "ALTER TABLE systemplane_entries DISABLE TRIGGER ALL", names(Ddl.triggers)]
+]
+
+describe("verify (behaviour 1)", () => {
+  it.live("reports SchemaMissing on an empty database, changes nothing, and its SQL mends it", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        const ddl = yield* Catalogue.watchDdl(database)
+        const error = yield* Effect.flip(verify)
+        assert.deepStrictEqual(yield* ddl, [])
+        if (error.reason._tag !== "SchemaMissing") return assert.fail(error.reason._tag)
+        assert.deepStrictEqual(error.reason.parts, everything)
+        assert.include(error.message, "Tenant acme")
+        assert.include(error.message, error.reason.sql)
+
+        yield* Catalogue.runScript(database, error.reason.sql)
+        yield* verify
+      })
+    )
+  )
+
+  for (const [what, statement, parts] of disorders) {
+    it.live(`reports SchemaOutdated where there are ${what}, changes nothing, and its SQL mends it`, () =>
+      onEmptyDatabase((database) =>
+        Effect.gen(function* () {
+          yield* ensure
+          yield* database.write("any", "key", 1)
+          yield* database.run(statement)
+          const ddl = yield* Catalogue.watchDdl(database)
+
+          const error = yield* Effect.flip(verify)
+          assert.deepStrictEqual(yield* ddl, [])
+          if (error.reason._tag !== "SchemaOutdated") return assert.fail(error.reason._tag)
+          assert.deepStrictEqual(error.reason.parts, parts)
+
+          yield* Catalogue.runScript(database, error.reason.sql)
+          yield* verify
+          const [row] = yield* Catalogue.rows(database)
+          assert.isAbove(yield* database.write("any", "key", 2), row.revision)
+        })
+      )
+    )
+  }
+})
+
+describe("Ddl.sql", () => {
+  it.live("prepares a database, as a script and statement by statement, and may run again", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* Catalogue.prepare(database)
+        yield* verify
+        yield* database.write("any", "key", 1)
+        const before = yield* Catalogue.rows(database)
+
+        yield* Catalogue.prepare(database)
+        for (const part of Ddl.parts) yield* Effect.forEach(part.statements, (statement) => database.run(statement))
+        yield* verify
+        assert.deepStrictEqual(yield* ensure, [])
+        assert.deepStrictEqual(yield* Catalogue.rows(database), before)
+      })
+    )
+  )
+
+  it.live("upgrades the table that an older service left", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* OlderServices.tableWithoutRevision(database)
+        yield* OlderServices.notifyV3(database)
+        yield* database.run("INSERT INTO systemplane_entries (namespace, key, value) VALUES ('any', 'key', '1')")
+        yield* Catalogue.prepare(database)
+        yield* verify
+        assert.strictEqual((yield* Catalogue.rows(database)).length, 1)
+      })
+    )
+  )
+})

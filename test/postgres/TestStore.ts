@@ -1,0 +1,30 @@
+/** The services on PostgreSQL one by one, below the plane. */
+import { Effect, Layer } from "effect"
+import { type EntryStore, PgConnector, type SchemaBootstrap, TenantId } from "effect-systemplane"
+import * as PgEntryStore from "../../src/layers/PgEntryStore.ts"
+import * as PgSchemaBootstrap from "../../src/layers/PgSchemaBootstrap.ts"
+import * as TenantDatabases from "../../src/layers/TenantDatabases.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import * as TestPlane from "../support/TestPlane.ts"
+
+/** The tenant where there is one. */
+export const acme = TenantId.make("acme")
+
+/** What a plane has of its own; each call makes another. */
+export const layer = (
+  targets: Readonly<Record<string, PgConnector.PgTarget>>
+): Layer.Layer<EntryStore | SchemaBootstrap> =>
+  Layer.mergeAll(PgEntryStore.layer, PgSchemaBootstrap.layer).pipe(
+    Layer.provide(TenantDatabases.layer),
+    Layer.provide(PgConnector.layerRecord(targets)),
+    Layer.provide(TestPlane.silent)
+  )
+
+/** Runs a test on a new, empty database, which is tenant `acme`'s. */
+export const onEmptyDatabase = <A, E>(
+  test: (database: TestDatabase.TestDatabase) => Effect.Effect<A, E, EntryStore | SchemaBootstrap>
+) =>
+  Effect.gen(function* () {
+    const database = yield* TestDatabase.make
+    return yield* Effect.provide(test(database), layer({ acme: database }))
+  }).pipe(Effect.scoped)

@@ -1,0 +1,211 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import type { TestDatabase } from "../support/TestDatabase.ts"
+import * as TestDatabases from "../support/TestDatabase.ts"
+import * as Catalogue from "./Catalogue.ts"
+
+/** Runs a test on a database that a migration pipeline prepared. */
+const onPreparedDatabase = <A>(test: (database: TestDatabase) => Effect.Effect<A>) =>
+  Effect.gen(function* () {
+    const database = yield* TestDatabases.make
+    yield* Catalogue.prepare(database)
+    return yield* test(database)
+  }).pipe(Effect.scoped)
+
+const revisionOf = (database: TestDatabase) =>
+  Effect.map(Catalogue.rows(database), ([row]): number => {
+    assert.isDefined(row)
+    return row.revision
+  })
+
+describe("revisions", () => {
+  it.live("are drawn on insert and whenever the value changes", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        const inserted = yield* database.write("texts", "greeting", "hello")
+        const changed = yield* database.write("texts", "greeting", "good day")
+        assert.isAbove(inserted, 0)
+        assert.isAbove(changed, inserted)
+      })
+    )
+  )
+
+  it.live("stay where the value is identical, whoever writes it and however it is spelled", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        const drawn = yield* database.write("features", "checkout", { enabled: true, percent: 1 })
+        assert.strictEqual(yield* database.write("features", "checkout", { percent: 1.0, enabled: true }), drawn)
+        yield* database.run("UPDATE systemplane_entries SET updated_by = 'somebody else', updated_at = now()")
+        assert.strictEqual(yield* revisionOf(database), drawn)
+      })
+    )
+  )
+
+  it.live("cannot be chosen by whoever writes", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        yield* database.run(
+          "INSERT INTO systemplane_entries (namespace, key, value, revision) VALUES ('texts', 'greeting', '1', 1000)"
+        )
+        const drawn = yield* revisionOf(database)
+        assert.isBelow(drawn, 1000)
+        yield* database.run("UPDATE systemplane_entries SET revision = 2000")
+        assert.strictEqual(yield* revisionOf(database), drawn)
+        yield* database.run("UPDATE systemplane_entries SET value = '2', revision = 2000")
+        const changed = yield* revisionOf(database)
+        assert.isTrue(drawn < changed && changed < 1000)
+      })
+    )
+  )
+
+  it.live("of a key that is created again are above every revision it ever had (behaviour 2)", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        yield* database.write("texts", "greeting", "hello")
+        const last = yield* database.write("texts", "greeting", "good day")
+        yield* database.erase("texts", "greeting")
+        assert.isAbove(yield* database.write("texts", "greeting", "hello"), last)
+      })
+    )
+  )
+
+  it.live("are drawn for a role that has no right on the sequence (G15)", () =>
+    Effect.gen(function* () {
+      const role = yield* TestDatabases.makeRole
+      const database = yield* TestDatabases.make
+      yield* Catalogue.prepare(database)
+      yield* database.run(`GRANT SELECT, INSERT, UPDATE ON systemplane_entries TO ${role.user}`)
+      const rights = yield* database.run(
+        "SELECT has_sequence_privilege($1, 'systemplane_revision_seq', 'USAGE, SELECT, UPDATE') AS any",
+        [role.user]
+      )
+      assert.deepStrictEqual(rights, [{ any: false }])
+
+      const stranger = yield* TestDatabases.asRole(database, role)
+      yield* stranger.run("INSERT INTO systemplane_entries (namespace, key, value) VALUES ('texts', 'greeting', '1')")
+      const inserted = yield* revisionOf(database)
+      yield* stranger.run("UPDATE systemplane_entries SET value = '2'")
+      assert.isAbove(yield* revisionOf(database), inserted)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("are not drawn from a sequence that the writer put in front (G15)", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        yield* database.run("CREATE SCHEMA decoy")
+        yield* database.run("CREATE SEQUENCE decoy.systemplane_revision_seq START 5000")
+        yield* database.transaction(
+          Effect.gen(function* () {
+            yield* database.run("SET LOCAL search_path = decoy, public")
+            yield* database.write("texts", "greeting", "hello")
+          })
+        )
+        assert.isBelow(yield* revisionOf(database), 5000)
+      })
+    )
+  )
+})
+
+describe("updated_at", () => {
+  it.live("moves with the value where a statement does not set it, and is what the statement sets where it does", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        const updatedAt = Effect.map(
+          database.run("SELECT extract(year FROM updated_at)::int AS year FROM systemplane_entries"),
+          ([row]): number => row.year
+        )
+        yield* database.run(
+          "INSERT INTO systemplane_entries (namespace, key, value, updated_at) VALUES ('a', 'b', '1', '2001-01-01')"
+        )
+        assert.strictEqual(yield* updatedAt, 2001)
+        yield* database.run("UPDATE systemplane_entries SET value = '2', updated_at = '2002-01-01'")
+        assert.strictEqual(yield* updatedAt, 2002)
+        yield* database.run("UPDATE systemplane_entries SET value = '3'")
+        assert.isAbove(yield* updatedAt, 2020)
+      })
+    )
+  )
+})
+
+describe("notifications", () => {
+  it.live("name the key, the operation and the revision, and never a value (G14)", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        const notifications = yield* Catalogue.listen(database)
+        const inserted = yield* database.write("secrets", "api-key", "canary-1")
+        const changed = yield* database.write("secrets", "api-key", "canary-2")
+        yield* database.erase("secrets", "api-key")
+
+        const payloads = yield* notifications
+        const names = { namespace: "secrets", key: "api-key" }
+        assert.deepStrictEqual(
+          payloads.map((payload) => JSON.parse(payload)),
+          [
+            { ...names, op: "upsert", revision: inserted },
+            { ...names, op: "upsert", revision: changed },
+            { ...names, op: "delete", revision: 0 }
+          ]
+        )
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("are not sent for an update that changes nothing, but are for one that changes who wrote", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        const revision = yield* database.write("texts", "greeting", "hello")
+        const notifications = yield* Catalogue.listen(database)
+        yield* database.run("UPDATE systemplane_entries SET value = value, updated_by = updated_by")
+        assert.deepStrictEqual(yield* notifications, [])
+        yield* database.run("UPDATE systemplane_entries SET updated_by = 'somebody else'")
+        assert.deepStrictEqual(
+          (yield* notifications).map((payload) => JSON.parse(payload).revision),
+          [revision]
+        )
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("wait for the commit, and are not sent for what is rolled back", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        const notifications = yield* Catalogue.listen(database)
+        yield* database
+          .transaction(Effect.andThen(database.write("texts", "greeting", "rolled back"), Effect.die("roll back")))
+          .pipe(Effect.exit)
+        assert.deepStrictEqual(yield* Catalogue.rows(database), [])
+        assert.deepStrictEqual(yield* notifications, [])
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("fit for the longest names there can be, in the widest characters", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        const notifications = yield* Catalogue.listen(database)
+        // A control character takes six bytes as JSON; one beyond the basic plane takes four.
+        for (const name of ["\u0001".repeat(255), "\u{1F41F}".repeat(255)]) {
+          const revision = yield* database.write(name, name, 1)
+          assert.deepStrictEqual(
+            (yield* notifications).map((payload) => JSON.parse(payload)),
+            [{ namespace: name, key: name, op: "upsert", revision }]
+          )
+        }
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("are left out for names that no key can have: the write succeeds all the same", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        const notifications = yield* Catalogue.listen(database)
+        const name = "\u{1F41F}".repeat(300)
+        assert.isAbove(yield* database.write(name, name, 1), 0)
+        assert.isAbove(yield* database.write(name, name, 2), 1)
+        yield* database.erase(name, name)
+        assert.deepStrictEqual(yield* Catalogue.rows(database), [])
+        assert.deepStrictEqual(yield* notifications, [])
+      }).pipe(Effect.scoped)
+    )
+  )
+})

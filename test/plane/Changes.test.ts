@@ -154,7 +154,7 @@ describe("behaviour 2: changes by others", () => {
       Effect.gen(function* () {
         const cache = yield* TenantCache
         const tenant = TenantId.make("acme")
-        const valueOf = (key: typeof Limit) => (cache.peek(tenant, key) as any).value as number
+        const answer = (key: typeof Limit) => (cache.peek(tenant, key) as any).value as number
         let torn = 0
         let seen = 0
         let last = 0
@@ -162,7 +162,7 @@ describe("behaviour 2: changes by others", () => {
           Effect.forever(
             Effect.andThen(
               Effect.sync(() => {
-                const pair = [valueOf(Limit), valueOf(Burst)] as const
+                const pair = [answer(Limit), answer(Burst)] as const
                 if (pair[0] === 600) return
                 if (pair[0] !== pair[1]) torn++
                 if (pair[0] !== last) seen++
@@ -177,7 +177,7 @@ describe("behaviour 2: changes by others", () => {
         }
         yield* eventually(
           "the last pair",
-          Effect.sync(() => valueOf(Burst) === 300)
+          Effect.sync(() => answer(Burst) === 300)
         )
         yield* Fiber.interrupt(reader)
         assert.strictEqual(torn, 0)

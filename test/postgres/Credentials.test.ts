@@ -1,4 +1,5 @@
 /** No credential leaves the process in an error or a log (behaviour "shows no credential" of the connector). */
+import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option, Redacted } from "effect"
 import {
@@ -53,21 +54,47 @@ describe("credentials appear nowhere", () => {
       for (const [what, target] of Object.entries(yield* wrongTargets)) {
         const errors = yield* Effect.gen(function* () {
           const connector = yield* Connector
-          const attempts = [
-            Effect.flip(Effect.scoped(connector.session(acme))),
-            ...(what === "a wrong listenUrl"
-              ? []
-              : [
-                  Effect.flip(Effect.scoped(connector.client(acme))),
-                  Effect.flip(EntryStore.use((store) => store.read(acme, Limit))),
-                  Effect.flip(SchemaBootstrap.use((bootstrap) => bootstrap.ensure(acme))),
-                  Effect.flip(SchemaBootstrap.use((bootstrap) => bootstrap.seed(acme, [])))
-                ])
+          const session = yield* Effect.flip(Effect.scoped(connector.session(acme)))
+          // Statements do not use listenUrl.
+          if (what === "a wrong listenUrl") return [session]
+          return [
+            session,
+            yield* Effect.flip(EntryStore.use((store) => store.read(acme, Limit))),
+            yield* Effect.flip(SchemaBootstrap.use((bootstrap) => bootstrap.ensure(acme)))
           ]
-          return yield* Effect.all(attempts.slice(0, -1))
         }).pipe(Effect.provide([PgConnector.layerRecord({ acme: target }), layer({ acme: target })]))
         assert.isNotEmpty(errors)
         for (const error of errors) assertSilent(what, Witness.textOf(error))
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("in no log, status or error of a plane, whether the credentials work or not", () =>
+    Effect.gen(function* () {
+      const role = yield* TestDatabase.makeRole
+      const secret = `${canary}-works`
+      yield* role.alterPassword(secret)
+      const database = yield* TestDatabase.make
+      yield* database.run(`GRANT ALL ON SCHEMA public TO ${role.user}`)
+      yield* Effect.addFinalizer(() => database.run(`DROP OWNED BY ${role.user}`))
+      const working = { url: database.urlAs({ ...role, password: secret }) }
+      for (const [what, target] of Object.entries({ ...(yield* wrongTargets), working })) {
+        const logs = Witness.captureLogs()
+        yield* Effect.gen(function* () {
+          const manager = yield* TenantManager
+          yield* Effect.exit(manager.activate("acme"))
+          const status = Option.getOrThrow(yield* manager.status("acme"))
+          assert.strictEqual(status.state, what === "working" ? "live" : "activating", what)
+          const read = yield* Effect.exit(Config.get(Limit).pipe(withTenant("acme")))
+          logs.lines.push(inspect(status, { depth: 10 }), inspect(read, { depth: 10 }))
+        }).pipe(
+          Effect.provide(
+            SystemplaneLive({ keys: [Limit] }).pipe(Layer.provide(PgConnector.layerRecord({ acme: target })))
+          ),
+          Effect.provide(logs.layer)
+        )
+        assert.isAbove(logs.lines.length, 3, what)
+        assertSilent(what, logs.lines.join("\n"))
       }
     }).pipe(Effect.scoped)
   )

@@ -12,7 +12,8 @@ const c: KeyName = { namespace: "n", key: "c" }
 const keys = [a, b, c]
 
 const read = (key: KeyName) => EntryStore.use((store) => store.read(acme, key))
-const put = (key: KeyName, json: string, actor = "test") => EntryStore.use((store) => store.put(acme, key, json, actor))
+const put = (key: KeyName, json: string, actor = "test") =>
+  EntryStore.use((store) => store.put(acme, { ...key, json }, actor))
 const remove = (key: KeyName) => EntryStore.use((store) => store.remove(acme, key))
 const release = EntryStore.use((store) => store.release(acme))
 

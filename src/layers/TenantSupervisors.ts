@@ -105,7 +105,11 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
         const prepared = intent.prepared ? Result.void : yield* Effect.result(activation(tenant))
         if (Result.isSuccess(prepared)) {
           intent.prepared = true
-          yield* follow(tenant)
+          const hopeless = yield* Effect.raceFirst(
+            Effect.as(follow(tenant), false),
+            Effect.as(neverLive(tenant, intent), true)
+          )
+          if (hopeless) return
         } else {
           yield* board.update(tenant, { failures, lastError: activationError(tenant, prepared.failure) })
           if (intent.demanded && failures >= options.staleAfterFailures) return
@@ -122,6 +126,14 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     Effect.catchDefect(cache.follow(tenant), (defect) =>
       Effect.logError("Following a tenant failed unexpectedly", defect).pipe(Effect.annotateLogs({ tenant }))
     )
+
+  /** Ends once a demanded tenant has failed too often to become live for the first time. */
+  const neverLive = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const status = board.get(tenant)
+      const failed = status?.state === "activating" && status.failures >= options.staleAfterFailures
+      return failed && intent.demanded ? Effect.void : Effect.andThen(board.next(tenant), neverLive(tenant, intent))
+    })
 
   /** Does what the intent asks for. For an active tenant it goes on until interrupted. */
   const pursue = (tenant: TenantId, intent: Intent): Effect.Effect<void> => {

@@ -173,6 +173,26 @@ describe("activation on demand", () => {
     }).pipe(Effect.provide(plane.layer))
   })
 
+  it.effect("a tenant that only a read asked for is given up after three failures, until the next read", () => {
+    const plane = make({ activation: "onDemand" })
+    const nobody = plane.tenant("nobody")
+    nobody.opening = "fail"
+    nobody.clients = "no"
+    const read = Effect.exit(Config.get(Limit)).pipe(withTenant("nobody"))
+    return Effect.gen(function* () {
+      yield* read
+      yield* TestClock.adjust("10 minutes")
+      assert.deepStrictEqual([nobody.attempts.length, yield* stateOf("nobody")], [3, "none"])
+      yield* read
+      yield* TestClock.adjust("10 minutes")
+      assert.strictEqual(nobody.attempts.length, 6)
+      nobody.opening = "succeed"
+      yield* read
+      yield* breathe
+      assert.strictEqual(yield* stateOf("nobody"), "live")
+    }).pipe(Effect.provide(plane.layer))
+  })
+
   it.effect("a late read does not bring a removed tenant back", () => {
     const plane = make({ activation: "onDemand" })
     return Effect.gen(function* () {

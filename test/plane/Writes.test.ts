@@ -1,0 +1,330 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer } from "effect"
+import { Config, ConfigKey, Ddl, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
+import * as FaultProxy from "../support/FaultProxy.ts"
+import * as keys from "../support/keys.ts"
+import { ApiKey, Burst, Feature, Greeting, Limit } from "../support/keys.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import * as TestPlane from "../support/TestPlane.ts"
+
+const actor = { actor: "ada" }
+
+/** Runs a test on behalf of acme, on a database of its own. */
+const onAcme = <A, E, R>(
+  test: (acme: TestDatabase.TestDatabase) => Effect.Effect<A, E, R>,
+  options: Parameters<typeof TestPlane.layer>[1] = {}
+) =>
+  Effect.flatMap(TestDatabase.make, (acme) =>
+    test(acme).pipe(withTenant("acme"), Effect.provide(TestPlane.layer({ acme }, options)))
+  )
+
+/** Why it fails, as a plain record to be compared with. */
+const reasonOf = <A, R>(effect: Effect.Effect<A, { readonly reason: object }, R>) =>
+  Effect.map(Effect.flip(effect), ({ reason }) => reason as Readonly<Record<string, unknown>>)
+
+describe("G10: guarded writes", () => {
+  it.live("set and remove only what is at the expected revision; 0 expects no row", () =>
+    onAcme(
+      () =>
+        Effect.gen(function* () {
+          const first = yield* Config.set(Limit, 1, { ...actor, ifRevision: 0 })
+          assert.deepInclude(yield* reasonOf(Config.set(Limit, 2, { ...actor, ifRevision: 0 })), {
+            _tag: "RevisionConflict",
+            expected: 0,
+            actual: first.revision
+          })
+          const second = yield* Config.set(Limit, 2, { ...actor, ifRevision: first.revision })
+          assert.deepInclude(yield* reasonOf(Config.set(Limit, 3, { ...actor, ifRevision: first.revision })), {
+            expected: first.revision,
+            actual: second.revision
+          })
+          assert.deepInclude(yield* reasonOf(Config.remove(Limit, { ...actor, ifRevision: first.revision })), {
+            _tag: "RevisionConflict",
+            actual: second.revision
+          })
+          assert.strictEqual(yield* Config.get(Limit), 2)
+          assert.deepInclude(yield* Config.remove(Limit, { ...actor, ifRevision: second.revision }), {
+            value: 600,
+            revision: 0
+          })
+          assert.deepInclude(yield* reasonOf(Config.remove(Limit, { ...actor, ifRevision: second.revision })), {
+            actual: 0
+          })
+          assert.deepInclude(yield* Config.remove(Limit, { ...actor, ifRevision: 0 }), { revision: 0 })
+        }),
+      { seedDefaults: false }
+    )
+  )
+
+  it.live("of many racing writers exactly one wins, over several planes", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      const race = (ifRevision: number, from: number) =>
+        Effect.forEach(
+          Array.from({ length: 8 }, (_, i) => from + i),
+          (value) => Effect.exit(Config.set(Limit, value, { ...actor, ifRevision })),
+          { concurrency: "unbounded" }
+        ).pipe(withTenant("acme"))
+      const planes = yield* Effect.all([
+        Layer.build(TestPlane.layer({ acme }, { seedDefaults: false })),
+        Layer.build(TestPlane.layer({ acme }, { seedDefaults: false }))
+      ])
+      let revision = 0
+      for (let round = 0; round < 5; round++) {
+        const exits = yield* Effect.all(
+          planes.map((plane, i) => Effect.provide(race(revision, 1 + round * 100 + i * 10), plane)),
+          { concurrency: "unbounded" }
+        )
+        const winners = exits.flat().filter(Exit.isSuccess)
+        assert.strictEqual(winners.length, 1)
+        revision = winners[0]!.value.revision
+      }
+    })
+  )
+})
+
+describe("setAll", () => {
+  it.live("G9 writes all, visible together, and returns the entries in the order given", () =>
+    onAcme((acme) =>
+      Effect.gen(function* () {
+        const entries = yield* Config.setAll(
+          [
+            ConfigKey.value(Limit, 7),
+            ConfigKey.value(Burst, 8),
+            ConfigKey.value(Feature, { enabled: true, percent: 5 })
+          ],
+          actor
+        )
+        assert.deepStrictEqual(
+          entries.map(({ updatedBy, value }) => [value, updatedBy]),
+          [
+            [7, "ada"],
+            [8, "ada"],
+            [{ enabled: true, percent: 5 }, "ada"]
+          ]
+        )
+        const rows = yield* acme.run(
+          "SELECT count(DISTINCT xmin::text)::int AS transactions FROM systemplane_entries WHERE updated_by = 'ada'"
+        )
+        assert.deepStrictEqual(rows, [{ transactions: 1 }])
+      })
+    )
+  )
+
+  it.live("writes nothing where one value is refused, and names each; nor where one expectation fails", () =>
+    onAcme((acme) =>
+      Effect.gen(function* () {
+        const refused = yield* Effect.flip(
+          Config.setAll(
+            [
+              ConfigKey.value(Greeting, "fine"),
+              ConfigKey.value(Limit, -1),
+              ConfigKey.value(ApiKey, "c4n"),
+              ConfigKey.value(Greeting, "twice")
+            ],
+            actor
+          )
+        )
+        assert.strictEqual(refused.reason._tag, "InvalidValue")
+        for (const name of [Limit.key, ApiKey.key, Greeting.key]) assert.include(refused.message, name)
+        assert.notInclude(refused.message, "c4n")
+        const conflict = yield* reasonOf(
+          Config.setAll([ConfigKey.value(Burst, 1), ConfigKey.value(Greeting, "x", { ifRevision: 1_000_000 })], actor)
+        )
+        assert.deepInclude(conflict, { _tag: "RevisionConflict", key: Greeting.key, expected: 1_000_000 })
+        assert.deepStrictEqual(yield* acme.run("SELECT key FROM systemplane_entries WHERE updated_by = 'ada'"), [])
+        assert.deepStrictEqual(yield* Config.setAll([], actor), [])
+      })
+    )
+  )
+
+  it.live("in opposite orders do not deadlock", () =>
+    onAcme(() =>
+      Effect.forEach(
+        Array.from({ length: 60 }, (_, i) => i),
+        (i) => {
+          const pair = [ConfigKey.value(Limit, i + 1), ConfigKey.value(Burst, i + 1)] as const
+          return Config.setAll(i % 2 === 0 ? pair : pair.toReversed(), actor)
+        },
+        { concurrency: "unbounded", discard: true }
+      )
+    )
+  )
+})
+
+describe("snapshot", () => {
+  it.live("G9 is never torn, while a stranger and we ourselves flip two keys together", () =>
+    onAcme((acme) =>
+      Effect.gen(function* () {
+        let pairs = 0
+        const reader = yield* Effect.forkScoped(
+          Effect.forever(
+            Effect.gen(function* () {
+              const snapshot = yield* Config.snapshot
+              const [limit, burst] = [snapshot.get(Limit), snapshot.get(Burst)]
+              if (limit === 600 && burst === 20) return
+              if (limit !== burst) return yield* Effect.die(new Error(`torn: ${limit} and ${burst}`))
+              pairs++
+              yield* Effect.yieldNow
+            })
+          )
+        )
+        for (let i = 1; i <= 300; i++) {
+          if (i % 2 === 0) yield* Config.setAll([ConfigKey.value(Limit, i), ConfigKey.value(Burst, i)], actor)
+          else {
+            yield* acme.transaction(
+              Effect.andThen(acme.write(Limit.namespace, Limit.key, i), acme.write(Burst.namespace, Burst.key, i))
+            )
+          }
+        }
+        assert.isUndefined(reader.pollUnsafe(), "the reader saw no torn pair")
+        yield* Fiber.interrupt(reader)
+        assert.isAbove(pairs, 300)
+      })
+    )
+  )
+
+  it.live("does not follow later changes, and is read in one statement where the tenant is suspended or unknown", () =>
+    onAcme(
+      (acme) =>
+        Effect.gen(function* () {
+          const manager = yield* TenantManager
+          for (const part of Ddl.parts) for (const statement of part.statements) yield* acme.run(statement)
+          assert.strictEqual((yield* Config.snapshot).get(Limit), 600)
+          yield* manager.activate("acme")
+          const before = yield* Config.snapshot
+          yield* Config.set(Limit, 7, actor)
+          assert.deepStrictEqual([before.get(Limit), (yield* Config.snapshot).get(Limit)], [600, 7])
+          yield* manager.suspend("acme")
+          yield* acme.write(Limit.namespace, Limit.key, 8)
+          const suspended = yield* Config.snapshot
+          assert.deepInclude(suspended.entry(Limit), { value: 8, stale: false })
+        }),
+      { tenants: [], activation: "explicit" }
+    )
+  )
+
+  it.live("reads a group as one record, and throws for a key that it does not hold", () => {
+    const limits = ConfigKey.group("limits", {
+      requestsPerMinute: { schema: Limit.schema, defaultValue: 600 },
+      burst: { schema: Burst.schema, defaultValue: 20 }
+    })
+    return onAcme(
+      () =>
+        Effect.gen(function* () {
+          yield* Config.set(limits.keys.burst, 5, actor)
+          assert.deepStrictEqual(yield* Config.getGroup(limits), { requestsPerMinute: 600, burst: 5 })
+          const snapshot = yield* Config.snapshot
+          assert.throws(() => snapshot.get(Greeting), /No key texts\/greeting is declared/)
+        }),
+      { keys: limits.all }
+    )
+  })
+})
+
+describe("G10: a write whose answer is lost", () => {
+  /** A plane whose statements go through a proxy, while it listens at the server itself. */
+  const throughProxy = <A, E, R>(
+    test: (acme: TestDatabase.TestDatabase, proxy: FaultProxy.FaultProxy) => Effect.Effect<A, E, R>
+  ) =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      const proxy = yield* FaultProxy.make
+      const plane = SystemplaneLive({ keys: keys.all, tenants: ["acme"] }).pipe(
+        Layer.provide(PgConnector.layerRecord({ acme: { url: proxy.through(acme.url), listenUrl: acme.url } })),
+        Layer.provide(TestPlane.silent)
+      )
+      return yield* test(acme, proxy).pipe(withTenant("acme"), Effect.provide(plane))
+    })
+
+  /** Keeps a write of the greeting waiting inside the server until the scope closes. */
+  const holdBack = (acme: TestDatabase.TestDatabase) =>
+    Effect.gen(function* () {
+      const held = yield* Effect.forkScoped(
+        acme.transaction(
+          Effect.andThen(
+            acme.run("SELECT 1 FROM systemplane_entries WHERE key = $1 FOR UPDATE", [Greeting.key]),
+            Effect.never
+          )
+        )
+      )
+      yield* TestDatabase.eventually(
+        "the row is locked",
+        Effect.map(
+          acme.run("SELECT 1 FROM pg_locks WHERE mode = 'RowShareLock' AND granted"),
+          (rows) => rows.length > 0
+        )
+      )
+      return Fiber.interrupt(held)
+    })
+
+  const writerWaits = (acme: TestDatabase.TestDatabase) =>
+    TestDatabase.eventually(
+      "the write waits for the row",
+      Effect.map(
+        acme.run(
+          "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'effect-systemplane'"
+        ),
+        (rows) => rows.length > 0
+      )
+    )
+
+  it.live("landed after all: the database is asked, and the entry returned", () =>
+    throughProxy((acme, proxy) =>
+      Effect.gen(function* () {
+        const release = yield* holdBack(acme)
+        const write = yield* Effect.forkScoped(Config.set(Greeting, "landed", actor))
+        yield* writerWaits(acme)
+        // The proxy swallows the answer; by the time the database is asked, the write has gone through.
+        yield* proxy.blackHole
+        yield* release
+        yield* TestDatabase.eventually(
+          "the write landed",
+          Effect.map(
+            acme.run("SELECT 1 FROM systemplane_entries WHERE value = '\"landed\"'"),
+            (rows) => rows.length === 1
+          )
+        )
+        yield* proxy.pass
+        yield* proxy.cut
+        assert.deepInclude(yield* Fiber.join(write), { value: "landed", updatedBy: "ada" })
+        assert.strictEqual(yield* Config.get(Greeting), "landed")
+      })
+    )
+  )
+
+  it.live("unknown: it is still waiting inside the server, or nobody can be asked", () =>
+    throughProxy((acme, proxy) =>
+      Effect.gen(function* () {
+        yield* holdBack(acme)
+        const write = yield* Effect.forkScoped(Effect.flip(Config.set(Greeting, "maybe", actor)))
+        yield* writerWaits(acme)
+        yield* proxy.refuse
+        yield* proxy.cut
+        const { reason } = yield* Fiber.join(write)
+        assert.deepInclude(reason, {
+          _tag: "WriteOutcomeUnknown",
+          keys: [{ namespace: Greeting.namespace, key: Greeting.key }]
+        })
+      })
+    )
+  )
+
+  it.live("did not land: nothing could be sent", () =>
+    throughProxy((acme, proxy) =>
+      Effect.gen(function* () {
+        yield* proxy.refuse
+        yield* proxy.cut
+        const { reason } = yield* Effect.flip(
+          Config.set(Greeting, "no", actor).pipe(
+            // A pooled connection that was just cut may take the statement before the driver has noticed.
+            Effect.catchReason("ConfigError", "WriteOutcomeUnknown", () => Config.set(Greeting, "no", actor))
+          )
+        )
+        assert.strictEqual(reason._tag, "Unavailable")
+        if (reason._tag === "Unavailable") assert.deepInclude(reason.lastKnown, { value: "hello", stale: false })
+        assert.deepStrictEqual(yield* acme.run("SELECT 1 FROM systemplane_entries WHERE value = '\"no\"'"), [])
+      })
+    )
+  )
+})

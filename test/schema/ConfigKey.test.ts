@@ -1,0 +1,83 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Result, Schema, SchemaGetter } from "effect"
+import { ConfigKey, InvalidConfigKey } from "effect-systemplane"
+
+const int = { schema: Schema.Int, defaultValue: 1 }
+
+const failureOf = (result: Result.Result<unknown, string>) => {
+  assert.isTrue(Result.isFailure(result))
+  return Result.isFailure(result) ? result.failure : ""
+}
+
+describe("ConfigKey.make", () => {
+  it("takes names of 1 to 255 characters that PostgreSQL can hold", () => {
+    assert.strictEqual(ConfigKey.make("n", "k".repeat(255), int).key.length, 255)
+    for (const name of ["", "k".repeat(256), "a\0b", "\ud800"]) {
+      assert.throws(() => ConfigKey.make(name, "k", int), InvalidConfigKey, /namespace must be 1 to 255/)
+      assert.throws(() => ConfigKey.make("n", name, int), InvalidConfigKey, /key must be 1 to 255/)
+    }
+  })
+
+  it("checks the default when the key is made, and freezes it", () => {
+    assert.throws(
+      () => ConfigKey.make("n", "k", { schema: Schema.Int.check(Schema.isGreaterThan(0)), defaultValue: 0 }),
+      InvalidConfigKey,
+      /default does not satisfy its schema/
+    )
+    const list = ConfigKey.make("n", "k", { schema: Schema.Array(Schema.Int), defaultValue: [1] })
+    assert.isTrue(Object.isFrozen(list.defaultValue))
+  })
+
+  it("decodes and encodes without repeating the value", () => {
+    const key = ConfigKey.make("n", "k", { schema: Schema.Struct({ a: Schema.Int }), defaultValue: { a: 1 } })
+    assert.deepStrictEqual(key.decode({ a: 2 }), Result.succeed({ a: 2 }))
+    const reason = failureOf(key.decode({ a: "canary" }))
+    assert.include(reason, `["a"]`)
+    assert.notInclude(reason, "canary")
+    assert.notInclude(failureOf(key.encode({ a: "canary" } as any)), "canary")
+  })
+
+  it("tells nothing of what was wrong with a secret", () => {
+    const key = ConfigKey.make("n", "k", {
+      schema: Schema.Record(Schema.String, Schema.Int),
+      defaultValue: {},
+      secret: true
+    })
+    assert.notInclude(failureOf(key.decode({ canary: "canary" })), "canary")
+  })
+
+  it("survives a schema that throws, or that cannot be applied at once", () => {
+    const asynchronous = Schema.Int.pipe(
+      Schema.decodeTo(Schema.Int, {
+        decode: SchemaGetter.transformEffect((n: number) => Effect.as(Effect.sleep(1), n)),
+        encode: SchemaGetter.transform((n: number) => n)
+      })
+    )
+    const throwing = Schema.Int.pipe(
+      Schema.decodeTo(Schema.Int, {
+        decode: SchemaGetter.transform((): number => {
+          throw new Error("canary")
+        }),
+        encode: SchemaGetter.transform((n: number) => n)
+      })
+    )
+    for (const schema of [asynchronous, throwing]) {
+      const key = ConfigKey.make("n", "k", { schema, defaultValue: 1 })
+      assert.notInclude(failureOf(key.decode(1)), "canary")
+    }
+  })
+})
+
+describe("ConfigKey.group", () => {
+  it("names the keys of its fields in kebab-case", () => {
+    const limits = ConfigKey.group("limits", { requestsPerMinute: int, burst: int })
+    assert.deepStrictEqual(
+      limits.all.map(({ key, namespace }) => [namespace, key]),
+      [
+        ["limits", "requests-per-minute"],
+        ["limits", "burst"]
+      ]
+    )
+    assert.strictEqual(limits.keys.burst, limits.all[1])
+  })
+})

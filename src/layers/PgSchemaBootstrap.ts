@@ -15,6 +15,7 @@ import {
   SchemaMissing,
   SchemaOutdated
 } from "../schema/SchemaBootstrapError.ts"
+import * as SchemaParts from "../schema/SchemaParts.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import type { Query } from "../services/Connector.ts"
 import { SchemaBootstrap } from "../services/SchemaBootstrap.ts"
@@ -68,7 +69,7 @@ const Catalogue = Schema.Struct({
 const decodeCatalogue = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Catalogue))
 
 const readCatalogue = (query: Query): Effect.Effect<typeof Catalogue.Type, SqlError> =>
-  query(look, [Ddl.functions.map(({ name }) => name)]).pipe(
+  query(look, [SchemaParts.functions.map(({ name }) => name)]).pipe(
     Effect.flatMap(decodeCatalogue),
     Effect.map(([catalogue]) => catalogue),
     Effect.catchTag("SchemaError", (cause) =>
@@ -79,28 +80,28 @@ const readCatalogue = (query: Query): Effect.Effect<typeof Catalogue.Type, SqlEr
   )
 
 /** The parts that are missing or outdated, in the order in which they build on each other. */
-const missingParts = (catalogue: typeof Catalogue.Type): ReadonlyArray<Ddl.Part> => {
-  const missing = new Set<Ddl.Part>()
-  if (!catalogue.sequence) missing.add(Ddl.sequence)
-  if (!catalogue.table) missing.add(Ddl.table)
-  if (catalogue.table && !(catalogue.revision && catalogue.sequence)) missing.add(Ddl.revisionColumn)
-  for (const trigger of Ddl.triggers) {
+const missingParts = (catalogue: typeof Catalogue.Type): ReadonlyArray<SchemaParts.Part> => {
+  const missing = new Set<SchemaParts.Part>()
+  if (!catalogue.sequence) missing.add(SchemaParts.sequence)
+  if (!catalogue.table) missing.add(SchemaParts.table)
+  if (catalogue.table && !(catalogue.revision && catalogue.sequence)) missing.add(SchemaParts.revisionColumn)
+  for (const trigger of SchemaParts.triggers) {
     const found = catalogue.triggers.find(({ name }) => name === trigger.name)
     const fires = found?.type === trigger.tgtype && trigger.functions.includes(found.runs.name)
     if (!fires) missing.add(trigger)
     // The function of another service's trigger is that service's business.
-    const own = Ddl.functions.find(({ name }) => name === (fires ? found.runs.name : trigger.functions[0]))
+    const own = SchemaParts.functions.find(({ name }) => name === (fires ? found.runs.name : trigger.functions[0]))
     const there = fires ? found.runs : catalogue.functions.find(({ name }) => name === own?.name)
     if (own !== undefined && (there?.body !== own.body || there.definer !== own.definer)) missing.add(own)
   }
-  return Ddl.parts.filter((part) => missing.has(part))
+  return SchemaParts.parts.filter((part) => missing.has(part))
 }
 
 const notAsItShouldBe = (
   catalogue: typeof Catalogue.Type,
-  missing: ReadonlyArray<Ddl.Part>
+  missing: ReadonlyArray<SchemaParts.Part>
 ): SchemaMissing | SchemaOutdated => {
-  const fields = { parts: missing.map((part) => part.name), sql: Ddl.script(missing) }
+  const fields = { parts: missing.map((part) => part.name), sql: SchemaParts.script(missing) }
   return catalogue.table ? new SchemaOutdated(fields) : new SchemaMissing(fields)
 }
 

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import { Config, Ddl, SchemaBootstrap, withTenant } from "effect-systemplane"
+import * as SchemaParts from "../../src/schema/SchemaParts.ts"
 import { Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
@@ -10,12 +11,12 @@ import { acme, layer, onEmptyDatabase } from "./TestStore.ts"
 
 const ensure = SchemaBootstrap.use((bootstrap) => bootstrap.ensure(acme))
 const verify = SchemaBootstrap.use((bootstrap) => bootstrap.verify(acme))
-const names = (parts: ReadonlyArray<Ddl.Part>) => parts.map((part) => part.name)
+const names = (parts: ReadonlyArray<SchemaParts.Part>) => parts.map((part) => part.name)
 
 /** All of the schema on an empty database: there the column comes with the table. */
-const everything = names(Ddl.parts.filter((part) => part !== Ddl.revisionColumn))
+const everything = names(Ddl.parts.filter((part) => part !== SchemaParts.revisionColumn))
 
-const [drawRevision, notify] = Ddl.functions as [Ddl.FunctionPart, Ddl.FunctionPart]
+const [drawRevision, notify] = SchemaParts.functions as [SchemaParts.FunctionPart, SchemaParts.FunctionPart]
 
 describe("ensure (behaviour 1)", () => {
   it.live("brings up an empty database, and says what it made", () =>
@@ -111,7 +112,7 @@ describe("ensure (behaviour 1)", () => {
 })
 
 describe("ensure restores what was lost or changed (behaviour 1)", () => {
-  for (const { name } of Ddl.triggers) {
+  for (const { name } of SchemaParts.triggers) {
     it.live(`the missing trigger ${name}`, () =>
       onEmptyDatabase((database) =>
         Effect.gen(function* () {
@@ -131,10 +132,10 @@ describe("ensure restores what was lost or changed (behaviour 1)", () => {
         yield* ensure
         const before = yield* Catalogue.triggers(database)
         for (const change of ["DISABLE", "ENABLE REPLICA"]) {
-          for (const { name } of Ddl.triggers) {
+          for (const { name } of SchemaParts.triggers) {
             yield* database.run(`ALTER TABLE systemplane_entries ${change} TRIGGER ${name}`)
           }
-          assert.deepStrictEqual(yield* ensure, names(Ddl.triggers))
+          assert.deepStrictEqual(yield* ensure, names(SchemaParts.triggers))
           assert.deepStrictEqual(yield* Catalogue.triggers(database), before)
         }
       })
@@ -168,7 +169,7 @@ describe("ensure restores what was lost or changed (behaviour 1)", () => {
     )
   )
 
-  for (const { name } of Ddl.functions) {
+  for (const { name } of SchemaParts.functions) {
     it.live(`an outdated body of the function ${name}`, () =>
       onEmptyDatabase((database) =>
         Effect.gen(function* () {
@@ -178,7 +179,7 @@ describe("ensure restores what was lost or changed (behaviour 1)", () => {
           )
           assert.deepStrictEqual(yield* ensure, [name])
           const body = yield* database.run("SELECT prosrc AS body FROM pg_proc WHERE proname = $1", [name])
-          assert.deepStrictEqual(body, [{ body: Ddl.functions.find((part) => part.name === name)?.body }])
+          assert.deepStrictEqual(body, [{ body: SchemaParts.functions.find((part) => part.name === name)?.body }])
         })
       )
     )
@@ -218,7 +219,7 @@ describe("ensure beside other services on one database (behaviour 1)", () => {
       Effect.gen(function* () {
         yield* ensure
         yield* OlderServices.triggersV4(database)
-        yield* Effect.forEach(Ddl.functions, ({ name }) => database.run(`DROP FUNCTION ${name}()`))
+        yield* Effect.forEach(SchemaParts.functions, ({ name }) => database.run(`DROP FUNCTION ${name}()`))
         const theirs = yield* Catalogue.triggers(database)
         const ddl = yield* Catalogue.watchDdl(database)
 
@@ -245,7 +246,7 @@ describe("ensure beside other services on one database (behaviour 1)", () => {
         )
         const before = yield* kept
 
-        assert.deepStrictEqual(yield* ensure, names(Ddl.parts.filter((part) => part !== Ddl.table)))
+        assert.deepStrictEqual(yield* ensure, names(Ddl.parts.filter((part) => part !== SchemaParts.table)))
         yield* verify
 
         assert.deepStrictEqual(yield* kept, before)
@@ -261,16 +262,16 @@ describe("ensure beside other services on one database (behaviour 1)", () => {
 
 /** Ways in which a prepared database can be out of order, and the parts that are named for it. */
 const disorders: ReadonlyArray<readonly [what: string, statement: string, parts: ReadonlyArray<string>]> = [
-  ["no sequence", "DROP SEQUENCE systemplane_revision_seq", names([Ddl.sequence, Ddl.revisionColumn])],
-  ["no revisions", "ALTER TABLE systemplane_entries DROP COLUMN revision", [Ddl.revisionColumn.name]],
+  ["no sequence", "DROP SEQUENCE systemplane_revision_seq", names([SchemaParts.sequence, SchemaParts.revisionColumn])],
+  ["no revisions", "ALTER TABLE systemplane_entries DROP COLUMN revision", [SchemaParts.revisionColumn.name]],
   [
     "renamed functions",
     `ALTER FUNCTION ${notify.name}() RENAME TO old`,
-    [notify.name, ...names(Ddl.triggers.slice(1))]
+    [notify.name, ...names(SchemaParts.triggers.slice(1))]
   ],
   ["functions without rights", `ALTER FUNCTION ${drawRevision.name}() SECURITY INVOKER`, [drawRevision.name]],
-  ["no triggers", `DROP FUNCTION ${notify.name}() CASCADE`, [notify.name, ...names(Ddl.triggers.slice(1))]],
-  ["disabled triggers", "ALTER TABLE systemplane_entries DISABLE TRIGGER ALL", names(Ddl.triggers)]
+  ["no triggers", `DROP FUNCTION ${notify.name}() CASCADE`, [notify.name, ...names(SchemaParts.triggers.slice(1))]],
+  ["disabled triggers", "ALTER TABLE systemplane_entries DISABLE TRIGGER ALL", names(SchemaParts.triggers)]
 ]
 
 describe("verify (behaviour 1)", () => {

@@ -1,6 +1,6 @@
 /** The services on PostgreSQL one by one, below the plane. */
 import { Effect, Layer } from "effect"
-import { type EntryStore, PgConnector, type SchemaBootstrap, TenantId } from "effect-systemplane"
+import { type Connector, type EntryStore, PgConnector, type SchemaBootstrap, TenantId } from "effect-systemplane"
 import * as PgEntryStore from "../../src/layers/PgEntryStore.ts"
 import * as PgSchemaBootstrap from "../../src/layers/PgSchemaBootstrap.ts"
 import * as TenantDatabases from "../../src/layers/TenantDatabases.ts"
@@ -10,15 +10,18 @@ import * as TestPlane from "../support/TestPlane.ts"
 /** The tenant where there is one. */
 export const acme = TenantId.make("acme")
 
-/** What a plane has of its own; each call makes another. */
-export const layer = (
-  targets: Readonly<Record<string, PgConnector.PgTarget>>
-): Layer.Layer<EntryStore | SchemaBootstrap> =>
+/** What a plane over this connector has of its own; each call makes another. */
+export const over = <R>(
+  connector: Layer.Layer<Connector, never, R>
+): Layer.Layer<EntryStore | SchemaBootstrap | Connector, never, R> =>
   Layer.mergeAll(PgEntryStore.layer, PgSchemaBootstrap.layer).pipe(
     Layer.provide(TenantDatabases.layer),
-    Layer.provide(PgConnector.layerRecord(targets)),
+    Layer.provideMerge(connector),
     Layer.provide(TestPlane.silent)
   )
+
+/** The same over a fixed set of tenants. */
+export const layer = (targets: Readonly<Record<string, PgConnector.PgTarget>>) => over(PgConnector.layerRecord(targets))
 
 /** Runs a test on a new, empty database, which is tenant `acme`'s. */
 export const onEmptyDatabase = <A, E>(

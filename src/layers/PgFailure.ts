@@ -43,13 +43,14 @@ export const connectorError = (tenant: TenantId, reason: ConnectorErrorReason): 
  * Whether a failed statement certainly did nothing.
  *
  * An error that the server reports about a statement is final; one that ends the session (connection exceptions 08, operator
- * intervention 57P, system and internal errors 58 and XX) can come after the commit, as can a lost connection.
+ * intervention 57P, system and internal errors 58 and XX) can come after the commit, as can a lost connection, whose code is
+ * that of the operating system (`EPIPE`).
  * Classes: https://www.postgresql.org/docs/18/errcodes-appendix.html
  */
 export const statementFailure = (tenant: TenantId, error: SqlError): EntryStoreErrorReason => {
   if (error.reason.operation === "connect") return new Unreachable({ cause: connectFailure(tenant, error) })
   const { code } = codeOf(error)
-  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !/^(08|57P|58|XX)/.test(code)
+  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !/^(08|57P|58|XX|E)/.test(code)
     ? new Refused({ code })
     : new Unanswered(codeOf(error))
 }

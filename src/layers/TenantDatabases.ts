@@ -12,7 +12,7 @@ import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as RcMap from "effect/RcMap"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { ConnectFailed, type ConnectorError, DatabaseShared } from "../schema/ConnectorError.ts"
@@ -66,6 +66,7 @@ export class TenantDatabases extends Context.Service<
 
 const make = Effect.gen(function* () {
   const connector = yield* Connector
+  const ownScope = yield* Effect.scope
   // Statements that nobody waits for any more end here. Made before the clients, hence closed after them: a statement on a
   // destroyed socket ends at once.
   const statements = yield* FiberSet.make()
@@ -85,11 +86,19 @@ const make = Effect.gen(function* () {
       Effect.as(resource)
     )
 
-  const clients = yield* RcMap.make({
-    lookup: (tenant: TenantId) =>
-      Effect.flatMap(connector.client(tenant), (client) => claimed(tenant, client, queryOf(client))),
-    idleTimeToLive
-  })
+  // A client that was released while a statement was under way is no longer in the map. Its scope is a child of the layer's
+  // all the same, so that closing the layer closes it too, instead of waiting for a statement that may never be answered.
+  const openClient = (tenant: TenantId) =>
+    Effect.flatMap(
+      Effect.acquireRelease(Scope.fork(ownScope), (scope, exit) => Scope.close(scope, exit)),
+      (scope) =>
+        connector.client(tenant).pipe(
+          Effect.flatMap((client) => claimed(tenant, client, queryOf(client))),
+          Scope.provide(scope)
+        )
+    )
+
+  const clients = yield* RcMap.make({ lookup: openClient, idleTimeToLive })
 
   // A failed look-up would be remembered as long as a client.
   const client = (tenant: TenantId) =>

@@ -27,13 +27,16 @@ export const encode = (value: unknown): Result.Result<string, string> => {
  * @since 0.1.0
  */
 export const deepFreeze = <A>(value: A): A => {
-  if (Array.isArray(value) || isPlainObject(value)) {
-    if (!Object.isFrozen(value)) {
-      Object.freeze(value)
-      Object.values(value).forEach(deepFreeze)
-    }
-  }
+  freeze(value, new Set())
   return value
+}
+
+// What is frozen already may hold what is not.
+const freeze = (value: unknown, done: Set<unknown>): void => {
+  if (done.has(value) || !(Array.isArray(value) || isPlainObject(value))) return
+  done.add(value)
+  Object.freeze(value)
+  for (const part of Object.values(value)) freeze(part, done)
 }
 
 /** @since 0.1.0 */

@@ -50,7 +50,7 @@ export interface Slot {
   readonly seen: EntryRow | undefined
   /** The highest revision seen in this epoch, across deletions. */
   readonly fence: number
-  /** `State.clock` when the slot was last published. */
+  /** `State.clock` when the slot was last published, or deleted by us. */
   readonly touched: number
   /** When a read of this key alone last confirmed it, in milliseconds. */
   readonly confirmedAt: number
@@ -60,7 +60,7 @@ export interface Slot {
 export interface State {
   readonly keys: ReadonlyArray<SnapshotKey>
   readonly slots: ReadonlyArray<Slot>
-  /** Counts publications. */
+  /** Counts publications, and deletions of our own. */
   readonly clock: number
   /** Counts how often the table was found to have gone back. */
   readonly epoch: number
@@ -168,11 +168,13 @@ export const learnRows = (state: State, rows: ReadonlyArray<Difference>, since: 
  */
 export const learnDeletion = (state: State, slot: number, deleted: number | undefined, since: Since): Outcome => {
   const current = state.slots[slot]!
-  if (deleted === undefined || deleted < current.fence || since.clock < state.epochClock)
-    return learnRow(state, slot, undefined, since)
+  const newest = deleted !== undefined && deleted >= current.fence && since.clock >= state.epochClock
   // Nothing newer than the deleted row was seen, so the deletion is the newest thing known whatever arrived meanwhile.
-  const fenced = withSlot(state, slot, { ...current, fence: deleted })
-  return learnRow(fenced, slot, undefined, { clock: fenced.clock, time: since.time })
+  const outcome = newest
+    ? learnRow(withSlot(state, slot, { ...current, fence: deleted }), slot, undefined, begin(state, since.time))
+    : learnRow(state, slot, undefined, since)
+  // Even where the default was in force already, so that no read under way can bring in a row that is gone.
+  return outcome.again ? outcome : { ...outcome, state: touch(outcome.state, slot) }
 }
 
 type Verdict = "same" | "publish" | "delete" | "older" | "again" | "behind"
@@ -245,3 +247,8 @@ const confirmSlot = (state: State, slot: number, time: number): State => {
 }
 
 const withSlot = (state: State, slot: number, next: Slot): State => ({ ...state, slots: state.slots.with(slot, next) })
+
+const touch = (state: State, slot: number): State => {
+  const clock = state.clock + 1
+  return { ...withSlot(state, slot, { ...state.slots[slot]!, touched: clock }), clock }
+}

@@ -119,6 +119,40 @@ describe("behaviour 5: lifecycle on a real server", () => {
     })
   )
 
+  it.live("G4 rotated to a password that does not work: the snapshot is trusted no longer than after any loss", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      const wrong = acme.urlAs({ user: new URL(Redacted.value(acme.url)).username, password: "wrong" })
+      const url = yield* Ref.make(acme.url)
+      const connector = PgConnector.layerFrom(() => Effect.map(Ref.get(url), (url) => Option.some({ url })))
+      yield* Effect.gen(function* () {
+        const manager = yield* TenantManager
+        yield* Ref.set(url, wrong)
+        const error = yield* Effect.flip(call("rotateCredentials"))
+        assert.strictEqual(error.reason._tag, "ConnectFailure")
+        yield* eventually(
+          "stale",
+          Effect.map(
+            manager.status("acme"),
+            Option.exists((status) => status.state === "stale")
+          )
+        )
+        assert.strictEqual((yield* Effect.flip(limit)).reason._tag, "Unavailable")
+        yield* Ref.set(url, acme.url)
+        yield* call("rotateCredentials")
+        assert.strictEqual(yield* limit, 600)
+      }).pipe(
+        Effect.provide(
+          SystemplaneLive({
+            keys: keys.all,
+            tenants: ["acme"],
+            reconnect: { base: "20 millis", cap: "100 millis" }
+          }).pipe(Layer.provide(connector), Layer.provide(TestPlane.silent))
+        )
+      )
+    })
+  )
+
   it.live("a tenant whose database does not exist holds up no other, and becomes live once it exists", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make

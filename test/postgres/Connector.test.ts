@@ -1,10 +1,11 @@
 import { createServer } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer, Option, Redacted, Result } from "effect"
+import { Context, Effect, Layer, Option, Redacted, type Scope } from "effect"
 import {
   Config,
   Connector,
   type ConnectorError,
+  EntryStore,
   PgConnector,
   SystemplaneLive,
   TenantId,
@@ -13,8 +14,8 @@ import {
 import { Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
-
-const acme = TenantId.make("acme")
+import * as TestStore from "./TestStore.ts"
+import { acme } from "./TestStore.ts"
 
 /** A plane over a connector; what is active is activated at boot. */
 const plane = <R>(connector: Layer.Layer<Connector, never, R>, tenants?: ReadonlyArray<string>) =>
@@ -27,21 +28,22 @@ const users = (database: TestDatabase.TestDatabase) =>
     listening: [...new Set(sessions.filter(({ name }) => name.endsWith("listen")).map(({ user }) => user))]
   }))
 
-/** Opens a session and returns why it fails; also why a client does, which connects only with its first statement. */
+/** Why a statement fails, and why a listening session does. A client connects with its first statement. */
 const failures = (tenant: TenantId) =>
   Effect.gen(function* () {
-    const connector = yield* Connector
-    const session = yield* Effect.flip(Effect.scoped(connector.session(tenant)))
-    const client = yield* Effect.result(Effect.scoped(connector.client(tenant)))
-    return Result.isFailure(client) ? [session, client.failure] : [session]
+    const { reason } = yield* Effect.flip(EntryStore.use((store) => store.read(tenant, Limit)))
+    if (reason._tag !== "Unreachable") return assert.fail(reason.message)
+    const session = Connector.use((connector) => Effect.scoped(connector.session(tenant)))
+    return [reason.cause, yield* Effect.flip(session)]
   })
 
-/** Opens a client and a session of a tenant, and closes them again. */
+/** Connects for statements and for listening. Without keys, there is nothing to ask but whose database it is. */
 const connect = (tenant: TenantId) =>
   Effect.gen(function* () {
-    const connector = yield* Connector
-    yield* Effect.scoped(connector.client(tenant))
-    yield* Effect.scoped(connector.session(tenant))
+    const store = yield* EntryStore
+    yield* store.differences(tenant)([], [])
+    yield* store.release(tenant)
+    yield* Connector.use((connector) => Effect.scoped(connector.session(tenant)))
   })
 
 const assertFailure = (error: ConnectorError, expected: Readonly<Record<string, string>>, step: string) => {
@@ -123,7 +125,7 @@ describe("PgConnector.layerRecord (behaviour 8)", () => {
   it.live("knows no tenant that is not in it, whatever the names of an object's own members", () =>
     Effect.gen(function* () {
       for (const tenant of ["acme", "constructor", "toString"]) {
-        const errors = yield* failures(TenantId.make(tenant)).pipe(Effect.provide(PgConnector.layerRecord({})))
+        const errors = yield* failures(TenantId.make(tenant)).pipe(Effect.provide(TestStore.layer({})))
         for (const error of errors) {
           assert.strictEqual(error.reason._tag, "UnknownTenant")
           assert.strictEqual(error.step, "resolve")
@@ -156,7 +158,7 @@ describe("PgConnector.layerTemplate", () => {
       const { url } = yield* TestDatabase.make
       const withPlaceholder = Redacted.make("postgres://app@127.0.0.1/{tenant}")
       for (const options of [{ url }, { url: withPlaceholder, listenUrl: url }]) {
-        const errors = yield* failures(acme).pipe(Effect.provide(PgConnector.layerTemplate(options)))
+        const errors = yield* failures(acme).pipe(Effect.provide(TestStore.over(PgConnector.layerTemplate(options))))
         for (const error of errors) {
           assertFailure(error, { _tag: "InvalidAddress", problem: "the template does not contain {tenant}" }, "resolve")
         }
@@ -211,7 +213,7 @@ describe("PgConnector.layerFrom", () => {
           asked,
           Array.from({ length: 6 }, () => "acme")
         )
-      }).pipe(Effect.provide(connector), Effect.provide(vault))
+      }).pipe(Effect.provide(TestStore.over(connector)), Effect.provide(vault))
     }).pipe(Effect.scoped)
   )
 
@@ -227,7 +229,7 @@ describe("PgConnector.layerFrom", () => {
         const connector = PgConnector.layerFrom(
           (): Effect.Effect<Option.Option<PgConnector.PgTarget>, unknown> => outcome
         )
-        for (const error of yield* failures(acme).pipe(Effect.provide(connector))) {
+        for (const error of yield* failures(acme).pipe(Effect.provide(TestStore.over(connector)))) {
           assertFailure(error, expected, "resolve")
         }
       }
@@ -263,7 +265,7 @@ describe("PgTarget", () => {
         url.password = "is-not-this"
       })
       const target = { url, listenUrl: url, password: Redacted.make(role.password) }
-      yield* connect(acme).pipe(Effect.provide(PgConnector.layerRecord({ acme: target })))
+      yield* connect(acme).pipe(Effect.provide(TestStore.layer({ acme: target })))
     }).pipe(Effect.scoped)
   )
 
@@ -287,19 +289,19 @@ describe("PgTarget", () => {
 describe("a ConnectorError names the tenant, the step and the code", () => {
   const failsWith = (
     what: string,
-    target: (url: Redacted.Redacted) => Effect.Effect<Redacted.Redacted>,
+    address: Effect.Effect<Redacted.Redacted, never, Scope.Scope>,
     step: string,
     expected: Readonly<Record<string, string>>
   ) =>
     it.live(what, () =>
       Effect.gen(function* () {
-        const { url } = yield* TestDatabase.make
-        const connector = PgConnector.layerRecord({ acme: { url: yield* target(url) } })
-        for (const error of yield* failures(acme).pipe(Effect.provide(connector))) assertFailure(error, expected, step)
+        const connector = PgConnector.layerRecord({ acme: { url: yield* address } })
+        for (const error of yield* failures(acme).pipe(Effect.provide(TestStore.over(connector))))
+          assertFailure(error, expected, step)
       }).pipe(Effect.scoped)
     )
 
-  const change = (change: (url: URL) => void) => (url: Redacted.Redacted) => Effect.succeed(changed(url, change))
+  const change = (change: (url: URL) => void) => Effect.map(TestDatabase.make, ({ url }) => changed(url, change))
 
   failsWith(
     "for a wrong password",
@@ -330,18 +332,13 @@ describe("a ConnectorError names the tenant, the step and the code", () => {
 
   failsWith(
     "for a port at which nobody listens",
-    (url) =>
-      Effect.map(closedPort, (port) =>
-        changed(url, (url) => {
-          url.port = String(port)
-        })
-      ),
+    Effect.map(closedPort, (port) => Redacted.make(`postgres://app@127.0.0.1:${port}/acme`)),
     "connect",
     { _tag: "ConnectFailed", code: "ECONNREFUSED" }
   )
 
   for (const address of ["db.example.com/acme", "mysql://db/acme", "postgres://db:0/acme", "postgres://%zz/acme", ""]) {
-    failsWith(`for the address ${JSON.stringify(address)}`, () => Effect.succeed(Redacted.make(address)), "resolve", {
+    failsWith(`for the address ${JSON.stringify(address)}`, Effect.succeed(Redacted.make(address)), "resolve", {
       _tag: "InvalidAddress"
     })
   }

@@ -1,10 +1,11 @@
-/** No credential leaves the process in an error or a log (behaviour "shows no credential" of the connector). */
+/** No credential leaves the process in an error, a status or a log: a `ConnectorError` shows none. */
 import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Option, Redacted } from "effect"
+import { Effect, Layer, Option, Redacted, Result } from "effect"
 import {
   Config,
   Connector,
+  Ddl,
   EntryStore,
   PgConnector,
   SchemaBootstrap,
@@ -14,6 +15,7 @@ import {
 } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
+import * as Catalogue from "./Catalogue.ts"
 import { acme, layer } from "./TestStore.ts"
 import * as Witness from "./Witness.ts"
 
@@ -51,20 +53,23 @@ const assertSilent = (what: string, text: string) => assert.notInclude(text.toLo
 describe("credentials appear nowhere", () => {
   it.live("in no error of the connector, the store or the bootstrap", () =>
     Effect.gen(function* () {
+      const session = Connector.use((connector) => Effect.scoped(connector.session(acme)))
+      const statements = [
+        EntryStore.use((store) => store.read(acme, Limit)),
+        EntryStore.use((store) => store.put(acme, { namespace: Limit.namespace, key: Limit.key, json: "7" }, "test")),
+        SchemaBootstrap.use((bootstrap) => bootstrap.ensure(acme)),
+        SchemaBootstrap.use((bootstrap) => bootstrap.verify(acme)),
+        SchemaBootstrap.use((bootstrap) => bootstrap.seed(acme, [{ namespace: "n", key: "k", json: "1" }]))
+      ]
       for (const [what, target] of Object.entries(yield* wrongTargets)) {
-        const errors = yield* Effect.gen(function* () {
-          const connector = yield* Connector
-          const session = yield* Effect.flip(Effect.scoped(connector.session(acme)))
-          // Statements do not use listenUrl.
-          if (what === "a wrong listenUrl") return [session]
-          return [
-            session,
-            yield* Effect.flip(EntryStore.use((store) => store.read(acme, Limit))),
-            yield* Effect.flip(SchemaBootstrap.use((bootstrap) => bootstrap.ensure(acme)))
-          ]
-        }).pipe(Effect.provide([PgConnector.layerRecord({ acme: target }), layer({ acme: target })]))
-        assert.isNotEmpty(errors)
-        for (const error of errors) assertSilent(what, Witness.textOf(error))
+        // Statements do not use listenUrl.
+        for (const attempt of [session, ...(target.listenUrl === undefined ? statements : [])]) {
+          const error = yield* Effect.flip(
+            attempt as Effect.Effect<unknown, Error, Effect.Services<typeof attempt>>
+          ).pipe(Effect.provide(layer({ acme: target })))
+          assert.include(error.message, "Tenant acme", what)
+          assertSilent(what, Witness.textOf(error))
+        }
       }
     }).pipe(Effect.scoped)
   )
@@ -82,11 +87,13 @@ describe("credentials appear nowhere", () => {
         const logs = Witness.captureLogs()
         yield* Effect.gen(function* () {
           const manager = yield* TenantManager
-          yield* Effect.exit(manager.activate("acme"))
+          const activation = yield* Effect.result(manager.activate("acme"))
           const status = Option.getOrThrow(yield* manager.status("acme"))
           assert.strictEqual(status.state, what === "working" ? "live" : "activating", what)
-          const read = yield* Effect.exit(Config.get(Limit).pipe(withTenant("acme")))
-          logs.lines.push(inspect(status, { depth: 10 }), inspect(read, { depth: 10 }))
+          const read = yield* Effect.result(Config.get(Limit).pipe(withTenant("acme")))
+          const errors = [...Option.toArray(Result.getFailure(activation)), ...Option.toArray(Result.getFailure(read))]
+          logs.lines.push(...errors.map(Witness.textOf))
+          logs.lines.push(inspect(status, { depth: 10 }))
         }).pipe(
           Effect.provide(
             SystemplaneLive({ keys: [Limit] }).pipe(Layer.provide(PgConnector.layerRecord({ acme: target })))
@@ -96,6 +103,38 @@ describe("credentials appear nowhere", () => {
         assert.isAbove(logs.lines.length, 3, what)
         assertSilent(what, logs.lines.join("\n"))
       }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("in the log of a plane that lives, loses its session, is locked out, and comes back", () =>
+    Effect.gen(function* () {
+      const role = yield* TestDatabase.makeRole
+      const database = yield* TestDatabase.make
+      yield* role.alterPassword(canary)
+      yield* Catalogue.prepare(database)
+      yield* database.run(Ddl.grants(role.user))
+      const logs = Witness.captureLogs()
+      const plane = SystemplaneLive({
+        keys: [Limit],
+        tenants: ["acme"],
+        reconnect: { base: "20 millis", cap: "50 millis" }
+      }).pipe(Layer.provide(PgConnector.layerRecord({ acme: { url: database.urlAs({ ...role, password: canary }) } })))
+      yield* Effect.gen(function* () {
+        const manager = yield* TenantManager
+        yield* role.alterPassword("another-password")
+        assert.strictEqual(yield* database.killListeners, 1)
+        yield* TestDatabase.eventually(
+          "the feed has failed three times",
+          Effect.map(manager.status("acme"), (status) => Option.getOrThrow(status).failures >= 3)
+        )
+        logs.lines.push(inspect(yield* manager.statuses, { depth: 10 }))
+        yield* role.alterPassword(canary)
+        yield* manager.awaitLive("acme")
+      }).pipe(Effect.provide(plane), Effect.provide(logs.layer))
+
+      const log = logs.lines.join("\n")
+      assert.include(log, "the server refused the credentials")
+      assertSilent("the log", log)
     }).pipe(Effect.scoped)
   )
 })

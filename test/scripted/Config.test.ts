@@ -111,6 +111,21 @@ describe("reads that go to the database", () => {
     }).pipe(withTenant("acme"), Effect.provide(plane.layer))
   })
 
+  it.effect("G3 share no statement that began before our own write", () => {
+    const plane = make()
+    const acme = plane.tenant("acme")
+    return Effect.gen(function* () {
+      acme.clientGate.closeUnsafe()
+      const before = yield* Effect.forkScoped(Config.get(Limit), { startImmediately: true })
+      yield* breathe
+      yield* Config.set(Limit, 7, { actor: "ada" })
+      const after = yield* Effect.forkScoped(Config.get(Limit), { startImmediately: true })
+      yield* breathe
+      acme.clientGate.openUnsafe()
+      assert.deepStrictEqual([yield* Fiber.join(before), yield* Fiber.join(after)], [600, 7])
+    }).pipe(withTenant("acme"), Effect.provide(plane.layer))
+  })
+
   it.effect("of one tenant are at most 8 at once", () => {
     const many = Array.from({ length: 30 }, (_, i) =>
       ConfigKey.make("many", `key-${i}`, { schema: Schema.Int, defaultValue: 0 })

@@ -24,6 +24,8 @@ export interface ScriptedTenant {
   readonly gate: Latch.Latch
   /** Statements on the pooled client. */
   statements: number
+  /** Closed: reads on the pooled client have been sent, and their answers wait. */
+  readonly clientGate: Latch.Latch
   /** Sessions that are open now. */
   open: number
   /** Writes a row, and notifies nobody. */
@@ -74,6 +76,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       readsAtOnce: 0,
       gate: Latch.makeUnsafe(true),
       statements: 0,
+      clientGate: Latch.makeUnsafe(true),
       open: 0,
       write: (key, value) => {
         const revision = ++sequence
@@ -113,6 +116,11 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
         const fingerprint = row === undefined ? "NULL" : String(row.fingerprint)
         return fingerprint === fingerprints[slot] ? [] : [{ slot, present: row !== undefined, ...row }]
       })
+    }
+    if (sql.includes("INSERT INTO")) {
+      const [namespace, key, json] = params as [string, string, string]
+      tenantOf(tenant).script.write(`${namespace}/${key}`, JSON.parse(json))
+      return [table.get(`${namespace}/${key}`)]
     }
     if (sql.includes("WHERE e.namespace = $1")) {
       const row = table.get(`${params[0]}/${params[1]}`)
@@ -167,7 +175,9 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
           const { script } = tenantOf(tenant)
           const identifies = sql.includes("pg_postmaster_start_time")
           if (!identifies) script.statements++
-          return answer(identifies ? "yes" : script.clients, () => statement(tenant, sql, params))
+          const answered = answer(identifies ? "yes" : script.clients, () => statement(tenant, sql, params))
+          // The answer is that of the moment the statement was sent.
+          return sql.startsWith("SELECT") && !identifies ? Effect.tap(answered, script.clientGate.await) : answered
         })
     } as any)
 

@@ -1,0 +1,119 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Metric } from "effect"
+import { Config, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
+import * as Catalogue from "../postgres/Catalogue.ts"
+import { captureLogs } from "../postgres/Witness.ts"
+import * as keys from "../support/keys.ts"
+import { ApiKey, Feature, Greeting, Limit } from "../support/keys.ts"
+import { collect, until } from "../support/observe.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import * as TestPlane from "../support/TestPlane.ts"
+
+const { eventually } = TestDatabase
+
+const rejected = Metric.counter("systemplane.manager.rejected_rows_total", { incremental: true }).pipe(
+  Metric.withAttributes({ tenant_id: "bad-rows" })
+)
+
+/** Runs a test on behalf of a tenant with some rows in its table, and with everything captured that is logged. */
+const onBadRows = <A, E, R>(
+  rows: ReadonlyArray<readonly [key: { readonly namespace: string; readonly key: string }, value: unknown]>,
+  test: (
+    database: TestDatabase.TestDatabase,
+    reports: (canary: string) => ReadonlyArray<string>
+  ) => Effect.Effect<A, E, R>
+) =>
+  Effect.gen(function* () {
+    const database = yield* TestDatabase.make
+    yield* Catalogue.prepare(database)
+    for (const [{ key, namespace }, value] of rows) yield* database.write(namespace, key, value)
+    const logs = captureLogs()
+    const reports = (canary: string) => {
+      assert.notInclude(logs.lines.join("\n"), canary)
+      return logs.lines.filter((line) => line.startsWith("{") && line.includes("does not fit its key's schema"))
+    }
+    const plane = TestPlane.over(
+      { "bad-rows": database },
+      SystemplaneLive({
+        keys: keys.all,
+        tenants: ["bad-rows"],
+        maxStaleness: "1 second",
+        reconnect: { base: "20 millis" }
+      })
+    ).pipe(Layer.provide(logs.layer))
+    return yield* test(database, reports).pipe(withTenant("bad-rows"), Effect.provide(plane))
+  })
+
+describe("behaviour 8, G6: a row that does not decode", () => {
+  it.live("from before activation leaves the default in force, and every other key alone", () =>
+    onBadRows(
+      [
+        [Limit, "canary"],
+        [Greeting, "good day"]
+      ],
+      (_, reports) =>
+        Effect.gen(function* () {
+          assert.deepInclude(yield* Config.entry(Limit), { value: 600, revision: 0, source: "default" })
+          assert.strictEqual(yield* Config.get(Greeting), "good day")
+          assert.lengthOf(reports("canary"), 1)
+        })
+    )
+  )
+
+  it.live("is no change, and is reported once, whatever reads it again; a good one then comes into force", () =>
+    onBadRows([[Limit, 7]], (database, reports) =>
+      Effect.gen(function* () {
+        const manager = yield* TenantManager
+        const changes = yield* collect(Config.changes(Limit))
+        const before = yield* Metric.value(rejected)
+        yield* database.write(Limit.namespace, Limit.key, "canary")
+        yield* until("it is reported", () => reports("canary").length > 0)
+
+        // By a reconnection, by a read that goes to the database, and by a verification.
+        assert.strictEqual(yield* database.killListeners, 1)
+        yield* eventually(
+          "disconnected",
+          Effect.map(Config.entry(Limit), (entry) => entry.stale)
+        )
+        yield* manager.awaitLive("bad-rows")
+        yield* manager.suspend("bad-rows")
+        assert.deepInclude(yield* Config.entry(Limit), { value: 7, stale: false })
+        yield* manager.activate("bad-rows")
+        const { confirmedAt } = yield* Config.entry(Limit)
+        yield* eventually(
+          "verified",
+          Effect.map(
+            Config.entry(Limit),
+            (entry) => entry.confirmedAt!.epochMilliseconds > confirmedAt!.epochMilliseconds
+          )
+        )
+        assert.lengthOf(reports("canary"), 1)
+        for (const part of ["bad-rows", `${Limit.namespace}/${Limit.key}`]) assert.include(reports("canary")[0], part)
+        assert.strictEqual((yield* Metric.value(rejected)).count - before.count, 1)
+
+        const revision = yield* database.write(Limit.namespace, Limit.key, 8)
+        yield* until("the good row is a change", () => changes.length > 0)
+        assert.deepStrictEqual(
+          changes.map((change) => [change.value, change.revision, change.previous]),
+          [[8, revision, 7]]
+        )
+      })
+    )
+  )
+
+  it.live("is reported with the reason but without the value, wherever in a document that is, and of a secret", () =>
+    onBadRows([[Feature, { enabled: "canary", percent: 1 }]], (database, reports) =>
+      Effect.gen(function* () {
+        yield* database.write(Feature.namespace, Feature.key, { enabled: true, percent: "canary" })
+        yield* until("the document is reported again", () => reports("canary").length === 2)
+        assert.include(reports("canary")[0], "enabled")
+        assert.include(reports("canary")[1], "percent")
+        yield* database.write(ApiKey.namespace, ApiKey.key, { part: "canary" })
+        yield* until("the secret is reported", () => reports("canary").length === 3)
+        assert.notInclude(reports("canary")[2], "part")
+        assert.deepStrictEqual(yield* Config.get(Feature), Feature.defaultValue)
+        assert.strictEqual(yield* Config.get(ApiKey), "none")
+      })
+    )
+  )
+})

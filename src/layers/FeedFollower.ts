@@ -127,7 +127,17 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
         Effect.catch(keepCurrent(scope, session, onFirstLoad), (error) => {
           loadError = error
           return session.abandon
-        })
+        }).pipe(
+          // A session without a reader would stay open and unread.
+          Effect.catchDefect((defect) =>
+            Effect.andThen(
+              Effect.logError("Reading a feed failed unexpectedly", defect).pipe(
+                Effect.annotateLogs({ tenant: scope.tenant })
+              ),
+              session.abandon
+            )
+          )
+        )
 
       yield* Stream.runForEach(feed.events(scope.tenant), (event) => {
         switch (event._tag) {

@@ -54,7 +54,8 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
       new Unavailable({
         tenant,
         problem: problemOf(error),
-        ...(known === undefined || known.confirmedAt === undefined ? {} : { lastKnown: known })
+        // A secret must not travel in an error, which somebody may log.
+        ...(known?.confirmedAt === undefined || key.secret ? {} : { lastKnown: known })
       })
     )
   }
@@ -170,7 +171,9 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
   const laterEntries = (tenant: TenantId, key: ConfigKey.Any, changed: Fanout.Mailbox<void, void>) =>
     Stream.flatMap(Fanout.stream(changed), () => {
       const now = lastKnown(tenant, key)
-      return now === undefined ? Stream.empty : Stream.succeed(now)
+      // A scope that was just made again holds defaults that nobody confirmed.
+      const known = now?.source === "stored" || scopes.get(tenant)?.snapshot.loaded === true
+      return now !== undefined && known ? Stream.succeed(now) : Stream.empty
     })
 
   return TenantCache.of({

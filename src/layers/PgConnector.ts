@@ -222,10 +222,12 @@ const openSession = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ListenSession, ConnectorError, Scope.Scope> {
   const { config, connectTimeout, sockets } = yield* settings(tenant, target, target.listenUrl ?? target.url)
   const scope = yield* Effect.scope
+  const statements = yield* Scope.fork(scope)
   // The driver answers interruption by cancelling the statement and draining its answer, which takes 5 seconds where the
-  // peer is gone. So the statement runs in a fiber of the session, and whoever waits for it destroys the socket first.
+  // peer is gone. So the statement runs in a fiber of the session, and whoever waits for it destroys the socket first. Those
+  // fibers have a scope of their own, made before the socket's finalizer and hence closed after the socket is destroyed.
   const orAbandon = <A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
-    Effect.flatMap(Effect.forkIn(statement, scope, { startImmediately: true }), (fiber) =>
+    Effect.flatMap(Effect.forkIn(statement, statements, { startImmediately: true }), (fiber) =>
       Effect.onInterrupt(Fiber.join(fiber), () => sockets.destroy)
     )
   const connection = yield* PgConnection.make({ ...config, applicationName: listenApplicationName }).pipe(
@@ -257,7 +259,11 @@ const settings = (tenant: TenantId, target: PgTarget, url: Redacted.Redacted) =>
     onFailure: (problem) => Effect.fail(PgFailure.connectorError(tenant, new InvalidAddress({ problem }))),
     onSuccess: (address) => {
       const sockets = PgSockets.make(address)
-      const connectTimeout = Duration.fromInputUnsafe(target.connectTimeout ?? "5 seconds")
+      const connectTimeout = Option.getOrUndefined(Duration.fromInput(target.connectTimeout ?? "5 seconds"))
+      if (connectTimeout === undefined) {
+        const problem = "its connectTimeout is not a duration"
+        return Effect.fail(PgFailure.connectorError(tenant, new InvalidAddress({ problem })))
+      }
       const config: PgConnection.Config = {
         url,
         password: target.password,

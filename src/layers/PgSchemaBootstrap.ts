@@ -34,8 +34,13 @@ const describeFunction = "json_build_object('name', p.proname, 'body', p.prosrc,
 const look = `
   SELECT
     current_user::text AS role,
+    t.schema,
+    t.schema IS DISTINCT FROM current_schema() AS elsewhere,
     t.oid IS NOT NULL AS "table",
-    to_regclass('systemplane_revision_seq') IS NOT NULL AS sequence,
+    EXISTS (
+      SELECT FROM pg_class AS s
+      WHERE s.relname = 'systemplane_revision_seq' AND s.relkind = 'S' AND s.relnamespace = to_regnamespace(quote_ident(t.schema))
+    ) AS sequence,
     EXISTS (
       SELECT FROM pg_attribute AS a WHERE a.attrelid = t.oid AND a.attname = 'revision' AND NOT a.attisdropped
     ) AS revision,
@@ -50,15 +55,32 @@ const look = `
       WHERE g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
     ), '[]') AS triggers,
     coalesce((
-      SELECT json_agg(${describeFunction}) FROM unnest($1::text[]) AS f (name)
-      JOIN pg_proc AS p ON p.oid = to_regprocedure(f.name || '()')
+      SELECT json_agg(${describeFunction}) FROM pg_proc AS p
+      WHERE p.proname = ANY ($1::text[]) AND p.pronargs = 0 AND p.pronamespace = to_regnamespace(quote_ident(t.schema))
     ), '[]') AS functions
-  FROM (SELECT to_regclass('systemplane_entries') AS oid) AS t`
+  FROM (
+    SELECT r.oid, coalesce(n.nspname, current_schema())::text AS schema
+    FROM (SELECT to_regclass('systemplane_entries') AS oid) AS r
+    LEFT JOIN pg_class AS c ON c.oid = r.oid
+    LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  ) AS t`
+
+/**
+ * What is made must lie beside the table, which need not be in the first schema of the path: a role with a schema of its own
+ * name finds a table in `public` all the same.
+ */
+const besideTheTable = "SELECT set_config('search_path', quote_ident($1::text) || ', pg_temp', true)"
+
+/** One transaction that holds the table must not make the schema work, and every writer behind it, wait for a minute. */
+const lockTimeout = "SELECT set_config('lock_timeout', '10s', true)"
 
 const CatalogueFunction = Schema.Struct({ name: Schema.String, body: Schema.String, definer: Schema.Boolean })
 
 const Catalogue = Schema.Struct({
   role: Schema.String,
+  /** Where the table is, or would be made. `null` where the path leads nowhere. */
+  schema: Schema.NullOr(Schema.String),
+  elsewhere: Schema.Boolean,
   table: Schema.Boolean,
   sequence: Schema.Boolean,
   revision: Schema.Boolean,
@@ -97,11 +119,14 @@ const missingParts = (catalogue: typeof Catalogue.Type): ReadonlyArray<SchemaPar
   return SchemaParts.parts.filter((part) => missing.has(part))
 }
 
+const pathTo = ({ elsewhere, schema }: typeof Catalogue.Type): string =>
+  elsewhere && schema !== null ? `SET search_path TO "${schema.replaceAll(`"`, `""`)}";\n\n` : ""
+
 const notAsItShouldBe = (
   catalogue: typeof Catalogue.Type,
   missing: ReadonlyArray<SchemaParts.Part>
 ): SchemaMissing | SchemaOutdated => {
-  const fields = { parts: missing.map((part) => part.name), sql: SchemaParts.script(missing) }
+  const fields = { parts: missing.map((part) => part.name), sql: pathTo(catalogue) + SchemaParts.script(missing) }
   return catalogue.table ? new SchemaOutdated(fields) : new SchemaMissing(fields)
 }
 
@@ -128,8 +153,11 @@ const make = Effect.gen(function* () {
   // Looks again under the lock: another process may have done the work meanwhile.
   const mend = (query: Query) =>
     Effect.gen(function* () {
+      yield* query(lockTimeout)
       yield* query(lock)
-      const missing = missingParts(yield* readCatalogue(query))
+      const catalogue = yield* readCatalogue(query)
+      const missing = missingParts(catalogue)
+      if (catalogue.table) yield* query(besideTheTable, [catalogue.schema])
       yield* Effect.forEach(missing, (part) => Effect.forEach(part.statements, (sql) => query(sql)), { discard: true })
       return missing.map((part) => part.name)
     })

@@ -23,7 +23,7 @@ const fingerprint = `hashtextextended(concat_ws('/', e.revision, extract(epoch f
  */
 const columns = `
   e.value,
-  least(e.revision, 9007199254740991) AS revision,
+  least(coalesce(e.revision, 0), 9007199254740991) AS revision,
   least(greatest(e.updated_at, 'epoch'), '9999-12-31') AS "updatedAt",
   coalesce(e.updated_by, '') AS "updatedBy",
   ${fingerprint} AS fingerprint`

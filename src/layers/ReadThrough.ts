@@ -26,11 +26,14 @@ const readTimeout = "5 seconds"
 /** How often a read is made anew because something was published while it was under way. */
 const attempts = 4
 
-type Answer = Deferred.Deferred<Entry<unknown>, EntryStoreError>
+type Answer = Deferred.Deferred<any, EntryStoreError>
+
+/** What is read: one key, or everything. */
+type Subject = ConfigKey.Any | "everything"
 
 /** The reads of one tenant that are under way. */
 interface Lane {
-  readonly running: Map<ConfigKey.Any, Answer>
+  readonly running: Map<Subject, Answer>
   readonly turns: Semaphore.Semaphore
 }
 
@@ -74,14 +77,19 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
       return entryOf(scope.snapshot, slot, false)
     })
 
-  const start = (tenant: TenantId, lane: Lane, key: ConfigKey.Any): Effect.Effect<Answer> => {
+  const start = <A>(
+    tenant: TenantId,
+    lane: Lane,
+    subject: Subject,
+    read: Effect.Effect<A, EntryStoreError>
+  ): Effect.Effect<Answer> => {
     const answer: Answer = Deferred.makeUnsafe()
-    lane.running.set(key, answer)
-    return lane.turns.withPermit(read(tenant, key)).pipe(
+    lane.running.set(subject, answer)
+    return lane.turns.withPermit(read).pipe(
       Effect.onExit((exit) =>
         Effect.sync(() => {
           Deferred.doneUnsafe(answer, exit)
-          finish(tenant, lane, key, answer)
+          finish(tenant, lane, subject, answer)
         })
       ),
       (effect) => FiberSet.run(fibers, effect),
@@ -89,10 +97,30 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
     )
   }
 
-  const finish = (tenant: TenantId, lane: Lane, key: ConfigKey.Any, answer: unknown) => {
-    if (lane.running.get(key) === answer) lane.running.delete(key)
+  const finish = (tenant: TenantId, lane: Lane, subject: Subject, answer: Answer) => {
+    if (lane.running.get(subject) === answer) lane.running.delete(subject)
     if (lane.running.size === 0 && lanes.get(tenant) === lane) lanes.delete(tenant)
   }
+
+  /** Joins the read of the subject that is under way, or starts one. */
+  const shared = <A>(
+    tenant: TenantId,
+    subject: Subject,
+    read: Effect.Effect<A, EntryStoreError>
+  ): Effect.Effect<A, EntryStoreError> =>
+    Effect.suspend((): Effect.Effect<Answer> => {
+      const lane: Lane = lanes.get(tenant) ?? { running: new Map(), turns: Semaphore.makeUnsafe(readsPerTenant) }
+      lanes.set(tenant, lane)
+      const running = lane.running.get(subject)
+      return running === undefined ? start(tenant, lane, subject, read) : Effect.succeed(running)
+    }).pipe(
+      Effect.flatMap((answer): Effect.Effect<A, EntryStoreError> => Deferred.await(answer)),
+      Effect.timeoutOrElse({
+        duration: readTimeout,
+        orElse: () => Effect.fail(new EntryStoreError({ tenant, reason: new Unanswered({ code: "ETIMEDOUT" }) }))
+      }),
+      Effect.tap(telemetry.read(tenant, "miss", 1))
+    )
 
   /** Everything in one statement: learned by the tenant's scope, or kept by nobody where there is none. */
   const whole = (tenant: TenantId): Effect.Effect<Snapshot.State, EntryStoreError> =>
@@ -109,25 +137,15 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
 
   return {
     learn,
-    whole,
+    /** Reads everything from the database. Reads that overlap share one statement. */
+    whole: (tenant: TenantId) => shared(tenant, "everything", whole(tenant)),
     /** Reads a key from the database. Reads that overlap share one statement. */
-    entry: (tenant: TenantId, key: ConfigKey.Any): Effect.Effect<Entry<unknown>, EntryStoreError> =>
-      Effect.suspend((): Effect.Effect<Answer> => {
-        const lane: Lane = lanes.get(tenant) ?? { running: new Map(), turns: Semaphore.makeUnsafe(readsPerTenant) }
-        lanes.set(tenant, lane)
-        const running = lane.running.get(key)
-        return running === undefined ? start(tenant, lane, key) : Effect.succeed(running)
-      }).pipe(
-        Effect.flatMap((answer) => Deferred.await(answer)),
-        Effect.timeoutOrElse({
-          duration: readTimeout,
-          orElse: () => Effect.fail(new EntryStoreError({ tenant, reason: new Unanswered({ code: "ETIMEDOUT" }) }))
-        }),
-        Effect.tap(telemetry.read(tenant, "miss", 1))
-      ),
+    entry: (tenant: TenantId, key: ConfigKey.Any) => shared(tenant, key, read(tenant, key)),
     /** Later reads of the key share no statement that began before now: it may not see what was just written. */
     detach: (tenant: TenantId, key: ConfigKey.Any): void => {
-      lanes.get(tenant)?.running.delete(key)
+      const running = lanes.get(tenant)?.running
+      running?.delete(key)
+      running?.delete("everything")
     }
   }
 })

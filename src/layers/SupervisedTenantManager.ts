@@ -110,7 +110,8 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
     (given) =>
       Option.match(Tenant.parse(given), {
         onNone: () => failWith(InvalidTenantId.from(given)),
-        onSome: (tenant) => (closed.isOpen() ? failWith(new Closed()) : call(tenant))
+        // Looked at when the call runs, which may be long after it was made.
+        onSome: (tenant) => Effect.suspend(() => (closed.isOpen() ? failWith(new Closed()) : call(tenant)))
       })
 
   const awaitLive = (tenant: TenantId): Effect.Effect<void, ActivationError> =>

@@ -2,7 +2,7 @@
  * One pooled client per tenant, opened when first needed and closed when idle; and the rule that a database belongs to one
  * tenant only.
  *
- * Whoever opens a client or a session of a tenant claims the database it leads to, for as long as it is open. A claim on a
+ * Whoever opens a client or a session of a tenant claims the database it leads to, until the tenant is released. A claim on a
  * database that another tenant holds fails before anything else is read or written there.
  */
 import * as Context from "effect/Context"
@@ -59,7 +59,7 @@ export class TenantDatabases extends Context.Service<
     ) => Effect.Effect<A, EntryStoreError>
     /** A listening session, on a database that is the tenant's alone. */
     readonly session: (tenant: TenantId) => Effect.Effect<ListenSession, ConnectorError, Scope.Scope>
-    /** Forgets the pooled client; it is closed once the statements under way are done. */
+    /** Forgets the pooled client, which is closed once the statements under way are done, and the claim. */
     readonly release: (tenant: TenantId) => Effect.Effect<void>
   }
 >()("effect-systemplane/layers/TenantDatabases") {}
@@ -82,7 +82,7 @@ const make = Effect.gen(function* () {
         duration: statementTimeout,
         orElse: () => Effect.fail(PgFailure.connectorError(tenant, new ConnectFailed({ code: "ETIMEDOUT" })))
       }),
-      Effect.flatMap(([row]) => claims.acquire(tenant, row.identity)),
+      Effect.flatMap(([row]) => claims.claim(tenant, row.identity)),
       Effect.as(resource)
     )
 
@@ -96,13 +96,13 @@ const make = Effect.gen(function* () {
           Effect.flatMap((client) => claimed(tenant, client, queryOf(client))),
           Scope.provide(scope)
         )
-    )
+    ).pipe(Effect.catchDefect(() => Effect.fail(PgFailure.connectorError(tenant, new ConnectFailed({})))))
 
   const clients = yield* RcMap.make({ lookup: openClient, idleTimeToLive })
 
   // A failed look-up would be remembered as long as a client.
   const client = (tenant: TenantId) =>
-    Effect.tapError(RcMap.get(clients, tenant), () => RcMap.invalidate(clients, tenant))
+    Effect.onError(RcMap.get(clients, tenant), () => RcMap.invalidate(clients, tenant))
 
   // The driver answers interruption by draining the statement's answer, 5 seconds where the peer is gone. So a statement
   // runs in a fiber of its own, and nobody waits for the end of one that was given up.
@@ -152,7 +152,11 @@ const make = Effect.gen(function* () {
       ),
     session: (tenant) =>
       Effect.flatMap(connector.session(tenant), (session) => claimed(tenant, session, session.query)),
-    release: (tenant) => RcMap.invalidate(clients, tenant)
+    release: (tenant) =>
+      Effect.suspend(() => {
+        claims.release(tenant)
+        return RcMap.invalidate(clients, tenant)
+      })
   })
 })
 
@@ -165,24 +169,28 @@ const queryOf =
   (sql, params) =>
     client.unsafe(sql, params)
 
+// A tenant holds one database. After a restart of the server it is another identity, which takes the place of the former one.
 const makeClaims = () => {
-  const holders = new Map<string, { readonly tenant: TenantId; count: number }>()
+  const holders = new Map<string, TenantId>()
+  const held = new Map<TenantId, string>()
+  const release = (tenant: TenantId) => {
+    const identity = held.get(tenant)
+    if (identity === undefined) return
+    held.delete(tenant)
+    holders.delete(identity)
+  }
   return {
-    acquire: (tenant: TenantId, identity: string): Effect.Effect<void, ConnectorError, Scope.Scope> =>
-      Effect.acquireRelease(
-        Effect.suspend(() => {
-          const holder = holders.get(identity) ?? { tenant, count: 0 }
-          if (holder.tenant !== tenant) {
-            return Effect.fail(PgFailure.connectorError(tenant, new DatabaseShared({ other: holder.tenant })))
-          }
-          holder.count++
-          holders.set(identity, holder)
-          return Effect.succeed(holder)
-        }),
-        (holder) =>
-          Effect.sync(() => {
-            if (--holder.count === 0) holders.delete(identity)
-          })
-      )
+    release,
+    claim: (tenant: TenantId, identity: string): Effect.Effect<void, ConnectorError> =>
+      Effect.suspend(() => {
+        const holder = holders.get(identity) ?? tenant
+        if (holder !== tenant) {
+          return Effect.fail(PgFailure.connectorError(tenant, new DatabaseShared({ other: holder })))
+        }
+        release(tenant)
+        holders.set(identity, tenant)
+        held.set(tenant, identity)
+        return Effect.void
+      })
   }
 }

@@ -13,7 +13,8 @@ import * as Result from "effect/Result"
 import * as Semaphore from "effect/Semaphore"
 import { ActivationError, BootstrapFailure, ConnectFailure, SameDatabase } from "../schema/ActivationError.ts"
 import * as Backoff from "../schema/Backoff.ts"
-import type { SchemaBootstrapError } from "../schema/SchemaBootstrapError.ts"
+import { Unanswered } from "../schema/EntryStoreError.ts"
+import { BootstrapFailed, SchemaBootstrapError } from "../schema/SchemaBootstrapError.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import { EntryStore } from "../services/EntryStore.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
@@ -69,6 +70,8 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
   // scope would not allow.
   const fork = Effect.runForkWith(yield* Effect.context<never>())
   const preparing = yield* Semaphore.make(options.maxConcurrentActivations)
+  // Tenants that failed before have permits of their own: a dead server does not hold up those that may well succeed.
+  const retrying = yield* Semaphore.make(options.maxConcurrentActivations)
   const supervisors = new Map<TenantId, Supervisor>()
 
   if (options.seedDefaults) {
@@ -88,8 +91,8 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     skip: () => Effect.void
   }[options.bootstrap]
 
-  const prepare = (tenant: TenantId): Effect.Effect<void, SchemaBootstrapError> =>
-    preparing.withPermit(
+  const prepare = (tenant: TenantId, failures: number): Effect.Effect<void, SchemaBootstrapError> =>
+    (failures === 0 ? preparing : retrying).withPermit(
       Effect.andThen(prepareSchema(tenant), options.seedDefaults ? bootstrap.seed(tenant, registry.seeds) : Effect.void)
     )
 
@@ -102,7 +105,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
   const becomeLive = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
     Effect.gen(function* () {
       for (let failures = 1; ; failures++) {
-        const prepared = intent.prepared ? Result.void : yield* Effect.result(activation(tenant))
+        const prepared = intent.prepared ? Result.void : yield* Effect.result(activation(tenant, failures - 1))
         if (Result.isSuccess(prepared)) {
           intent.prepared = true
           const hopeless = yield* Effect.raceFirst(
@@ -118,8 +121,13 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       }
     })
 
-  const activation = (tenant: TenantId) =>
-    Effect.withSpan(prepare(tenant), "Systemplane.activate", { attributes: { tenant } })
+  const activation = (tenant: TenantId, failures: number) =>
+    Effect.catchDefect(prepare(tenant, failures), (defect) =>
+      Effect.andThen(
+        Effect.logError("Preparing a tenant failed unexpectedly", defect).pipe(Effect.annotateLogs({ tenant })),
+        Effect.fail(new SchemaBootstrapError({ tenant, reason: new BootstrapFailed({ cause: new Unanswered({}) }) }))
+      )
+    ).pipe(Effect.withSpan("Systemplane.activate", { attributes: { tenant } }))
 
   // A feed never ends by itself. Should a defect end it, it is reported, and the tenant is followed again.
   const follow = (tenant: TenantId): Effect.Effect<void> =>
@@ -157,7 +165,9 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
         yield* Effect.raceFirst(pursue(tenant, intent), supervisor.superseded.await)
         if (supervisor.intent !== intent) continue
         if (intent.want === "active") {
-          // A demanded tenant that was given up: forgotten, so that the next read may try again.
+          // A demanded tenant that was given up is forgotten, so that the next read may try again; unless somebody activated it.
+          if (!intent.demanded) continue
+          settle(intent)
           supervisor.intent = makeIntent("absent")
           continue
         }
@@ -168,15 +178,21 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       }
     }).pipe(
       // However it ends: nothing of the tenant stays open, and reads go to the database.
-      Effect.onInterrupt(() => Effect.andThen(cache.suspend(tenant), store.release(tenant)))
+      Effect.onInterrupt(() => Effect.andThen(cache.suspend(tenant), store.release(tenant))),
+      Effect.ensuring(Effect.sync(() => settle(supervisor.intent)))
     )
+
+  /** Nobody waits for an intent any more. */
+  const settle = (intent: Intent) => {
+    Deferred.doneUnsafe(intent.started, Effect.void)
+    Deferred.doneUnsafe(intent.settled, Effect.void)
+  }
 
   /** Makes this the newest intent, and starts a supervisor where there is none. */
   const intend = (tenant: TenantId, intent: Intent): Intent => {
     const supervisor = supervisors.get(tenant)
     if (supervisor !== undefined) {
-      Deferred.doneUnsafe(supervisor.intent.started, Effect.void)
-      Deferred.doneUnsafe(supervisor.intent.settled, Effect.void)
+      settle(supervisor.intent)
       supervisor.intent = intent
       supervisor.superseded.openUnsafe()
       return intent

@@ -19,7 +19,11 @@ import type { Scopes } from "./Scopes.ts"
 import { entryOf, loneEntry } from "./TenantScope.ts"
 
 /** How long the database is asked what became of a write: long enough for a connection to be replaced. */
+const askTimeout = "5 seconds"
 const askAgain = Schedule.spaced("200 millis").pipe(Schedule.upTo({ duration: "3 seconds" }))
+
+/** How long a write may wait for everything to be read again. */
+const settleTimeout = "5 seconds"
 
 export const make = Effect.fnUntraced(function* (scopes: Scopes, readThrough: ReadThrough) {
   const store = yield* EntryStore
@@ -49,9 +53,13 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, readThrough: Re
         yield* readThrough
           .learn(scope, (state) => learn(state, answer, since), "write")
           .pipe(
-            // The write landed, but something else happened to the key meanwhile and the database no longer answers: the feed
-            // settles it once it is back.
-            Effect.catch(() => Effect.sync(() => scope.dirty.openUnsafe()))
+            Effect.timeout(settleTimeout),
+            // The write landed, but something else happened to the key meanwhile and the database no longer answers. Until
+            // the feed has settled it, the snapshot may answer nothing.
+            Effect.catch(() => {
+              scope.dirty.openUnsafe()
+              return scopes.relink(scope, { overdue: true })
+            })
           )
       }
       return keys.map((key, index) => {
@@ -64,16 +72,18 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, readThrough: Re
 
   /**
    * What became of a write whose answer was lost. Where every row holds what was written, by whom it was written, it landed,
-   * or makes no difference; anything else may be so because it is still under way, or was overwritten since.
+   * or makes no difference; anything else may be so because it is still under way, or was overwritten since. For a guarded
+   * write it does make a difference whose row it is, and the row does not tell: that stays unknown.
    */
   const resolved =
     (tenant: TenantId, writes: ReadonlyArray<CacheWrite>, actor: string) =>
     (send: Effect.Effect<ReadonlyArray<EntryRow>, EntryStoreError>) =>
       Effect.catch(send, (lost) => {
-        if (lost.reason._tag !== "Unanswered") return Effect.fail(lost)
+        if (lost.reason._tag !== "Unanswered" || writes.some(({ ifRevision }) => ifRevision !== undefined)) {
+          return Effect.fail(lost)
+        }
         return Effect.forEach(writes, ({ key }) => store.read(tenant, key)).pipe(
-          Effect.retry(askAgain),
-          Effect.catch(() => Effect.fail(lost)),
+          asking(lost),
           Effect.map((rows) => rows.flatMap(Option.toArray)),
           Effect.flatMap((rows) =>
             rows.length === writes.length && rows.every((row, i) => isWritten(row, writes[i]!, actor))
@@ -129,10 +139,9 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, readThrough: Re
         [key],
         store.remove(tenant, key, ifRevision).pipe(
           Effect.catch((lost) =>
-            lost.reason._tag === "Unanswered"
+            lost.reason._tag === "Unanswered" && ifRevision === undefined
               ? store.read(tenant, key).pipe(
-                  Effect.retry(askAgain),
-                  Effect.catch(() => Effect.fail(lost)),
+                  asking(lost),
                   Effect.flatMap((row) => (Option.isNone(row) ? Effect.succeed(Option.none()) : Effect.fail(lost)))
                 )
               : Effect.fail(lost)
@@ -148,3 +157,13 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, readThrough: Re
       ).pipe(Effect.map(([entry]) => entry!))
   }
 })
+
+/** Asks until there is an answer or the time is up; then the write is as lost as before. */
+const asking =
+  (lost: EntryStoreError) =>
+  <A>(question: Effect.Effect<A, EntryStoreError>): Effect.Effect<A, EntryStoreError> =>
+    question.pipe(
+      Effect.retry(askAgain),
+      Effect.timeout(askTimeout),
+      Effect.catch(() => Effect.fail(lost))
+    )

@@ -67,7 +67,7 @@ export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable"
   tenant: TenantId,
   /** Why, in words that name no other tenant and hold no secret. */
   problem: Schema.String,
-  /** What was last known of the key, where anything was: for callers who would rather go on. */
+  /** What was last known of the key, where anything was and the key is no secret: for callers who would rather go on. */
   lastKnown: Schema.optionalKey(
     Schema.declare((u: unknown): u is Entry<unknown> => typeof u === "object" && u !== null && "revision" in u)
   )

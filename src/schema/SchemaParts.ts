@@ -4,7 +4,8 @@
  * The names are those that services built on LerianStudio's lib-systemplane use, so that both may work on one database. The
  * functions have names of our own: where such a service has installed its triggers, those stay.
  *
- * Every statement is idempotent and names no schema: it works in the first one of the `search_path`. PostgreSQL 14 or newer.
+ * Every statement is idempotent and names no schema: it works in the first one of the `search_path`, which must be that of the
+ * table where there is one. PostgreSQL 14 or newer.
  *
  * @since 0.1.0
  */
@@ -73,7 +74,7 @@ const notifyFunction = "systemplane_entries_notify"
 // search_path, and the sequence is found beside the table.
 const bumpBody = `
 BEGIN
-  IF TG_OP = 'INSERT' OR NEW.value IS DISTINCT FROM OLD.value THEN
+  IF TG_OP = 'INSERT' OR (NEW.namespace, NEW.key, NEW.value) IS DISTINCT FROM (OLD.namespace, OLD.key, OLD.value) THEN
     NEW.revision := nextval(format('%I.%I', TG_TABLE_SCHEMA, 'systemplane_revision_seq')::regclass);
     IF TG_OP = 'UPDATE' AND NEW.updated_at IS NOT DISTINCT FROM OLD.updated_at THEN
       NEW.updated_at := now();
@@ -99,6 +100,12 @@ BEGIN
   ELSE
     changed := NEW;
     drawn := NEW.revision;
+  END IF;
+  IF TG_OP = 'UPDATE' AND (NEW.namespace, NEW.key) IS DISTINCT FROM (OLD.namespace, OLD.key)
+    AND length(OLD.namespace) <= 255 AND length(OLD.key) <= 255 THEN
+    PERFORM pg_notify('systemplane_changes', json_build_object(
+      'namespace', OLD.namespace, 'key', OLD.key, 'op', 'delete', 'revision', 0
+    )::text);
   END IF;
   IF length(changed.namespace) <= 255 AND length(changed.key) <= 255 THEN
     PERFORM pg_notify('systemplane_changes', json_build_object(

@@ -60,12 +60,14 @@ export interface Slot {
 export interface State {
   readonly keys: ReadonlyArray<SnapshotKey>
   readonly slots: ReadonlyArray<Slot>
-  /** Counts publications, and deletions of our own. */
+  /** Counts publications, whole reads, and deletions of our own. */
   readonly clock: number
   /** Counts how often the table was found to have gone back. */
   readonly epoch: number
   /** `clock` when the epoch began. */
   readonly epochClock: number
+  /** `clock` when a whole read was last learned: what it did not mention was absent then. */
+  readonly wholeClock: number
   /** Whether a whole read has ever been learned. */
   readonly loaded: boolean
   /** When a whole read last confirmed every key, in milliseconds. */
@@ -125,6 +127,7 @@ export const make = (keys: ReadonlyArray<SnapshotKey>): State => ({
   clock: 0,
   epoch: 0,
   epochClock: 0,
+  wholeClock: 0,
   loaded: false,
   confirmedAt: 0
 })
@@ -148,7 +151,8 @@ export const learn = (state: State, differences: ReadonlyArray<Difference>, sinc
   const wentBack = differences.some(({ row, slot }) => judge(state, state.slots[slot]!, row, since) === "behind")
   const outcome = wentBack ? beginEpoch(state, differences, since) : apply(state, differences, since)
   const confirmed = Math.max(state.confirmedAt, since.time)
-  return { ...outcome, state: { ...outcome.state, loaded: true, confirmedAt: confirmed } }
+  const clock = state.clock + 1
+  return { ...outcome, state: { ...outcome.state, clock, wholeClock: clock, loaded: true, confirmedAt: confirmed } }
 }
 
 /** Learns one key: a row that was read or written, or that there is none. */
@@ -184,7 +188,8 @@ const judge = (state: State, slot: Slot, row: EntryRow | undefined, since: Since
   const touched = slot.touched > since.clock
   if (row === undefined) return slot.seen === undefined ? "same" : touched ? "again" : "delete"
   if (row.fingerprint === slot.seen?.fingerprint) return "same"
-  if (row.revision > slot.fence) return slot.seen === undefined && touched ? "again" : "publish"
+  const foundAbsent = slot.seen === undefined && (touched || state.wholeClock > since.clock)
+  if (row.revision > slot.fence) return foundAbsent ? "again" : "publish"
   if (row.revision === slot.seen?.revision) return touched ? "again" : "publish"
   return touched ? "older" : "behind"
 }
@@ -237,8 +242,7 @@ const beginEpoch = (state: State, differences: ReadonlyArray<Difference>, since:
     if (current.touched <= since.clock) slots[slot] = { ...current, fence: unseen }
   }
   const outcome = apply({ ...state, slots }, differences, since)
-  const { clock, epoch } = outcome.state
-  return { ...outcome, state: { ...outcome.state, epoch: epoch + 1, epochClock: clock } }
+  return { ...outcome, state: { ...outcome.state, epoch: state.epoch + 1, epochClock: state.clock + 1 } }
 }
 
 const confirmSlot = (state: State, slot: number, time: number): State => {

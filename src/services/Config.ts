@@ -100,7 +100,7 @@ export interface ConfigShape {
    * **Details**
    *
    * Every read in this process that begins after it returns sees this value or a newer one. It is not interrupted once begun,
-   * and ends within 5 seconds. Fails with `InvalidValue`
+   * and ends within 5 seconds, or within 15 where the answer is lost and the database is asked what became of it. Fails with `InvalidValue`
    * before anything is sent, with `Unavailable` where nothing was written, and with `WriteOutcomeUnknown` where the
    * connection was lost while the answer was awaited.
    */

@@ -1,19 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Metric } from "effect"
+import { Effect, Layer } from "effect"
 import { Config, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
 import * as Catalogue from "../postgres/Catalogue.ts"
 import { captureLogs } from "../postgres/Witness.ts"
 import * as keys from "../support/keys.ts"
 import { ApiKey, Feature, Greeting, Limit } from "../support/keys.ts"
-import { collect, until } from "../support/observe.ts"
+import { collect, counted, until } from "../support/observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 
 const { eventually } = TestDatabase
-
-const rejected = Metric.counter("systemplane.manager.rejected_rows_total", { incremental: true }).pipe(
-  Metric.withAttributes({ tenant_id: "bad-rows" })
-)
 
 /** Runs a test on behalf of a tenant with some rows in its table, and with everything captured that is logged. */
 const onBadRows = <A, E, R>(
@@ -65,7 +61,7 @@ describe("behaviour 8, G6: a row that does not decode", () => {
       Effect.gen(function* () {
         const manager = yield* TenantManager
         const changes = yield* collect(Config.changes(Limit))
-        const before = yield* Metric.value(rejected)
+        const before = yield* counted("rejected_rows_total", "bad-rows")
         yield* database.write(Limit.namespace, Limit.key, "canary")
         yield* until("it is reported", () => reports("canary").length > 0)
 
@@ -89,7 +85,7 @@ describe("behaviour 8, G6: a row that does not decode", () => {
         )
         assert.lengthOf(reports("canary"), 1)
         for (const part of ["bad-rows", `${Limit.namespace}/${Limit.key}`]) assert.include(reports("canary")[0], part)
-        assert.strictEqual((yield* Metric.value(rejected)).count - before.count, 1)
+        assert.strictEqual((yield* counted("rejected_rows_total", "bad-rows")) - before, 1)
 
         const revision = yield* database.write(Limit.namespace, Limit.key, 8)
         yield* until("the good row is a change", () => changes.length > 0)

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Metric, Stream } from "effect"
+import { Effect, Stream } from "effect"
 import { Config, TenantCache, TenantId, withTenant } from "effect-systemplane"
 import { ApiKey, Burst, Feature, Greeting, Limit } from "../support/keys.ts"
+import { counted } from "../support/observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 
@@ -27,10 +28,7 @@ describe("behaviour 7: maxEntriesPerTenant", () => {
         assert.strictEqual(error.reason._tag, "NotSupported")
         assert.include(error.message, "maxEntriesPerTenant")
 
-        const dropped = Metric.counter("systemplane.manager.cache_dropped_total", { incremental: true }).pipe(
-          Metric.withAttributes({ tenant_id: "limited" })
-        )
-        assert.strictEqual((yield* Metric.value(dropped)).count, 3)
+        assert.strictEqual(yield* counted("cache_dropped_total", "limited"), 3)
       }).pipe(withTenant("limited"), Effect.provide(TestPlane.layer({ limited: database }, { maxEntriesPerTenant: 2 })))
     })
   )

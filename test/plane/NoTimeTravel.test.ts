@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { Config, TenantCache, TenantId, withTenant } from "effect-systemplane"
-import { Limit } from "../support/keys.ts"
+import { Burst } from "../support/keys.ts"
 import { collect, until } from "../support/observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
@@ -22,10 +22,10 @@ describe("G2: no time travel", () => {
       const acme = yield* TestDatabase.make
       yield* Effect.gen(function* () {
         const cache = yield* TenantCache
-        const watched = yield* collect(Config.watch(Limit))
-        const changes = yield* collect(Config.changes(Limit))
+        const watched = yield* collect(Config.watch(Burst))
+        const changes = yield* collect(Config.changes(Burst))
         const read: Array<number> = []
-        const note = Effect.sync(() => read.push(cache.lastKnown(TenantId.make("acme"), Limit)!.revision))
+        const note = Effect.sync(() => read.push(cache.lastKnown(TenantId.make("acme"), Burst)!.revision))
         const reader = yield* Effect.forkScoped(Effect.forever(Effect.andThen(note, Effect.yieldNow)))
 
         const repeatedly = (write: (round: number) => Effect.Effect<unknown, unknown>) =>
@@ -36,19 +36,22 @@ describe("G2: no time travel", () => {
         const config = yield* Config
         yield* Effect.all(
           [
-            repeatedly((round) => acme.write(Limit.namespace, Limit.key, round)),
+            repeatedly((round) => acme.write(Burst.namespace, Burst.key, round)),
             repeatedly((round) =>
-              round % 5 === 0 ? acme.erase(Limit.namespace, Limit.key) : acme.write(Limit.namespace, Limit.key, -round)
+              round % 5 === 0 ? acme.erase(Burst.namespace, Burst.key) : acme.write(Burst.namespace, Burst.key, -round)
             ),
-            repeatedly((round) => withTenant("acme")(config.set(Limit, 1000 + round, { actor: "ada" }))),
             repeatedly((round) =>
-              round % 7 === 0 ? withTenant("acme")(config.remove(Limit, { actor: "ada" })) : Effect.void
+              withTenant("acme")(
+                round % 7 === 0
+                  ? config.remove(Burst, { actor: "ada" })
+                  : config.set(Burst, 1000 + round, { actor: "ada" })
+              )
             ),
-            repeatedly((round) => (round % 25 === 0 ? acme.killListeners : Effect.void))
+            repeatedly((round) => (round % 30 === 0 ? acme.killListeners : acme.run("SELECT")))
           ],
           { concurrency: "unbounded" }
         )
-        const last = yield* acme.write(Limit.namespace, Limit.key, 5000)
+        const last = yield* acme.write(Burst.namespace, Burst.key, 5000)
         yield* until(
           "all observers are at the last write",
           () => read.at(-1) === last && watched.at(-1)?.revision === last && changes.at(-1)?.revision === last

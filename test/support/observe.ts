@@ -1,5 +1,5 @@
 /** How tests look at what happens over time: they collect it, and wait for a condition on it. */
-import { Effect, Fiber, Stream } from "effect"
+import { Effect, Fiber, Metric, Stream } from "effect"
 import { eventually } from "./TestDatabase.ts"
 
 /** What the stream has emitted so far. It is subscribed when this returns, and runs until the scope closes. */
@@ -24,4 +24,12 @@ export const soon = <A, E, R>(what: string, effect: Effect.Effect<A, E, R>): Eff
       duration: "3 seconds",
       orElse: () => Effect.die(new Error(`it hangs: ${what}`))
     })
+  )
+
+/** What a counter of the plane has counted for a tenant. */
+export const counted = (name: string, tenant: string) =>
+  Effect.map(Metric.snapshot, (metrics) =>
+    metrics
+      .filter(({ attributes, id }) => id === `systemplane.manager.${name}` && attributes?.tenant_id === tenant)
+      .reduce((sum, metric) => sum + (metric.type === "Counter" ? Number(metric.state.count) : 0), 0)
   )

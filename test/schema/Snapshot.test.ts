@@ -1,0 +1,421 @@
+/**
+ * The pure core where two things happen at once: the cases that `test/core` leaves out. The numbers are those of the invariants
+ * in the header of `Snapshot.ts`.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { DateTime, Result } from "effect"
+import type { EntryRow } from "../../src/schema/EntryRow.ts"
+import { deepFreeze } from "../../src/schema/JsonText.ts"
+import * as Snapshot from "../../src/schema/Snapshot.ts"
+
+const bad = "bad"
+
+const keyFor = (defaultValue: unknown, onDecode = () => {}): Snapshot.SnapshotKey => ({
+  defaultValue,
+  decode: (json) => {
+    onDecode()
+    return json === bad ? Result.fail("it is bad") : Result.succeed(json)
+  }
+})
+
+const key = keyFor("default")
+
+/** A row is another one where its revision, its value or its author differ. */
+const row = (revision: number, value: unknown = `v${revision}`, updatedBy = ""): EntryRow => ({
+  value,
+  revision,
+  updatedAt: DateTime.makeUnsafe(revision),
+  updatedBy,
+  fingerprint: fingerprintOf(JSON.stringify([revision, value, updatedBy]))
+})
+
+const known: Array<string> = []
+const fingerprintOf = (text: string) => {
+  if (!known.includes(text)) known.push(text)
+  return BigInt(known.indexOf(text))
+}
+
+const [a, b] = [0, 1] as const
+
+/** No state may ever be changed: every one is frozen before it is used. */
+const frozen = (outcome: Snapshot.Outcome): Snapshot.State => deepFreeze(outcome.state)
+
+const whole = (state: Snapshot.State, rows: Readonly<Record<number, EntryRow | undefined>>, since = at(state)) =>
+  Snapshot.learn(
+    state,
+    Object.entries(rows).map(([slot, row]) => ({ slot: Number(slot), row })),
+    since
+  )
+
+const at = (state: Snapshot.State, time = 0) => Snapshot.begin(state, time)
+
+/** Neither read has anything to say against the other. */
+const quiet = { published: [], rejected: [], again: false, behind: false }
+
+const assertOutcome = (outcome: Snapshot.Outcome, expected: Partial<Omit<Snapshot.Outcome, "state">>) => {
+  const { state: _, ...rest } = outcome
+  assert.deepStrictEqual(rest, { ...quiet, ...expected })
+}
+
+/** What is in force of a slot. */
+const shows = (state: Snapshot.State, slot: number) => [state.slots[slot]!.value, Snapshot.revision(state.slots[slot]!)]
+
+const empty = deepFreeze(Snapshot.make([key, key]))
+const loaded = frozen(whole(empty, { [a]: row(5), [b]: row(6) }))
+const absent = ["default", 0]
+
+describe("1. revisions of a slot only grow (G2)", () => {
+  it("also in whole reads, where an older row is dropped and a newer one beside it taken", () => {
+    const since = at(loaded)
+    const newer = frozen(Snapshot.learnRow(loaded, a, row(9), since))
+    const outcome = whole(newer, { [a]: row(7), [b]: row(8) }, since)
+    assertOutcome(outcome, { published: [{ slot: b, before: newer.slots[b]!, after: outcome.state.slots[b]! }] })
+    assert.deepStrictEqual(
+      [shows(outcome.state, a), shows(outcome.state, b)],
+      [
+        ["v9", 9],
+        ["v8", 8]
+      ]
+    )
+  })
+
+  it("also below a row that did not decode: an older valid one does not come back", () => {
+    const since = at(loaded)
+    const rejected = frozen(Snapshot.learnRow(loaded, a, row(9, bad), since))
+    const outcome = Snapshot.learnRow(rejected, a, row(7), since)
+    assertOutcome(outcome, quiet)
+    assert.deepStrictEqual(shows(outcome.state, a), ["v5", 5])
+  })
+
+  it("of each slot on its own: the revisions of another key say nothing", () => {
+    const outcome = Snapshot.learnRow(frozen(whole(loaded, { [b]: row(90) })), a, row(7), at(loaded))
+    assert.deepStrictEqual(shows(outcome.state, a), ["v7", 7])
+  })
+})
+
+describe("2. a table that went back (G1)", () => {
+  const earlier = { [a]: row(3), [b]: row(2) }
+
+  it("is not found out by what is merely old: the epoch stays", () => {
+    const since = at(loaded)
+    const newer = frozen(whole(loaded, { [a]: row(8), [b]: row(9) }, since))
+    assert.strictEqual(whole(newer, earlier, since).state.epoch, 0)
+    assertOutcome(whole(newer, earlier, since), quiet)
+  })
+
+  it("is taken in one step, and counts once however many keys went back", () => {
+    const outcome = whole(loaded, earlier)
+    assert.deepStrictEqual(outcome.state.slots.map(Snapshot.revision), [3, 2])
+    assert.deepStrictEqual(
+      outcome.published.map(({ slot }) => slot),
+      [a, b]
+    )
+    assert.deepStrictEqual([outcome.state.epoch, outcome.state.clock], [1, loaded.clock + 1])
+  })
+
+  it("may go back again", () => {
+    const once = frozen(whole(loaded, earlier))
+    const twice = frozen(whole(once, { [a]: row(1) }))
+    assert.deepStrictEqual([twice.epoch, shows(twice, a)], [2, ["v1", 1]])
+  })
+
+  it("leaves a value in force where the earlier row is bad, and takes the next valid one", () => {
+    const back = whole(loaded, { [a]: row(3, bad) })
+    assertOutcome(back, { rejected: [{ slot: a, revision: 3, reason: "it is bad" }] })
+    assert.deepStrictEqual(shows(back.state, a), ["v5", 5])
+    assert.deepStrictEqual(shows(whole(frozen(back), { [a]: row(4) }).state, a), ["v4", 4])
+  })
+
+  it("goes on from there: what is above the earlier revision is news", () => {
+    const back = frozen(whole(loaded, earlier))
+    assert.deepStrictEqual(shows(Snapshot.learnRow(back, a, row(4), at(back)).state, a), ["v4", 4])
+  })
+
+  it("is reported by the answer to a write too, which nothing is learned from", () => {
+    const outcome = Snapshot.learnRows(
+      loaded,
+      [
+        { slot: a, row: row(4) },
+        { slot: b, row: row(7) }
+      ],
+      at(loaded, 9)
+    )
+    assertOutcome(outcome, { behind: true })
+    assert.strictEqual(outcome.state, loaded)
+  })
+
+  it("keeps the epoch where it merely lost rows", () => {
+    const outcome = whole(loaded, { [a]: undefined, [b]: undefined })
+    assert.deepStrictEqual([outcome.state.epoch, shows(outcome.state, a)], [0, absent])
+  })
+})
+
+describe("3. a deletion is fenced", () => {
+  /** Everything is read, and the answer is under way while we delete. */
+  const since = at(empty)
+
+  for (const [what, deleted] of [
+    ["a row that nobody here had seen", 5],
+    ["nothing, because a stranger was faster", undefined]
+  ] as const) {
+    it(`G3 of our own keeps a read under way from bringing in ${what}`, () => {
+      const gone = frozen(Snapshot.learnDeletion(empty, a, deleted, since))
+      for (const outcome of [whole(gone, { [a]: row(5) }, since), Snapshot.learnRow(gone, a, row(5), since)]) {
+        assert.deepStrictEqual([shows(outcome.state, a), outcome.state.epoch], [absent, 0])
+        assertOutcome(outcome, { again: deleted === undefined })
+      }
+    })
+  }
+
+  it("of our own, of a row that nobody here had seen, does not hide a newer one", () => {
+    const gone = frozen(Snapshot.learnDeletion(empty, a, 5, since))
+    assertOutcome(whole(gone, { [a]: row(8) }, since), { again: true })
+    assert.deepStrictEqual(shows(whole(gone, { [a]: row(8) }).state, a), ["v8", 8])
+  })
+
+  it("of our own publishes the default once, and a second one nothing", () => {
+    const first = Snapshot.learnDeletion(loaded, a, 5, at(loaded))
+    assert.deepStrictEqual(
+      first.published.map(({ after, before, slot }) => [slot, before.value, after.value]),
+      [[a, "v5", "default"]]
+    )
+    const gone = frozen(first)
+    assertOutcome(Snapshot.learnDeletion(gone, a, undefined, at(gone)), quiet)
+  })
+
+  it("of our own confirms the key", () => {
+    const gone = Snapshot.learnDeletion(loaded, a, 5, at(loaded, 7)).state
+    assert.deepStrictEqual([Snapshot.confirmedAt(gone, a), Snapshot.confirmedAt(gone, b)], [7, 0])
+  })
+
+  it("of our own, below what was seen, proves that the table went back only as far as one key goes: the row is gone", () => {
+    const outcome = Snapshot.learnDeletion(loaded, a, 3, at(loaded))
+    assert.deepStrictEqual([shows(outcome.state, a), outcome.again, outcome.state.epoch], [absent, false, 0])
+  })
+
+  it("of a bad row puts the default in force, and an older row stays out", () => {
+    const since = at(loaded)
+    const gone = frozen(Snapshot.learnDeletion(frozen(whole(loaded, { [a]: row(9, bad) }, since)), a, 9, since))
+    assert.deepStrictEqual(shows(gone, a), absent)
+    assertOutcome(Snapshot.learnRow(gone, a, row(5), since), quiet)
+  })
+
+  it("is the same for whoever learned of it: a read of one key fences as well", () => {
+    const since = at(loaded)
+    const gone = frozen(Snapshot.learnRow(loaded, a, undefined, since))
+    assert.deepStrictEqual(shows(gone, a), absent)
+    assertOutcome(whole(gone, { [a]: row(5) }, since), quiet)
+    assertOutcome(whole(gone, { [a]: row(7) }, since), { again: true })
+  })
+
+  it("is no news where there was no row, however old the read is", () => {
+    const since = at(loaded)
+    const gone = frozen(whole(loaded, { [a]: undefined }))
+    assertOutcome(Snapshot.learnRow(gone, a, undefined, since), quiet)
+  })
+
+  it("is over once the key was created again: its fence does not hold up what follows", () => {
+    const created = frozen(whole(frozen(whole(loaded, { [a]: undefined })), { [a]: row(8) }))
+    assert.deepStrictEqual(shows(Snapshot.learnRow(created, a, row(9), at(loaded)).state, a), ["v9", 9])
+  })
+})
+
+describe("4. the same row publishes nothing (G3)", () => {
+  it("whatever happened since the read began", () => {
+    const since = at(loaded)
+    const written = frozen(Snapshot.learnRow(loaded, a, row(8), since))
+    assertOutcome(whole(written, { [a]: row(8) }, since), quiet)
+  })
+
+  it("and keeps the very object in force where only its author changed, though it decodes to another one", () => {
+    const document = frozen(whole(empty, { [a]: row(7, { list: [1] }) }))
+    const signed = Snapshot.learnRow(document, a, row(7, { list: [1] }, "else"), at(document))
+    assertOutcome(signed, quiet)
+    assert.strictEqual(signed.state.slots[a]!.value, document.slots[a]!.value)
+    assert.strictEqual(signed.state.slots[a]!.inForce?.updatedBy, "else")
+  })
+
+  it("does not decode a value that is in force already", () => {
+    let decoded = 0
+    const counting = Snapshot.make([
+      keyFor(0, () => {
+        decoded++
+      })
+    ])
+    const state = frozen(whole(counting, { [a]: row(7, 1) }))
+    whole(state, { [a]: row(7, 1, "else") })
+    whole(state, { [a]: row(8, 1) })
+    assert.strictEqual(decoded, 1)
+  })
+
+  it("another author or value at the same revision is asked for again where it may be the older one", () => {
+    const since = at(loaded)
+    const signed = frozen(Snapshot.learnRow(loaded, a, row(5, "v5", "else"), since))
+    for (const outcome of [whole(signed, { [a]: row(5) }, since), whole(signed, { [a]: row(5, "other") }, since)]) {
+      assertOutcome(outcome, { again: true })
+      assert.deepStrictEqual(outcome.state.slots, signed.slots)
+    }
+  })
+})
+
+describe("5. a bad row never comes into force (G6)", () => {
+  it("holds up no other row of the same read, and each is reported", () => {
+    const outcome = whole(empty, { [a]: row(5, bad), [b]: row(6) })
+    assert.deepStrictEqual([shows(outcome.state, a), shows(outcome.state, b)], [absent, ["v6", 6]])
+    assert.deepStrictEqual(
+      whole(empty, { [a]: row(5, bad), [b]: row(6, bad) }).rejected.map(({ revision, slot }) => [slot, revision]),
+      [
+        [a, 5],
+        [b, 6]
+      ]
+    )
+  })
+
+  it("is reported once also where a read that began before sees it too", () => {
+    const since = at(loaded)
+    const rejected = frozen(whole(loaded, { [a]: row(9, bad) }, since))
+    assertOutcome(Snapshot.learnRow(rejected, a, row(9, bad), since), quiet)
+    assertOutcome(whole(rejected, { [a]: row(9, bad) }, since), quiet)
+  })
+
+  it("is followed by another bad one, which is reported too", () => {
+    const rejected = frozen(whole(loaded, { [a]: row(8, bad) }))
+    assertOutcome(whole(rejected, { [a]: row(9, bad) }), {
+      rejected: [{ slot: a, revision: 9, reason: "it is bad" }]
+    })
+  })
+
+  it("followed by the value in force at a new revision publishes that revision", () => {
+    const rejected = frozen(whole(loaded, { [a]: row(8, bad) }))
+    const outcome = whole(rejected, { [a]: row(9, "v5") })
+    assert.deepStrictEqual([shows(outcome.state, a), outcome.published.length], [["v5", 9], 1])
+  })
+
+  it("deleted where the default was in force all the while publishes nothing", () => {
+    const rejected = frozen(whole(empty, { [a]: row(8, bad) }))
+    assertOutcome(whole(rejected, { [a]: undefined }), quiet)
+  })
+
+  it("is not reported by an answer that nothing is learned from", () => {
+    const since = at(loaded)
+    const gone = frozen(whole(loaded, { [b]: undefined }, since))
+    const rows = [
+      { slot: a, row: row(8, bad) },
+      { slot: b, row: row(9) }
+    ]
+    assertOutcome(Snapshot.learnRows(gone, rows, since), { again: true })
+  })
+})
+
+describe("6. a new epoch disowns the old one's reads", () => {
+  const since = at(loaded, 50)
+  const back = frozen(whole(loaded, { [a]: row(3) }))
+
+  it("of everything: nothing changes, and it is asked for again", () => {
+    const outcome = whole(back, { [a]: row(8), [b]: undefined }, since)
+    assertOutcome(outcome, { again: true })
+    assert.deepStrictEqual(outcome.state.slots, back.slots)
+    assert.strictEqual(outcome.state.epoch, back.epoch)
+  })
+
+  it("of one key, and our own writes: they confirm nothing either", () => {
+    for (const outcome of [
+      Snapshot.learnRow(back, a, row(3), since),
+      Snapshot.learnRow(back, a, undefined, since),
+      Snapshot.learnDeletion(back, a, 8, since),
+      Snapshot.learnDeletion(back, a, undefined, since)
+    ]) {
+      assertOutcome(outcome, { again: true })
+      assert.strictEqual(outcome.state, back)
+    }
+  })
+
+  it("and owns those that began in it", () => {
+    assert.deepStrictEqual(shows(whole(back, { [a]: row(8) }, at(back)).state, a), ["v8", 8])
+  })
+})
+
+describe("7. one read is one step (G9)", () => {
+  it("leaves every slot alone that did not differ", () => {
+    const outcome = whole(loaded, { [a]: row(8) })
+    assert.strictEqual(outcome.state.slots[b], loaded.slots[b])
+    assert.notStrictEqual(outcome.state.slots[a], loaded.slots[a])
+  })
+
+  it("keeps the slots where nothing differed", () => {
+    const outcome = whole(loaded, {}, at(loaded, 9))
+    assertOutcome(outcome, quiet)
+    assert.strictEqual(outcome.state.slots, loaded.slots)
+  })
+
+  it("publishes rows that were written together in one state", () => {
+    const outcome = Snapshot.learnRows(
+      loaded,
+      [
+        { slot: b, row: row(9) },
+        { slot: a, row: row(8) }
+      ],
+      at(loaded, 4)
+    )
+    assert.deepStrictEqual(outcome.state.slots.map(Snapshot.revision), [8, 9])
+    assert.deepStrictEqual([Snapshot.confirmedAt(outcome.state, a), Snapshot.confirmedAt(outcome.state, b)], [4, 4])
+  })
+
+  it("of nothing is nothing", () => {
+    assert.strictEqual(Snapshot.learnRows(loaded, [], at(loaded, 4)).state, loaded)
+  })
+
+  it("tells what was before and what is after, as the states have it", () => {
+    const outcome = whole(loaded, { [a]: row(8), [b]: undefined })
+    for (const { after, before, slot } of outcome.published) {
+      assert.strictEqual(before, loaded.slots[slot])
+      assert.strictEqual(after, outcome.state.slots[slot])
+    }
+    assert.lengthOf(outcome.published, 2)
+  })
+
+  it("loads with the first whole read, and with nothing less", () => {
+    assert.isFalse(Snapshot.learnRow(empty, a, row(5), at(empty)).state.loaded)
+    assert.isTrue(whole(empty, {}).state.loaded)
+  })
+})
+
+describe("confirmation (G4)", () => {
+  it("of a slot is the later of its own and of everything's", () => {
+    const own = frozen(Snapshot.learnRow(loaded, a, row(5), at(loaded, 100)))
+    const all = frozen(whole(own, {}, at(own, 60)))
+    assert.deepStrictEqual([Snapshot.confirmedAt(all, a), Snapshot.confirmedAt(all, b)], [100, 60])
+  })
+
+  it("never runs backwards, whichever read is learned last", () => {
+    const later = frozen(Snapshot.learnRow(loaded, a, row(5), at(loaded, 100)))
+    assert.strictEqual(Snapshot.learnRow(later, a, row(5), at(later, 40)).state, later)
+  })
+
+  it("is what a bad row does too: it was seen, and the value in force stays", () => {
+    assert.strictEqual(Snapshot.confirmedAt(Snapshot.learnRow(loaded, a, row(9, bad), at(loaded, 8)).state, a), 8)
+  })
+
+  it("is not what an answer does that has to be asked for again, or that is behind", () => {
+    const since = at(loaded, 8)
+    const gone = frozen(whole(loaded, { [a]: undefined }))
+    for (const outcome of [
+      Snapshot.learnRow(gone, a, row(9), since),
+      Snapshot.learnRow(loaded, a, row(2), since),
+      Snapshot.learnDeletion(frozen(Snapshot.learnRow(loaded, a, row(9), since)), a, undefined, since)
+    ]) {
+      assert.isTrue(outcome.again || outcome.behind)
+      assert.isBelow(Snapshot.confirmedAt(outcome.state, b), 8)
+    }
+    assert.strictEqual(Snapshot.confirmedAt(Snapshot.learnRow(gone, a, row(9), since).state, a), 0)
+  })
+})
+
+describe("fingerprints", () => {
+  it("are those of the last rows seen: what a whole read need not return", () => {
+    const state = frozen(whole(loaded, { [a]: row(9, bad), [b]: undefined }))
+    assert.deepStrictEqual(Snapshot.fingerprints(empty), [undefined, undefined])
+    assert.deepStrictEqual(Snapshot.fingerprints(loaded), [row(5).fingerprint, row(6).fingerprint])
+    assert.deepStrictEqual(Snapshot.fingerprints(state), [row(9, bad).fingerprint, undefined])
+  })
+})

@@ -88,8 +88,9 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
     return lane.turns.withPermit(read).pipe(
       Effect.onExit((exit) =>
         Effect.sync(() => {
-          Deferred.doneUnsafe(answer, exit)
+          // Finished first: who waits goes on within the next line, and may read again at once.
           finish(tenant, lane, subject, answer)
+          Deferred.doneUnsafe(answer, exit)
         })
       ),
       (effect) => FiberSet.run(fibers, effect),

@@ -67,11 +67,11 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
   const suspend = (tenant: TenantId) =>
     Effect.suspend(() => {
       const current = supervisors.intentOf(tenant)
-      if (current === undefined) return unknown(tenant, "suspend")
-      return Deferred.await(
-        (current.want === "suspended" ? current : supervisors.intend(tenant, TenantSupervisors.makeIntent("suspended")))
-          .settled
-      )
+      // One that is being removed is as good as gone: only `activate` brings it back.
+      if (current === undefined || current.want === "absent") return unknown(tenant, "suspend")
+      const intent =
+        current.want === "suspended" ? current : supervisors.intend(tenant, TenantSupervisors.makeIntent("suspended"))
+      return orClosed(Deferred.await(intent.settled))
     })
 
   const remove = (tenant: TenantId) =>
@@ -80,10 +80,9 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
       const current = supervisors.intentOf(tenant)
       // Reads of a tenant that nobody activated may have opened a client all the same.
       if (current === undefined) return Effect.andThen(store.release(tenant), unknown(tenant, "remove"))
-      return Deferred.await(
-        (current.want === "absent" ? current : supervisors.intend(tenant, TenantSupervisors.makeIntent("absent")))
-          .settled
-      )
+      const intent =
+        current.want === "absent" ? current : supervisors.intend(tenant, TenantSupervisors.makeIntent("absent"))
+      return orClosed(Deferred.await(intent.settled))
     })
 
   const rotateCredentials = (tenant: TenantId) =>
@@ -123,7 +122,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
     Effect.gen(function* () {
       closed.openUnsafe()
       const fibers = supervisors.fibers()
-      for (const { fiber } of fibers) fiber.interruptUnsafe()
+      yield* supervisors.interrupt
       yield* Effect.forEach(fibers, ({ fiber }) => Fiber.await(fiber), {
         concurrency: "unbounded",
         discard: true

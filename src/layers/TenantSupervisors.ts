@@ -178,9 +178,13 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       }
     }).pipe(
       // However it ends: nothing of the tenant stays open, and reads go to the database.
-      Effect.onInterrupt(() => Effect.andThen(cache.suspend(tenant), store.release(tenant))),
+      Effect.onInterrupt(() => Effect.andThen(unfollowed(tenant, supervisor), store.release(tenant))),
       Effect.ensuring(Effect.sync(() => settle(supervisor.intent)))
     )
+
+  /** Nobody follows the tenant any more: reads go to the database, and nothing is kept of a tenant that is being removed. */
+  const unfollowed = (tenant: TenantId, { intent }: Supervisor): Effect.Effect<void> =>
+    intent.want === "absent" ? cache.forget(tenant) : cache.suspend(tenant)
 
   /** Nobody waits for an intent any more. */
   const settle = (intent: Intent) => {
@@ -207,6 +211,17 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     intend,
     /** What is wanted of the tenant; `undefined` where nobody said anything, or it was removed. */
     intentOf: (tenant: TenantId): Intent | undefined => supervisors.get(tenant)?.intent,
+    /** Interrupts all supervisors at once. From then on no snapshot answers, however long it takes to release the sessions. */
+    interrupt: Effect.suspend(() =>
+      Effect.forEach(
+        [...supervisors],
+        ([tenant, supervisor]) => {
+          supervisor.fiber?.interruptUnsafe()
+          return unfollowed(tenant, supervisor)
+        },
+        { discard: true }
+      )
+    ),
     /** The supervisors that were ever started and not removed. */
     fibers: (): ReadonlyArray<{ readonly tenant: TenantId; readonly fiber: Fiber.Fiber<void> }> =>
       [...supervisors].flatMap(([tenant, { fiber }]) => (fiber === undefined ? [] : [{ tenant, fiber }]))

@@ -78,6 +78,17 @@ describe("behaviour 5: lifecycle", () => {
     }).pipe(Effect.provide(plane.layer))
   })
 
+  it.effect("only activate brings back a tenant that is being removed", () => {
+    const plane = make({ drainTimeout: 0 })
+    plane.tenant("acme").releasing = "never"
+    return Effect.gen(function* () {
+      yield* call("activate")
+      yield* inBackground(call("remove"))
+      yield* call("suspend")
+      assert.notStrictEqual(yield* stateOf("acme"), "suspended")
+    }).pipe(Effect.provide(plane.layer))
+  })
+
   it.effect("one tenant that hangs holds up no other", () => {
     const plane = make()
     plane.tenant("stuck").opening = "hang"
@@ -266,6 +277,36 @@ describe("behaviour 10: drain", () => {
       assert.include((yield* manager.drain({ timeout: 0 })).unfinished, TenantId.make("globex"))
       yield* breathe
       assert.deepStrictEqual([acme.open, globex.open], [0, 1])
+    }).pipe(Effect.provide(plane.layer))
+  })
+
+  it.effect(
+    "reads go to the database from the moment of the drain, however long a session takes to be released",
+    () => {
+      const plane = make({ drainTimeout: 0 })
+      const acme = plane.tenant("acme")
+      acme.releasing = "never"
+      return Effect.gen(function* () {
+        const manager = yield* TenantManager
+        yield* call("activate")
+        yield* manager.drain({ timeout: 0 })
+        acme.write(`${Limit.namespace}/${Limit.key}`, 7)
+        assert.deepStrictEqual([yield* stateOf("acme"), yield* limit], ["suspended", 7])
+      }).pipe(Effect.provide(plane.layer))
+    }
+  )
+
+  it.effect("a call that waits for a session to be released ends with the drain", () => {
+    const plane = make({ drainTimeout: 0 })
+    plane.tenant("acme").releasing = "never"
+    return Effect.gen(function* () {
+      const manager = yield* TenantManager
+      yield* call("activate")
+      const suspension = yield* inBackground(call("suspend"))
+      const late = call("activate")
+      yield* manager.drain({ timeout: 0 })
+      yield* Fiber.join(suspension)
+      assert.strictEqual((yield* Effect.flip(late)).reason._tag, "Closed")
     }).pipe(Effect.provide(plane.layer))
   })
 

@@ -31,8 +31,6 @@ describe("G1, G4: what no notification told of is found by verification, and del
   it.live("a notification that was lost, another value at the same revision, an emptied table", () =>
     onAcme((acme) =>
       Effect.gen(function* () {
-        const manager = yield* TenantManager
-        const states = yield* collect(manager.statusChanges)
         const changes = yield* collect(Config.changes(Limit))
         const toggle = (what: "DISABLE" | "ENABLE") =>
           acme.run(`ALTER TABLE systemplane_entries ${what} TRIGGER systemplane_notify_update_trigger`)
@@ -54,7 +52,6 @@ describe("G1, G4: what no notification told of is found by verification, and del
             [600, 0]
           ]
         )
-        assert.deepStrictEqual(states, [], "it was live all the while")
       })
     )
   )

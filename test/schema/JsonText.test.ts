@@ -24,6 +24,11 @@ describe("JsonText.encode", () => {
       [{ a: "x\0" }, ".a contains U+0000, which jsonb cannot hold"],
       [{ "x\0": 1 }, "a name in the value contains U+0000, which jsonb cannot hold"],
       [["\ud83d"], "[0] contains half of a surrogate pair, which jsonb cannot hold"],
+      [new Array(1), "[0] is undefined, which JSON does not have"],
+      [{ a: { "b c": [{ d: "\udc00x" }] } }, ".a.b c[0].d contains half of a surrogate pair, which jsonb cannot hold"],
+      [{ a: { "\ud800": 1 } }, "a name in .a contains half of a surrogate pair, which jsonb cannot hold"],
+      [{ toJSON: () => 1 }, ".toJSON is function, which JSON does not have"],
+      [{ a: new Map([["canary", 1]]) }, ".a is not plain JSON"],
       [cycle, ".self refers to itself"]
     ] as const) {
       assert.strictEqual(problemOf(value), problem)
@@ -44,5 +49,13 @@ describe("JsonText.deepFreeze", () => {
     const value = JsonText.deepFreeze({ list: [{ a: 1 }], counter: new Counter() })
     assert.isTrue(Object.isFrozen(value.list[0]))
     assert.isFalse(Object.isFrozen(value.counter))
+  })
+
+  it("freezes what is inside of a value that is frozen itself, and follows no cycle for ever", () => {
+    const inner: { self?: unknown } = {}
+    const value = Object.freeze({ list: Object.freeze([inner]) })
+    inner.self = value
+    assert.strictEqual(JsonText.deepFreeze(value), value)
+    assert.isTrue(Object.isFrozen(inner))
   })
 })

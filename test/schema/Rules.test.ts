@@ -190,6 +190,8 @@ describe("PgFailure", () => {
       ["08006", "Unanswered"],
       ["XX000", "Unanswered"],
       ["ECONNRESET", "Unanswered"],
+      // Five capital letters, like an SQLSTATE.
+      ["EPIPE", "Unanswered"],
       [undefined, "Unanswered"]
     ] as const) {
       assert.strictEqual(failure(code, "query")._tag, tag, code)

@@ -1,5 +1,5 @@
 /**
- * The pure core where two things happen at once: the cases that `test/core` leaves out. The numbers are those of the invariants
+ * The pure core where two things happen at once: the cases that `SnapshotInvariants.test.ts` leaves out. The numbers are those of the invariants
  * in the header of `Snapshot.ts`.
  */
 import { assert, describe, it } from "@effect/vitest"
@@ -144,6 +144,14 @@ describe("2. a table that went back (G1)", () => {
     assert.strictEqual(outcome.state, loaded)
   })
 
+  it("does not take back what was published while the read was under way: that is settled by the next", () => {
+    const since = at(loaded)
+    const written = frozen(Snapshot.learnRow(loaded, b, row(9), since))
+    const back = frozen(whole(written, { [a]: row(3), [b]: row(2) }, since))
+    assert.deepStrictEqual([back.epoch, shows(back, a), shows(back, b)], [1, ["v3", 3], ["v9", 9]])
+    assert.deepStrictEqual(shows(whole(back, { [b]: row(2) }).state, b), ["v2", 2])
+  })
+
   it("keeps the epoch where it merely lost rows", () => {
     const outcome = whole(loaded, { [a]: undefined, [b]: undefined })
     assert.deepStrictEqual([outcome.state.epoch, shows(outcome.state, a)], [0, absent])
@@ -166,6 +174,20 @@ describe("3. a deletion is fenced", () => {
       }
     })
   }
+
+  it("of our own does not undo a row that was created after it, and seen before its answer", () => {
+    const since = at(loaded)
+    const created = frozen(whole(loaded, { [a]: row(9) }, since))
+    assertOutcome(Snapshot.learnDeletion(created, a, 5, since), { again: true })
+    assert.deepStrictEqual(shows(Snapshot.learnDeletion(created, a, 5, since).state, a), ["v9", 9])
+  })
+
+  it("that everything was read after keeps a read that began before from bringing in a row, though nobody saw either", () => {
+    const since = at(empty)
+    const read = frozen(whole(empty, {}))
+    assertOutcome(Snapshot.learnRow(read, a, row(5), since), { again: true })
+    assert.deepStrictEqual(shows(Snapshot.learnRow(read, a, row(5), at(read)).state, a), ["v5", 5])
+  })
 
   it("of our own, of a row that nobody here had seen, does not hide a newer one", () => {
     const gone = frozen(Snapshot.learnDeletion(empty, a, 5, since))
@@ -374,6 +396,11 @@ describe("7. one read is one step (G9)", () => {
     assert.lengthOf(outcome.published, 2)
   })
 
+  it("puts nothing in force that could be changed afterwards", () => {
+    const { value } = whole(empty, { [a]: row(7, { list: [{ of: 1 }] }) }).state.slots[a]!
+    assert.throws(() => Object.assign((value as { list: Array<object> }).list[0]!, { of: 2 }), TypeError)
+  })
+
   it("loads with the first whole read, and with nothing less", () => {
     assert.isFalse(Snapshot.learnRow(empty, a, row(5), at(empty)).state.loaded)
     assert.isTrue(whole(empty, {}).state.loaded)
@@ -390,6 +417,8 @@ describe("confirmation (G4)", () => {
   it("never runs backwards, whichever read is learned last", () => {
     const later = frozen(Snapshot.learnRow(loaded, a, row(5), at(loaded, 100)))
     assert.strictEqual(Snapshot.learnRow(later, a, row(5), at(later, 40)).state, later)
+    const all = frozen(whole(loaded, {}, at(loaded, 100)))
+    assert.strictEqual(Snapshot.confirmedAt(whole(all, {}, at(all, 40)).state, b), 100)
   })
 
   it("is what a bad row does too: it was seen, and the value in force stays", () => {

@@ -1,0 +1,129 @@
+/** What an operator reads: who, what, and what to do about it. */
+import { assert, describe, it } from "@effect/vitest"
+import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
+import * as Plane from "effect-systemplane"
+import { DuplicateKey, InvalidConfigKey, InvalidOption, TenantId } from "effect-systemplane"
+import * as PgFailure from "../../src/layers/PgFailure.ts"
+
+const tenant = TenantId.make("acme")
+const other = TenantId.make("globex")
+const names = { namespace: "limits", key: "burst" }
+
+const connector = (reason: Plane.ConnectorErrorReason) => new Plane.ConnectorError({ tenant, reason })
+const store = (reason: Plane.EntryStoreErrorReason) => new Plane.EntryStoreError({ tenant, reason })
+const bootstrap = (reason: Plane.SchemaBootstrapErrorReason) => new Plane.SchemaBootstrapError({ tenant, reason })
+const config = (reason: Plane.ConfigErrorReason) => new Plane.ConfigError({ reason })
+const activation = (reason: Plane.ActivationErrorReason) => new Plane.ActivationError({ reason })
+
+const refused = connector(new Plane.AuthenticationFailed({ code: "28P01" }))
+const missing = bootstrap(new Plane.SchemaMissing({ parts: ["table systemplane_entries"], sql: "CREATE TABLE …" }))
+
+/** Every error that the package exports, and the parts of its message that help. */
+const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyArray<string>]> = [
+  [connector(new Plane.UnknownTenant()), "Tenant acme, resolve", "add it to the connector's record, or check the id"],
+  [connector(new Plane.ResolverFailed({ name: "VaultSealed" })), "Tenant acme, resolve", "VaultSealed", "its own log"],
+  [connector(new Plane.InvalidAddress({ problem: "it is no URL" })), "Tenant acme, resolve", "it is no URL"],
+  [
+    connector(new Plane.ConnectFailed({ code: "ECONNREFUSED" })),
+    "acme, connect",
+    "(ECONNREFUSED); check that the server"
+  ],
+  [connector(new Plane.ConnectFailed({})), "no connection; check that the server runs"],
+  [refused, "Tenant acme, connect", "(28P01)", "call rotateCredentials"],
+  [connector(new Plane.ListenFailed({})), "Tenant acme, listen", "needs a direct connection to the primary"],
+  [connector(new Plane.SessionLost({ code: "57P01" })), "Tenant acme, session", "(57P01)", "being opened again"],
+  [connector(new Plane.DatabaseShared({ other })), "acme, identify", "globex; give every tenant a database of its own"],
+
+  [store(new Plane.Unreachable({ cause: refused })), "Tenant acme", "call rotateCredentials"],
+  [store(new Plane.Unanswered({ code: "EPIPE" })), "Tenant acme: the database did not answer (EPIPE)"],
+  [store(new Plane.Refused({ code: "42P01" })), "missing or outdated (42P01); run Ddl.sql"],
+  [store(new Plane.Refused({ code: "42703" })), "missing or outdated (42703); run Ddl.sql"],
+  [store(new Plane.Refused({ code: "42501" })), "lacks a privilege (42501); run Ddl.grants(role)"],
+  [store(new Plane.Refused({ code: "22P02" })), "refused the statement (22P02)"],
+  [store(new Plane.RevisionMismatch({ ...names, expected: 3, actual: 5 })), "limits/burst is at revision 5, not 3"],
+
+  [missing, "Tenant acme", "table systemplane_entries", "run this as the owner of the schema:\nCREATE TABLE …"],
+  [
+    bootstrap(new Plane.SchemaOutdated({ parts: ["a", "b"], sql: "ALTER …" })),
+    "outdated (a, b)",
+    "as the owner of the schema:\nALTER …"
+  ],
+  [bootstrap(new Plane.PermissionDenied({ sql: "GRANT …" })), "run this as their owner:\nGRANT …"],
+  [bootstrap(new Plane.BootstrapFailed({ cause: new Plane.Refused({ code: "42501" }) })), "run Ddl.grants(role)"],
+
+  [config(new Plane.UnknownKey(names)), "limits/burst", "add it to the keys of SystemplaneLive"],
+  [config(new Plane.TenantMissing()), `run the effect inside withTenant("…")`],
+  [config(Plane.InvalidTenantId.from("../acme")), `"../acme" is not a tenant id: 1 to 256 letters`],
+  [config(new Plane.InvalidValue({ problems: [{ ...names, problem: "Expected number" }] })), "limits/burst is refused"],
+  [
+    config(new Plane.RevisionConflict({ tenant, ...names, expected: 3, actual: 5 })),
+    "limits/burst of tenant acme",
+    "revision 5, not 3; read it again, then decide"
+  ],
+  [config(new Plane.Unavailable({ tenant, problem: "no connection" })), "tenant acme", "no connection"],
+  [
+    config(new Plane.WriteOutcomeUnknown({ tenant, keys: [names, { ...names, key: "rate" }] })),
+    "limits/burst, limits/rate for tenant acme may or may not have landed; read it again, then decide"
+  ],
+  [config(new Plane.NotSupported({ problem: "it cannot be watched" })), "it cannot be watched"],
+  [config(new Plane.Closed()), "was drained"],
+
+  [activation(new Plane.ConnectFailure({ cause: refused })), "acme", "call rotateCredentials"],
+  [activation(new Plane.BootstrapFailure({ cause: missing })), "acme", "run this as the owner of the schema"],
+  [activation(new Plane.LoadFailure({ cause: store(new Plane.Unanswered({})) })), "acme", "did not answer"],
+  [activation(new Plane.SameDatabase({ tenant, other })), "acme", "globex", "give every tenant a database of its own"],
+  [activation(new Plane.Superseded({ tenant })), "acme was suspended or removed before it was live"],
+  [activation(new Plane.BootTimedOut({ tenant, millis: 10 })), "acme", "10 ms; raise bootTimeout, or use boot"],
+
+  [new DuplicateKey(names), "limits/burst; declare it once and import it where it is used"],
+  [new InvalidConfigKey({ ...names, problem: "its default is wrong" }), "limits/burst", "its default is wrong"],
+  [
+    new InvalidOption({ option: "boot", expected: `"require" or "background"` }),
+    `boot must be "require" or "background"`
+  ]
+]
+
+describe("an error", () => {
+  for (const [error, ...parts] of errors) {
+    it(`says what to do: ${error.message.split("\n")[0]}`, () => {
+      for (const part of parts) assert.include(error.message, part)
+      assert.notInclude(error.message, "undefined")
+    })
+  }
+
+  it("is in this list, if the package exports it", () => {
+    const exported = Object.entries(Plane).filter(
+      ([, value]) => typeof value === "function" && value.prototype instanceof Error
+    )
+    const within = (error: unknown): ReadonlyArray<unknown> =>
+      typeof error !== "object" || error === null
+        ? []
+        : [error, ...Object.values(error).flatMap((part) => (part instanceof Error ? within(part) : []))]
+    const listed = errors.flatMap(([error]) => within(error))
+    assert.isNotEmpty(exported)
+    assert.deepStrictEqual(
+      exported.filter(([, type]) => !listed.some((error) => error instanceof (type as never))).map(([name]) => name),
+      []
+    )
+  })
+
+  it("made from one of the driver holds its code, and nothing else of it", () => {
+    const canary = "canary"
+    const cause = Object.assign(new Error(canary), { code: "28P01", detail: canary, query: canary })
+    const reasons = [
+      new UnknownError({ cause, message: canary, operation: "query" }),
+      new UnknownError({ cause, message: canary, operation: "connect" }),
+      new ConnectionError({ cause: { ...cause, code: { canary } }, message: canary, operation: "query" })
+    ]
+    for (const error of reasons.map((reason) => new SqlError({ reason }))) {
+      for (const made of [
+        PgFailure.statementFailure(tenant, error),
+        PgFailure.connectFailure(tenant, error),
+        PgFailure.listenFailure(tenant, error),
+        PgFailure.sessionLost(tenant, error)
+      ]) {
+        assert.notInclude([made.message, String(made), JSON.stringify(made), made.stack].join(), canary)
+      }
+    }
+  })
+})

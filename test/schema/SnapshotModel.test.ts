@@ -1,0 +1,222 @@
+/**
+ * Generated histories of one tenant: one that breaks a promise is shrunk before it is shown.
+ *
+ * The model keeps every version that each row ever had, in order. Whatever the snapshot shows of a key must be one of its
+ * versions, and never one before the last one shown, nor before the last one that this process wrote or deleted.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { DateTime, Result, Schema } from "effect"
+import type { EntryRow } from "../../src/schema/EntryRow.ts"
+import { deepFreeze } from "../../src/schema/JsonText.ts"
+import * as Snapshot from "../../src/schema/Snapshot.ts"
+
+const slots = 2
+
+const Step = Schema.Struct({
+  what: Schema.Literals([
+    // By strangers.
+    "write",
+    "write nonsense",
+    "sign",
+    "write in place",
+    "erase",
+    // By us: they begin here, and are carried on by "advance".
+    "read everything",
+    "read one",
+    "own write",
+    "own transaction",
+    "own deletion",
+    // Some of them twice, so that more is carried on than begun.
+    "advance",
+    "advance twice"
+  ]),
+  slot: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: slots - 1 })),
+  /** Which of the operations under way is carried on. */
+  which: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 5 }))
+})
+
+const Steps = Schema.Array(Step).check(Schema.isMaxLength(60))
+
+const key: Snapshot.SnapshotKey = {
+  defaultValue: "default",
+  decode: (json) => (json === "nonsense" ? Result.fail("nonsense") : Result.succeed(json))
+}
+
+type Version = EntryRow | undefined
+type Table = ReadonlyArray<Version>
+
+/** Sent, then answered by the database, then learned: each a function that returns what is left to do. */
+type Operation = () => Operation | undefined
+
+const play = (steps: ReadonlyArray<typeof Step.Type>) => {
+  let revision = 0
+  let version = 0
+  let time = 0
+  const histories: Array<Array<Version>> = Array.from({ length: slots }, () => [undefined])
+  const shown: Array<number> = Array.from({ length: slots }, () => 0)
+  const reported = new Set<bigint>()
+  const underWay: Array<Operation> = []
+  let state = deepFreeze(Snapshot.make(Array.from({ length: slots }, () => key)))
+
+  const table = (): Table => histories.map((history) => history.at(-1))
+  const put = (slot: number, value: unknown, at = ++revision): EntryRow => {
+    const row = {
+      value,
+      revision: at,
+      updatedAt: DateTime.makeUnsafe(++version),
+      updatedBy: "",
+      fingerprint: BigInt(version)
+    }
+    histories[slot]!.push(row)
+    return row
+  }
+  const erase = (slot: number) => {
+    const last = table()[slot]
+    if (last !== undefined) histories[slot]!.push(undefined)
+    return last?.revision
+  }
+
+  /** The first version from `from` on that the snapshot can be showing. */
+  const versionShown = (slot: number, from: number) => {
+    const fingerprint = state.slots[slot]!.inForce?.fingerprint
+    return histories[slot]!.findIndex((row, index) => index >= from && row?.fingerprint === fingerprint)
+  }
+
+  const absorb = (outcome: Snapshot.Outcome) => {
+    const before = state
+    state = deepFreeze(outcome.state)
+    for (let slot = 0; slot < slots; slot++) {
+      const index = versionShown(slot, shown[slot]!)
+      assert.isAtLeast(index, 0, `slot ${slot} went back in time`)
+      shown[slot] = index
+      assert.isAtLeast(Snapshot.confirmedAt(state, slot), Snapshot.confirmedAt(before, slot))
+      assert.notStrictEqual(state.slots[slot]!.value, "nonsense")
+    }
+    for (const { slot } of outcome.rejected) {
+      const { fingerprint } = state.slots[slot]!.seen!
+      assert.isFalse(reported.has(fingerprint), "a bad row was reported twice")
+      reported.add(fingerprint)
+    }
+    assert.strictEqual(state.epoch, 0, "an epoch began, though the table never went back")
+    if (outcome.again || outcome.behind) settle()
+  }
+
+  const settle = () => {
+    for (let again = true; again; ) {
+      const since = Snapshot.begin(state, ++time)
+      const outcome = Snapshot.learn(state, differences(table(), Snapshot.fingerprints(state)), since)
+      again = outcome.again
+      absorb({ ...outcome, again: false })
+    }
+  }
+
+  const differences = (table: Table, known: ReadonlyArray<bigint | undefined>) =>
+    table.flatMap((row, slot) => (row?.fingerprint === known[slot] ? [] : [{ slot, row }]))
+
+  /**
+   * What the process did itself it sees at once: this version or a later one. Where a bad row came in before the answer to a
+   * write, the value that was in force then stays (G6).
+   */
+  const assertShows = (slot: number, from: number) => {
+    if (state.slots[slot]!.seen?.value === "nonsense") return
+    const index = versionShown(slot, from)
+    assert.isAtLeast(index, 0, `slot ${slot} does not show what this process did`)
+    shown[slot] = Math.max(shown[slot]!, index)
+  }
+
+  const ask =
+    <A>(answer: () => A, learn: (answer: A) => void): Operation =>
+    () => {
+      const answered = answer()
+      return () => {
+        learn(answered)
+        return undefined
+      }
+    }
+
+  const begin = (what: (typeof Step.Type)["what"], slot: number): Operation | undefined => {
+    const since = Snapshot.begin(state, ++time)
+    switch (what) {
+      case "read everything": {
+        const known = Snapshot.fingerprints(state)
+        return ask(
+          () => differences(table(), known),
+          (answer) => absorb(Snapshot.learn(state, answer, since))
+        )
+      }
+      case "read one":
+        return ask(
+          () => table()[slot],
+          (row) => absorb(Snapshot.learnRow(state, slot, row, since))
+        )
+      case "own write":
+        return ask(
+          () => ({ row: put(slot, "ours"), index: histories[slot]!.length - 1 }),
+          ({ index, row }) => {
+            absorb(Snapshot.learnRow(state, slot, row, since))
+            assertShows(slot, index)
+          }
+        )
+      case "own transaction":
+        return ask(
+          () => histories.map((_, slot) => ({ slot, row: put(slot, "together"), index: histories[slot]!.length - 1 })),
+          (written) => {
+            absorb(Snapshot.learnRows(state, written, since))
+            for (const { index, slot } of written) assertShows(slot, index)
+          }
+        )
+      case "own deletion":
+        return ask(
+          () => ({ deleted: erase(slot), index: histories[slot]!.length - 1 }),
+          ({ deleted, index }) => {
+            absorb(Snapshot.learnDeletion(state, slot, deleted, since))
+            assertShows(slot, index)
+          }
+        )
+      default:
+        return undefined
+    }
+  }
+
+  const advance = (which: number) => {
+    const index = underWay.length === 0 ? -1 : which % underWay.length
+    const rest = underWay[index]?.()
+    if (index >= 0) underWay.splice(index, 1, ...(rest === undefined ? [] : [rest]))
+  }
+
+  for (const { slot, what, which } of steps) {
+    const last = table()[slot]
+    if (what === "write") put(slot, "theirs")
+    else if (what === "write nonsense") put(slot, "nonsense")
+    else if (what === "sign" && last?.value !== "nonsense") last && put(slot, last.value, last.revision)
+    else if (what === "write in place") last && put(slot, "in place", last.revision)
+    else if (what === "erase") erase(slot)
+    else if (what.startsWith("advance")) {
+      advance(which)
+      if (what === "advance twice") advance(which)
+    } else {
+      const operation = begin(what, slot)
+      if (operation !== undefined) underWay.push(operation)
+    }
+  }
+  while (underWay.length > 0) advance(0)
+  const final = Snapshot.learn(state, differences(table(), Snapshot.fingerprints(state)), Snapshot.begin(state, ++time))
+  assert.isFalse(final.again)
+  absorb(final)
+  assert.deepStrictEqual(
+    Snapshot.fingerprints(state),
+    table().map((row) => row?.fingerprint)
+  )
+  table().forEach((row, slot) => {
+    if (row?.value !== "nonsense") assert.strictEqual(state.slots[slot]!.value, row?.value ?? "default")
+  })
+}
+
+describe("any history of a snapshot", () => {
+  it.prop(
+    "G1 G2 G3 G6: ends at the table, never goes back, shows what we did, and reports a bad row once",
+    [Steps],
+    ([steps]) => play(steps),
+    { arbitrary: { runs: 3000, size: 60, maxShrinks: 20_000, seed: "effect-systemplane" } }
+  )
+})

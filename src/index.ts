@@ -3,8 +3,9 @@
  *
  * @since 0.1.0
  */
+export type { Systemplane } from "./layers/Engine.ts"
 export * as PgConnector from "./layers/PgConnector.ts"
-export { type Systemplane, SystemplaneLive } from "./layers/SystemplaneLive.ts"
+export { SystemplaneLive } from "./layers/SystemplaneLive.ts"
 export * from "./schema/ActivationError.ts"
 export * from "./schema/ConfigError.ts"
 export {

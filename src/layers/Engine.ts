@@ -1,0 +1,57 @@
+/**
+ * The plane above the seam: everything that does not care where entries are stored.
+ *
+ * ```
+ *   Config ──▶ TenantManager ──▶ TenantCache ──▶ ListenFeed
+ *                   │                 └────────▶ EntryStore
+ *                   └───────▶ SchemaBootstrap
+ * ```
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Options from "../schema/Options.ts"
+import type { TenantId } from "../schema/TenantId.ts"
+import type { Config } from "../services/Config.ts"
+import type { EntryStore } from "../services/EntryStore.ts"
+import { KeyRegistry } from "../services/KeyRegistry.ts"
+import type { ListenFeed } from "../services/ListenFeed.ts"
+import type { SchemaBootstrap } from "../services/SchemaBootstrap.ts"
+import type { TenantCache } from "../services/TenantCache.ts"
+import type { TenantManager } from "../services/TenantManager.ts"
+import { boot } from "./Boot.ts"
+import * as CachedConfig from "./CachedConfig.ts"
+import * as InProcessTenantCache from "./InProcessTenantCache.ts"
+import * as StatusBoard from "./StatusBoard.ts"
+import * as SupervisedTenantManager from "./SupervisedTenantManager.ts"
+import * as Telemetry from "./Telemetry.ts"
+
+/** What an application gets. */
+export type Systemplane = Config | TenantManager | TenantCache | KeyRegistry
+
+/** Where entries are stored, and how changes of them are heard of. */
+export type Backend = EntryStore | ListenFeed | SchemaBootstrap
+
+/** The plane over a backend. `sole` is the one tenant of a single-tenant application. */
+export const layer = <E, R>(
+  options: Options.SystemplaneOptions,
+  sole: Option.Option<TenantId>,
+  backend: (settings: Options.Settings) => Layer.Layer<Backend, E, R>
+) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const settings = yield* Effect.fromResult(Options.resolve(options))
+
+      const engine = SupervisedTenantManager.layer(settings).pipe(
+        Layer.provideMerge(InProcessTenantCache.layer(settings)),
+        Layer.provide(backend(settings)),
+        Layer.provide([StatusBoard.layer, Telemetry.layer(settings)]),
+        Layer.provideMerge(KeyRegistry.layer(options.keys))
+      )
+
+      return Layer.effectDiscard(boot(options.tenants ?? Option.toArray(sole), settings)).pipe(
+        Layer.provideMerge(CachedConfig.layer({ sole })),
+        Layer.provideMerge(engine)
+      )
+    })
+  )

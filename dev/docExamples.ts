@@ -1,0 +1,52 @@
+/**
+ * Writes every example of the documentation to a file of its own, to be compiled and run: what is shown must work.
+ *
+ * `node dev/docExamples.ts` fills `.examples/`, which the compiler then checks. A fenced `ts` block with an import is a whole module;
+ * one without is an excerpt, which only Markdown may have.
+ */
+import { cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+
+const root = fileURLToPath(new URL("../", import.meta.url))
+
+export interface DocExample {
+  /** The name of the module, from where it stands: `services-Config-3`. */
+  readonly name: string
+  readonly code: string
+}
+
+/** The whole modules among the fenced blocks of a text. */
+export const extract = (path: string, text: string): ReadonlyArray<DocExample> => {
+  const isSource = path.endsWith(".ts")
+  const fences = isSource ? /^[ ]*\* ```ts\n([\s\S]*?)^[ ]*\* ```$/gm : /^```ts\n([\s\S]*?)^```$/gm
+  const base = path
+    .replace(/^src\//, "")
+    .replace(/\.\w+$/, "")
+    .replaceAll("/", "-")
+  return [...text.matchAll(fences)].flatMap(([, block], index) => {
+    const code = isSource ? block!.replaceAll(/^[ ]*\* ?/gm, "") : block!
+    if (/^import /m.test(code)) return [{ name: `${base}-${index + 1}`, code }]
+    if (isSource) throw new Error(`${path}: the example ${index + 1} imports nothing, so it cannot be run`)
+    return []
+  })
+}
+
+/** All examples of the sources, the README and the guides. */
+export const all = (): ReadonlyArray<DocExample> =>
+  ["README.md", ...globSync(["src/**/*.ts", "docs/**/*.md"], { cwd: root })]
+    .sort()
+    .flatMap((path) => extract(path, readFileSync(root + path, "utf8")))
+
+/** Writes the examples beside the modules that they import, and returns the URLs of the files. */
+export const write = (examples: ReadonlyArray<DocExample>): ReadonlyArray<URL> => {
+  const directory = `${root}.examples/`
+  rmSync(directory, { recursive: true, force: true })
+  mkdirSync(directory)
+  cpSync(`${root}dev/examples`, directory, { recursive: true })
+  return examples.map(({ code, name }) => {
+    writeFileSync(`${directory}${name}.ts`, code)
+    return new URL(`../.examples/${name}.ts`, import.meta.url)
+  })
+}
+
+if (import.meta.main) write(all())

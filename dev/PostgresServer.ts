@@ -23,8 +23,8 @@ export interface PostgresServer {
   readonly port: number
 }
 
-/** Starts a server that lives as long as the scope. */
-export const make = Effect.gen(function* () {
+/** Starts a server that lives as long as the scope. Settings are PostgreSQL's own, such as `{ max_connections: "600" }`. */
+export const makeWith = Effect.fnUntraced(function* (settings: Readonly<Record<string, string>>) {
   const directory = yield* Effect.acquireRelease(
     Effect.promise(() => mkdtemp(join(tmpdir(), "systemplane-postgres-"))),
     (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
@@ -40,7 +40,12 @@ export const make = Effect.gen(function* () {
     persistent: true,
     createPostgresUser: process.getuid?.() === 0,
     initdbFlags: ["--no-sync"],
-    postgresFlags: ["-c", "fsync=off", "-c", "max_connections=200", "-c", "unix_socket_directories="],
+    postgresFlags: Object.entries({
+      fsync: "off",
+      max_connections: "200",
+      unix_socket_directories: "",
+      ...settings
+    }).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
     onLog: (line) => log.push(String(line)),
     onError: (line) => log.push(String(line))
   })
@@ -64,6 +69,9 @@ export const make = Effect.gen(function* () {
   }
   return postgresServer
 })
+
+/** {@link makeWith} with nothing to set. */
+export const make = makeWith({})
 
 // The package stops its servers and exits the process on the first signal, before anyone could drain; and when nothing is left
 // to do it exits with 0, also where tests have failed. Here a server ends with its scope instead.

@@ -27,8 +27,11 @@ interface Connection {
   lost: boolean
 }
 
-export const make = Effect.gen(function* () {
-  const target = new URL(inject("postgresUrl"))
+/** A proxy in front of the server of the tests. */
+export const make = Effect.suspend(() => makeTo(new URL(inject("postgresUrl"))))
+
+/** A proxy in front of any server. */
+export const makeTo = Effect.fnUntraced(function* (target: URL) {
   const connections = new Set<Connection>()
   let mode: "pass" | "black-hole" | "refuse" = "pass"
   let attempts = 0

@@ -1,30 +1,57 @@
-/** A TCP proxy in front of the server, on which the network fails as a test wants it to. */
+/** A TCP proxy in front of a server, on which the network fails as a test wants it to. */
 import * as Net from "node:net"
-import { Effect, Redacted } from "effect"
+import { Duration, Effect, Redacted } from "effect"
 import { inject } from "vitest"
+import * as FaultPipe from "./FaultPipe.ts"
+
+/** Which way bytes travel. */
+export type Direction = "toServer" | "toClient"
 
 export interface FaultProxy {
   /** A URL of the server, by way of the proxy. */
   readonly through: (url: Redacted.Redacted) => Redacted.Redacted
+
   /** New connections work. This is how a proxy begins. */
   readonly pass: Effect.Effect<void>
+  /** Resets new connections as soon as they are made. Open ones go on. */
+  readonly refuse: Effect.Effect<void>
   /**
    * Swallows everything, both ways, on open connections and on new ones: TCP answers, and nobody else does. An open
    * connection never comes back from it, and neither end hears that the other one closed.
    */
   readonly blackHole: Effect.Effect<void>
-  /** Resets new connections as soon as they are made. Open ones go on. */
-  readonly refuse: Effect.Effect<void>
+  /** Swallows everything on the connections that are open now, both ways unless one is given. New ones work as before. */
+  readonly lose: (direction?: Direction) => Effect.Effect<void>
   /** Resets the open connections. */
   readonly cut: Effect.Effect<void>
+
+  /** Everything arrives so much later, each way. Zero: at once. */
+  readonly delay: (latency: Duration.Input) => Effect.Effect<void>
+  /** Each connection carries so many bytes at a time, so far apart, each way; `undefined`: as they come. */
+  readonly trickle: (
+    rate: { readonly bytes: number; readonly every: Duration.Input } | undefined
+  ) => Effect.Effect<void>
+  /**
+   * Lets `after` more pieces through (0 unless given), counted over all connections, and keeps the rest until `release`. A
+   * piece is what the sender wrote at once: for PostgreSQL the answer to a statement, or a notification.
+   */
+  readonly hold: (direction: Direction, after?: number) => Effect.Effect<void>
+  /** Lets go what was held, in order. */
+  readonly release: Effect.Effect<void>
+  /** How many pieces are on their way, or held. */
+  readonly underWay: (direction: Direction) => Effect.Effect<number>
+
   /** How many connections were attempted, in whatever mode. */
   readonly attempts: Effect.Effect<number>
+  /** When they were attempted, in milliseconds of the process's monotonic clock. */
+  readonly attemptTimes: Effect.Effect<ReadonlyArray<number>>
+  /** How many connections are open. */
+  readonly open: Effect.Effect<number>
 }
 
-interface Connection {
+interface Connection extends Readonly<Record<Direction, FaultPipe.FaultPipe>> {
   readonly client: Net.Socket
   readonly server: Net.Socket
-  lost: boolean
 }
 
 /** A proxy in front of the server of the tests. */
@@ -33,11 +60,12 @@ export const make = Effect.suspend(() => makeTo(new URL(inject("postgresUrl"))))
 /** A proxy in front of any server. */
 export const makeTo = Effect.fnUntraced(function* (target: URL) {
   const connections = new Set<Connection>()
+  const attempts: Array<number> = []
+  const conditions = { toServer: FaultPipe.undisturbed(), toClient: FaultPipe.undisturbed() }
   let mode: "pass" | "black-hole" | "refuse" = "pass"
-  let attempts = 0
 
   const accept = (client: Net.Socket) => {
-    attempts++
+    attempts.push(performance.now())
     client.on("error", () => {})
     if (mode === "refuse") {
       client.resetAndDestroy()
@@ -45,30 +73,50 @@ export const makeTo = Effect.fnUntraced(function* (target: URL) {
     }
     const server = Net.connect({ host: target.hostname, port: Number(target.port || 5432), noDelay: true })
     server.on("error", () => {})
-    const connection: Connection = { client, server, lost: mode === "black-hole" }
+    const connection: Connection = {
+      client,
+      server,
+      toServer: FaultPipe.make(client, server, conditions.toServer),
+      toClient: FaultPipe.make(server, client, conditions.toClient)
+    }
     connections.add(connection)
-    forward(connection, client, server)
-    forward(connection, server, client)
+    if (mode === "black-hole") loseOne(connection)
+    const forget = () => {
+      if (client.destroyed && server.destroyed) connections.delete(connection)
+    }
+    client.on("close", forget)
+    server.on("close", forget)
   }
 
-  const forward = (connection: Connection, from: Net.Socket, to: Net.Socket) => {
-    from.on("data", (bytes) => {
-      if (!connection.lost) to.write(bytes)
-    })
-    from.on("close", () => {
-      if (connection.lost) return
-      connections.delete(connection)
-      to.destroy()
-    })
+  const loseOne = (connection: Connection, direction?: Direction) => {
+    if (direction !== "toClient") connection.toServer.lose()
+    if (direction !== "toServer") connection.toClient.lose()
   }
 
-  const destroyAll = () => {
+  const loseOpen = (direction?: Direction) => {
+    for (const connection of connections) loseOne(connection, direction)
+  }
+
+  const destroyOpen = () => {
     for (const { client, server } of connections) {
       client.resetAndDestroy()
       server.destroy()
     }
-    connections.clear()
   }
+
+  const change = (direction: Direction | "both", change: (conditions: FaultPipe.Conditions) => void) =>
+    Effect.sync(() => {
+      for (const each of ["toServer", "toClient"] as const) {
+        if (direction !== "both" && direction !== each) continue
+        change(conditions[each])
+        for (const connection of connections) connection[each].wake()
+      }
+    })
+
+  const setMode = (next: typeof mode) =>
+    Effect.sync(() => {
+      mode = next
+    })
 
   const listening = yield* Effect.acquireRelease(
     Effect.callback<Net.Server>((resume) => {
@@ -78,7 +126,7 @@ export const makeTo = Effect.fnUntraced(function* (target: URL) {
     (server) =>
       Effect.callback<void>((resume) => {
         server.close(() => resume(Effect.void))
-        destroyAll()
+        destroyOpen()
       })
   )
   const { port } = listening.address() as Net.AddressInfo
@@ -89,18 +137,34 @@ export const makeTo = Effect.fnUntraced(function* (target: URL) {
       changed.host = `127.0.0.1:${port}`
       return Redacted.make(changed.toString())
     },
-    pass: Effect.sync(() => {
-      mode = "pass"
+    pass: setMode("pass"),
+    refuse: setMode("refuse"),
+    blackHole: Effect.andThen(
+      setMode("black-hole"),
+      Effect.sync(() => loseOpen())
+    ),
+    lose: (direction) => Effect.sync(() => loseOpen(direction)),
+    cut: Effect.sync(destroyOpen),
+    delay: (latency) =>
+      change("both", (conditions) => {
+        conditions.latency = Duration.toMillis(latency)
+      }),
+    trickle: (rate) =>
+      change("both", (conditions) => {
+        conditions.trickle = rate && { bytes: rate.bytes, every: Duration.toMillis(rate.every) }
+      }),
+    hold: (direction, after = 0) =>
+      change(direction, (conditions) => {
+        conditions.passing = after
+      }),
+    release: change("both", (conditions) => {
+      conditions.passing = Number.POSITIVE_INFINITY
     }),
-    blackHole: Effect.sync(() => {
-      mode = "black-hole"
-      for (const connection of connections) connection.lost = true
-    }),
-    refuse: Effect.sync(() => {
-      mode = "refuse"
-    }),
-    cut: Effect.sync(destroyAll),
-    attempts: Effect.sync(() => attempts)
+    underWay: (direction) =>
+      Effect.sync(() => [...connections].reduce((sum, connection) => sum + connection[direction].waiting(), 0)),
+    attempts: Effect.sync(() => attempts.length),
+    attemptTimes: Effect.sync(() => attempts.slice()),
+    open: Effect.sync(() => connections.size)
   }
   return proxy
 })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer } from "effect"
 import { Config, ConfigKey, Ddl, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
 import * as FaultProxy from "../support/FaultProxy.ts"
 import * as keys from "../support/keys.ts"
@@ -240,21 +240,15 @@ describe("G10: a write whose answer is lost", () => {
   /** Keeps a write of the greeting waiting inside the server until the scope closes. */
   const holdBack = (acme: TestDatabase.TestDatabase) =>
     Effect.gen(function* () {
+      const locked = yield* Deferred.make<void>()
       const held = yield* Effect.forkScoped(
         acme.transaction(
-          Effect.andThen(
-            acme.run("SELECT 1 FROM systemplane_entries WHERE key = $1 FOR UPDATE", [Greeting.key]),
-            Effect.never
-          )
+          acme
+            .run("SELECT 1 FROM systemplane_entries WHERE key = $1 FOR UPDATE", [Greeting.key])
+            .pipe(Effect.andThen(Deferred.succeed(locked, undefined)), Effect.andThen(Effect.never))
         )
       )
-      yield* TestDatabase.eventually(
-        "the row is locked",
-        Effect.map(
-          acme.run("SELECT 1 FROM pg_locks WHERE mode = 'RowShareLock' AND granted"),
-          (rows) => rows.length > 0
-        )
-      )
+      yield* Deferred.await(locked)
       return Fiber.interrupt(held)
     })
 
@@ -263,7 +257,8 @@ describe("G10: a write whose answer is lost", () => {
       "the write waits for the row",
       Effect.map(
         acme.run(
-          "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'effect-systemplane'"
+          `SELECT 1 FROM pg_stat_activity
+           WHERE datname = current_database() AND wait_event_type = 'Lock' AND application_name = 'effect-systemplane'`
         ),
         (rows) => rows.length > 0
       )

@@ -22,6 +22,7 @@ import type { Change, Entry, NamedEntry } from "../schema/Entry.ts"
 import * as JsonText from "../schema/JsonText.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import { Config, type WriteAllOptions, type WriteOptions } from "../services/Config.ts"
+import type { ConfigHandle } from "../services/ConfigHandle.ts"
 import { CurrentTenant } from "../services/CurrentTenant.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
 import { type CacheWrite, TenantCache } from "../services/TenantCache.ts"
@@ -82,6 +83,11 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
         (key) => Effect.map(cache.entry(tenant, key), (entry) => ({ namespace, key: key.key, ...entry })),
         { concurrency: "unbounded" }
       )
+    )
+
+  const handle = <A>(key: ConfigKey<A>): Effect.Effect<ConfigHandle<A>, ConfigError> =>
+    Effect.flatMap(manager.isClosed, (closed) =>
+      closed ? failWith(new Closed()) : reading((tenant) => cache.handle(tenant, key))
     )
 
   const watch = <A>(key: ConfigKey<A>): Stream.Stream<Entry<A>, ConfigError> =>
@@ -203,6 +209,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     getOrDefault,
     entry: (key) => reading((tenant) => cache.entry(tenant, key)),
     snapshot,
+    handle,
     getGroup,
     list,
     watch,

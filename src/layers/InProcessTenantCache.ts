@@ -1,6 +1,7 @@
 /**
  * The tenants' scopes in this process: a thin shell around the pure core.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import type * as Exit from "effect/Exit"
@@ -21,10 +22,12 @@ import type { Change, Entry } from "../schema/Entry.ts"
 import type { EntryStoreError } from "../schema/EntryStoreError.ts"
 import type * as Snapshot from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
+import type { ConfigHandle } from "../services/ConfigHandle.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
 import { type CacheWrite, TenantCache } from "../services/TenantCache.ts"
 import * as Fanout from "./Fanout.ts"
 import * as FeedFollower from "./FeedFollower.ts"
+import * as LiveHandle from "./LiveHandle.ts"
 import * as ReadThrough from "./ReadThrough.ts"
 import * as Scopes from "./Scopes.ts"
 import { entryOf } from "./TenantScope.ts"
@@ -75,6 +78,17 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
       return known === undefined
         ? Effect.catch(readThrough.entry(tenant, key), (error) => unavailable(tenant, key, error))
         : Effect.succeed(known)
+    })
+
+  // Whatever is known of the key when the handle is made: where nothing is, the database is asked.
+  const handle = (tenant: TenantId, key: ConfigKey.Any): Effect.Effect<ConfigHandle<any>, ConfigError> =>
+    Effect.flatMap(declared(key), () => {
+      const slot = scopes.slotOf(key)
+      return slot === undefined
+        ? failWith(notCached(key, "held by a handle"))
+        : Effect.zipWith(entry(tenant, key), Clock.currentTimeMillis, (entry, time) =>
+            LiveHandle.make(scopes, tenant, slot, { entry, time })
+          )
     })
 
   const snapshotOf = (tenant: TenantId, state: Snapshot.State, stale: boolean): ConfigSnapshot => {
@@ -181,6 +195,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     get: (tenant, key) => peek(tenant, key) ?? Effect.map(entry(tenant, key), (entry) => entry.value),
     entry,
     lastKnown,
+    handle,
     snapshot,
     put,
     remove,

@@ -144,6 +144,8 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
     },
     forget: (tenant: TenantId) =>
       Effect.suspend(() => {
+        const scope = scopes.get(tenant)
+        if (scope !== undefined) scope.retired = true
         scopes.delete(tenant)
         return board.remove(tenant)
       })

@@ -21,6 +21,8 @@ export interface TenantScope {
   state: TenantState
   /** Whether the snapshot may answer: what a read looks at. */
   answering: boolean
+  /** Forgotten: should the tenant come back, it has another scope. */
+  retired: boolean
   /** Reads that the snapshot answered and that no metric has counted yet. */
   hits: number
   /** Open while a notification has arrived that no read has answered. */
@@ -34,6 +36,7 @@ export const make = (tenant: TenantId, keys: ReadonlyArray<Snapshot.SnapshotKey>
   link: { suspended: false, loaded: false, connected: false, failures: 0, overdue: false },
   state: "activating",
   answering: false,
+  retired: false,
   hits: 0,
   dirty: Latch.makeUnsafe(false)
 })

@@ -12,6 +12,7 @@ import type { ConfigError } from "../schema/ConfigError.ts"
 import type { Assignment, ConfigKey, ConfigKeyGroup } from "../schema/ConfigKey.ts"
 import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry, NamedEntry } from "../schema/Entry.ts"
+import type { ConfigHandle } from "./ConfigHandle.ts"
 
 /**
  * @category models
@@ -61,6 +62,12 @@ export interface ConfigShape {
    * `Unavailable`.
    */
   readonly snapshot: Effect.Effect<ConfigSnapshot, ConfigError>
+  /**
+   * The current tenant's live handle of a key, for hot paths: `handle.current` is a synchronous read, and follows the tenant
+   * through suspension, removal and re-activation. Fails as `get` does where nothing is known of the key yet, with
+   * `NotSupported` for a key beyond `maxEntriesPerTenant`, and with `Closed` after a drain.
+   */
+  readonly handle: <A>(key: ConfigKey<A>) => Effect.Effect<ConfigHandle<A>, ConfigError>
   /** The values of a group of keys as one record, from one snapshot. Fails as `snapshot` does, and with `UnknownKey`. */
   readonly getGroup: <F extends ConfigKeyGroup.Fields>(
     group: ConfigKeyGroup<F>
@@ -158,6 +165,9 @@ export class Config extends Context.Service<Config, ConfigShape>()("effect-syste
   static readonly snapshot: Effect.Effect<ConfigSnapshot, ConfigError, Config> = Effect.suspend(() =>
     Config.use((config) => config.snapshot)
   )
+
+  /** See {@link ConfigShape.handle}. */
+  static readonly handle = <A>(key: ConfigKey<A>) => Config.use((config) => config.handle(key))
 
   /** See {@link ConfigShape.getGroup}. */
   static readonly getGroup = <F extends ConfigKeyGroup.Fields>(group: ConfigKeyGroup<F>) =>

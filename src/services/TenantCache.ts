@@ -13,6 +13,7 @@ import type { ConfigKey } from "../schema/ConfigKey.ts"
 import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry } from "../schema/Entry.ts"
 import type { TenantId } from "../schema/TenantId.ts"
+import type { ConfigHandle } from "./ConfigHandle.ts"
 
 /** A value to be written, already encoded. */
 export interface CacheWrite {
@@ -37,11 +38,13 @@ export interface CacheWrite {
  * known entry, where it does not answer within 5 seconds. A row that does not decode never comes into force: the last
  * valid value stays, and the row is reported once.
  *
- * **Cost.** An answer from the snapshot is built when it is published: a read is two map look-ups and no allocation. Every
+ * **Cost.** An answer from the snapshot is built when it is published: a read is two map look-ups and no allocation;
+ * of a handle or a snapshot, a few field loads. Every
  * notification batch costs one statement on the feed's session, one in flight per tenant, however many keys changed.
  * Reads of one key that go to the database share one query, and at most 8 run at once for a tenant.
  *
- * **Gotchas.** Keys beyond `maxEntriesPerTenant` have no snapshot: they are read through, and cannot be watched.
+ * **Gotchas.** Keys beyond `maxEntriesPerTenant` have no snapshot: they are read through, and can be neither watched nor held by a
+ * handle.
  *
  * @category services
  * @since 0.1.0
@@ -57,6 +60,11 @@ export class TenantCache extends Context.Service<
     readonly entry: <A>(tenant: TenantId, key: ConfigKey<A>) => Effect.Effect<Entry<A>, ConfigError>
     /** What was last known, however old; `undefined` for a tenant without a scope and for an uncached key. */
     readonly lastKnown: <A>(tenant: TenantId, key: ConfigKey<A>) => Entry<A> | undefined
+    /**
+     * The live value of a key. Fails as `entry` does, and with `NotSupported` for an uncached key. Survives suspension, removal and
+     * re-activation; in between it answers what was last known.
+     */
+    readonly handle: <A>(tenant: TenantId, key: ConfigKey<A>) => Effect.Effect<ConfigHandle<A>, ConfigError>
     /** All cached keys at one moment: from memory where that may be trusted, else read in one statement. */
     readonly snapshot: (tenant: TenantId) => Effect.Effect<ConfigSnapshot, ConfigError>
     /**

@@ -1,0 +1,50 @@
+/**
+ * One key of one tenant, held on to by a hot path.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import type { Entry } from "../schema/Entry.ts"
+import type { TenantId } from "../schema/TenantId.ts"
+
+/**
+ * The live value of a key for the tenant that was current when the handle was made, whoever reads it later.
+ *
+ * **Details**
+ *
+ * A read looks nothing up and never does I/O. It answers what this process last knew: while the tenant is live, that is the
+ * value in force; while it is disconnected, stale, suspended or removed, it is the last value known before, and `entry.stale`
+ * says so. A handle survives all of these: once the tenant is followed again, it answers from there.
+ *
+ * A handle is an effect too, that succeeds with `current`. `yield* handle` in a generator costs next to nothing, since it
+ * never leaves the generator.
+ *
+ * **Gotchas**
+ *
+ * Where a value that is too old must not be used, `Config.get` is the read to choose: it asks the database where the memory
+ * cannot be trusted. Reads of a handle are not counted in `get_cache_hits_total`.
+ *
+ * **Example** (A limit looked at on every request)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Config, withTenant } from "effect-systemplane"
+ * import { RequestsPerMinute } from "./keys.ts"
+ *
+ * const makeLimiter = Effect.gen(function*() {
+ *   const limit = yield* Config.handle(RequestsPerMinute)
+ *   return { isAllowed: (sent: number) => sent < limit.current }
+ * }).pipe(withTenant("acme"))
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConfigHandle<out A> extends Effect.Effect<A> {
+  readonly tenant: TenantId
+  /** The last known value. */
+  readonly current: A
+  /** The last known value with its revision, source and freshness: `stale` unless the tenant is live. */
+  readonly entry: Entry<A>
+  [Symbol.iterator](): Effect.EffectIterator<ConfigHandle<A>>
+}

@@ -21,7 +21,9 @@ import type { TenantCache } from "../services/TenantCache.ts"
 import type { TenantManager } from "../services/TenantManager.ts"
 import { boot } from "./Boot.ts"
 import * as CachedConfig from "./CachedConfig.ts"
+import * as ConnectBudget from "./ConnectBudget.ts"
 import * as InProcessTenantCache from "./InProcessTenantCache.ts"
+import * as Recovery from "./Recovery.ts"
 import * as StatusBoard from "./StatusBoard.ts"
 import * as SupervisedTenantManager from "./SupervisedTenantManager.ts"
 import * as Telemetry from "./Telemetry.ts"
@@ -45,7 +47,12 @@ export const layer = <E, R>(
       const engine = SupervisedTenantManager.layer(settings).pipe(
         Layer.provideMerge(InProcessTenantCache.layer(settings)),
         Layer.provide(backend(settings)),
-        Layer.provide([StatusBoard.layer, Telemetry.layer(settings)]),
+        Layer.provide([
+          StatusBoard.layer,
+          Telemetry.layer(settings),
+          ConnectBudget.layer(settings),
+          Recovery.layer(settings)
+        ]),
         Layer.provideMerge(KeyRegistry.layer(options.keys))
       )
 

@@ -9,7 +9,6 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as Backoff from "../schema/Backoff.ts"
 import { ConnectFailed, ConnectorError } from "../schema/ConnectorError.ts"
@@ -17,6 +16,8 @@ import * as Notification from "../schema/Notification.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import type { ReadDifferences } from "../services/EntryStore.ts"
 import { type FeedEvent, ListenFeed } from "../services/ListenFeed.ts"
+import * as Monotonic from "./Monotonic.ts"
+import { Recovery } from "./Recovery.ts"
 import { Telemetry } from "./Telemetry.ts"
 
 /** A session that listens: `LISTEN` was confirmed before it is handed over. */
@@ -30,8 +31,6 @@ export interface ListeningSession {
 
 export interface ReconnectingFeedOptions {
   readonly reconnect: Backoff.Backoff
-  /** How many sessions may be opening at once, over all tenants. */
-  readonly maxConcurrentConnects: number
 }
 
 /** `open` opens a session that lives as long as the scope. */
@@ -40,7 +39,7 @@ export const make = Effect.fnUntraced(function* (
   open: (tenant: TenantId) => Effect.Effect<ListeningSession, ConnectorError, Scope.Scope>
 ) {
   const telemetry = yield* Telemetry
-  const connecting = yield* Semaphore.make(options.maxConcurrentConnects)
+  const recovery = yield* Recovery
 
   const decode = (tenant: TenantId, payloads: ReadonlyArray<string>) =>
     Effect.gen(function* () {
@@ -60,7 +59,7 @@ export const make = Effect.fnUntraced(function* (
     confirm: Effect.Effect<void>
   ): Effect.Effect<never, ConnectorError, Scope.Scope> =>
     Effect.gen(function* () {
-      const session = yield* connecting.withPermit(open(tenant))
+      const session = yield* open(tenant)
       yield* emit({
         _tag: "Connected",
         session: { confirm, abandon: session.abandon, differences: session.differences }
@@ -75,26 +74,31 @@ export const make = Effect.fnUntraced(function* (
     Effect.gen(function* () {
       let failures = 0
       let waits = 0
-      let confirmed = false
-      const confirm = Effect.sync(() => {
+      let confirmedAt: number | undefined
+      let hastened = false
+      const confirm = Effect.gen(function* () {
+        confirmedAt = yield* Monotonic.millis
+        if (failures > 0) yield* recovery.gotThrough
         failures = 0
-        waits = 0
-        confirmed = true
       })
       while (true) {
-        confirmed = false
+        confirmedAt = undefined
         const error = yield* session(tenant, (event) => Queue.offer(queue, event), confirm).pipe(
           Effect.scoped,
           // Also what is no typed error: a connector that dies, or interrupts itself, must not end the feed.
           Effect.catchCause((cause) => Effect.fail(errorOf(tenant, cause))),
           Effect.flip
         )
-        if (!confirmed) failures++
+        if (confirmedAt === undefined) failures++
+        // Back-off starts over after a session that stayed up for longer than the pause before it may have been. So a server
+        // that lets everybody in, answers once and hangs up is met ever more seldom, and the first loss of an old session is
+        // followed by a new one at once.
+        else if ((yield* Monotonic.millis) - confirmedAt >= Backoff.bound(options.reconnect, waits)) waits = 0
         waits++
         const retryIn = Backoff.delay(options.reconnect, waits, yield* Random.next)
         yield* telemetry.disconnected(tenant, error.reason._tag)
         yield* Queue.offer(queue, { _tag: "Disconnected", error, failures, retryIn })
-        yield* Effect.sleep(retryIn)
+        hastened = yield* recovery.pause(retryIn, !hastened)
       }
     })
 

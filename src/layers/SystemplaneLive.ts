@@ -58,8 +58,5 @@ const postgres = (settings: Options.Settings) =>
   Layer.mergeAll(
     PgEntryStore.layer,
     PgSchemaBootstrap.layer,
-    PgListenFeed.layer({
-      reconnect: settings.reconnect,
-      maxConcurrentConnects: settings.maxConcurrentActivations
-    })
+    PgListenFeed.layer({ reconnect: settings.reconnect })
   ).pipe(Layer.provide(TenantDatabases.layer))

@@ -19,6 +19,7 @@ import { ConnectFailed, type ConnectorError, DatabaseShared } from "../schema/Co
 import { EntryStoreError, Unanswered, Unreachable } from "../schema/EntryStoreError.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import { Connector, type ListenSession, type Query } from "../services/Connector.ts"
+import { ConnectBudget } from "./ConnectBudget.ts"
 import * as PgFailure from "./PgFailure.ts"
 
 /** How long a statement may take before it counts as unanswered. Entries are few and small: an answer takes milliseconds. */
@@ -66,6 +67,7 @@ export class TenantDatabases extends Context.Service<
 
 const make = Effect.gen(function* () {
   const connector = yield* Connector
+  const budget = yield* ConnectBudget
   const ownScope = yield* Effect.scope
   // Statements that nobody waits for any more end here. Made before the clients, hence closed after them: a statement on a
   // destroyed socket ends at once.
@@ -92,10 +94,13 @@ const make = Effect.gen(function* () {
     Effect.flatMap(
       Effect.acquireRelease(Scope.fork(ownScope), (scope, exit) => Scope.close(scope, exit)),
       (scope) =>
-        connector.client(tenant).pipe(
-          Effect.flatMap((client) => claimed(tenant, client, queryOf(client))),
-          Scope.provide(scope)
-        )
+        // The pool connects when the first statement needs it.
+        budget
+          .client(
+            tenant,
+            Effect.flatMap(connector.client(tenant), (client) => claimed(tenant, client, queryOf(client)))
+          )
+          .pipe(Scope.provide(scope))
     ).pipe(Effect.catchDefect(() => Effect.fail(PgFailure.connectorError(tenant, new ConnectFailed({})))))
 
   const clients = yield* RcMap.make({ lookup: openClient, idleTimeToLive })
@@ -144,17 +149,25 @@ const make = Effect.gen(function* () {
     runInTransaction: (tenant, statements) =>
       onClient(tenant, (client) => client.withTransaction(statements(queryOf(client)))),
     transaction: (tenant, statements) =>
-      connector.client(tenant).pipe(
-        Effect.flatMap((client) => client.withTransaction(statements(queryOf(client)))),
-        Effect.scoped,
-        translated(tenant),
-        Effect.timeoutOrElse({ duration: transactionTimeout, orElse: () => Effect.fail(unanswered(tenant)) })
-      ),
+      budget
+        .client(
+          tenant,
+          Effect.flatMap(connector.client(tenant), (client) => client.withTransaction(statements(queryOf(client))))
+        )
+        .pipe(
+          Effect.scoped,
+          translated(tenant),
+          Effect.timeoutOrElse({ duration: transactionTimeout, orElse: () => Effect.fail(unanswered(tenant)) })
+        ),
     session: (tenant) =>
-      Effect.flatMap(connector.session(tenant), (session) => claimed(tenant, session, session.query)),
+      budget.session(
+        tenant,
+        Effect.flatMap(connector.session(tenant), (session) => claimed(tenant, session, session.query))
+      ),
     release: (tenant) =>
       Effect.suspend(() => {
         claims.release(tenant)
+        budget.forget(tenant)
         return RcMap.invalidate(clients, tenant)
       })
   })

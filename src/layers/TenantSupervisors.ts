@@ -10,7 +10,6 @@ import type * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
-import * as Semaphore from "effect/Semaphore"
 import { ActivationError, BootstrapFailure, ConnectFailure, SameDatabase } from "../schema/ActivationError.ts"
 import * as Backoff from "../schema/Backoff.ts"
 import { Unanswered } from "../schema/EntryStoreError.ts"
@@ -20,7 +19,12 @@ import { EntryStore } from "../services/EntryStore.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
 import { SchemaBootstrap } from "../services/SchemaBootstrap.ts"
 import { TenantCache } from "../services/TenantCache.ts"
+import { Recovery } from "./Recovery.ts"
 import { StatusBoard } from "./StatusBoard.ts"
+import * as Turns from "./Turns.ts"
+
+/** Preparing a database that is up to date takes two short statements; one that takes longer holds up nobody else. */
+const longestTurn = 250
 
 export interface TenantSupervisorsOptions {
   readonly bootstrap: "ensure" | "verify" | "skip"
@@ -66,12 +70,11 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
   const bootstrap = yield* SchemaBootstrap
   const registry = yield* KeyRegistry
   const board = yield* StatusBoard
+  const recovery = yield* Recovery
   // Supervisors end by interruption, when the manager drains: it waits for a limited time, which a fiber of the layer's own
   // scope would not allow.
   const fork = Effect.runForkWith(yield* Effect.context<never>())
-  const preparing = yield* Semaphore.make(options.maxConcurrentActivations)
-  // Tenants that failed before have permits of their own: a dead server does not hold up those that may well succeed.
-  const retrying = yield* Semaphore.make(options.maxConcurrentActivations)
+  const turns = Turns.make({ permits: options.maxConcurrentActivations, longest: longestTurn })
   const supervisors = new Map<TenantId, Supervisor>()
 
   if (options.seedDefaults) {
@@ -91,8 +94,9 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     skip: () => Effect.void
   }[options.bootstrap]
 
-  const prepare = (tenant: TenantId, failures: number): Effect.Effect<void, SchemaBootstrapError> =>
-    (failures === 0 ? preparing : retrying).withPermit(
+  const prepare = (tenant: TenantId): Effect.Effect<void, SchemaBootstrapError> =>
+    turns.take(
+      tenant,
       Effect.andThen(prepareSchema(tenant), options.seedDefaults ? bootstrap.seed(tenant, registry.seeds) : Effect.void)
     )
 
@@ -104,9 +108,11 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
    */
   const becomeLive = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
     Effect.gen(function* () {
+      let hastened = false
       for (let failures = 1; ; failures++) {
-        const prepared = intent.prepared ? Result.void : yield* Effect.result(activation(tenant, failures - 1))
+        const prepared = intent.prepared ? Result.void : yield* Effect.result(activation(tenant))
         if (Result.isSuccess(prepared)) {
+          if (failures > 1 && !intent.prepared) yield* recovery.gotThrough
           intent.prepared = true
           const hopeless = yield* Effect.raceFirst(
             Effect.as(follow(tenant), false),
@@ -117,12 +123,12 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
           yield* board.update(tenant, { failures, lastError: activationError(tenant, prepared.failure) })
           if (intent.demanded && failures >= options.staleAfterFailures) return
         }
-        yield* Effect.sleep(Backoff.delay(options.reconnect, failures, yield* Random.next))
+        hastened = yield* recovery.pause(Backoff.delay(options.reconnect, failures, yield* Random.next), !hastened)
       }
     })
 
-  const activation = (tenant: TenantId, failures: number) =>
-    Effect.catchDefect(prepare(tenant, failures), (defect) =>
+  const activation = (tenant: TenantId) =>
+    Effect.catchDefect(prepare(tenant), (defect) =>
       Effect.andThen(
         Effect.logError("Preparing a tenant failed unexpectedly", defect).pipe(Effect.annotateLogs({ tenant })),
         Effect.fail(new SchemaBootstrapError({ tenant, reason: new BootstrapFailed({ cause: new Unanswered({}) }) }))
@@ -151,6 +157,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       case "suspended":
         return cache.suspend(tenant)
       case "absent":
+        turns.forget(tenant)
         return Effect.andThen(cache.forget(tenant), store.release(tenant))
     }
   }

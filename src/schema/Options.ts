@@ -52,6 +52,8 @@ export interface SystemplaneOptions {
   readonly maxEntriesPerTenant?: number | undefined
   /** Tenants that are being activated, or reconnected, at once. Default 8. */
   readonly maxConcurrentActivations?: number | undefined
+  /** Connections that this process opens in any one second, whatever for. Default 200. */
+  readonly maxConnectsPerSecond?: number | undefined
   /** Above this many tenants metrics carry `tenant_id="aggregate"`. Default 1,000. */
   readonly aggregateTenantThreshold?: number | undefined
   /** How long closing the layer waits for sessions to be released. Default 5 seconds. */
@@ -85,6 +87,7 @@ export interface Settings {
   readonly maxStaleness: number
   readonly maxEntriesPerTenant: number
   readonly maxConcurrentActivations: number
+  readonly maxConnectsPerSecond: number
   readonly aggregateTenantThreshold: number
   readonly drainTimeout: number
 }
@@ -108,10 +111,22 @@ export const resolve = (options: SystemplaneOptions): Result.Result<Settings, In
       maxStaleness: yield* millis("maxStaleness", options.maxStaleness ?? "30 seconds", 1000),
       maxEntriesPerTenant: yield* integer("maxEntriesPerTenant", options.maxEntriesPerTenant ?? 10_000, 0),
       maxConcurrentActivations: yield* integer("maxConcurrentActivations", options.maxConcurrentActivations ?? 8, 1),
+      maxConnectsPerSecond: yield* integer(
+        "maxConnectsPerSecond",
+        options.maxConnectsPerSecond ?? connectsPerSecond,
+        1
+      ),
       aggregateTenantThreshold: yield* integer("aggregateTenantThreshold", options.aggregateTenantThreshold ?? 1000, 0),
       drainTimeout: yield* millis("drainTimeout", options.drainTimeout ?? "5 seconds", 0)
     }
   })
+
+/**
+ * PostgreSQL forks a process for each connection and checks a password on it: about 5 to 10 ms of a core, so two cores accept
+ * 200 to 400 a second if they do nothing else. 200 leave such a server room for its work, and bring 200 tenants back within
+ * about a second.
+ */
+const connectsPerSecond = 200
 
 const millis = (option: string, input: Duration.Input, atLeast: number): Result.Result<number, InvalidOption> => {
   const value = Option.map(Duration.fromInput(input), Duration.toMillis)

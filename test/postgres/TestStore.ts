@@ -1,6 +1,7 @@
 /** The services on PostgreSQL one by one, below the plane. */
 import { Effect, Layer } from "effect"
 import { type Connector, type EntryStore, PgConnector, type SchemaBootstrap, TenantId } from "effect-systemplane"
+import * as ConnectBudget from "../../src/layers/ConnectBudget.ts"
 import * as PgEntryStore from "../../src/layers/PgEntryStore.ts"
 import * as PgSchemaBootstrap from "../../src/layers/PgSchemaBootstrap.ts"
 import * as TenantDatabases from "../../src/layers/TenantDatabases.ts"
@@ -16,6 +17,7 @@ export const over = <R>(
 ): Layer.Layer<EntryStore | SchemaBootstrap | Connector, never, R> =>
   Layer.mergeAll(PgEntryStore.layer, PgSchemaBootstrap.layer).pipe(
     Layer.provide(TenantDatabases.layer),
+    Layer.provide(ConnectBudget.layer({ maxConcurrentActivations: 8, maxConnectsPerSecond: 200 })),
     Layer.provideMerge(connector),
     Layer.provide(TestPlane.silent)
   )

@@ -89,6 +89,7 @@ describe("Options", () => {
         maxStaleness: 30_000,
         maxEntriesPerTenant: 10_000,
         maxConcurrentActivations: 8,
+        maxConnectsPerSecond: 200,
         aggregateTenantThreshold: 1000,
         drainTimeout: 5000
       })
@@ -108,6 +109,7 @@ describe("Options", () => {
       ["maxStaleness", { maxStaleness: "999 millis" }],
       ["maxStaleness", { maxStaleness: Number.POSITIVE_INFINITY }],
       ["maxEntriesPerTenant", { maxEntriesPerTenant: -1 }],
+      ["maxConnectsPerSecond", { maxConnectsPerSecond: 0 }],
       ["maxConcurrentActivations", { maxConcurrentActivations: 1.5 }],
       ["aggregateTenantThreshold", { aggregateTenantThreshold: Number.NaN }],
       ["drainTimeout", { drainTimeout: -1 }]

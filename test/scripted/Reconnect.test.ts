@@ -52,7 +52,7 @@ describe("behaviour 4: reconnecting", () => {
     }).pipe(Effect.provide(plane.layer), withRandom(0.5))
   })
 
-  it.effect("starts over once a connection was confirmed by a whole read, not when it was merely opened", () => {
+  it.effect("G11 starts over after a session that outlived its pause, not once one was merely opened", () => {
     const plane = make()
     const acme = plane.tenant("acme")
     acme.answering = "no"
@@ -61,7 +61,8 @@ describe("behaviour 4: reconnecting", () => {
       yield* TestClock.adjust("4 seconds")
       assert.deepStrictEqual(delays(acme.attempts), [250, 500, 1000, 2000])
       acme.answering = "yes"
-      yield* TestClock.adjust("4 seconds")
+      // Live 3.75 seconds later, after a pause of at most 8 seconds, and then for as long as that.
+      yield* TestClock.adjust("12 seconds")
       assert.strictEqual((yield* statusOf("acme")).state, "live")
       acme.opening = "fail"
       const before = acme.attempts.length
@@ -69,6 +70,22 @@ describe("behaviour 4: reconnecting", () => {
       acme.lose()
       yield* TestClock.adjust("2 seconds")
       assert.deepStrictEqual(delays([lostAt, ...acme.attempts.slice(before)]), [250, 500, 1000])
+    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+  })
+
+  it.effect("G11 a server that answers one read and hangs up, for ever, is met ever more seldom", () => {
+    const plane = make()
+    const acme = plane.tenant("acme")
+    return Effect.gen(function* () {
+      yield* TenantManager.use((manager) => manager.activate("acme"))
+      for (let i = 0; i < 9; i++) {
+        const before = acme.reads
+        acme.lose()
+        while (acme.reads === before) yield* TestClock.adjust("125 millis")
+        yield* breathe
+      }
+      assert.deepStrictEqual(delays(acme.attempts), [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000])
+      assert.deepInclude(yield* statusOf("acme"), { state: "live", failures: 0 })
     }).pipe(Effect.provide(plane.layer), withRandom(0.5))
   })
 

@@ -1,11 +1,15 @@
 /** The whole plane over a scripted connector, under the test's clock. */
-import { Effect, Layer, type Option, Random } from "effect"
+import { Effect, Layer, Logger, type Option, Random, References } from "effect"
 import { SystemplaneLive, type SystemplaneOptions, type TenantId } from "effect-systemplane"
 import * as keys from "../support/keys.ts"
 import * as ScriptedConnector from "../support/ScriptedConnector.ts"
 import { silent } from "../support/TestPlane.ts"
 
-export const make = (options: Partial<SystemplaneOptions> = {}, sole?: Option.Option<TenantId>) => {
+export const make = (
+  options: Partial<SystemplaneOptions> = {},
+  sole?: Option.Option<TenantId>,
+  logging: Layer.Layer<never> = silent
+) => {
   const connector = ScriptedConnector.make(sole)
   const layer = SystemplaneLive({
     keys: keys.all,
@@ -14,8 +18,17 @@ export const make = (options: Partial<SystemplaneOptions> = {}, sole?: Option.Op
     bootstrap: "skip",
     seedDefaults: false,
     ...options
-  }).pipe(Layer.provide(connector.layer), Layer.provide(silent))
+  }).pipe(Layer.provide(connector.layer), Layer.provide(logging))
   return { ...connector, layer }
+}
+
+/** Collects what is logged, from `Info` up. */
+export const capture = () => {
+  const lines: Array<string> = []
+  const logger = Logger.make(({ message }) => {
+    lines.push(String(message))
+  })
+  return { lines, layer: Layer.merge(Logger.layer([logger]), Layer.succeed(References.MinimumLogLevel, "Info")) }
 }
 
 /** Fixes what is drawn at random: delays become exact. */

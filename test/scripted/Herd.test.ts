@@ -1,0 +1,140 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Random } from "effect"
+import { TestClock } from "effect/testing"
+import { TenantManager } from "effect-systemplane"
+import { breathe, capture, make, withRandom } from "./plane.ts"
+
+const names = (count: number, prefix = "tenant") => Array.from({ length: count }, (_, i) => `${prefix}-${i}`)
+
+const activateAll = (tenants: ReadonlyArray<string>) =>
+  TenantManager.use((manager) =>
+    Effect.forEach(tenants, (tenant) =>
+      Effect.forkScoped(Effect.exit(manager.activate(tenant)), { startImmediately: true })
+    )
+  )
+
+const statesOf = Effect.map(
+  TenantManager.use((manager) => manager.statuses),
+  (statuses) => new Map<string, string>(statuses.map(({ state, tenant }) => [tenant, state]))
+)
+
+const countLive = Effect.map(statesOf, (states) => [...states.values()].filter((state) => state === "live").length)
+
+/** The most attempts in any one second. */
+const mostInASecond = (attempts: ReadonlyArray<number>) => {
+  const sorted = attempts.toSorted((a, b) => a - b)
+  return Math.max(...sorted.map((from) => sorted.filter((at) => at >= from && at < from + 1000).length))
+}
+
+describe("G11: many tenants", () => {
+  it.effect("never more attempts in any second than maxConnectsPerSecond, and all of them within their seconds", () => {
+    const plane = make({ maxConnectsPerSecond: 50 })
+    const tenants = names(100)
+    const attempts = () => tenants.flatMap((name) => plane.tenant(name).attempts)
+    return Effect.gen(function* () {
+      yield* activateAll(tenants)
+      yield* TestClock.adjust("3 seconds")
+      assert.strictEqual(yield* countLive, 100)
+      assert.isAtMost(mostInASecond(attempts()), 50)
+
+      // Again after a restart of the server: all are lost at once.
+      for (const name of tenants) plane.tenant(name).lose()
+      yield* breathe
+      assert.strictEqual(yield* countLive, 0)
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* countLive, 100)
+      assert.strictEqual(attempts().length, 200)
+      assert.isAtMost(mostInASecond(attempts()), 50)
+    }).pipe(Effect.provide(plane.layer))
+  })
+
+  it.effect("100 tenants are live again within two seconds of a server that was away for long", () => {
+    const plane = make()
+    const tenants = names(100)
+    return Effect.gen(function* () {
+      yield* activateAll(tenants)
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(yield* countLive, 100)
+      for (const name of tenants) {
+        plane.tenant(name).opening = "fail"
+        plane.tenant(name).lose()
+      }
+      yield* TestClock.adjust("30 seconds")
+      for (const name of tenants) plane.tenant(name).opening = "succeed"
+      // By then the pauses are up to 30 seconds long, but among so many somebody tries soon, and wakes the others.
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(yield* countLive, 100)
+    }).pipe(Effect.provide(plane.layer), Random.withSeed("herd"))
+  })
+
+  it.effect("tenants that come and go do not hurry one whose server is dead", () => {
+    const plane = make()
+    const dead = plane.tenant("dead")
+    const flapping = plane.tenant("flapping")
+    dead.opening = "fail"
+    return Effect.gen(function* () {
+      yield* activateAll(["dead", "flapping"])
+      yield* TestClock.adjust("5 minutes")
+      const before = dead.attempts.length
+      // 60 outages of the one, in each of which it fails before it gets through.
+      for (let i = 0; i < 60; i++) {
+        flapping.opening = "fail"
+        flapping.lose()
+        yield* TestClock.adjust("2 seconds")
+        flapping.opening = "succeed"
+        yield* TestClock.adjust("8 seconds")
+      }
+      // Alone it would make 40 attempts in ten minutes, 15 seconds apart.
+      assert.isAbove(dead.attempts.length - before, 40)
+      assert.isAtMost(dead.attempts.length - before, 80)
+    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+  })
+
+  for (const [what, hang, options] of [
+    ["their sessions hang", { opening: "hang" }, {}],
+    ["preparing them hangs", { clients: "never" }, { seedDefaults: true }]
+  ] as const) {
+    it.effect(`the first attempts of 100 dead tenants hold up no healthy one: ${what}`, () => {
+      const plane = make(options)
+      const dead = names(100, "dead")
+      for (const name of dead) Object.assign(plane.tenant(name), hang)
+      return Effect.gen(function* () {
+        yield* activateAll([...dead, "healthy"])
+        // 100 turns of 250 ms, 8 at once.
+        yield* TestClock.adjust("3250 millis")
+        assert.strictEqual((yield* statesOf).get("healthy"), "live")
+
+        // Those that are known to hang wait behind each other, and a new tenant behind none of them.
+        yield* TestClock.adjust("1 minute")
+        yield* activateAll(["late"])
+        yield* breathe
+        assert.strictEqual((yield* statesOf).get("late"), "live")
+      }).pipe(Effect.provide(plane.layer))
+    })
+  }
+
+  it.effect("one log line for each change of state, and none for an attempt", () => {
+    const { layer, lines } = capture()
+    const plane = make({}, undefined, layer)
+    const acme = plane.tenant("acme")
+    return Effect.gen(function* () {
+      yield* activateAll(["acme"])
+      yield* breathe
+      acme.opening = "fail"
+      acme.lose()
+      yield* TestClock.adjust("10 minutes")
+      assert.isAbove(acme.attempts.length, 20)
+      acme.opening = "die"
+      yield* TestClock.adjust("10 minutes")
+      acme.opening = "succeed"
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(lines, [
+        "Tenant is activating",
+        "Tenant is live",
+        "Tenant is disconnected",
+        "Tenant is stale",
+        "Tenant is live"
+      ])
+    }).pipe(Effect.provide(plane.layer))
+  })
+})

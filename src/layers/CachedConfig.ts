@@ -1,31 +1,24 @@
 /**
- * `Config` over the cache: finds the tenant and the key, and encodes what is written.
+ * `Config` over the cache: finds the tenant and the key.
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import {
-  Closed,
-  ConfigError,
-  type ConfigErrorReason,
-  InvalidValue,
-  TenantMissing,
-  UnknownKey
-} from "../schema/ConfigError.ts"
+import { Closed, ConfigError, type ConfigErrorReason, TenantMissing, UnknownKey } from "../schema/ConfigError.ts"
 import type { Assignment, ConfigKey, ConfigKeyGroup } from "../schema/ConfigKey.ts"
+import { readGroup } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry, NamedEntry } from "../schema/Entry.ts"
-import * as JsonText from "../schema/JsonText.ts"
 import type { TenantId } from "../schema/TenantId.ts"
+import * as WriteRequest from "../schema/WriteRequest.ts"
 import { Config, type WriteAllOptions, type WriteOptions } from "../services/Config.ts"
 import type { ConfigHandle } from "../services/ConfigHandle.ts"
 import { CurrentTenant } from "../services/CurrentTenant.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
-import { type CacheWrite, TenantCache } from "../services/TenantCache.ts"
+import { TenantCache } from "../services/TenantCache.ts"
 import { TenantManager } from "../services/TenantManager.ts"
 
 export interface CachedConfigOptions {
@@ -63,7 +56,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     const key = registry.find(namespace, name)
     return key === undefined
       ? failWith(new UnknownKey({ namespace, key: name }))
-      : Effect.flatMap(get(key), (value) => Effect.fromResult(encode(key, value)))
+      : Effect.flatMap(get(key), (value) => Effect.fromResult(WriteRequest.encode(key, value)))
   }
 
   const getOrDefault = <A>(key: ConfigKey<A>): Effect.Effect<A> =>
@@ -144,32 +137,13 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     )
   })
 
-  /** Encodes what is to be written; names every value that is refused. */
-  const encodeAll = (
-    assignments: ReadonlyArray<Assignment.Any>,
-    actor: string
-  ): Effect.Effect<ReadonlyArray<CacheWrite>, ConfigError> =>
-    Effect.suspend(() => {
-      const writes: Array<CacheWrite> = []
-      const problems: Array<Problem> = []
-      for (const { ifRevision, key, value } of assignments) {
-        const json = encodeText(key, value)
-        const problem = actorProblem(actor) ?? revisionProblem(ifRevision)
-        if (problem !== undefined) problems.push(problemOf(key, problem))
-        else if (Result.isFailure(json)) problems.push(problemOf(key, json.failure))
-        else if (writes.some((write) => write.key === key)) problems.push(problemOf(key, "it is given twice"))
-        else writes.push({ key, json: json.success, ifRevision })
-      }
-      return problems.length > 0 ? failWith(new InvalidValue({ problems })) : Effect.succeed(writes)
-    })
-
   const setAll = (
     assignments: ReadonlyArray<Assignment.Any>,
     { actor }: WriteAllOptions
   ): Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError> =>
     Effect.gen(function* () {
       const tenant = yield* currentTenant
-      const writes = yield* encodeAll(assignments, actor)
+      const writes = yield* Effect.fromResult(WriteRequest.encodeAll(assignments, actor))
       return writes.length === 0 ? [] : yield* cache.put(tenant, writes, actor)
     })
 
@@ -185,23 +159,14 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
   const remove = <A>(key: ConfigKey<A>, { actor, ifRevision }: WriteOptions): Effect.Effect<Entry<A>, ConfigError> =>
     Effect.gen(function* () {
       const tenant = yield* currentTenant
-      const problem = actorProblem(actor) ?? revisionProblem(ifRevision)
-      if (problem !== undefined) return yield* failWith(new InvalidValue({ problems: [problemOf(key, problem)] }))
+      yield* Effect.fromResult(WriteRequest.checkRemoval(key, actor, ifRevision))
       return yield* cache.remove(tenant, key, ifRevision)
     }).pipe(Effect.withSpan("Config.remove", { attributes: { namespace: key.namespace, key: key.key, actor } }))
 
   const getGroup = <F extends ConfigKeyGroup.Fields>(
     group: ConfigKeyGroup<F>
   ): Effect.Effect<ConfigKeyGroup.Values<F>, ConfigError> =>
-    Effect.flatMap(snapshot, (snapshot) =>
-      Effect.try({
-        try: () =>
-          Object.fromEntries(
-            Object.entries(group.keys).map(([field, key]) => [field, snapshot.get(key)])
-          ) as ConfigKeyGroup.Values<F>,
-        catch: (error) => error as ConfigError
-      })
-    )
+    Effect.flatMap(snapshot, (snapshot) => Effect.fromResult(readGroup(snapshot, group)))
 
   return Config.of({
     get: (first: any, name?: string): Effect.Effect<any, ConfigError> =>
@@ -229,28 +194,3 @@ export const layer = (options: CachedConfigOptions) => Layer.effect(Config, make
 const failWith = (reason: ConfigErrorReason) => Effect.fail(new ConfigError({ reason }))
 
 const tenantMissing = failWith(new TenantMissing())
-
-type Problem = InvalidValue["problems"][number]
-
-const problemOf = ({ key, namespace }: ConfigKey.Any, problem: string): Problem => ({ namespace, key, problem })
-
-const encode = <A>(key: ConfigKey<A>, value: A): Result.Result<Schema.Json, ConfigError> =>
-  Result.mapError(
-    key.encode(value),
-    (problem) => new ConfigError({ reason: new InvalidValue({ problems: [problemOf(key, problem)] }) })
-  )
-
-const encodeText = <A>(key: ConfigKey<A>, value: A): Result.Result<string, string> =>
-  Result.flatMap(key.encode(value), (json) =>
-    Result.mapError(JsonText.encode(json), (problem) => (key.secret ? "jsonb cannot hold it" : problem))
-  )
-
-const actorProblem = (actor: string): string | undefined =>
-  typeof actor === "string" && Result.isSuccess(JsonText.encode(actor))
-    ? undefined
-    : "the actor must be well-formed text without U+0000"
-
-const revisionProblem = (ifRevision: number | undefined): string | undefined =>
-  ifRevision === undefined || (Number.isSafeInteger(ifRevision) && ifRevision >= 0)
-    ? undefined
-    : "ifRevision must be a whole number, 0 or more"

@@ -7,24 +7,18 @@ import * as Equal from "effect/Equal"
 import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import {
-  ConfigError,
-  type ConfigErrorReason,
-  NotSupported,
-  RevisionConflict,
-  Unavailable,
-  UnknownKey,
-  WriteOutcomeUnknown
-} from "../schema/ConfigError.ts"
+import { ConfigError, type ConfigErrorReason, NotSupported, UnknownKey } from "../schema/ConfigError.ts"
 import type { ConfigKey } from "../schema/ConfigKey.ts"
 import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry } from "../schema/Entry.ts"
 import type { EntryStoreError } from "../schema/EntryStoreError.ts"
 import type * as Snapshot from "../schema/Snapshot.ts"
+import * as StoreFailure from "../schema/StoreFailure.ts"
 import type { TenantId } from "../schema/TenantId.ts"
+import type { CacheWrite } from "../schema/WriteRequest.ts"
 import type { ConfigHandle } from "../services/ConfigHandle.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
-import { type CacheWrite, TenantCache } from "../services/TenantCache.ts"
+import { TenantCache } from "../services/TenantCache.ts"
 import * as Fanout from "./Fanout.ts"
 import * as FeedFollower from "./FeedFollower.ts"
 import * as LiveHandle from "./LiveHandle.ts"
@@ -53,14 +47,8 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
 
   const unavailable = (tenant: TenantId, key: ConfigKey.Any, error: EntryStoreError) => {
     const known = lastKnown(tenant, key)
-    return failWith(
-      new Unavailable({
-        tenant,
-        problem: problemOf(error),
-        // A secret must not travel in an error, which somebody may log.
-        ...(known?.confirmedAt === undefined || key.secret ? {} : { lastKnown: known })
-      })
-    )
+    // A secret must not travel in an error, which somebody may log.
+    return StoreFailure.ofRead(error, known?.confirmedAt === undefined || key.secret ? undefined : known)
   }
 
   const peek = (tenant: TenantId, key: ConfigKey.Any): Exit.Exit<any> | undefined => {
@@ -76,7 +64,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     Effect.flatMap(declared(key), () => {
       const known = scopes.get(tenant)?.answering ? lastKnown(tenant, key) : undefined
       return known === undefined
-        ? Effect.catch(readThrough.entry(tenant, key), (error) => unavailable(tenant, key, error))
+        ? Effect.catch(readThrough.entry(tenant, key), (error) => failWith(unavailable(tenant, key, error)))
         : Effect.succeed(known)
     })
 
@@ -112,25 +100,13 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
       if (scope?.answering) return Effect.succeed(snapshotOf(tenant, scope.snapshot, scope.state !== "live"))
       return readThrough.whole(tenant).pipe(
         Effect.map((state) => snapshotOf(tenant, state, false)),
-        Effect.catch((error) => failWith(new Unavailable({ tenant, problem: problemOf(error) })))
+        Effect.catch((error) => failWith(StoreFailure.ofRead(error)))
       )
     })
 
   /** What a failed write says to its caller. */
-  const writeFailed = (tenant: TenantId, keys: ReadonlyArray<ConfigKey.Any>) => (error: EntryStoreError) => {
-    switch (error.reason._tag) {
-      case "RevisionMismatch": {
-        const { actual, expected, key, namespace } = error.reason
-        return failWith(new RevisionConflict({ tenant, namespace, key, expected, actual }))
-      }
-      case "Unanswered":
-        return failWith(
-          new WriteOutcomeUnknown({ tenant, keys: keys.map(({ key, namespace }) => ({ namespace, key })) })
-        )
-      default:
-        return unavailable(tenant, keys[0]!, error)
-    }
-  }
+  const writeFailed = (tenant: TenantId, keys: ReadonlyArray<ConfigKey.Any>) => (error: EntryStoreError) =>
+    failWith(StoreFailure.ofWrite(error, keys, () => unavailable(tenant, keys[0]!, error)))
 
   const put = (
     tenant: TenantId,
@@ -218,11 +194,5 @@ const notCached = ({ key, namespace }: ConfigKey.Any, what: string) =>
   })
 
 const failWith = (reason: ConfigErrorReason) => Effect.fail(new ConfigError({ reason }))
-
-// That a database belongs to another tenant is for operators: a reader must not learn the other one's name.
-const problemOf = ({ reason }: EntryStoreError): string =>
-  reason._tag === "Unreachable" && reason.cause.reason._tag === "DatabaseShared"
-    ? "its database is in use by another tenant"
-    : reason.message
 
 const sameEntry = (a: Entry<unknown>, b: Entry<unknown>) => a.revision === b.revision && Equal.equals(a.value, b.value)

@@ -3,7 +3,9 @@
  *
  * @since 0.1.0
  */
-import type { ConfigKey } from "./ConfigKey.ts"
+import * as Result from "effect/Result"
+import type { ConfigError } from "./ConfigError.ts"
+import type { ConfigKey, ConfigKeyGroup } from "./ConfigKey.ts"
 import type { Entry } from "./Entry.ts"
 import type { TenantId } from "./TenantId.ts"
 
@@ -30,3 +32,16 @@ export interface ConfigSnapshot {
   /** The value in force with its revision, source and freshness. */
   readonly entry: <A>(key: ConfigKey<A>) => Entry<A>
 }
+
+/** The values of a group as one record; fails with what reading a key throws. */
+export const readGroup = <F extends ConfigKeyGroup.Fields>(
+  snapshot: ConfigSnapshot,
+  group: ConfigKeyGroup<F>
+): Result.Result<ConfigKeyGroup.Values<F>, ConfigError> =>
+  Result.try({
+    try: () =>
+      Object.fromEntries(
+        Object.entries(group.keys).map(([field, key]) => [field, snapshot.get(key)])
+      ) as ConfigKeyGroup.Values<F>,
+    catch: (error) => error as ConfigError
+  })

@@ -13,16 +13,8 @@ import type { ConfigKey } from "../schema/ConfigKey.ts"
 import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry } from "../schema/Entry.ts"
 import type { TenantId } from "../schema/TenantId.ts"
+import type { CacheWrite } from "../schema/WriteRequest.ts"
 import type { ConfigHandle } from "./ConfigHandle.ts"
-
-/** A value to be written, already encoded. */
-export interface CacheWrite {
-  readonly key: ConfigKey.Any
-  /** The value as JSON text. */
-  readonly json: string
-  /** Write only over this revision; 0: only where there is no row. */
-  readonly ifRevision?: number | undefined
-}
 
 /**
  * One scope per tenant: an immutable snapshot of all cached keys, kept equal to the tenant's database by its feed.

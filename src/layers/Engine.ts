@@ -47,12 +47,9 @@ export const layer = <E, R>(
       const engine = SupervisedTenantManager.layer(settings).pipe(
         Layer.provideMerge(InProcessTenantCache.layer(settings)),
         Layer.provide(backend(settings)),
-        Layer.provide([
-          StatusBoard.layer,
-          Telemetry.layer(settings),
-          ConnectBudget.layer(settings),
-          Recovery.layer(settings)
-        ]),
+        Layer.provide([StatusBoard.layer, ConnectBudget.layer(settings), Recovery.layer(settings)]),
+        // Below the board, which tells it of every tenant.
+        Layer.provide(Telemetry.layer(settings)),
         Layer.provideMerge(KeyRegistry.layer(options.keys))
       )
 

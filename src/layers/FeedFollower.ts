@@ -67,14 +67,6 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
       return differences.length > 0
     })
 
-  const publishCounts = (scope: TenantScope) =>
-    Effect.suspend(() => {
-      const { hits, snapshot, tenant } = scope
-      scope.hits = 0
-      const stored = snapshot.slots.filter((slot) => slot.inForce !== undefined).length
-      return Effect.andThen(telemetry.read(tenant, "hit", hits), telemetry.entries(tenant, stored))
-    })
-
   const keepCurrent = (scope: TenantScope, session: FeedSession, onFirstLoad: Effect.Effect<void>) =>
     Effect.gen(function* () {
       scope.dirty.closeUnsafe()
@@ -85,7 +77,6 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
       yield* telemetry.reconciled(scope.tenant, "connect")
       yield* onFirstLoad
       while (true) {
-        yield* publishCounts(scope)
         const notified = yield* Effect.timeoutOption(scope.dirty.await, yield* verifyDelay)
         // Closed before the read, so that what arrives during it is read again.
         scope.dirty.closeUnsafe()
@@ -165,11 +156,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
     Effect.flatMap(Clock.currentTimeMillis, (now) => telemetry.warmLoaded(scope.tenant, (now - startedAt) / 1000))
 
   /** Follows the tenant's feed until interrupted. */
-  return (tenant: TenantId): Effect.Effect<never> =>
-    Effect.suspend(() => run(scopes.open(tenant))).pipe(
-      Effect.scoped,
-      Effect.ensuring(Effect.suspend(() => telemetry.entries(tenant, undefined)))
-    )
+  return (tenant: TenantId): Effect.Effect<never> => Effect.scoped(Effect.suspend(() => run(scopes.open(tenant))))
 })
 
 const activationError = (cause: EntryStoreError | ConnectorError): ActivationError => {

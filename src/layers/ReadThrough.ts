@@ -120,7 +120,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
         duration: readTimeout,
         orElse: () => Effect.fail(new EntryStoreError({ tenant, reason: new Unanswered({ code: "ETIMEDOUT" }) }))
       }),
-      Effect.tap(telemetry.read(tenant, "miss", 1))
+      Effect.tap(telemetry.missed(tenant))
     )
 
   /** Everything in one statement: learned by the tenant's scope, or kept by nobody where there is none. */

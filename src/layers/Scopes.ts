@@ -138,8 +138,11 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
     get: (tenant: TenantId) => scopes.get(tenant),
     /** The tenant's scope, made where there is none. */
     open: (tenant: TenantId) => {
-      const scope = scopes.get(tenant) ?? TenantScope.make(tenant, keys)
+      const known = scopes.get(tenant)
+      if (known !== undefined) return known
+      const scope = TenantScope.make(tenant, keys)
       scopes.set(tenant, scope)
+      telemetry.observed(tenant, scope)
       return scope
     },
     forget: (tenant: TenantId) =>

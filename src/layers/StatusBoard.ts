@@ -10,6 +10,7 @@ import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
 import type { TenantId } from "../schema/TenantId.ts"
 import type { TenantStatus } from "../schema/TenantStatus.ts"
+import { Telemetry } from "./Telemetry.ts"
 
 export class StatusBoard extends Context.Service<
   StatusBoard,
@@ -27,6 +28,7 @@ export class StatusBoard extends Context.Service<
 >()("effect-systemplane/layers/StatusBoard") {}
 
 const make = Effect.gen(function* () {
+  const telemetry = yield* Telemetry
   const statuses = new Map<TenantId, TenantStatus>()
   const waiting = new Map<TenantId, Deferred.Deferred<TenantStatus>>()
   const changes = yield* Effect.acquireRelease(PubSub.sliding<TenantStatus>(1024), PubSub.shutdown)
@@ -50,12 +52,14 @@ const make = Effect.gen(function* () {
         const changed = !statuses.has(tenant) || (change.state !== undefined && change.state !== before.state)
         const status = { ...before, ...change, since: changed ? now : before.since }
         statuses.set(tenant, status)
+        telemetry.held(tenant, status.state !== "suspended")
         return announce(status, changed)
       }),
     remove: (tenant) =>
       Effect.flatMap(DateTime.now, (now) => {
         const before = statuses.get(tenant)
         statuses.delete(tenant)
+        telemetry.released(tenant)
         return before === undefined ? Effect.void : announce({ ...before, state: "removed", since: now }, true)
       }),
     next: (tenant) =>

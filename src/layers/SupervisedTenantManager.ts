@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { ActivationError, type ActivationErrorReason, Superseded } from "../schema/ActivationError.ts"
 import { Closed, InvalidTenantId } from "../schema/ConfigError.ts"
+import * as Health from "../schema/Health.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import * as Tenant from "../schema/TenantId.ts"
 import type { TenantLifecycleEvent } from "../schema/TenantLifecycleEvent.ts"
@@ -173,6 +174,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
       }),
     status: (tenant) => Effect.sync(() => Option.flatMapNullishOr(Tenant.parse(tenant), board.get)),
     statuses: Effect.sync(board.all),
+    health: Effect.sync(() => Health.make(board.all(), closed.isOpen())),
     statusChanges: board.changes,
     awaitLive: checked(awaitLive),
     drain: ({ timeout } = {}) => drain(timeout ?? options.drainTimeout),

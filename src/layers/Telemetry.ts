@@ -1,102 +1,134 @@
 /**
- * The instruments, in one place: names, attributes, and the bound on the tenant label.
+ * What the plane counts: which tenant is counted under which label, and what has happened to it.
  *
- * Nothing here runs on a cached read. With no exporter an update is a map look-up and an addition.
+ * A tenant has series of its own from its first mention until it is removed. Above `aggregateTenantThreshold` tenants they all
+ * are counted in the series of one label instead, and below it each in its own again; the series nobody is counted in any more
+ * are removed, since a gauge that stays behind would tell of the past for ever.
+ *
+ * Nothing here runs on a cached read, and nothing waits: with no exporter an update is a look-up and an addition.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
 import type { Notification } from "../schema/Notification.ts"
 import type { TenantId } from "../schema/TenantId.ts"
+import type * as Instruments from "./Instruments.ts"
+import * as SeriesBook from "./SeriesBook.ts"
+import type * as TenantSeries from "./TenantSeries.ts"
 
-const prefix = "systemplane.manager."
-const counter = (name: string, description: string) => Metric.counter(prefix + name, { description, incremental: true })
-
-const tenantsActive = Metric.gauge(`${prefix}tenants_active`, { description: "Tenants that are being followed" })
-const cacheEntries = Metric.gauge(`${prefix}cache_entries`, { description: "Stored entries held in memory" })
-const notifyReceived = counter("notify_received_total", "Notifications received, by operation")
-const listenDisconnects = counter("listen_disconnects_total", "Listening sessions lost or not opened, by reason")
-const cacheHits = counter("get_cache_hits_total", "Reads, by whether the snapshot answered")
-const reconciles = counter("reconcile_total", "Whole reads outside of notifications, by reason")
-const rejectedRows = counter("rejected_rows_total", "Rows that did not decode with their key's schema")
-const cacheDropped = counter("cache_dropped_total", "Keys left out of a scope for want of room")
-const warmload = Metric.histogram(`${prefix}warmload_latency_seconds`, {
-  description: "From activation to live",
-  boundaries: Metric.exponentialBoundaries({ start: 0.005, factor: 2, count: 12 })
-})
-
-/** Above the threshold this label stands for all tenants, so that the number of series stays bounded. */
+/** Stands for all tenants above the threshold, and for reads of tenants that nobody activated. */
 const aggregate = "aggregate"
 
 export class Telemetry extends Context.Service<
   Telemetry,
   {
+    /** The tenant is there; `active`: somebody wants it live. To be called again when that changes. */
+    readonly held: (tenant: TenantId, active: boolean) => void
+    /** The tenant's scope, to be looked at when metrics are read. */
+    readonly observed: (tenant: TenantId, scope: TenantSeries.Observed) => void
+    /** The tenant was removed. */
+    readonly released: (tenant: TenantId) => void
     readonly notified: (
       tenant: TenantId,
       notifications: ReadonlyArray<Notification>,
       malformed: number
     ) => Effect.Effect<void>
-    readonly disconnected: (tenant: TenantId, reason: string) => Effect.Effect<void>
-    readonly reconciled: (tenant: TenantId, reason: "connect" | "verify") => Effect.Effect<void>
+    readonly disconnected: (tenant: TenantId, reason: Instruments.DisconnectReason) => Effect.Effect<void>
+    readonly reconciled: (tenant: TenantId, reason: Instruments.ReconcileReason) => Effect.Effect<void>
     readonly warmLoaded: (tenant: TenantId, seconds: number) => Effect.Effect<void>
+    /** A change that the feed brought became visible so many seconds after it was written. */
+    readonly propagated: (tenant: TenantId, seconds: number) => Effect.Effect<void>
     readonly rejected: (tenant: TenantId, rows: number) => Effect.Effect<void>
     readonly dropped: (tenant: TenantId, keys: number) => Effect.Effect<void>
-    readonly read: (tenant: TenantId, outcome: "hit" | "miss", count: number) => Effect.Effect<void>
-    /** The stored entries of a followed tenant; `undefined` once it is followed no more. */
-    readonly entries: (tenant: TenantId, count: number | undefined) => Effect.Effect<void>
+    /** A read went to the database. Those that the snapshot answers are counted by the scope. */
+    readonly missed: (tenant: TenantId) => Effect.Effect<void>
   }
 >()("effect-systemplane/layers/Telemetry") {}
 
-const make = (options: { readonly aggregateTenantThreshold: number }) =>
-  Effect.sync(() => {
-    const followed = new Map<TenantId, number>()
-    let total = 0
+interface Held extends TenantSeries.Counted {
+  series: TenantSeries.TenantSeries
+}
 
-    const label = (tenant: TenantId) => (followed.size > options.aggregateTenantThreshold ? aggregate : tenant)
+const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThreshold: number }) {
+  const clock = yield* Clock.Clock
+  const book = SeriesBook.of(yield* Effect.context<never>(), clock)
+  const tenants = new Map<TenantId, Held>()
+  let collapsed = false
 
-    const add = <Input>(
-      metric: Metric.Metric<Input, any>,
-      tenant: TenantId,
-      input: Input,
-      attributes?: Readonly<Record<string, string>>
-    ) => Metric.update(Metric.withAttributes(metric, { tenant_id: label(tenant), ...attributes }), input)
+  const labelOf = (tenant: TenantId) => (collapsed ? aggregate : tenant)
 
-    const addSome = (
-      metric: Metric.Metric<number, any>,
-      tenant: TenantId,
-      count: number,
-      attributes?: Readonly<Record<string, string>>
-    ) => (count > 0 ? add(metric, tenant, count, attributes) : Effect.void)
+  const seriesOf = (tenant: TenantId) => tenants.get(tenant)?.series ?? book.series(aggregate)
 
-    return Telemetry.of({
-      notified: (tenant, notifications, malformed) => {
-        const upserts = notifications.filter(({ op }) => op === "upsert").length
-        return Effect.all(
-          [
-            addSome(notifyReceived, tenant, upserts, { op: "upsert" }),
-            addSome(notifyReceived, tenant, notifications.length - upserts, { op: "delete" }),
-            addSome(notifyReceived, tenant, malformed, { op: "malformed" })
-          ],
-          { discard: true }
-        )
-      },
-      disconnected: (tenant, reason) => add(listenDisconnects, tenant, 1, { reason }),
-      reconciled: (tenant, reason) => add(reconciles, tenant, 1, { reason }),
-      warmLoaded: (tenant, seconds) => add(warmload, tenant, seconds),
-      rejected: (tenant, rows) => addSome(rejectedRows, tenant, rows),
-      dropped: (tenant, keys) => addSome(cacheDropped, tenant, keys),
-      read: (tenant, outcome, count) => addSome(cacheHits, tenant, count, { outcome }),
-      entries: (tenant, count) => {
-        total += (count ?? 0) - (followed.get(tenant) ?? 0)
-        if (count === undefined) followed.delete(tenant)
-        else followed.set(tenant, count)
-        return Effect.andThen(
-          Metric.update(tenantsActive, followed.size),
-          add(cacheEntries, tenant, label(tenant) === aggregate ? total : (count ?? 0))
-        )
-      }
+  const hold = (tenant: TenantId): Held => {
+    const known = tenants.get(tenant)
+    if (known !== undefined) return known
+    const held = { activeSince: undefined, observed: undefined, series: book.series(labelOf(tenant)) }
+    held.series.join(held)
+    tenants.set(tenant, held)
+    relabel()
+    return held
+  }
+
+  const relabel = () => {
+    const above = tenants.size > options.aggregateTenantThreshold
+    if (above === collapsed) return
+    collapsed = above
+    for (const [tenant, held] of tenants) {
+      book.leave(held.series, held, { keepCounters: false })
+      held.series = book.series(labelOf(tenant))
+      held.series.join(held)
+    }
+  }
+
+  const activeTenants = () => [...tenants.values()].filter(({ activeSince }) => activeSince !== undefined).length
+  book.open(activeTenants)
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      for (const held of tenants.values()) book.leave(held.series, held, { keepCounters: true })
+      tenants.clear()
+      book.close(activeTenants)
     })
+  )
+
+  const count = (tenant: TenantId, update: (series: TenantSeries.TenantSeries) => void) =>
+    Effect.sync(() => update(seriesOf(tenant)))
+
+  const countSome = (tenant: TenantId, count: number, update: (series: TenantSeries.TenantSeries) => void) =>
+    count > 0 ? Effect.sync(() => update(seriesOf(tenant))) : Effect.void
+
+  return Telemetry.of({
+    held: (tenant, active) => {
+      const held = hold(tenant)
+      if (active === (held.activeSince !== undefined)) return
+      held.activeSince = active ? clock.currentTimeMillisUnsafe() : undefined
+      held.series.refresh()
+    },
+    observed: (tenant, scope) => {
+      hold(tenant).observed = scope
+    },
+    released: (tenant) => {
+      const held = tenants.get(tenant)
+      if (held === undefined) return
+      book.leave(held.series, held, { keepCounters: false })
+      tenants.delete(tenant)
+      relabel()
+    },
+    notified: (tenant, notifications, malformed) =>
+      count(tenant, (series) => {
+        const upserts = notifications.filter(({ op }) => op === "upsert").length
+        series.notified("upsert", upserts)
+        series.notified("delete", notifications.length - upserts)
+        if (malformed > 0) series.notified("malformed", malformed)
+      }),
+    disconnected: (tenant, reason) => count(tenant, (series) => series.disconnected(reason)),
+    reconciled: (tenant, reason) => count(tenant, (series) => series.reconciled(reason)),
+    warmLoaded: (tenant, seconds) => count(tenant, (series) => series.warmLoaded(seconds)),
+    propagated: (tenant, seconds) => count(tenant, (series) => series.propagated(seconds)),
+    rejected: (tenant, rows) => countSome(tenant, rows, (series) => series.rejected(rows)),
+    dropped: (tenant, keys) => countSome(tenant, keys, (series) => series.dropped(keys)),
+    missed: (tenant) => count(tenant, (series) => series.missed())
   })
+})
 
 export const layer = (options: { readonly aggregateTenantThreshold: number }) => Layer.effect(Telemetry, make(options))

@@ -9,6 +9,7 @@ import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import type { ActivationError } from "../schema/ActivationError.ts"
+import type { Health } from "../schema/Health.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import type { TenantLifecycleEvent } from "../schema/TenantLifecycleEvent.ts"
 import type { TenantStatus } from "../schema/TenantStatus.ts"
@@ -67,6 +68,13 @@ export class TenantManager extends Context.Service<
     /** `None` for a tenant that nobody mentioned, or that was removed. */
     readonly status: (tenant: string) => Effect.Effect<Option.Option<TenantStatus>>
     readonly statuses: Effect.Effect<ReadonlyArray<TenantStatus>>
+    /**
+     * Whether this process is fit to serve, from what is known: it asks no database and never fails.
+     *
+     * For `/readyz` (may requests be sent here?): yes unless `status` is `down`. For `/healthz` (is the process worth keeping?):
+     * always yes, since restarting it mends no database.
+     */
+    readonly health: Effect.Effect<Health>
     /** Each change of a tenant's state from now on. A reader more than 1,024 changes behind misses the oldest. */
     readonly statusChanges: Stream.Stream<TenantStatus>
     /** Returns once the tenant is live, whoever activates it; fails only with `InvalidTenantId` or `Closed`. */

@@ -1,0 +1,73 @@
+import { assert, describe, it } from "@effect/vitest"
+import { DateTime } from "effect"
+import { ActivationError, Superseded, TenantId, type TenantState, type TenantStatus } from "effect-systemplane"
+import * as Health from "../../src/schema/Health.ts"
+
+const since = DateTime.makeUnsafe("2026-01-02T03:04:05Z")
+
+const acme = TenantId.make("acme")
+const failure = new ActivationError({ reason: new Superseded({ tenant: acme }) })
+
+const status = (state: TenantState, failed = false): TenantStatus => ({
+  tenant: acme,
+  state,
+  since,
+  failures: failed ? 1 : 0,
+  lastError: failed ? failure : undefined,
+  confirmedAt: undefined,
+  epoch: 0
+})
+
+const live = status("live")
+const degraded = status("disconnected")
+const down = status("stale", true)
+
+describe("Health", () => {
+  it("of a tenant is what its readers notice", () => {
+    for (const [of, expected] of [
+      [live, "live"],
+      [status("disconnected"), "degraded"],
+      [status("disconnected", true), "degraded"],
+      [status("stale"), "degraded"],
+      [status("stale", true), "down"],
+      [status("activating"), "degraded"],
+      [status("activating", true), "down"]
+    ] as const) {
+      assert.strictEqual(Health.make([of], false).tenants[0]?.status, expected, `${of.state} ${of.failures}`)
+    }
+  })
+
+  it("of all is live where all are, down where all are, else degraded", () => {
+    for (const [tenants, expected] of [
+      [[], "live"],
+      [[live, live], "live"],
+      [[live, degraded], "degraded"],
+      [[live, down, down], "degraded"],
+      [[degraded, down], "degraded"],
+      [[degraded], "degraded"],
+      [[down, down], "down"]
+    ] as const) {
+      assert.strictEqual(Health.make(tenants, false).status, expected, tenants.map(({ state }) => state).join())
+    }
+  })
+
+  it("of a drained plane is down, whatever its tenants are", () => {
+    assert.deepInclude(Health.make([live], true), { status: "down", closed: true })
+    assert.deepInclude(Health.make([], true), { status: "down", closed: true })
+  })
+
+  it("leaves out who is suspended", () => {
+    assert.deepStrictEqual(Health.make([status("suspended"), live], false), Health.make([live], false))
+    assert.deepStrictEqual(Health.make([status("suspended", true)], false).status, "live")
+  })
+
+  it("turns into JSON with the cause in words", () => {
+    assert.deepStrictEqual(JSON.parse(JSON.stringify(Health.make([down], false))), {
+      status: "down",
+      closed: false,
+      tenants: [
+        { tenant: "acme", status: "down", state: "stale", since: "2026-01-02T03:04:05.000Z", cause: failure.message }
+      ]
+    })
+  })
+})

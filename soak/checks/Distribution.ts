@@ -1,0 +1,16 @@
+/** Percentiles of what was measured, by nearest rank: each is a value that occurred. */
+
+export interface Distribution {
+  readonly count: number
+  readonly p50: number
+  readonly p99: number
+  readonly max: number
+}
+
+/** `undefined` where nothing was measured. */
+export const of = (samples: ReadonlyArray<number>): Distribution | undefined => {
+  if (samples.length === 0) return undefined
+  const sorted = Float64Array.from(samples).sort()
+  const rank = (share: number) => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!
+  return { count: sorted.length, p50: rank(0.5), p99: rank(0.99), max: sorted.at(-1)! }
+}

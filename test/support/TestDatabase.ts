@@ -34,10 +34,8 @@ export interface TestRole {
   readonly password: string
 }
 
-const serverUrl = () => new URL(inject("postgresUrl"))
-
-const urlOf = (database: string, role?: TestRole) => {
-  const url = serverUrl()
+const urlOn = (server: Redacted.Redacted, database: string, role?: TestRole) => {
+  const url = new URL(Redacted.value(server))
   url.pathname = `/${database}`
   if (role !== undefined) {
     url.username = role.user
@@ -49,7 +47,7 @@ const urlOf = (database: string, role?: TestRole) => {
 let counter = 0
 const uniqueName = (prefix: string) => `${prefix}_${process.pid}_${Date.now().toString(36)}_${++counter}`
 
-const connect = (url: Redacted.Redacted): Effect.Effect<Stranger, never, Scope.Scope> =>
+export const connect = (url: Redacted.Redacted): Effect.Effect<Stranger, never, Scope.Scope> =>
   PgClient.make({ url, applicationName: "stranger", maxConnections: 3 }).pipe(
     Effect.provideServiceEffect(Reactivity.Reactivity, Reactivity.make),
     Effect.orDie,
@@ -62,7 +60,11 @@ const connect = (url: Redacted.Redacted): Effect.Effect<Stranger, never, Scope.S
 export const asRole = (database: TestDatabase, role: TestRole) => connect(database.urlAs(role))
 
 /** A new database that is dropped with the scope. */
-export const make = Effect.gen(function* () {
+export const make = Effect.suspend(() => makeOn(Redacted.make(inject("postgresUrl"))))
+
+/** The same on any server, which the URL reaches as a superuser. */
+export const makeOn = Effect.fnUntraced(function* (url: Redacted.Redacted) {
+  const urlOf = (database: string, role?: TestRole) => urlOn(url, database, role)
   const server = yield* connect(urlOf("postgres"))
   const name = uniqueName("systemplane")
   yield* Effect.acquireRelease(server.run(`CREATE DATABASE ${name}`), () =>
@@ -110,7 +112,7 @@ export const make = Effect.gen(function* () {
 
 /** A new role that may log in and nothing else; dropped with the scope, after the databases it may use. */
 export const makeRole = Effect.gen(function* () {
-  const server = yield* connect(urlOf("postgres"))
+  const server = yield* connect(urlOn(Redacted.make(inject("postgresUrl")), "postgres"))
   const role: TestRole = { user: uniqueName("role"), password: "first-password" }
   yield* Effect.acquireRelease(server.run(`CREATE ROLE ${role.user} LOGIN PASSWORD '${role.password}'`), () =>
     server.run(`DROP ROLE IF EXISTS ${role.user}`)

@@ -1,0 +1,72 @@
+/** A plane that reaches its database by way of a fault proxy, while strangers write to the server itself. */
+import { Effect, Layer, Option, type Redacted } from "effect"
+import { Config, type ConfigKey, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
+import * as FaultProxy from "../support/FaultProxy.ts"
+import * as keys from "../support/keys.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import * as TestPlane from "../support/TestPlane.ts"
+
+export interface World {
+  readonly acme: TestDatabase.TestDatabase
+  readonly proxy: FaultProxy.FaultProxy
+}
+
+export interface PlaneOptions extends Partial<Parameters<typeof SystemplaneLive>[0]> {
+  /** The server; by default the one of the run. */
+  readonly server?: Redacted.Redacted | undefined
+  /** What goes through the proxy: everything, or (by default) the listening session only. */
+  readonly proxied?: "everything" | "listening" | undefined
+}
+
+/** Runs a test on behalf of the tenant acme, whose database is new. */
+export const run = <A, E, R>(
+  test: (world: World) => Effect.Effect<A, E, R>,
+  { proxied, server, ...options }: PlaneOptions = {}
+) =>
+  Effect.gen(function* () {
+    const acme = yield* server === undefined ? TestDatabase.make : TestDatabase.makeOn(server)
+    const proxy = yield* FaultProxy.inFrontOf(acme.url)
+    const listenUrl = proxy.through(acme.url)
+    const plane = SystemplaneLive({
+      keys: keys.all,
+      tenants: ["acme"],
+      bootTimeout: "20 seconds",
+      reconnect: { base: "20 millis", cap: "100 millis" },
+      ...options
+    }).pipe(
+      Layer.provide(
+        PgConnector.layerRecord({
+          acme: { url: proxied === "everything" ? listenUrl : acme.url, listenUrl, connectTimeout: "1 second" }
+        })
+      ),
+      Layer.provide(TestPlane.silent)
+    )
+    return yield* test({ acme, proxy }).pipe(withTenant("acme"), Effect.provide(plane))
+  })
+
+const status = Effect.map(
+  TenantManager.use((manager) => manager.status("acme")),
+  Option.getOrThrow
+)
+
+/** The epoch of the tenant's snapshot. */
+export const epoch = Effect.map(status, ({ epoch }) => epoch)
+
+export const becomes = (...states: ReadonlyArray<string>) =>
+  TestDatabase.eventually(
+    states.join(" or "),
+    Effect.map(status, ({ state }) => states.includes(state))
+  )
+
+/** Waits until reads of the key return the value. */
+export const seen = <A>(key: ConfigKey<A>, value: A) =>
+  TestDatabase.eventually(
+    `${key.key} is ${value}`,
+    Effect.map(Config.get(key), (seen) => seen === value)
+  )
+
+/** The entry as a reader can have it: in force, or, where the database cannot be reached, the last known one. */
+export const entryOrLastKnown = <A>(key: ConfigKey<A>) =>
+  Effect.catchReason(Config.entry(key), "ConfigError", "Unavailable", ({ lastKnown }) =>
+    lastKnown === undefined ? Effect.die(new Error("nothing was ever known")) : Effect.succeed(lastKnown)
+  )

@@ -2,13 +2,12 @@
  * `Config` over the cache: finds the tenant and the key.
  */
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { Closed, ConfigError, type ConfigErrorReason, TenantMissing, UnknownKey } from "../schema/ConfigError.ts"
+import { Closed, ConfigError, type ConfigErrorReason, UnknownKey } from "../schema/ConfigError.ts"
 import type { Assignment, ConfigKey, ConfigKeyGroup } from "../schema/ConfigKey.ts"
 import { readGroup } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry, NamedEntry } from "../schema/Entry.ts"
@@ -16,7 +15,7 @@ import type { TenantId } from "../schema/TenantId.ts"
 import * as WriteRequest from "../schema/WriteRequest.ts"
 import { Config, type WriteAllOptions, type WriteOptions } from "../services/Config.ts"
 import type { ConfigHandle } from "../services/ConfigHandle.ts"
-import { CurrentTenant } from "../services/CurrentTenant.ts"
+import { CurrentTenant, currentTenant, tenantMissing, tenantOf } from "../services/CurrentTenant.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
 import { TenantCache } from "../services/TenantCache.ts"
 import { TenantManager } from "../services/TenantManager.ts"
@@ -31,23 +30,16 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
   const manager = yield* TenantManager
   const registry = yield* KeyRegistry
   const sole = Option.getOrUndefined(options.sole)
-
-  const tenantOf = (fiber: Fiber.Fiber<unknown, unknown>): TenantId | undefined =>
-    Option.getOrElse(fiber.getRef(CurrentTenant), () => sole)
-
-  const currentTenant: Effect.Effect<TenantId, ConfigError> = Effect.withFiber((fiber) => {
-    const tenant = tenantOf(fiber)
-    return tenant === undefined ? tenantMissing : Effect.succeed(tenant)
-  })
+  const current = currentTenant(sole)
 
   /** Runs a read of the current tenant, having told the manager that the tenant is wanted. */
   const reading = <A>(read: (tenant: TenantId) => Effect.Effect<A, ConfigError>): Effect.Effect<A, ConfigError> =>
-    Effect.flatMap(currentTenant, (tenant) => Effect.andThen(manager.demand(tenant), read(tenant)))
+    Effect.flatMap(current, (tenant) => Effect.andThen(manager.demand(tenant), read(tenant)))
 
   // The hot path: no generator, no span, no allocation where the snapshot answers.
   const get = <A>(key: ConfigKey<A>): Effect.Effect<A, ConfigError> =>
     Effect.withFiber((fiber) => {
-      const tenant = tenantOf(fiber)
+      const tenant = tenantOf(fiber, sole)
       if (tenant === undefined) return tenantMissing
       return cache.peek(tenant, key) ?? Effect.andThen(manager.demand(tenant), cache.get(tenant, key))
     })
@@ -61,7 +53,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
 
   const getOrDefault = <A>(key: ConfigKey<A>): Effect.Effect<A> =>
     Effect.catch(get(key), () =>
-      Effect.map(Effect.option(currentTenant), (tenant) => {
+      Effect.map(Effect.option(current), (tenant) => {
         const known = Option.isSome(tenant) ? cache.lastKnown(tenant.value, key) : undefined
         return known === undefined ? key.defaultValue : known.value
       })
@@ -142,7 +134,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     { actor }: WriteAllOptions
   ): Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError> =>
     Effect.gen(function* () {
-      const tenant = yield* currentTenant
+      const tenant = yield* current
       const writes = yield* Effect.fromResult(WriteRequest.encodeAll(assignments, actor))
       return writes.length === 0 ? [] : yield* cache.put(tenant, writes, actor)
     })
@@ -158,7 +150,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
 
   const remove = <A>(key: ConfigKey<A>, { actor, ifRevision }: WriteOptions): Effect.Effect<Entry<A>, ConfigError> =>
     Effect.gen(function* () {
-      const tenant = yield* currentTenant
+      const tenant = yield* current
       yield* Effect.fromResult(WriteRequest.checkRemoval(key, actor, ifRevision))
       return yield* cache.remove(tenant, key, ifRevision)
     }).pipe(Effect.withSpan("Config.remove", { attributes: { namespace: key.namespace, key: key.key, actor } }))
@@ -192,5 +184,3 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
 export const layer = (options: CachedConfigOptions) => Layer.effect(Config, make(options))
 
 const failWith = (reason: ConfigErrorReason) => Effect.fail(new ConfigError({ reason }))
-
-const tenantMissing = failWith(new TenantMissing())

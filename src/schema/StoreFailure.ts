@@ -6,15 +6,20 @@
 import { type ConfigErrorReason, RevisionConflict, Unavailable, WriteOutcomeUnknown } from "./ConfigError.ts"
 import type { ConfigKey } from "./ConfigKey.ts"
 import type { Entry } from "./Entry.ts"
-import type { EntryStoreError } from "./EntryStoreError.ts"
+import type { EntryStoreError, EntryStoreErrorReason } from "./EntryStoreError.ts"
+import type { SchemaBootstrapError } from "./SchemaBootstrapError.ts"
 
 /** A read that the database did not answer. */
 export const ofRead = (error: EntryStoreError, lastKnown?: Entry<unknown> | undefined): Unavailable =>
   new Unavailable({
     tenant: error.tenant,
-    problem: problemOf(error),
+    problem: problemOf(error.reason),
     ...(lastKnown === undefined ? {} : { lastKnown })
   })
+
+/** A database that could not be made ready. */
+export const ofPreparation = ({ reason, tenant }: SchemaBootstrapError): Unavailable =>
+  new Unavailable({ tenant, problem: reason._tag === "BootstrapFailed" ? problemOf(reason.cause) : reason.message })
 
 /** A write that failed. Where it certainly did nothing for want of a database, `unavailable` says so. */
 export const ofWrite = (
@@ -36,7 +41,7 @@ export const ofWrite = (
 }
 
 // That a database belongs to another tenant is for operators: a reader must not learn the other one's name.
-const problemOf = ({ reason }: EntryStoreError): string =>
+const problemOf = (reason: EntryStoreErrorReason): string =>
   reason._tag === "Unreachable" && reason.cause.reason._tag === "DatabaseShared"
     ? "its database is in use by another tenant"
     : reason.message

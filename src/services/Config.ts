@@ -85,7 +85,7 @@ export interface ConfigShape {
   readonly watch: <A>(key: ConfigKey<A>) => Stream.Stream<Entry<A>, ConfigError>
   /**
    * The changes of a key, for every live tenant, from when the stream runs. A slow reader skips to the newest of each
-   * tenant. A key that was not declared is a defect.
+   * tenant. A key that was not declared is a defect, as is a plane that follows nothing (`SystemplaneReadThrough`).
    */
   readonly changes: <A>(key: ConfigKey<A>) => Stream.Stream<Change<A>>
   /**
@@ -95,7 +95,7 @@ export interface ConfigShape {
    *
    * The handler runs with `CurrentTenant` set to the tenant that changed, for one change of a tenant at a time and for
    * different tenants at once. What it fails or dies with is logged; one that hangs holds up only its own tenant's next
-   * change. Subscribed when the effect returns.
+   * change. Subscribed when the effect returns. A defect where `changes` is one.
    */
   readonly onChange: <A, E, R>(
     key: ConfigKey<A>,

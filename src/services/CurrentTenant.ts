@@ -5,8 +5,9 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import { ConfigError, InvalidTenantId } from "../schema/ConfigError.ts"
+import { ConfigError, InvalidTenantId, TenantMissing } from "../schema/ConfigError.ts"
 import * as Tenant from "../schema/TenantId.ts"
 
 /**
@@ -51,3 +52,22 @@ export const withTenant: {
       ? Effect.provideService(effect, CurrentTenant, id)
       : Effect.fail(new ConfigError({ reason: InvalidTenantId.from(tenant) }))
   }
+
+/** The tenant on whose behalf a fiber runs; in a single-tenant application the sole one where none is set. */
+export const tenantOf = (
+  fiber: Fiber.Fiber<unknown, unknown>,
+  sole: Tenant.TenantId | undefined
+): Tenant.TenantId | undefined => {
+  const current = fiber.getRef(CurrentTenant)
+  return Option.isSome(current) ? current.value : sole
+}
+
+/** What an operation fails with that needs a tenant and has none. */
+export const tenantMissing = Effect.fail(new ConfigError({ reason: new TenantMissing() }))
+
+/** {@link tenantOf} as an effect. */
+export const currentTenant = (sole: Tenant.TenantId | undefined): Effect.Effect<Tenant.TenantId, ConfigError> =>
+  Effect.withFiber((fiber) => {
+    const tenant = tenantOf(fiber, sole)
+    return tenant === undefined ? tenantMissing : Effect.succeed(tenant)
+  })

@@ -3,13 +3,16 @@ import type { Effect, Layer, Option, Redacted, Stream } from "effect"
 import { Effect as E } from "effect"
 import {
   type ActivationError,
+  type Config,
   type Connector,
   type DrainReport,
   type DuplicateKey,
   type InvalidOption,
+  type KeyRegistry,
   PgConnector,
   type Systemplane,
   SystemplaneLive,
+  SystemplaneReadThrough,
   TenantManager,
   type TenantStatus
 } from "effect-systemplane"
@@ -22,6 +25,12 @@ expectTypeOf(SystemplaneLive({ keys: [] })).toEqualTypeOf<
 SystemplaneLive({})
 // @ts-expect-error
 SystemplaneLive({ keys: [], boot: "later" })
+
+expectTypeOf(SystemplaneReadThrough({ keys: [] })).toEqualTypeOf<
+  Layer.Layer<Config | KeyRegistry, InvalidOption | DuplicateKey, Connector>
+>()
+// @ts-expect-error: there is nobody to activate
+SystemplaneReadThrough({ keys: [], tenants: ["acme"] })
 
 declare const url: Redacted.Redacted
 expectTypeOf(PgConnector.layerSingle({ url })).toEqualTypeOf<Layer.Layer<Connector>>()

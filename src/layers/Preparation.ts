@@ -1,0 +1,39 @@
+/**
+ * Preparing a tenant's database before it is first used, where nobody activates the tenant.
+ */
+import * as Cache from "effect/Cache"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { SchemaBootstrapError } from "../schema/SchemaBootstrapError.ts"
+import type { TenantId } from "../schema/TenantId.ts"
+import { KeyRegistry } from "../services/KeyRegistry.ts"
+import { SchemaBootstrap } from "../services/SchemaBootstrap.ts"
+
+export interface PreparationOptions {
+  readonly bootstrap: "ensure" | "verify" | "skip"
+  readonly seedDefaults: boolean
+}
+
+/** What runs before each use of a tenant's database: it prepares it once, or again after it failed. */
+export const make = Effect.fnUntraced(function* (options: PreparationOptions) {
+  const bootstrap = yield* SchemaBootstrap
+  const registry = yield* KeyRegistry
+
+  const prepareSchema = {
+    ensure: (tenant: TenantId) => Effect.asVoid(bootstrap.ensure(tenant)),
+    verify: bootstrap.verify,
+    skip: () => Effect.void
+  }[options.bootstrap]
+
+  const prepare = (tenant: TenantId): Effect.Effect<void, SchemaBootstrapError> =>
+    Effect.andThen(prepareSchema(tenant), options.seedDefaults ? bootstrap.seed(tenant, registry.seeds) : Effect.void)
+
+  if (options.bootstrap === "skip" && !options.seedDefaults) return () => Effect.void
+
+  const prepared = yield* Cache.makeWith(prepare, {
+    capacity: Number.POSITIVE_INFINITY,
+    timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.infinity : Duration.zero)
+  })
+  return (tenant: TenantId): Effect.Effect<void, SchemaBootstrapError> => Cache.get(prepared, tenant)
+})

@@ -1,0 +1,107 @@
+/**
+ * The plane without a cache and without a feed.
+ *
+ * ```
+ *   Config ──┬──▶ EntryStore ──────┬──▶ TenantDatabases ──▶ Connector
+ *            └──▶ SchemaBootstrap ─┘
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { ConfigKey } from "../schema/ConfigKey.ts"
+import * as Options from "../schema/Options.ts"
+import type { Config } from "../services/Config.ts"
+import { Connector } from "../services/Connector.ts"
+import { type DuplicateKey, KeyRegistry } from "../services/KeyRegistry.ts"
+import * as ConnectBudget from "./ConnectBudget.ts"
+import * as DirectConfig from "./DirectConfig.ts"
+import * as PgEntryStore from "./PgEntryStore.ts"
+import * as PgSchemaBootstrap from "./PgSchemaBootstrap.ts"
+import * as TenantDatabases from "./TenantDatabases.ts"
+
+/**
+ * Options of `SystemplaneReadThrough`. Nothing is prepared unless asked for: a function that starts a thousand times a minute
+ * should not look at the catalogue a thousand times.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ReadThroughOptions {
+  /** The declared keys. */
+  readonly keys: ReadonlyArray<ConfigKey.Any>
+  /**
+   * What is done about a tenant's schema before this process first uses its database. `"skip"` (default): nothing. `"verify"`:
+   * fail where anything is missing or outdated. `"ensure"`: create or upgrade it.
+   */
+  readonly bootstrap?: "ensure" | "verify" | "skip" | undefined
+  /** Write missing defaults as rows before this process first uses a tenant's database. Default `false`. */
+  readonly seedDefaults?: boolean | undefined
+}
+
+/**
+ * The plane for serverless functions, scripts and other processes that live too briefly to follow anything.
+ *
+ * **When to use**
+ *
+ * Where a process reads a few keys and ends. A service that stays up should use `SystemplaneLive`: a read costs it no I/O.
+ *
+ * **Details**
+ *
+ * Every read is one statement on the tenant's database, also `snapshot`, `getGroup` and `list`, however many keys there are, so
+ * every value is as fresh as the database: `stale` is never set. No session listens, and no fiber runs in the background. A
+ * tenant's client is opened by its first read, with one more statement that tells which database it is, and closed after 10
+ * seconds without use.
+ *
+ * Writes are those of `SystemplaneLive`: guarded, atomic, with a definite outcome. A row that does not decode leaves the key's
+ * default in force, as no earlier value is known; it is logged once per process and row. Where the database does not answer, reads
+ * fail with `Unavailable`, and `getOrDefault` answers the default.
+ *
+ * Tenants need no activation, hence there is no `TenantManager` and no `TenantCache`. Fails with `InvalidOption` or `DuplicateKey`;
+ * building it needs no database.
+ *
+ * **Gotchas**
+ *
+ * There is nothing to follow: `handle` and `watch` fail with `NotSupported`. `changes` and `onChange` have no error in their
+ * type, since a subscription in `SystemplaneLive` cannot fail; here they die with that same `ConfigError`.
+ *
+ * **Example** (A function that reads one key)
+ *
+ * ```ts
+ * import { Effect, Layer, Redacted } from "effect"
+ * import { Config, PgConnector, SystemplaneReadThrough, withTenant } from "effect-systemplane"
+ * import { RequestsPerMinute } from "./keys.ts"
+ *
+ * const url = Redacted.make(process.env.DATABASE_URL_TEMPLATE ?? "postgres://app@pooler/tenant_{tenant}")
+ * const Plane = SystemplaneReadThrough({ keys: [RequestsPerMinute], bootstrap: "ensure" }).pipe(
+ *   Layer.provide(PgConnector.layerTemplate({ url, maxConnections: 1 }))
+ * )
+ *
+ * const limit = await Config.get(RequestsPerMinute).pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const SystemplaneReadThrough = (
+  options: ReadThroughOptions
+): Layer.Layer<Config | KeyRegistry, Options.InvalidOption | DuplicateKey, Connector> =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const { sole } = yield* Connector
+      const settings = yield* Effect.fromResult(
+        Options.resolve({
+          keys: options.keys,
+          bootstrap: options.bootstrap ?? "skip",
+          seedDefaults: options.seedDefaults ?? false
+        })
+      )
+      return DirectConfig.layer({ ...settings, sole }).pipe(
+        Layer.provide([PgEntryStore.layer, PgSchemaBootstrap.layer]),
+        Layer.provide(TenantDatabases.layer),
+        Layer.provide(ConnectBudget.layer(settings)),
+        Layer.provideMerge(KeyRegistry.layer(options.keys))
+      )
+    })
+  )

@@ -44,6 +44,7 @@ class LiveHandle<A> extends Effectable.Class<A> implements ConfigHandle<A> {
     this.#made = made
     this.#scope = undefined
     this.#iterator = new Current(this)
+    this.#follow()
   }
 
   get current(): A {

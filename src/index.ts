@@ -7,6 +7,7 @@ export type { Systemplane } from "./layers/Engine.ts"
 export * as PgConnector from "./layers/PgConnector.ts"
 export { SystemplaneLive } from "./layers/SystemplaneLive.ts"
 export { type ReadThroughOptions, SystemplaneReadThrough } from "./layers/SystemplaneReadThrough.ts"
+export { SystemplaneMemory, type SystemplaneMemoryOptions } from "./layers/SystemplaneMemory.ts"
 export * from "./schema/ActivationError.ts"
 export * from "./schema/ConfigError.ts"
 export {
@@ -42,6 +43,7 @@ export {
   type FeedSession,
   ListenFeed
 } from "./services/ListenFeed.ts"
+export * from "./services/MemoryDriver.ts"
 export { SchemaBootstrap } from "./services/SchemaBootstrap.ts"
 export { TenantCache } from "./services/TenantCache.ts"
 export { type DrainReport, TenantManager } from "./services/TenantManager.ts"

@@ -1,0 +1,276 @@
+/**
+ * The databases of a memory plane, and its driver.
+ *
+ * Tables are shared by all planes that work on them; the links, and so the faults, are each plane's own.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import { InvalidTenantId } from "../schema/ConfigError.ts"
+import { ConnectorError, SessionLost, UnknownTenant } from "../schema/ConnectorError.ts"
+import { EntryStoreError, type EntryStoreErrorReason, Unanswered, Unreachable } from "../schema/EntryStoreError.ts"
+import * as JsonText from "../schema/JsonText.ts"
+import * as MemoryTable from "../schema/MemoryTable.ts"
+import type { TenantId } from "../schema/TenantId.ts"
+import * as Tenant from "../schema/TenantId.ts"
+import type { KeyName } from "../services/EntryStore.ts"
+import { type MemoryChangeOptions, MemoryDriver, type MemoryRow, type MemoryTenant } from "../services/MemoryDriver.ts"
+import * as MemoryLinks from "./MemoryLinks.ts"
+import type { ListeningSession } from "./ReconnectingFeed.ts"
+
+/** How long a statement may take before it counts as unanswered, as with PostgreSQL. */
+const statementTimeout = "5 seconds"
+
+/** One database, with the sessions that listen on it, those of all planes. */
+interface Database {
+  table: MemoryTable.Table
+  readonly listeners: Set<(payloads: ReadonlyArray<string>) => void>
+}
+
+type Databases = Map<TenantId, Database>
+
+/** One tenant of one plane. */
+interface Branch {
+  readonly database: Database
+  readonly feed: MemoryLinks.Link
+  readonly client: MemoryLinks.Link
+  readonly session: Effect.Effect<ListeningSession, ConnectorError, Scope.Scope>
+  readonly driver: MemoryTenant
+}
+
+export class MemoryDatabases extends Context.Service<
+  MemoryDatabases,
+  {
+    /** Runs statements on the tenant's client, in one transaction. Returns within 5 seconds. */
+    readonly run: <A>(
+      tenant: TenantId,
+      statements: ReadonlyArray<MemoryTable.Statement<A>>
+    ) => Effect.Effect<ReadonlyArray<A>, EntryStoreError>
+    /** Reads on the tenant's client. Returns within 5 seconds. */
+    readonly read: <A>(tenant: TenantId, look: (table: MemoryTable.Table) => A) => Effect.Effect<A, EntryStoreError>
+    /** A listening session. */
+    readonly session: (tenant: TenantId) => Effect.Effect<ListeningSession, ConnectorError, Scope.Scope>
+  }
+>()("effect-systemplane/layers/MemoryDatabases") {}
+
+/** Which databases a driver drives, for another plane to share them. */
+const databasesOf = new WeakMap<MemoryDriver["Service"], Databases>()
+
+export interface MemoryDatabasesOptions {
+  /** The only tenant there is. */
+  readonly sole: Option.Option<TenantId>
+  /** The driver of another plane on the same databases. */
+  readonly beside: MemoryDriver["Service"] | undefined
+}
+
+const make = Effect.fnUntraced(function* (options: MemoryDatabasesOptions) {
+  const databases: Databases = (options.beside && databasesOf.get(options.beside)) ?? new Map()
+  const branches = new Map<TenantId, Branch>()
+  const statements = yield* FiberSet.make()
+
+  const databaseOf = (tenant: TenantId): Database => {
+    const database = databases.get(tenant) ?? { table: MemoryTable.empty, listeners: new Set() }
+    databases.set(tenant, database)
+    return database
+  }
+
+  const branchOf = (tenant: TenantId): Branch => {
+    const branch = branches.get(tenant) ?? makeBranch(tenant, databaseOf(tenant))
+    branches.set(tenant, branch)
+    return branch
+  }
+
+  const resolve = (tenant: TenantId): Effect.Effect<Branch, UnknownTenant> =>
+    Option.isSome(options.sole) && options.sole.value !== tenant
+      ? Effect.fail(new UnknownTenant({}))
+      : Effect.sync(() => branchOf(tenant))
+
+  // A statement runs in a fiber of its own: where its request is held, it runs once that passes, whether or not anybody still
+  // waits for it. That is what becomes of a write whose outcome is unknown.
+  const onClient = <A>(
+    tenant: TenantId,
+    statement: (database: Database) => Effect.Effect<A, EntryStoreErrorReason>
+  ): Effect.Effect<A, EntryStoreError> => {
+    const reach = resolve(tenant).pipe(
+      Effect.flatMap(({ client, database }) =>
+        Effect.map(client.connect(), (connection) => ({ client, connection, database }))
+      ),
+      Effect.mapError((reason) => new Unreachable({ cause: new ConnectorError({ tenant, reason }) }))
+    )
+    const whole = Effect.flatMap(reach, ({ client, connection, database }) =>
+      client.send(connection, statement(database))
+    ).pipe(
+      Effect.scoped,
+      Effect.mapError((reason) => new EntryStoreError({ tenant, reason }))
+    )
+    return Effect.flatMap(FiberSet.run(statements, whole), (fiber) =>
+      Effect.timeoutOrElse(Fiber.join(fiber), {
+        duration: statementTimeout,
+        orElse: () => Effect.fail(new EntryStoreError({ tenant, reason: new Unanswered({ code: "ETIMEDOUT" }) }))
+      })
+    )
+  }
+
+  const driver = MemoryDriver.of({
+    tenant: (tenant) =>
+      Option.match(Tenant.parse(tenant), {
+        onNone: () => Effect.fail(InvalidTenantId.from(tenant)),
+        onSome: (tenant) => Effect.sync(() => branchOf(tenant).driver)
+      })
+  })
+  databasesOf.set(driver, databases)
+
+  const service = MemoryDatabases.of({
+    run: (tenant, statements) => onClient(tenant, (database) => execute(database, statements)),
+    read: (tenant, look) => onClient(tenant, (database) => Effect.sync(() => look(database.table))),
+    session: (tenant) =>
+      resolve(tenant).pipe(
+        Effect.mapError((reason) => new ConnectorError({ tenant, reason })),
+        Effect.flatMap(({ session }) => session)
+      )
+  })
+
+  return Context.make(MemoryDatabases, service).pipe(Context.add(MemoryDriver, driver))
+})
+
+export const layer = (options: MemoryDatabasesOptions) => Layer.effectContext(make(options))
+
+/** Runs statements in one transaction at the time of the clock, and tells all that listen. */
+const execute = <A>(
+  database: Database,
+  statements: ReadonlyArray<MemoryTable.Statement<A>>
+): Effect.Effect<ReadonlyArray<A>, EntryStoreErrorReason> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const { payloads, result, table } = MemoryTable.transact(database.table, now, statements)
+    database.table = table
+    if (payloads.length > 0) for (const listener of database.listeners) listener(payloads)
+    return Effect.fromResult(result)
+  })
+
+interface Session {
+  readonly payloads: Queue.Queue<string, ConnectorError>
+  readonly held: Array<string>
+}
+
+const makeBranch = (tenant: TenantId, database: Database): Branch => {
+  const sessions = new Set<Session>()
+
+  const release = () => {
+    if (feed.conditions.notifications !== "pass") return
+    for (const { held, payloads } of sessions) Queue.offerAllUnsafe(payloads, held.splice(0))
+  }
+  const feed = MemoryLinks.make(release)
+  const client = MemoryLinks.make()
+
+  const receive = (session: Session) => (payloads: ReadonlyArray<string>) => {
+    if (feed.conditions.notifications === "lose") return
+    session.held.push(...payloads)
+    release()
+  }
+
+  const session = Effect.gen(function* () {
+    const session: Session = { payloads: yield* Queue.unbounded<string, ConnectorError>(), held: [] }
+    const listener = receive(session)
+    const connection = yield* Effect.mapError(
+      feed.connect(() => {
+        sessions.delete(session)
+        database.listeners.delete(listener)
+        Queue.failCauseUnsafe(
+          session.payloads,
+          Cause.fail(new ConnectorError({ tenant, reason: new SessionLost({ code: "ECONNRESET" }) }))
+        )
+      }),
+      (reason) => new ConnectorError({ tenant, reason })
+    )
+    sessions.add(session)
+    database.listeners.add(listener)
+    const listening: ListeningSession = {
+      payloads: Queue.takeAll(session.payloads),
+      abandon: Effect.sync(connection.close),
+      differences: (keys, known) =>
+        feed
+          .send(
+            connection,
+            Effect.sync(() => MemoryTable.differences(database.table, keys, known))
+          )
+          .pipe(
+            Effect.mapError((reason) => new EntryStoreError({ tenant, reason })),
+            Effect.onInterrupt(() => Effect.sync(connection.close))
+          )
+    }
+    return listening
+  })
+
+  const driver = driverOf(tenant, database, {
+    client: client.driver,
+    feed: {
+      ...feed.driver,
+      notify: (payloads) =>
+        Effect.sync(() => {
+          for (const session of sessions) Queue.offerAllUnsafe(session.payloads, payloads)
+        }),
+      takeHeld: Effect.sync(() => [...sessions].flatMap(({ held }) => held.splice(0)))
+    }
+  })
+  return { database, feed, client, session, driver }
+}
+
+const driverOf = (tenant: TenantId, database: Database, links: Pick<MemoryTenant, "client" | "feed">): MemoryTenant => {
+  const run = <A>(statements: ReadonlyArray<MemoryTable.Statement<A>>) =>
+    Effect.mapError(execute(database, statements), (reason) => new EntryStoreError({ tenant, reason }))
+
+  const replace = (next: (table: MemoryTable.Table) => MemoryTable.Table) =>
+    Effect.sync(() => {
+      database.table = next(database.table)
+    })
+
+  return {
+    ...links,
+    write: (key, value, options) => Effect.map(run([writing(key, value, options)]), ([row]) => rowOf(row!)),
+    erase: (key, options) => Effect.orDie(Effect.asVoid(run([erasing(key, options)]))),
+    transact: (changes, options) =>
+      Effect.asVoid(
+        run<unknown>(
+          changes.map((change) =>
+            "value" in change ? writing(change.key, change.value, options) : erasing(change.key, options)
+          )
+        )
+      ),
+    truncate: replace(MemoryTable.truncate),
+    backup: Effect.sync(() => {
+      const copy = database.table
+      return replace((table) => MemoryTable.restore(table, copy))
+    }),
+    rows: Effect.sync(() => MemoryTable.rows(database.table).map(rowOf))
+  }
+}
+
+const writing = (
+  { namespace, key }: KeyName,
+  value: unknown,
+  options: MemoryChangeOptions | undefined
+): MemoryTable.Statement<MemoryTable.Row> => {
+  const { actor = "stranger", triggers = true } = options ?? {}
+  const write = triggers ? MemoryTable.upsert : MemoryTable.overwrite
+  return Result.match(JsonText.encode(value), {
+    onFailure: () => MemoryTable.refuse,
+    onSuccess: (json) => write({ namespace, key, json, actor })
+  })
+}
+
+const erasing = (key: KeyName, options: MemoryChangeOptions | undefined) =>
+  options?.triggers === false ? MemoryTable.silently(MemoryTable.remove(key)) : MemoryTable.remove(key)
+
+const rowOf = (row: MemoryTable.Row): MemoryRow => ({
+  namespace: row.namespace,
+  key: row.key,
+  ...MemoryTable.entryRow(row)
+})

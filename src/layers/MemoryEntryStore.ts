@@ -1,0 +1,41 @@
+/**
+ * The entries of tenants in memory.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as MemoryTable from "../schema/MemoryTable.ts"
+import { EntryStore, type EntryWrite } from "../services/EntryStore.ts"
+import { MemoryDatabases } from "./MemoryDatabases.ts"
+
+const make = Effect.map(MemoryDatabases, (databases) =>
+  EntryStore.of({
+    read: (tenant, key) =>
+      databases.read(tenant, (table) =>
+        Option.map(Option.fromUndefinedOr(MemoryTable.find(table, key)), MemoryTable.entryRow)
+      ),
+    differences: (tenant) => (keys, known) =>
+      databases.read(tenant, (table) => MemoryTable.differences(table, keys, known)),
+    put: (tenant, write, actor) =>
+      Effect.map(databases.run(tenant, [put(write, actor)]), ([row]) => MemoryTable.entryRow(row!)),
+    putAll: (tenant, writes, actor) =>
+      Effect.map(
+        databases.run(
+          tenant,
+          writes.map((write) => put(write, actor))
+        ),
+        (rows) => rows.map(MemoryTable.entryRow)
+      ),
+    remove: (tenant, key, ifRevision) =>
+      Effect.map(databases.run(tenant, [MemoryTable.remove(key, ifRevision)]), ([revision]) =>
+        Option.fromUndefinedOr(revision)
+      ),
+    // A connection for each statement: nothing is held.
+    release: () => Effect.void
+  })
+)
+
+export const layer = Layer.effect(EntryStore, make)
+
+const put = ({ ifRevision, json, key, namespace }: EntryWrite, actor: string) =>
+  MemoryTable.put({ namespace, key, json, actor, ifRevision })

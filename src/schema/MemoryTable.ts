@@ -1,0 +1,274 @@
+/**
+ * The table `systemplane_entries` as a value, with the rules that triggers enforce in PostgreSQL: what a memory plane works on.
+ *
+ * ```
+ *   (table, now, statements) ──▶ next table + payloads to notify + results, or why nothing was written
+ * ```
+ *
+ * 1. **A revision is drawn on insert and whenever the value changes.** An identical value keeps it; the sequence goes on
+ *    across deletions, and a transaction that fails gives back no number, as a sequence does not.
+ * 2. **A transaction is all or nothing**, and at one time; what it says twice in the same words is notified once.
+ * 3. **Notifications carry names and a revision**, 0 for a deletion; names that no key can have are not announced.
+ * 4. **Values are what `jsonb` makes of them**: the last of duplicate names counts, names are ordered by length and then by
+ *    their bytes, `1.0` equals `1`, and what `jsonb` refuses is refused.
+ * 5. **Two versions of a row have two fingerprints**, also across a restored backup. A restored row has its old one.
+ *
+ * What PostgreSQL does otherwise: numbers keep more digits there than JavaScript has (here `1e400` is refused, and digits beyond
+ * a double are lost on the way in, not on the way out); a statement that meets an existing row may skip a revision, so that the
+ * distance of two revisions says nothing; fingerprints are hashes of the row. There are no locks here: nobody waits for another's
+ * row, since statements and transactions run one after another.
+ */
+import * as DateTime from "effect/DateTime"
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type { EntryRow } from "./EntryRow.ts"
+import { type EntryStoreErrorReason, Refused, RevisionMismatch } from "./EntryStoreError.ts"
+import * as JsonText from "./JsonText.ts"
+import type { Difference } from "./Snapshot.ts"
+
+/** A row. `text` is the value as `jsonb` would write it. */
+export interface Row {
+  readonly namespace: string
+  readonly key: string
+  readonly text: string
+  readonly revision: number
+  /** In milliseconds. */
+  readonly updatedAt: number
+  readonly updatedBy: string
+  readonly fingerprint: bigint
+}
+
+export interface Table {
+  readonly rows: HashMap.HashMap<string, Row>
+  /** The last revision that was drawn. */
+  readonly sequence: number
+  /** How many versions of rows there ever were. */
+  readonly versions: bigint
+}
+
+export const empty: Table = { rows: HashMap.empty(), sequence: 0, versions: 0n }
+
+interface Name {
+  readonly namespace: string
+  readonly key: string
+}
+
+/** What one statement did. */
+interface Done<A> {
+  readonly table: Table
+  readonly payloads: ReadonlyArray<string>
+  readonly value: A
+}
+
+/** A statement at a time in milliseconds; fails with why it did nothing. */
+export type Statement<A> = (table: Table, now: number) => Result.Result<Done<A>, Failed>
+
+/** A statement that failed may have drawn revisions all the same. */
+interface Failed {
+  readonly sequence: number
+  readonly reason: EntryStoreErrorReason
+}
+
+/** Runs statements in one transaction. */
+export const transact = <A>(
+  table: Table,
+  now: number,
+  statements: ReadonlyArray<Statement<A>>
+): {
+  readonly table: Table
+  readonly payloads: ReadonlyArray<string>
+  readonly result: Result.Result<ReadonlyArray<A>, EntryStoreErrorReason>
+} => {
+  let next = table
+  const payloads = new Set<string>()
+  const values: Array<A> = []
+  for (const statement of statements) {
+    const done = statement(next, now)
+    if (Result.isFailure(done)) {
+      const { reason, sequence } = done.failure
+      return { table: { ...table, sequence }, payloads: [], result: Result.fail(reason) }
+    }
+    next = done.success.table
+    values.push(done.success.value)
+    for (const payload of done.success.payloads) payloads.add(payload)
+  }
+  return { table: next, payloads: [...payloads], result: Result.succeed(values) }
+}
+
+export const find = (table: Table, name: Name): Row | undefined =>
+  Option.getOrUndefined(HashMap.get(table.rows, idOf(name)))
+
+/** All rows, in the order of their names. */
+export const rows = (table: Table): ReadonlyArray<Row> =>
+  [...HashMap.values(table.rows)].sort((a, b) => compare(a.namespace, b.namespace) || compare(a.key, b.key))
+
+/** A row as every implementation of the store hands it over; each time a value of its own. */
+export const entryRow = ({ fingerprint, revision, text, updatedAt, updatedBy }: Row): EntryRow => ({
+  value: JSON.parse(text),
+  revision,
+  updatedAt: DateTime.makeUnsafe(updatedAt),
+  updatedBy,
+  fingerprint
+})
+
+/** How the table differs from what is known of these keys. */
+export const differences = (
+  table: Table,
+  keys: ReadonlyArray<Name>,
+  known: ReadonlyArray<bigint | undefined>
+): ReadonlyArray<Difference> =>
+  keys.flatMap((key, slot) => {
+    const row = find(table, key)
+    return row?.fingerprint === known[slot] ? [] : [{ slot, row: row && entryRow(row) }]
+  })
+
+export interface Put extends Name {
+  readonly json: string
+  readonly actor: string
+  /** Write only over this revision; 0: only where there is no row. */
+  readonly ifRevision?: number | undefined
+}
+
+/** Writes the row of a key, as the plane does: it says when and by whom, also where the value stays. */
+export const put =
+  (write: Put): Statement<Row> =>
+  (table, now) => {
+    const before = find(table, write)
+    const actual = before?.revision ?? 0
+    if (write.ifRevision !== undefined && write.ifRevision !== actual) {
+      return failed(table, mismatch(write, write.ifRevision, actual))
+    }
+    return Result.mapBoth(jsonb(write.json), {
+      onFailure: (reason) => ({ sequence: table.sequence, reason }),
+      onSuccess: (text) => {
+        const drawn = draw(table, before, text)
+        return written(table, { ...nameOf(write), text, ...drawn, updatedAt: now, updatedBy: write.actor })
+      }
+    })
+  }
+
+/** Deletes the row of a key, and says which revision it had. */
+export const remove =
+  (name: Name, ifRevision?: number | undefined): Statement<number | undefined> =>
+  (table) => {
+    const row = find(table, name)
+    const actual = row?.revision ?? 0
+    if (ifRevision !== undefined && ifRevision !== actual) return failed(table, mismatch(name, ifRevision, actual))
+    if (row === undefined) return Result.succeed({ table, payloads: [], value: undefined })
+    return Result.succeed({
+      table: { ...table, rows: HashMap.remove(table.rows, idOf(name)) },
+      payloads: announce(name, "delete", 0),
+      value: row.revision
+    })
+  }
+
+/** Inserts a row where there is none, and says whether it did. */
+export const insert =
+  (write: Put): Statement<boolean> =>
+  (table, now) =>
+    find(table, write) !== undefined
+      ? Result.succeed({ table, payloads: [], value: false })
+      : Result.map(put(write)(table, now), (done) => ({ ...done, value: true }))
+
+/**
+ * Writes a row as plain SQL by hand does: `updated_at` moves only with the value, and a row that stays as it was is not
+ * announced.
+ */
+export const upsert =
+  (write: Put): Statement<Row> =>
+  (table, now) =>
+    Result.flatMap(put(write)(table, now), (done) => {
+      const before = find(table, write)
+      if (before?.text !== done.value.text) return Result.succeed(done)
+      return before.updatedBy === done.value.updatedBy
+        ? Result.succeed({ table, payloads: [], value: before })
+        : Result.succeed(written(table, { ...done.value, updatedAt: before.updatedAt }))
+    })
+
+/** Writes a row with the triggers disabled, as replication and restoring do: nothing is drawn, nothing announced. */
+export const overwrite = (write: Put): Statement<Row> =>
+  silently((table, now) => {
+    const { revision = 0, updatedAt = now } = find(table, write) ?? {}
+    return Result.mapBoth(jsonb(write.json), {
+      onFailure: (reason) => ({ sequence: table.sequence, reason }),
+      onSuccess: (text) => written(table, { ...nameOf(write), text, revision, updatedAt, updatedBy: write.actor })
+    })
+  })
+
+/** The statement, unannounced. */
+export const silently =
+  <A>(statement: Statement<A>): Statement<A> =>
+  (table, now) =>
+    Result.map(statement(table, now), (done) => ({ ...done, payloads: [] }))
+
+/** A statement with a value that `jsonb` cannot hold. */
+export const refuse: Statement<never> = (table) => failed(table, new Refused({ code: "22P05" }))
+
+/** Takes a table back to an older copy of it, its sequence too. */
+export const restore = (table: Table, copy: Table): Table => ({ ...copy, versions: table.versions })
+
+/** The table without its rows, as after `TRUNCATE`: no trigger fires. */
+export const truncate = (table: Table): Table => ({ ...table, rows: HashMap.empty() })
+
+const idOf = ({ key, namespace }: Name) => JSON.stringify([namespace, key])
+
+const nameOf = ({ key, namespace }: Name): Name => ({ namespace, key })
+
+const draw = (table: Table, before: Row | undefined, text: string) =>
+  before?.text === text
+    ? { revision: before.revision, sequence: table.sequence }
+    : { revision: table.sequence + 1, sequence: table.sequence + 1 }
+
+const written = (
+  table: Table,
+  { sequence = table.sequence, ...fields }: Omit<Row, "fingerprint"> & { readonly sequence?: number }
+): Done<Row> => {
+  const row: Row = { ...fields, fingerprint: table.versions + 1n }
+  return {
+    table: { rows: HashMap.set(table.rows, idOf(row), row), sequence, versions: row.fingerprint },
+    payloads: announce(row, "upsert", row.revision),
+    value: row
+  }
+}
+
+const longestName = 255
+
+const announce = ({ key, namespace }: Name, op: "upsert" | "delete", revision: number): ReadonlyArray<string> =>
+  [...namespace].length > longestName || [...key].length > longestName
+    ? []
+    : [JSON.stringify({ namespace, key, op, revision })]
+
+const failed = (table: Table, reason: EntryStoreErrorReason) => Result.fail({ sequence: table.sequence, reason })
+
+const mismatch = ({ key, namespace }: Name, expected: number, actual: number) =>
+  new RevisionMismatch({ namespace, key, expected, actual })
+
+/** The text of a value as `jsonb` writes it, but for white space; or the refusal that PostgreSQL answers with. */
+const jsonb = (json: string): Result.Result<string, Refused> => {
+  try {
+    const value: unknown = JSON.parse(json)
+    return Result.isSuccess(JsonText.encode(value))
+      ? Result.succeed(JSON.stringify(ordered(value)))
+      : Result.fail(new Refused({ code: "22P05" }))
+  } catch {
+    return Result.fail(new Refused({ code: "22P02" }))
+  }
+}
+
+const ordered = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(ordered)
+  if (typeof value !== "object" || value === null) return value
+  const byLengthThenBytes = Object.entries(value).map(([name, part]) => ({ name, bytes: utf8.encode(name), part }))
+  byLengthThenBytes.sort((a, b) => a.bytes.length - b.bytes.length || compareBytes(a.bytes, b.bytes))
+  return Object.fromEntries(byLengthThenBytes.map(({ name, part }) => [name, ordered(part)]))
+}
+
+const utf8 = new TextEncoder()
+
+const compareBytes = (a: Uint8Array, b: Uint8Array): number => {
+  const at = a.findIndex((byte, i) => byte !== b[i])
+  return at < 0 ? 0 : a[at]! - b[at]!
+}
+
+const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)

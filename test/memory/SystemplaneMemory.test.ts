@@ -1,0 +1,190 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer, Option, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { Config, ConfigKey, MemoryDriver, SystemplaneMemory, TenantManager, withTenant } from "effect-systemplane"
+import * as keys from "../support/keys.ts"
+import { Burst, Limit } from "../support/keys.ts"
+import { silent } from "../support/TestPlane.ts"
+
+const plane = (options: Partial<Parameters<typeof SystemplaneMemory>[0]> = {}) =>
+  SystemplaneMemory({ keys: keys.all, tenants: ["acme"], ...options }).pipe(Layer.provide(silent))
+
+const actor = { actor: "ada" }
+const reasonOf = <A, E extends { readonly reason: unknown }, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.map(Effect.flip(effect), (error) => error.reason)
+
+describe("a plane in memory", () => {
+  it.effect("is live, seeded, and hears of what others write", () =>
+    Effect.gen(function* () {
+      const acme = yield* MemoryDriver.tenant("acme")
+      assert.strictEqual((yield* acme.rows).length, keys.all.length)
+      assert.strictEqual(yield* Config.get(Limit), 600)
+      const { revision } = yield* acme.write(Limit, 7)
+      yield* TestClock.adjust(0)
+      assert.deepInclude(yield* Config.entry(Limit), { value: 7, revision, stale: false, updatedBy: "stranger" })
+      assert.strictEqual(yield* acme.feed.open, 1)
+    }).pipe(withTenant("acme"), Effect.provide(plane()))
+  )
+
+  it.effect("needs no tenant where there is one only, and knows no other", () =>
+    Effect.gen(function* () {
+      yield* Config.set(Limit, 8, actor)
+      assert.strictEqual(yield* Config.get(Limit), 8)
+      const { cause } = (yield* reasonOf(TenantManager.use((manager) => manager.activate("globex")))) as any
+      assert.strictEqual(cause.reason._tag, "UnknownTenant")
+    }).pipe(Effect.provide(plane({ soleTenant: "only", tenants: undefined })))
+  )
+
+  it.effect("G5 refuses a malformed sole tenant", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Layer.build(plane({ soleTenant: "no spaces" })))
+      assert.strictEqual(error._tag, "InvalidOption")
+    })
+  )
+
+  it.effect("shares its databases with a second plane, and each has its own faults", () =>
+    Effect.gen(function* () {
+      const driver = yield* MemoryDriver
+      const second = yield* Layer.build(plane({ beside: driver }))
+      const there = yield* Effect.provide(MemoryDriver.tenant("acme"), second)
+      yield* there.feed.set({ notifications: "lose" })
+      yield* Config.set(Limit, 9, actor)
+      yield* TestClock.adjust(0)
+      assert.strictEqual(yield* Effect.provide(Config.get(Limit), second), 600)
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* Effect.provide(Config.get(Limit), second), 9)
+    }).pipe(withTenant("acme"), Effect.provide(plane()))
+  )
+})
+
+describe("the driver", () => {
+  it.effect("holds, reorders and repeats notifications", () =>
+    Effect.gen(function* () {
+      const acme = yield* MemoryDriver.tenant("acme")
+      yield* acme.feed.set({ notifications: "hold" })
+      yield* acme.write(Limit, 7)
+      yield* acme.transact([{ key: Burst, value: 7 }, { key: keys.Greeting }])
+      yield* TestClock.adjust(0)
+      assert.strictEqual(yield* Config.get(Limit), 600)
+      yield* acme.feed.set({ notifications: "pass" })
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Burst)], [7, 7])
+      yield* acme.feed.set({ notifications: "hold" })
+      yield* acme.write(Limit, 8)
+      yield* acme.erase(Burst)
+      const held = yield* acme.feed.takeHeld
+      assert.deepStrictEqual(
+        held.map((payload) => JSON.parse(payload).op),
+        ["upsert", "delete"]
+      )
+      yield* acme.feed.notify([...held.toReversed(), ...held, "{"])
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Burst)], [8, 20])
+    }).pipe(withTenant("acme"), Effect.provide(plane()))
+  )
+
+  it.effect("G13 disconnects, refuses, and lets the plane come back", () =>
+    Effect.gen(function* () {
+      const acme = yield* MemoryDriver.tenant("acme")
+      const manager = yield* TenantManager
+      yield* acme.feed.set({ connections: "refuse" })
+      assert.strictEqual(yield* acme.feed.disconnect, 1)
+      yield* acme.write(Limit, 7)
+      yield* TestClock.adjust("1 minute")
+      assert.deepInclude(Option.getOrThrow(yield* manager.status("acme")), { state: "stale" })
+      yield* acme.feed.set(MemoryDriver.healthy)
+      yield* TestClock.adjust("1 minute")
+      assert.deepInclude(Option.getOrThrow(yield* manager.status("acme")), { state: "live" })
+      assert.deepInclude(yield* Config.entry(Limit), { value: 7, stale: false })
+    }).pipe(withTenant("acme"), Effect.provide(plane()))
+  )
+
+  it.effect("G4 a black hole is noticed, and reads fall back on the client", () =>
+    Effect.gen(function* () {
+      const acme = yield* MemoryDriver.tenant("acme")
+      yield* acme.feed.set(MemoryDriver.blackHole)
+      yield* acme.write(Limit, 7)
+      yield* TestClock.adjust("31 seconds")
+      assert.deepInclude(yield* Config.entry(Limit), { value: 7, stale: false })
+      assert.isAbove(yield* acme.client.statements, 0)
+    }).pipe(withTenant("acme"), Effect.provide(plane()))
+  )
+
+  it.effect("G10 cuts a write off before and after it landed", () =>
+    Effect.gen(function* () {
+      const acme = yield* MemoryDriver.tenant("acme")
+      yield* acme.client.set({ connections: "refuse" })
+      assert.deepInclude(yield* reasonOf(Config.set(Limit, 1, actor)), { _tag: "Unavailable" })
+      yield* acme.client.set({ connections: "accept", requests: "cut" })
+      const before = yield* Effect.forkChild(reasonOf(Config.set(Limit, 2, actor)))
+      yield* TestClock.adjust("5 seconds")
+      assert.deepInclude(yield* Fiber.join(before), { _tag: "WriteOutcomeUnknown" })
+      yield* acme.client.set({ requests: "pass", answers: "cut" })
+      const after = yield* Effect.forkChild(Config.set(Limit, 3, actor))
+      yield* TestClock.adjust("100 millis")
+      yield* acme.client.set({ answers: "pass" })
+      yield* TestClock.adjust("200 millis")
+      assert.deepInclude(yield* Fiber.join(after), { value: 3 })
+    }).pipe(withTenant("acme"), Effect.provide(plane()))
+  )
+
+  it.effect("a write that is held is given up, and lands when it may pass", () =>
+    Effect.gen(function* () {
+      const acme = yield* MemoryDriver.tenant("acme")
+      yield* acme.client.set({ requests: "hold" })
+      const write = yield* Effect.forkChild(reasonOf(Config.set(Limit, 2, actor)))
+      yield* TestClock.adjust("5 seconds")
+      yield* TestClock.adjust("10 seconds")
+      assert.deepInclude(yield* Fiber.join(write), { _tag: "WriteOutcomeUnknown" })
+      assert.strictEqual(yield* Config.get(Limit), 600)
+      yield* acme.client.set({ requests: "pass" })
+      yield* TestClock.adjust(0)
+      assert.strictEqual(yield* Config.get(Limit), 2)
+    }).pipe(withTenant("acme"), Effect.provide(plane()))
+  )
+
+  it.effect("G1 writes behind the triggers' back, empties, and goes back to a copy", () =>
+    Effect.gen(function* () {
+      const acme = yield* MemoryDriver.tenant("acme")
+      const { revision } = yield* acme.write(Limit, 7)
+      yield* TestClock.adjust(0)
+      yield* acme.write(Limit, 8, { triggers: false })
+      yield* TestClock.adjust(0)
+      assert.deepInclude(yield* Config.entry(Limit), { value: 7 })
+      yield* TestClock.adjust("10 seconds")
+      assert.deepInclude(yield* Config.entry(Limit), { value: 8, revision })
+      const restore = yield* acme.backup
+      yield* acme.write(Limit, 9)
+      yield* TestClock.adjust(0)
+      yield* restore
+      yield* TestClock.adjust("10 seconds")
+      assert.deepInclude(yield* Config.entry(Limit), { value: 8, revision })
+      yield* acme.truncate
+      yield* TestClock.adjust("10 seconds")
+      assert.deepInclude(yield* Config.entry(Limit), { value: 600, revision: 0 })
+    }).pipe(withTenant("acme"), Effect.provide(plane()))
+  )
+
+  it.effect("changes all or nothing", () =>
+    Effect.gen(function* () {
+      const acme = yield* MemoryDriver.tenant("acme")
+      const before = yield* acme.rows
+      const error = yield* Effect.flip(
+        acme.transact([
+          { key: Limit, value: 1 },
+          { key: Burst, value: "\0" }
+        ])
+      )
+      assert.strictEqual(error.reason._tag, "Refused")
+      assert.deepStrictEqual(yield* acme.rows, before)
+    }).pipe(Effect.provide(plane()))
+  )
+
+  it.effect("G9 wrote together what is seen together", () =>
+    Effect.gen(function* () {
+      yield* Config.setAll([ConfigKey.value(Limit, 3), ConfigKey.value(Burst, 3)], actor)
+      const seen = yield* Config.watch(Limit).pipe(Stream.runHead)
+      assert.deepInclude(Option.getOrThrow(seen), { value: 3 })
+    }).pipe(withTenant("acme"), Effect.provide(plane()))
+  )
+})

@@ -6,8 +6,8 @@
 export type { Systemplane } from "./layers/Engine.ts"
 export * as PgConnector from "./layers/PgConnector.ts"
 export { SystemplaneLive } from "./layers/SystemplaneLive.ts"
-export { type ReadThroughOptions, SystemplaneReadThrough } from "./layers/SystemplaneReadThrough.ts"
 export { SystemplaneMemory, type SystemplaneMemoryOptions } from "./layers/SystemplaneMemory.ts"
+export { type ReadThroughOptions, SystemplaneReadThrough } from "./layers/SystemplaneReadThrough.ts"
 export * from "./schema/ActivationError.ts"
 export * from "./schema/ConfigError.ts"
 export {

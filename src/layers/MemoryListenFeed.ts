@@ -4,11 +4,14 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { ListenFeed } from "../services/ListenFeed.ts"
+import { ConnectBudget } from "./ConnectBudget.ts"
 import { MemoryDatabases } from "./MemoryDatabases.ts"
 import * as ReconnectingFeed from "./ReconnectingFeed.ts"
 
-export const layer = (options: ReconnectingFeed.ReconnectingFeedOptions) =>
-  Layer.effect(
-    ListenFeed,
-    Effect.flatMap(MemoryDatabases, ({ session }) => ReconnectingFeed.make(options, session))
-  )
+const make = Effect.fnUntraced(function* (options: ReconnectingFeed.ReconnectingFeedOptions) {
+  const databases = yield* MemoryDatabases
+  const budget = yield* ConnectBudget
+  return yield* ReconnectingFeed.make(options, (tenant) => budget.session(tenant, databases.session(tenant)))
+})
+
+export const layer = (options: ReconnectingFeed.ReconnectingFeedOptions) => Layer.effect(ListenFeed, make(options))

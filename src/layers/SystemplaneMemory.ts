@@ -109,8 +109,5 @@ const memory = (settings: Options.Settings) =>
   Layer.mergeAll(
     MemoryEntryStore.layer,
     MemorySchemaBootstrap.layer,
-    MemoryListenFeed.layer({
-      reconnect: settings.reconnect,
-      maxConcurrentConnects: settings.maxConcurrentActivations
-    })
+    MemoryListenFeed.layer({ reconnect: settings.reconnect })
   )

@@ -22,6 +22,7 @@ import { currentTenant } from "../services/CurrentTenant.ts"
 import { EntryStore } from "../services/EntryStore.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
 import * as DefiniteWrites from "./DefiniteWrites.ts"
+import * as Monotonic from "./Monotonic.ts"
 import * as Preparation from "./Preparation.ts"
 import * as RejectedRows from "./RejectedRows.ts"
 import { entryOf } from "./TenantScope.ts"
@@ -35,6 +36,7 @@ type Keys = ReadonlyArray<ConfigKey.Any>
 
 const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
   const current = currentTenant(Option.getOrUndefined(options.sole))
+  const clock = yield* Clock.Clock
   const store = yield* EntryStore
   const registry = yield* KeyRegistry
   const definite = yield* DefiniteWrites.make
@@ -57,7 +59,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
 
   /** What some rows say about their keys. A row that does not decode is reported, and the key's default is in force. */
   const learn = (tenant: TenantId, keys: Keys, rows: ReadonlyArray<Snapshot.Difference>) =>
-    Effect.flatMap(Clock.currentTimeMillis, (time) => {
+    Effect.flatMap(Monotonic.millis, (time) => {
       const { rejected, state } = Snapshot.learn(Snapshot.make(keys), rows, { clock: 0, time })
       return Effect.as(report(tenant, keys, rejected, state), state)
     })
@@ -68,7 +70,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
       (keys.length === 1 ? readOne(tenant, keys[0]!) : store.differences(tenant)(keys, unknown(keys))).pipe(
         Effect.catch((error) => failWith(StoreFailure.ofRead(error))),
         Effect.flatMap((rows) => learn(tenant, keys, rows)),
-        Effect.map((state) => snapshotOf(tenant, keys, state))
+        Effect.map((state) => snapshotOf(tenant, keys, state, clock))
       )
     )
 
@@ -115,7 +117,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
             rowsOf(answer).map((row, slot) => ({ slot, row }))
           )
         ),
-        Effect.map((state) => keys.map((_, slot) => entryOf(state, slot, false)))
+        Effect.map((state) => keys.map((_, slot) => entryOf(state, slot, false, clock)))
       )
     )
 
@@ -171,7 +173,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
 
 export const layer = (options: DirectConfigOptions) => Layer.effect(Config, make(options))
 
-const snapshotOf = (tenant: TenantId, keys: Keys, state: Snapshot.State): ConfigSnapshot => {
+const snapshotOf = (tenant: TenantId, keys: Keys, state: Snapshot.State, clock: Clock.Clock): ConfigSnapshot => {
   const slots = new Map(keys.map((key, slot) => [key, slot]))
   const held = (key: ConfigKey.Any): number => {
     const slot = slots.get(key)
@@ -181,7 +183,7 @@ const snapshotOf = (tenant: TenantId, keys: Keys, state: Snapshot.State): Config
   return {
     tenant,
     get: (key) => state.slots[held(key)]!.value as any,
-    entry: (key) => entryOf(state, held(key), false) as Entry<any>
+    entry: (key) => entryOf(state, held(key), false, clock) as Entry<any>
   }
 }
 

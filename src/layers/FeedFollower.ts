@@ -12,7 +12,6 @@
  * with the triggers disabled, `TRUNCATE`), and confirms every key. So a verification is the same read, made because nothing
  * else prompted one for a while; and where it is not answered in time, the session is dead.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FiberHandle from "effect/FiberHandle"
 import * as Option from "effect/Option"
@@ -21,21 +20,34 @@ import * as Stream from "effect/Stream"
 import { ActivationError, ConnectFailure, LoadFailure, SameDatabase } from "../schema/ActivationError.ts"
 import type { ConnectorError } from "../schema/ConnectorError.ts"
 import { EntryStoreError, Unanswered } from "../schema/EntryStoreError.ts"
+import * as Patience from "../schema/Patience.ts"
 import * as Snapshot from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
 import { type Changed, type FeedSession, ListenFeed } from "../services/ListenFeed.ts"
+import * as Monotonic from "./Monotonic.ts"
 import type { Scopes } from "./Scopes.ts"
 import { Telemetry } from "./Telemetry.ts"
 import type { TenantScope } from "./TenantScope.ts"
+
+/** How fast a tenant answers, from session to session, in milliseconds. */
+interface Pace {
+  /** How long the next answer is waited for. */
+  patience: number
+  /** How long the last one took. */
+  took: number
+}
 
 export interface FeedFollowerOptions {
   /** In milliseconds. */
   readonly maxStaleness: number
 }
 
-/** A session that does not answer a short statement for this long is dead, however large `maxStaleness` is. */
-const longestAnswer = 5_000
+/** A server that is well answers a short statement within this time, however large `maxStaleness` is. */
+const longestUsualAnswer = 5_000
+
+/** 10,000 keys are about a megabyte each way: half a minute over a link of 64 kB a second, and as much again for the server. */
+const longestAnswer = 60_000
 
 export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFollowerOptions) {
   const feed = yield* ListenFeed
@@ -44,43 +56,60 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
 
   // A silent feed is verified after a quarter to a third of the bound, and has a third of it to answer: a dead session is
   // noticed within two thirds, which leaves a third for reconnecting before the values count as overdue.
-  const answerTimeout = Math.min(options.maxStaleness / 3, longestAnswer)
-  const verifyDelay = Effect.map(Random.nextBetween(1 / 4, 1 / 3), (share) => options.maxStaleness * share)
+  const patience: Patience.Patience = {
+    usual: Math.min(options.maxStaleness / 3, longestUsualAnswer),
+    longest: longestAnswer
+  }
+  // The slower the answers, the sooner the next one is asked for, within limits: it must be there before the bound is.
+  const verifyDelay = (took: number) =>
+    Effect.map(
+      Random.nextBetween(1 / 4, 1 / 3),
+      (share) => share * Math.max(options.maxStaleness - 2 * took, options.maxStaleness / 2)
+    )
 
-  const reconcile = (scope: TenantScope, session: FeedSession) =>
+  const reconcile = (scope: TenantScope, session: FeedSession, pace: Pace) =>
     Effect.gen(function* () {
-      const since = Snapshot.begin(scope.snapshot, yield* Clock.currentTimeMillis)
+      const since = Snapshot.begin(scope.snapshot, yield* Monotonic.millis)
       const differences = yield* session.differences(scopes.keys, Snapshot.fingerprints(scope.snapshot)).pipe(
         Effect.timeoutOrElse({
-          duration: answerTimeout,
-          orElse: () =>
-            Effect.fail(new EntryStoreError({ tenant: scope.tenant, reason: new Unanswered({ code: "ETIMEDOUT" }) }))
+          duration: pace.patience,
+          orElse: () => {
+            pace.patience = Patience.afterSilence(patience, pace.patience)
+            return Effect.fail(
+              new EntryStoreError({ tenant: scope.tenant, reason: new Unanswered({ code: "ETIMEDOUT" }) })
+            )
+          }
         })
       )
       const outcome = yield* scopes.absorb(scope, (state) => Snapshot.learn(state, differences, since), "read")
       if (outcome.again) scope.dirty.openUnsafe()
+      const now = yield* Monotonic.millis
+      pace.took = now - since.time
+      pace.patience = Patience.afterAnswer(patience, pace.took)
+      // An answer that took too long is overdue when it arrives.
+      const overdue = scopes.isOverdue(scope.snapshot, now)
       yield* scopes.relink(
         scope,
-        { connected: true, loaded: true, overdue: false, failures: 0 },
+        { connected: true, loaded: true, overdue, failures: 0 },
         { failures: 0, lastError: undefined }
       )
       return differences.length > 0
     })
 
-  const keepCurrent = (scope: TenantScope, session: FeedSession, onFirstLoad: Effect.Effect<void>) =>
+  const keepCurrent = (scope: TenantScope, session: FeedSession, pace: Pace, onFirstLoad: Effect.Effect<void>) =>
     Effect.gen(function* () {
       scope.dirty.closeUnsafe()
-      yield* Effect.withSpan(reconcile(scope, session), "Systemplane.reconcile", {
+      yield* Effect.withSpan(reconcile(scope, session, pace), "Systemplane.reconcile", {
         attributes: { tenant: scope.tenant, reason: "connect" }
       })
       yield* session.confirm
       yield* telemetry.reconciled(scope.tenant, "connect")
       yield* onFirstLoad
       while (true) {
-        const notified = yield* Effect.timeoutOption(scope.dirty.await, yield* verifyDelay)
+        const notified = yield* Effect.timeoutOption(scope.dirty.await, yield* verifyDelay(pace.took))
         // Closed before the read, so that what arrives during it is read again.
         scope.dirty.closeUnsafe()
-        const differed = yield* reconcile(scope, session)
+        const differed = yield* reconcile(scope, session, pace)
         if (differed && Option.isNone(notified)) yield* telemetry.reconciled(scope.tenant, "verify")
       }
     })
@@ -91,14 +120,15 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
       return declared !== undefined && scopes.slotOf(declared) !== undefined
     })
 
-  // While nothing confirms the snapshot, time alone makes it too old to be trusted.
+  // While nothing confirms the snapshot, time alone makes it too old to be trusted. Reads look at the clock themselves; this
+  // is for those who watch the tenant's state.
   const watchOverdue = (scope: TenantScope) =>
     Effect.gen(function* () {
       while (true) {
-        const now = yield* Clock.currentTimeMillis
-        const due = scope.snapshot.confirmedAt + options.maxStaleness
-        if (scope.link.loaded && due <= now && !scope.link.overdue) yield* scopes.relink(scope, { overdue: true })
-        yield* Effect.sleep(due > now ? due - now : options.maxStaleness)
+        const now = yield* Monotonic.millis
+        const overdue = scopes.isOverdue(scope.snapshot, now)
+        if (scope.link.loaded && overdue && !scope.link.overdue) yield* scopes.relink(scope, { overdue })
+        yield* Effect.sleep(overdue ? options.maxStaleness : scope.snapshot.confirmedAt + options.maxStaleness - now)
       }
     })
 
@@ -111,11 +141,12 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
       yield* scopes.relink(scope, { suspended: false, loaded: scope.link.loaded && !scope.link.suspended })
       yield* Effect.forkScoped(watchOverdue(scope))
       yield* telemetry.dropped(scope.tenant, scopes.dropped)
-      const onFirstLoad = yield* Effect.cached(recordWarmLoad(scope, yield* Clock.currentTimeMillis))
+      const onFirstLoad = yield* Effect.cached(recordWarmLoad(scope, yield* Monotonic.millis))
+      const pace: Pace = { patience: patience.usual, took: 0 }
 
       let loadError: EntryStoreError | undefined
       const read = (session: FeedSession) =>
-        Effect.catch(keepCurrent(scope, session, onFirstLoad), (error) => {
+        Effect.catch(keepCurrent(scope, session, pace, onFirstLoad), (error) => {
           loadError = error
           return session.abandon
         }).pipe(
@@ -153,7 +184,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
     })
 
   const recordWarmLoad = (scope: TenantScope, startedAt: number) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) => telemetry.warmLoaded(scope.tenant, (now - startedAt) / 1000))
+    Effect.flatMap(Monotonic.millis, (now) => telemetry.warmLoaded(scope.tenant, (now - startedAt) / 1000))
 
   /** Follows the tenant's feed until interrupted. */
   return (tenant: TenantId): Effect.Effect<never> => Effect.scoped(Effect.suspend(() => run(scopes.open(tenant))))

@@ -1,7 +1,6 @@
 /**
  * The tenants' scopes in this process: a thin shell around the pure core.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import type * as Exit from "effect/Exit"
@@ -22,6 +21,7 @@ import { TenantCache } from "../services/TenantCache.ts"
 import * as Fanout from "./Fanout.ts"
 import * as FeedFollower from "./FeedFollower.ts"
 import * as LiveHandle from "./LiveHandle.ts"
+import * as Monotonic from "./Monotonic.ts"
 import * as ReadThrough from "./ReadThrough.ts"
 import * as Scopes from "./Scopes.ts"
 import { entryOf } from "./TenantScope.ts"
@@ -42,7 +42,9 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
   const lastKnown = (tenant: TenantId, key: ConfigKey.Any): Entry<any> | undefined => {
     const scope = scopes.get(tenant)
     const slot = scopes.slotOf(key)
-    return scope === undefined || slot === undefined ? undefined : entryOf(scope.snapshot, slot, scope.state !== "live")
+    return scope === undefined || slot === undefined
+      ? undefined
+      : entryOf(scope.snapshot, slot, !scopes.isLive(scope), scopes.clock)
   }
 
   const unavailable = (tenant: TenantId, key: ConfigKey.Any, error: EntryStoreError) => {
@@ -53,7 +55,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
 
   const peek = (tenant: TenantId, key: ConfigKey.Any): Exit.Exit<any> | undefined => {
     const scope = scopes.get(tenant)
-    if (scope === undefined || !scope.answering) return undefined
+    if (scope === undefined || !scopes.mayAnswer(scope)) return undefined
     const slot = scopes.slotOf(key)
     const answer = slot === undefined ? undefined : scope.answers[slot]
     if (answer !== undefined) scope.hits++
@@ -62,7 +64,8 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
 
   const entry = (tenant: TenantId, key: ConfigKey.Any): Effect.Effect<Entry<any>, ConfigError> =>
     Effect.flatMap(declared(key), () => {
-      const known = scopes.get(tenant)?.answering ? lastKnown(tenant, key) : undefined
+      const scope = scopes.get(tenant)
+      const known = scope !== undefined && scopes.mayAnswer(scope) ? lastKnown(tenant, key) : undefined
       return known === undefined
         ? Effect.catch(readThrough.entry(tenant, key), (error) => failWith(unavailable(tenant, key, error)))
         : Effect.succeed(known)
@@ -74,7 +77,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
       const slot = scopes.slotOf(key)
       return slot === undefined
         ? failWith(notCached(key, "held by a handle"))
-        : Effect.zipWith(entry(tenant, key), Clock.currentTimeMillis, (entry, time) =>
+        : Effect.zipWith(entry(tenant, key), Monotonic.millis, (entry, time) =>
             LiveHandle.make(scopes, tenant, slot, { entry, time })
           )
     })
@@ -90,14 +93,16 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     return {
       tenant,
       get: (key) => state.slots[held(key)]!.value as any,
-      entry: (key) => entryOf(state, held(key), stale) as Entry<any>
+      entry: (key) => entryOf(state, held(key), stale, scopes.clock) as Entry<any>
     }
   }
 
   const snapshot = (tenant: TenantId): Effect.Effect<ConfigSnapshot, ConfigError> =>
     Effect.suspend(() => {
       const scope = scopes.get(tenant)
-      if (scope?.answering) return Effect.succeed(snapshotOf(tenant, scope.snapshot, scope.state !== "live"))
+      if (scope !== undefined && scopes.mayAnswer(scope)) {
+        return Effect.succeed(snapshotOf(tenant, scope.snapshot, !scopes.isLive(scope)))
+      }
       return readThrough.whole(tenant).pipe(
         Effect.map((state) => snapshotOf(tenant, state, false)),
         Effect.catch((error) => failWith(StoreFailure.ofRead(error)))

@@ -4,6 +4,7 @@
  * A handle points at a scope and looks for another one only when that one is retired, so nobody keeps a list of handles, and a
  * tenant that comes back costs nothing until somebody reads.
  */
+import type * as Clock from "effect/Clock"
 import type * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
@@ -16,9 +17,11 @@ import { entryOf, type TenantScope } from "./TenantScope.ts"
 /** Where a handle finds the scope that took the place of a retired one. */
 export interface Successors {
   readonly get: (tenant: TenantId) => TenantScope | undefined
+  readonly isLive: (scope: TenantScope) => boolean
+  readonly clock: Clock.Clock
 }
 
-/** What was known when the handle was made, and when that was, in milliseconds. */
+/** What was known when the handle was made, and when that was, in milliseconds of the monotonic clock. */
 export interface Made<A> {
   readonly entry: Entry<A>
   readonly time: number
@@ -55,7 +58,8 @@ class LiveHandle<A> extends Effectable.Class<A> implements ConfigHandle<A> {
   get entry(): Entry<A> {
     const scope = this.#follow()
     if (scope === undefined) return { ...this.#made.entry, stale: true }
-    return entryOf(scope.snapshot, this.#slot, scope.retired || scope.state !== "live") as Entry<A>
+    const stale = scope.retired || !this.#scopes.isLive(scope)
+    return entryOf(scope.snapshot, this.#slot, stale, this.#scopes.clock) as Entry<A>
   }
 
   override asEffect(): Effect.Effect<A> {

@@ -3,6 +3,7 @@
  * by NTP, is no time that passed.
  */
 import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 
 const nanosPerMilli = 1_000_000
@@ -12,6 +13,10 @@ export const millisOf = (clock: Clock.Clock): number => Number(clock.monotonicTi
 
 /** See {@link millisOf}. */
 export const millis: Effect.Effect<number> = Effect.clockWith((clock) => Effect.sync(() => millisOf(clock)))
+
+/** The time of day at such a moment, by the wall clock as it is set now. */
+export const timeOfDay = (clock: Clock.Clock, moment: number): DateTime.Utc =>
+  DateTime.makeUnsafe(Math.round(clock.currentTimeMillisUnsafe() - (millisOf(clock) - moment)))
 
 /**
  * Runs an effect that asks for the time of day in order to measure, as Effect's stores of rates and circuits do, by this

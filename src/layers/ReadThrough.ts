@@ -1,7 +1,6 @@
 /**
  * Reads that go to the database: shared, bounded, and learned from.
  */
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
@@ -13,6 +12,7 @@ import { EntryStoreError, Unanswered } from "../schema/EntryStoreError.ts"
 import * as Snapshot from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import { EntryStore } from "../services/EntryStore.ts"
+import * as Monotonic from "./Monotonic.ts"
 import type { Scopes } from "./Scopes.ts"
 import { Telemetry } from "./Telemetry.ts"
 import { entryOf, loneEntry, type TenantScope } from "./TenantScope.ts"
@@ -48,7 +48,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
   /** Reads everything that differs through the store, until nothing is left that could not be judged. */
   const settle = (scope: TenantScope): Effect.Effect<void, EntryStoreError> =>
     Effect.gen(function* () {
-      const since = Snapshot.begin(scope.snapshot, yield* Clock.currentTimeMillis)
+      const since = Snapshot.begin(scope.snapshot, yield* Monotonic.millis)
       const known = Snapshot.fingerprints(scope.snapshot)
       const differences = yield* store.differences(scope.tenant)(scopes.keys, known)
       const outcome = yield* scopes.absorb(scope, (state) => Snapshot.learn(state, differences, since), "read")
@@ -69,12 +69,12 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
     Effect.gen(function* () {
       const scope = scopes.get(tenant)
       const slot = scopes.slotOf(key)
-      const time = yield* Clock.currentTimeMillis
+      const time = yield* Monotonic.millis
       const since = scope === undefined ? { clock: 0, time } : Snapshot.begin(scope.snapshot, time)
       const row = Option.getOrUndefined(yield* store.read(tenant, key))
-      if (scope === undefined || slot === undefined) return loneEntry(key, row, time)
+      if (scope === undefined || slot === undefined) return loneEntry(key, row, time, scopes.clock)
       yield* learn(scope, (state) => Snapshot.learnRow(state, slot, row, since), "read")
-      return entryOf(scope.snapshot, slot, false)
+      return entryOf(scope.snapshot, slot, false, scopes.clock)
     })
 
   const start = <A>(
@@ -130,7 +130,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
       if (scope !== undefined) return Effect.map(settle(scope), () => scope.snapshot)
       const nothing = Snapshot.make(scopes.keys)
       return Effect.gen(function* () {
-        const since = Snapshot.begin(nothing, yield* Clock.currentTimeMillis)
+        const since = Snapshot.begin(nothing, yield* Monotonic.millis)
         const differences = yield* store.differences(tenant)(scopes.keys, Snapshot.fingerprints(nothing))
         return Snapshot.learn(nothing, differences, since).state
       })

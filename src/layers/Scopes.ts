@@ -4,7 +4,7 @@
  * Both happen here and nowhere else, so that whatever is learned, from whomever, is published, announced to subscribers,
  * reported and counted alike.
  */
-import * as DateTime from "effect/DateTime"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { ConfigKey } from "../schema/ConfigKey.ts"
 import type { Change } from "../schema/Entry.ts"
@@ -12,7 +12,9 @@ import * as Snapshot from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import type { Link, TenantStatus } from "../schema/TenantStatus.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
+import * as EventLoopTurn from "./EventLoopTurn.ts"
 import * as Fanout from "./Fanout.ts"
+import * as Monotonic from "./Monotonic.ts"
 import { StatusBoard } from "./StatusBoard.ts"
 import { Telemetry } from "./Telemetry.ts"
 import * as TenantScope from "./TenantScope.ts"
@@ -20,6 +22,8 @@ import * as TenantScope from "./TenantScope.ts"
 export interface ScopesOptions {
   readonly maxEntriesPerTenant: number
   readonly staleAfterFailures: number
+  /** In milliseconds. */
+  readonly maxStaleness: number
 }
 
 export type Scopes = Effect.Success<ReturnType<typeof make>>
@@ -28,6 +32,8 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
   const registry = yield* KeyRegistry
   const board = yield* StatusBoard
   const telemetry = yield* Telemetry
+  const clock = yield* Clock.Clock
+  const now = EventLoopTurn.memoize(() => Monotonic.millisOf(clock))
 
   /** The keys that scopes hold; those beyond the limit are read through. */
   const keys: ReadonlyArray<ConfigKey.Any> = registry.keys.slice(0, options.maxEntriesPerTenant)
@@ -87,6 +93,7 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
       const outcome = learn(before)
       TenantScope.publish(scope, outcome)
       if (scopes.get(scope.tenant) === scope) {
+        board.confirmed(scope.tenant, outcome.state.confirmedAt)
         if (before.loaded || source === "write") {
           for (const published of outcome.published) announce(scope, published)
         }
@@ -98,7 +105,8 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
         outcome.state.epoch === before.epoch
           ? Effect.void
           : Effect.logWarning("The table went back to an earlier state; it is taken as it is").pipe(
-              Effect.annotateLogs({ tenant: scope.tenant, epoch: outcome.state.epoch })
+              Effect.annotateLogs({ tenant: scope.tenant, epoch: outcome.state.epoch }),
+              Effect.andThen(relink(scope, {}))
             )
       return report(scope, outcome.rejected).pipe(Effect.andThen(wentBack), Effect.as(outcome))
     })
@@ -113,14 +121,11 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
       TenantScope.relink(scope, change, options.staleAfterFailures)
       // A scope that was forgotten meanwhile has no state to tell.
       if (scopes.get(scope.tenant) !== scope) return Effect.void
-      const { confirmedAt, epoch } = scope.snapshot
-      return board.update(scope.tenant, {
-        state: scope.state,
-        epoch,
-        confirmedAt: confirmedAt === 0 ? undefined : DateTime.makeUnsafe(confirmedAt),
-        ...details
-      })
+      return board.update(scope.tenant, { state: scope.state, epoch: scope.snapshot.epoch, ...details })
     })
+
+  /** Whether something was confirmed too long ago to be trusted. */
+  const isOverdue = (snapshot: Snapshot.State, time: number) => time - snapshot.confirmedAt >= options.maxStaleness
 
   return {
     keys,
@@ -135,6 +140,12 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
     watchTopic,
     absorb,
     relink,
+    clock,
+    isOverdue,
+    /** Whether the snapshot may answer: what every read looks at, without any I/O or allocation. */
+    mayAnswer: (scope: TenantScope.TenantScope) => scope.answering && !isOverdue(scope.snapshot, now()),
+    /** Whether the snapshot is kept current. */
+    isLive: (scope: TenantScope.TenantScope) => scope.state === "live" && !isOverdue(scope.snapshot, now()),
     get: (tenant: TenantId) => scopes.get(tenant),
     /** The tenant's scope, made where there is none. */
     open: (tenant: TenantId) => {

@@ -1,6 +1,7 @@
 /**
  * What is known of every tenant's state: one place to set it, read it, wait for it, and one log line per change of state.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
@@ -10,6 +11,7 @@ import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
 import type { TenantId } from "../schema/TenantId.ts"
 import type { TenantStatus } from "../schema/TenantStatus.ts"
+import * as Monotonic from "./Monotonic.ts"
 import { Telemetry } from "./Telemetry.ts"
 
 export class StatusBoard extends Context.Service<
@@ -17,7 +19,12 @@ export class StatusBoard extends Context.Service<
   {
     readonly get: (tenant: TenantId) => TenantStatus | undefined
     readonly all: () => ReadonlyArray<TenantStatus>
-    readonly update: (tenant: TenantId, change: Partial<Omit<TenantStatus, "tenant" | "since">>) => Effect.Effect<void>
+    readonly update: (
+      tenant: TenantId,
+      change: Partial<Omit<TenantStatus, "tenant" | "since" | "confirmedAt">>
+    ) => Effect.Effect<void>
+    /** The whole snapshot was confirmed at this moment of the monotonic clock: shown from now on, and announced to nobody. */
+    readonly confirmed: (tenant: TenantId, moment: number) => void
     /** Announces the tenant as removed and forgets it. */
     readonly remove: (tenant: TenantId) => Effect.Effect<void>
     /** The next update of the tenant, whatever it is. */
@@ -29,38 +36,53 @@ export class StatusBoard extends Context.Service<
 
 const make = Effect.gen(function* () {
   const telemetry = yield* Telemetry
+  const clock = yield* Clock.Clock
   const statuses = new Map<TenantId, TenantStatus>()
+  const confirmations = new Map<TenantId, number>()
   const waiting = new Map<TenantId, Deferred.Deferred<TenantStatus>>()
   const changes = yield* Effect.acquireRelease(PubSub.sliding<TenantStatus>(1024), PubSub.shutdown)
 
-  const announce = (status: TenantStatus, changed: boolean) =>
+  const current = (status: TenantStatus): TenantStatus => {
+    const confirmed = confirmations.get(status.tenant)
+    return confirmed === undefined ? status : { ...status, confirmedAt: Monotonic.timeOfDay(clock, confirmed) }
+  }
+
+  const announce = (status: TenantStatus, before: TenantStatus | undefined) =>
     Effect.gen(function* () {
       const waiters = waiting.get(status.tenant)
       waiting.delete(status.tenant)
       if (waiters !== undefined) Deferred.doneUnsafe(waiters, Effect.succeed(status))
-      if (!changed) return
+      if (status.state === before?.state) return yield* logFailure(status, before)
       yield* PubSub.publish(changes, status)
       yield* logChange(status)
     })
 
   return StatusBoard.of({
-    get: (tenant) => statuses.get(tenant),
-    all: () => [...statuses.values()],
+    get: (tenant) => {
+      const status = statuses.get(tenant)
+      return status === undefined ? undefined : current(status)
+    },
+    all: () => [...statuses.values()].map(current),
+    confirmed: (tenant, moment) => {
+      confirmations.set(tenant, moment)
+    },
     update: (tenant, change) =>
       Effect.flatMap(DateTime.now, (now) => {
-        const before = statuses.get(tenant) ?? fresh(tenant, now)
-        const changed = !statuses.has(tenant) || (change.state !== undefined && change.state !== before.state)
-        const status = { ...before, ...change, since: changed ? now : before.since }
-        statuses.set(tenant, status)
+        const before = statuses.get(tenant)
+        const status = { ...(before ?? fresh(tenant, now)), ...change }
+        const since = status.state === before?.state ? before.since : now
+        statuses.set(tenant, { ...status, since })
         telemetry.held(tenant, status.state !== "suspended")
-        return announce(status, changed)
+        return announce(current({ ...status, since }), before)
       }),
     remove: (tenant) =>
       Effect.flatMap(DateTime.now, (now) => {
         const before = statuses.get(tenant)
+        const removed = before && current({ ...before, state: "removed", since: now })
         statuses.delete(tenant)
+        confirmations.delete(tenant)
         telemetry.released(tenant)
-        return before === undefined ? Effect.void : announce({ ...before, state: "removed", since: now }, true)
+        return removed === undefined ? Effect.void : announce(removed, before)
       }),
     next: (tenant) =>
       Effect.suspend(() => {
@@ -86,13 +108,20 @@ const fresh = (tenant: TenantId, now: DateTime.Utc): TenantStatus => ({
 
 const logChange = (status: TenantStatus) => {
   // A tenant that somebody suspends or rotates is disconnected too, and nothing is wrong with it.
-  const wrong = (status.state === "disconnected" || status.state === "stale") && status.lastError !== undefined
-  return (wrong ? Effect.logWarning : Effect.logInfo)(`Tenant is ${status.state}`).pipe(
-    Effect.annotateLogs({
-      tenant: status.tenant,
-      state: status.state,
-      failures: status.failures,
-      ...(status.lastError === undefined ? {} : { cause: status.lastError.message })
-    })
-  )
+  const wrong = status.state === "stale" || (status.state === "disconnected" && status.lastError !== undefined)
+  return annotated(status, (wrong ? Effect.logWarning : Effect.logInfo)(`Tenant is ${status.state}`))
 }
+
+// A tenant that does not become live changes no state: its first failure is told, and those after it are the same story.
+const logFailure = (status: TenantStatus, before: TenantStatus) =>
+  status.state === "activating" && status.lastError !== undefined && before.lastError === undefined
+    ? annotated(status, Effect.logWarning("Tenant is activating, and the first attempt failed; it is tried again"))
+    : Effect.void
+
+const annotated = (status: TenantStatus, line: Effect.Effect<void>) =>
+  Effect.annotateLogs(line, {
+    tenant: status.tenant,
+    state: status.state,
+    failures: status.failures,
+    ...(status.lastError === undefined ? {} : { cause: status.lastError.message })
+  })

@@ -14,6 +14,7 @@ import * as Layer from "effect/Layer"
 import type { Notification } from "../schema/Notification.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import type * as Instruments from "./Instruments.ts"
+import * as Monotonic from "./Monotonic.ts"
 import * as SeriesBook from "./SeriesBook.ts"
 import type * as TenantSeries from "./TenantSeries.ts"
 
@@ -101,7 +102,7 @@ const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThr
     held: (tenant, active) => {
       const held = hold(tenant)
       if (active === (held.activeSince !== undefined)) return
-      held.activeSince = active ? clock.currentTimeMillisUnsafe() : undefined
+      held.activeSince = active ? Monotonic.millisOf(clock) : undefined
       held.series.refresh()
     },
     observed: (tenant, scope) => {

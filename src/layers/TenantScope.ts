@@ -3,7 +3,7 @@
  *
  * It is mutable, and changed in synchronous steps only, so that a reader on another fiber sees one state or the next.
  */
-import * as DateTime from "effect/DateTime"
+import type * as Clock from "effect/Clock"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import type { Entry } from "../schema/Entry.ts"
@@ -11,6 +11,7 @@ import type { EntryRow } from "../schema/EntryRow.ts"
 import * as Snapshot from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import { type Link, readsSnapshot, stateOf, type TenantState } from "../schema/TenantStatus.ts"
+import * as Monotonic from "./Monotonic.ts"
 
 export interface TenantScope {
   readonly tenant: TenantId
@@ -58,7 +59,7 @@ export const publish = (scope: TenantScope, outcome: Snapshot.Outcome): void => 
 }
 
 /** A slot of a snapshot as an entry. */
-export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean): Entry<unknown> => {
+export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean, clock: Clock.Clock): Entry<unknown> => {
   const { inForce, value } = snapshot.slots[slot]!
   const confirmedAt = Snapshot.confirmedAt(snapshot, slot)
   return {
@@ -68,10 +69,14 @@ export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean):
     updatedAt: inForce?.updatedAt,
     updatedBy: inForce?.updatedBy,
     stale,
-    confirmedAt: confirmedAt === 0 ? undefined : DateTime.makeUnsafe(confirmedAt)
+    confirmedAt: confirmedAt === 0 ? undefined : Monotonic.timeOfDay(clock, confirmedAt)
   }
 }
 
-/** A row as the entry of a key that no scope holds. */
-export const loneEntry = (key: Snapshot.SnapshotKey, row: EntryRow | undefined, time: number): Entry<unknown> =>
-  entryOf(Snapshot.learnRow(Snapshot.make([key]), 0, row, { clock: 0, time }).state, 0, false)
+/** A row as the entry of a key that no scope holds. `time` is when it was asked for, by the monotonic clock. */
+export const loneEntry = (
+  key: Snapshot.SnapshotKey,
+  row: EntryRow | undefined,
+  time: number,
+  clock: Clock.Clock
+): Entry<unknown> => entryOf(Snapshot.learnRow(Snapshot.make([key]), 0, row, { clock: 0, time }).state, 0, false, clock)

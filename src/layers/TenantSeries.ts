@@ -11,6 +11,7 @@ import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import type * as Snapshot from "../schema/Snapshot.ts"
 import * as Instruments from "./Instruments.ts"
+import * as Monotonic from "./Monotonic.ts"
 
 /** What is looked at when metrics are read: a tenant's scope. */
 export interface Observed {
@@ -59,7 +60,7 @@ export const make = (label: string, context: Context.Context<never>, clock: Cloc
 
   /** The age of the tenant that waits longest for being confirmed: since the last time, or else since it was activated. */
   const oldest = () => {
-    const now = clock.currentTimeMillisUnsafe()
+    const now = Monotonic.millisOf(clock)
     let value = 0
     for (const { activeSince, observed } of tenants) {
       if (activeSince === undefined) continue

@@ -1,7 +1,6 @@
 /**
  * Writes of this process: learned from before they return.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ConfigKey } from "../schema/ConfigKey.ts"
@@ -12,6 +11,7 @@ import * as Snapshot from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import type { CacheWrite } from "../schema/WriteRequest.ts"
 import * as DefiniteWrites from "./DefiniteWrites.ts"
+import * as Monotonic from "./Monotonic.ts"
 import type { ReadThrough } from "./ReadThrough.ts"
 import type { Scopes } from "./Scopes.ts"
 import { entryOf, loneEntry } from "./TenantScope.ts"
@@ -38,7 +38,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, readThrough: Re
     Effect.gen(function* () {
       const before = scopes.get(tenant)
       const clock = before?.snapshot.clock ?? 0
-      const time = yield* Clock.currentTimeMillis
+      const time = yield* Monotonic.millis
       const answer = yield* send
       for (const key of keys) readThrough.detach(tenant, key)
       const scope = scopes.get(tenant)
@@ -59,8 +59,8 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, readThrough: Re
       return keys.map((key, index) => {
         const slot = scopes.slotOf(key)
         return scope === undefined || slot === undefined
-          ? loneEntry(key, rowOf(answer, index), time)
-          : entryOf(scope.snapshot, slot, false)
+          ? loneEntry(key, rowOf(answer, index), time, scopes.clock)
+          : entryOf(scope.snapshot, slot, false, scopes.clock)
       })
     }).pipe(Effect.uninterruptible)
 

@@ -52,7 +52,7 @@ export interface Slot {
   readonly fence: number
   /** `State.clock` when the slot was last published, or deleted by us. */
   readonly touched: number
-  /** When a read of this key alone last confirmed it, in milliseconds. */
+  /** When a read of this key alone last confirmed it, in milliseconds of a monotonic clock. */
   readonly confirmedAt: number
 }
 
@@ -70,7 +70,7 @@ export interface State {
   readonly wholeClock: number
   /** Whether a whole read has ever been learned. */
   readonly loaded: boolean
-  /** When a whole read last confirmed every key, in milliseconds. */
+  /** When a whole read last confirmed every key, in milliseconds of a monotonic clock. */
   readonly confirmedAt: number
 }
 
@@ -80,7 +80,7 @@ export interface Difference {
   readonly row: EntryRow | undefined
 }
 
-/** When a read began: the state's clock, and the time in milliseconds. */
+/** When a read began: the state's clock, and the time in milliseconds of a monotonic clock. */
 export interface Since {
   readonly clock: number
   readonly time: number
@@ -142,7 +142,7 @@ export const fingerprints = (state: State): ReadonlyArray<bigint | undefined> =>
 /** The revision in force; 0 for the default. */
 export const revision = (slot: Slot): number => slot.inForce?.revision ?? 0
 
-/** When the slot was last confirmed, by a whole read or on its own, in milliseconds; 0 where it never was. */
+/** When the slot was last confirmed, by a whole read or on its own; 0 where it never was. */
 export const confirmedAt = (state: State, slot: number): number =>
   Math.max(state.confirmedAt, state.slots[slot]!.confirmedAt)
 

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime } from "effect"
+import { Clock, DateTime, Effect } from "effect"
 import { TenantId } from "effect-systemplane"
 import * as LiveHandle from "../../src/layers/LiveHandle.ts"
 import * as TenantScope from "../../src/layers/TenantScope.ts"
@@ -16,6 +16,15 @@ const rowAt = (revision: number) => ({
   fingerprint: BigInt(revision)
 })
 
+const clock = Effect.runSync(Clock.Clock)
+
+/** The scopes of a plane, as a handle sees them. */
+const scopes = (get: () => TenantScope.TenantScope | undefined): LiveHandle.Successors => ({
+  get,
+  isLive: (scope) => scope.state === "live",
+  clock
+})
+
 const scopeOf = () => TenantScope.make(tenant, [Limit])
 
 /** A whole read that began at `time` and found the key at `revision`; 0: it found no row. */
@@ -30,7 +39,7 @@ const load = (scope: TenantScope.TenantScope, revision: number, time: number) =>
   )
 
 describe("G2 a handle that was made from what the database answered, before any scope knew the key", () => {
-  const made = { entry: TenantScope.loneEntry(Limit, rowAt(5), 1_000) as any, time: 2_000 }
+  const made = { entry: TenantScope.loneEntry(Limit, rowAt(5), 1_000, clock) as any, time: 2_000 }
 
   const cases: ReadonlyArray<readonly [string, (scope: TenantScope.TenantScope) => void, number]> = [
     ["stays with it while the scope is empty", () => {}, 50],
@@ -42,7 +51,12 @@ describe("G2 a handle that was made from what the database answered, before any 
   for (const [name, change, expected] of cases) {
     it(name, () => {
       const scope = scopeOf()
-      const handle = LiveHandle.make({ get: () => scope }, tenant, 0, made)
+      const handle = LiveHandle.make(
+        scopes(() => scope),
+        tenant,
+        0,
+        made
+      )
       change(scope)
       assert.strictEqual(handle.current, expected)
       assert.strictEqual(handle.entry.value, expected)
@@ -51,7 +65,12 @@ describe("G2 a handle that was made from what the database answered, before any 
 
   it("is given what a write put into a scope that was not loaded yet", () => {
     const scope = scopeOf()
-    const handle = LiveHandle.make({ get: () => scope }, tenant, 0, made)
+    const handle = LiveHandle.make(
+      scopes(() => scope),
+      tenant,
+      0,
+      made
+    )
     TenantScope.publish(scope, Snapshot.learnRow(scope.snapshot, 0, rowAt(7), Snapshot.begin(scope.snapshot, 2_000)))
     assert.strictEqual(handle.current, 70)
   })
@@ -60,9 +79,14 @@ describe("G2 a handle that was made from what the database answered, before any 
 describe("a handle that was never read before its scope was retired", () => {
   it("holds what the scope last knew", () => {
     const scope = scopeOf()
-    const made = { entry: TenantScope.loneEntry(Limit, undefined, 1_000) as any, time: 1_000 }
+    const made = { entry: TenantScope.loneEntry(Limit, undefined, 1_000, clock) as any, time: 1_000 }
     load(scope, 0, 1_000)
-    const handle = LiveHandle.make({ get: () => (scope.retired ? undefined : scope) }, tenant, 0, made)
+    const handle = LiveHandle.make(
+      scopes(() => (scope.retired ? undefined : scope)),
+      tenant,
+      0,
+      made
+    )
     load(scope, 1, 1_001)
     scope.retired = true
     assert.deepInclude(handle.entry, { value: 10, stale: true })

@@ -76,13 +76,13 @@ describe("G11: many tenants", () => {
       yield* activateAll(["dead", "flapping"])
       yield* TestClock.adjust("5 minutes")
       const before = dead.attempts.length
-      // 60 outages of the one, in each of which it fails before it gets through.
-      for (let i = 0; i < 60; i++) {
+      // An outage of the one every three seconds; in each it fails before it gets through.
+      for (let i = 0; i < 200; i++) {
         flapping.opening = "fail"
         flapping.lose()
-        yield* TestClock.adjust("2 seconds")
+        yield* TestClock.adjust("500 millis")
         flapping.opening = "succeed"
-        yield* TestClock.adjust("8 seconds")
+        yield* TestClock.adjust("2500 millis")
       }
       // Alone it would make 40 attempts in ten minutes, 15 seconds apart.
       assert.isAbove(dead.attempts.length - before, 40)

@@ -11,6 +11,8 @@ export interface ScriptedTenant {
   opening: "succeed" | "fail" | "hang" | "die"
   /** Whether statements on sessions are answered. */
   answering: "yes" | "no" | "never"
+  /** How long an answer takes, in milliseconds. */
+  answersAfter: number
   /** Whether statements on the pooled client are answered. */
   clients: "yes" | "no" | "never"
   /** Whether a session can be released. */
@@ -69,6 +71,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
     const script: ScriptedTenant = {
       opening: "succeed",
       answering: "yes",
+      answersAfter: 0,
       clients: "yes",
       releasing: "yes",
       attempts: [],
@@ -153,6 +156,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
           script.readsAtOnce = Math.max(script.readsAtOnce, atOnce)
           // The answer is that of the moment the statement was sent.
           const rows = yield* answer(script.answering, () => statement(tenant, sql, params))
+          if (script.answersAfter > 0) yield* Effect.sleep(script.answersAfter)
           yield* script.gate.await
           return rows
         }).pipe(Effect.ensuring(Effect.sync(() => atOnce--)))

@@ -1,0 +1,257 @@
+import { assert, describe, it } from "@effect/vitest"
+import { DateTime, Effect, Option } from "effect"
+import { TestClock } from "effect/testing"
+import { Config, TenantManager, withTenant } from "effect-systemplane"
+import { Burst, Limit } from "../support/keys.ts"
+import { collect } from "../support/observe.ts"
+import { upsert } from "../support/ScriptedConnector.ts"
+import { withShakyClock } from "./clocks.ts"
+import { breathe, capture, make, withRandom } from "./plane.ts"
+
+const limitKey = `${Limit.namespace}/${Limit.key}`
+const seconds = (time: DateTime.Utc | undefined) =>
+  time === undefined ? undefined : DateTime.toEpochMillis(time) / 1000
+
+const limit = Config.entry(Limit).pipe(withTenant("acme"))
+const live = TenantManager.use((manager) => manager.activate("acme"))
+const status = TenantManager.use((manager) => manager.status("acme")).pipe(Effect.map(Option.getOrThrow))
+
+describe("G4: a black hole, with maxStaleness of 30 seconds, is noticed within it", () => {
+  const noticed = (what: string, play: (acme: ReturnType<ReturnType<typeof make>["tenant"]>) => Effect.Effect<void>) =>
+    it.effect(what, () => {
+      const plane = make()
+      const acme = plane.tenant("acme")
+      return Effect.gen(function* () {
+        yield* live
+        const confirmed = seconds((yield* status).confirmedAt)!
+        yield* play(acme)
+        assert.isAbove(acme.attempts.length, 1, "the session was given up")
+        assert.isBelow(seconds(yield* DateTime.now)! - confirmed, 30)
+        acme.answering = "yes"
+        acme.write(limitKey, 7)
+        yield* TestClock.adjust("12 seconds")
+        assert.deepInclude(yield* limit, { value: 7, stale: false })
+      }).pipe(Effect.provide(plane.layer), withRandom(0.99))
+    })
+
+  noticed("when it begins right after a confirmation", (acme) =>
+    Effect.suspend(() => {
+      acme.answering = "never"
+      return TestClock.adjust("16 seconds")
+    })
+  )
+
+  noticed("when it begins while a read is in flight", (acme) =>
+    Effect.gen(function* () {
+      acme.gate.closeUnsafe()
+      acme.notify(upsert(Limit.namespace, Limit.key))
+      yield* breathe
+      yield* TestClock.adjust("6 seconds")
+      acme.gate.openUnsafe()
+    })
+  )
+
+  noticed("while notifications for keys that nobody declared go on arriving", (acme) =>
+    Effect.gen(function* () {
+      acme.answering = "never"
+      for (let i = 0; i < 160; i++) {
+        acme.notify(upsert("elsewhere", `key-${i}`))
+        yield* TestClock.adjust("100 millis")
+      }
+    })
+  )
+
+  noticed("when a new session listens, and its first read is never answered", (acme) =>
+    Effect.suspend(() => {
+      acme.answering = "never"
+      acme.lose()
+      return TestClock.adjust("6 seconds")
+    })
+  )
+})
+
+describe("G13: a session that answers slowly but surely", () => {
+  it.effect("is given ever more time for its first read, rather than replaced for ever", () => {
+    const plane = make({ maxStaleness: "3 seconds" })
+    const acme = plane.tenant("acme")
+    acme.answersAfter = 1100
+    return Effect.gen(function* () {
+      yield* Effect.forkScoped(Effect.exit(live), { startImmediately: true })
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* status).state, "live")
+      const { length } = acme.attempts
+      assert.strictEqual(length, 2)
+      // The bound of three seconds holds: the next answer is there before the last one is too old.
+      for (let i = 0; i < 300; i++) {
+        yield* TestClock.adjust("100 millis")
+        assert.deepInclude(yield* limit, { stale: false })
+      }
+      assert.deepStrictEqual([acme.attempts.length, acme.statements], [length, 0])
+    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+  })
+
+  it.effect("G4 is never called live where its answers are older than the bound when they arrive", () => {
+    const plane = make({ maxStaleness: "1 second" })
+    const acme = plane.tenant("acme")
+    acme.answersAfter = 2000
+    acme.write(limitKey, 7)
+    return Effect.gen(function* () {
+      yield* Effect.forkScoped(Effect.exit(live), { startImmediately: true })
+      yield* TestClock.adjust("1 minute")
+      const { length } = acme.attempts
+      assert.strictEqual((yield* status).state, "stale")
+      assert.deepInclude(yield* limit, { value: 7, stale: false })
+      assert.strictEqual(acme.statements, 1)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(acme.attempts.length, length, "and its session is kept all the same")
+    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+  })
+})
+
+describe("G4: the clock", () => {
+  it.effect("a wall clock that steps neither hides nor fakes staleness, and confirmedAt goes by it", () =>
+    withShakyClock((clock) => {
+      const plane = make({ staleAfterFailures: 1000 })
+      const acme = plane.tenant("acme")
+      return Effect.gen(function* () {
+        yield* TestClock.adjust("1 hour")
+        yield* live
+        assert.strictEqual(seconds((yield* limit).confirmedAt), 3600)
+        clock.step(86_400_000)
+        assert.deepInclude(yield* limit, { stale: false })
+        assert.strictEqual(seconds((yield* limit).confirmedAt), 90_000)
+        assert.strictEqual(acme.statements, 0)
+
+        acme.opening = "fail"
+        acme.lose()
+        clock.step(-86_400_000)
+        yield* TestClock.adjust("29 seconds")
+        assert.deepInclude(yield* limit, { stale: true })
+        assert.deepStrictEqual([(yield* status).state, acme.statements], ["disconnected", 0])
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual((yield* status).state, "stale")
+        yield* limit
+        assert.strictEqual(acme.statements, 1)
+        assert.strictEqual(seconds((yield* status).confirmedAt), 3600)
+      }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+    })
+  )
+
+  it.effect("a process that was paused answers nothing from memory on its first read, before any timer has fired", () =>
+    withShakyClock((clock) => {
+      const plane = make()
+      const acme = plane.tenant("acme")
+      return Effect.gen(function* () {
+        acme.write(limitKey, 1)
+        yield* live
+        const handle = yield* Config.handle(Limit).pipe(withTenant("acme"))
+        yield* clock.pause(29_999)
+        assert.deepInclude(yield* limit, { value: 1, stale: false })
+        assert.isFalse(handle.entry.stale)
+        acme.write(limitKey, 2)
+        yield* clock.pause(1)
+        assert.isTrue(handle.entry.stale)
+        assert.strictEqual((yield* status).state, "live", "no timer has fired")
+        assert.strictEqual(yield* Config.get(Limit).pipe(withTenant("acme")), 2)
+        assert.strictEqual((yield* Config.snapshot.pipe(withTenant("acme"))).get(Limit), 2)
+        assert.strictEqual(acme.statements, 2)
+      }).pipe(Effect.provide(plane.layer))
+    })
+  )
+})
+
+describe("G4: what entries and statuses say of themselves", () => {
+  it.effect("confirmedAt and stale, through an outage: entries, lists, snapshots, watchers, own writes", () => {
+    const plane = make()
+    const acme = plane.tenant("acme")
+    return Effect.gen(function* () {
+      yield* TestClock.adjust("100 seconds")
+      yield* live
+      const watched = yield* collect(Config.watch(Limit)).pipe(withTenant("acme"))
+      yield* breathe
+      const told = Effect.gen(function* () {
+        const entry = yield* limit
+        const [listed] = (yield* Config.list(Limit.namespace).pipe(withTenant("acme"))).filter(
+          ({ key }) => key === Limit.key
+        )
+        const held = (yield* Config.snapshot.pipe(withTenant("acme"))).entry(Limit)
+        const all = [entry, listed!, held].map(({ confirmedAt, stale, value }) => [value, stale, seconds(confirmedAt)])
+        assert.deepStrictEqual(all[1], all[0])
+        assert.deepStrictEqual(all[2], all[0])
+        return all[0]
+      })
+      assert.deepStrictEqual(yield* told, [600, false, 100])
+
+      // A write of our own confirms its key, and no other.
+      yield* TestClock.adjust("1 second")
+      yield* Config.set(Limit, 7, { actor: "test" }).pipe(withTenant("acme"))
+      assert.deepStrictEqual(yield* told, [7, false, 101])
+      assert.strictEqual(seconds((yield* Config.entry(Burst).pipe(withTenant("acme"))).confirmedAt), 100)
+
+      acme.opening = "fail"
+      acme.lose()
+      yield* breathe
+      assert.deepStrictEqual(yield* told, [7, true, 101])
+      // Three failed attempts later: read through, and confirmed by that.
+      yield* TestClock.adjust("9 seconds")
+      assert.deepStrictEqual(yield* told, [7, false, 110])
+      // Read through once more while the feed is down, then served from memory again.
+      acme.write(limitKey, 8)
+      assert.deepStrictEqual(yield* told, [8, false, 110])
+      acme.opening = "succeed"
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* status).state, "live")
+      const { statements } = acme
+      assert.deepInclude(yield* limit, { value: 8, stale: false })
+      assert.strictEqual(acme.statements, statements)
+      assert.deepStrictEqual(
+        watched.map(({ stale, value }) => [value, stale]),
+        [
+          [600, false],
+          [7, false],
+          [8, true]
+        ]
+      )
+    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+  })
+
+  it.effect("a status shows the last confirmation as of now, not as of the last change of state", () => {
+    const plane = make()
+    const acme = plane.tenant("acme")
+    return Effect.gen(function* () {
+      yield* live
+      yield* TestClock.adjust("5 minutes")
+      const { confirmedAt, since, state } = yield* status
+      assert.deepStrictEqual([state, seconds(since)], ["live", 0])
+      assert.isAtLeast(seconds(confirmedAt)!, 290)
+      const [listed] = yield* TenantManager.use((manager) => manager.statuses)
+      assert.deepStrictEqual(listed?.confirmedAt, confirmedAt)
+      acme.opening = "fail"
+      acme.lose()
+      yield* TestClock.adjust("2 seconds")
+      const failing = yield* status
+      assert.strictEqual(failing.state, "stale")
+      assert.strictEqual(failing.failures, acme.attempts.length - 1)
+      assert.strictEqual(failing.lastError?.reason._tag, "ConnectFailure")
+      assert.deepStrictEqual(failing.confirmedAt, confirmedAt)
+    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+  })
+
+  it.effect("the first failure of an activation is logged, and those after it are not", () => {
+    const { layer, lines } = capture()
+    const plane = make({}, undefined, layer)
+    const acme = plane.tenant("acme")
+    acme.opening = "fail"
+    return Effect.gen(function* () {
+      yield* Effect.forkScoped(Effect.exit(live), { startImmediately: true })
+      yield* TestClock.adjust("10 minutes")
+      acme.opening = "succeed"
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(lines, [
+        "Tenant is activating",
+        "Tenant is activating, and the first attempt failed; it is tried again",
+        "Tenant is live"
+      ])
+    }).pipe(Effect.provide(plane.layer))
+  })
+})

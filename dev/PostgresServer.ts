@@ -163,7 +163,8 @@ const pgCtl = async (databaseDir: string, args: ReadonlyArray<string>) => {
   await run(pg_ctl, ["--pgdata", databaseDir, ...args], { cwd: databaseDir, ...owner })
 }
 
-const freePort = () =>
+/** A port that nobody listens on. */
+export const freePort = () =>
   new Promise<number>((resolve, reject) => {
     const probe = createServer()
     probe.once("error", reject)

@@ -230,9 +230,12 @@ const openSession = Effect.fnUntraced(function* (
     Effect.flatMap(Effect.forkIn(statement, statements, { startImmediately: true }), (fiber) =>
       Effect.onInterrupt(Fiber.join(fiber), () => sockets.destroy)
     )
-  const connection = yield* PgConnection.make({ ...config, applicationName: listenApplicationName }).pipe(
-    Effect.mapError((error) => PgFailure.connectFailure(tenant, error))
-  )
+  const connection = yield* PgConnection.make({
+    ...config,
+    applicationName: listenApplicationName,
+    // What the pooler cannot keep, it cannot keep for this session either.
+    prepare: target.listenUrl !== undefined || (target.prepare ?? true)
+  }).pipe(Effect.mapError((error) => PgFailure.connectFailure(tenant, error)))
   const session = yield* connection.pin
   const notifications = yield* Scope.provide(session.listen(channel), scope).pipe(
     orAbandon,

@@ -1,5 +1,5 @@
 /**
- * Reads that go to the database: shared, bounded, and learned from.
+ * Reads that go to the database: shared, bounded, behind a circuit, and learned from.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -13,6 +13,7 @@ import * as Snapshot from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import { EntryStore } from "../services/EntryStore.ts"
 import * as Monotonic from "./Monotonic.ts"
+import * as ReadCircuits from "./ReadCircuits.ts"
 import type { Scopes } from "./Scopes.ts"
 import { Telemetry } from "./Telemetry.ts"
 import { entryOf, loneEntry, type TenantScope } from "./TenantScope.ts"
@@ -42,6 +43,7 @@ export type ReadThrough = Effect.Success<ReturnType<typeof make>>
 export const make = Effect.fnUntraced(function* (scopes: Scopes) {
   const store = yield* EntryStore
   const telemetry = yield* Telemetry
+  const throughCircuit = yield* ReadCircuits.make
   const fibers = yield* FiberSet.make()
   const lanes = new Map<TenantId, Lane>()
 
@@ -85,7 +87,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
   ): Effect.Effect<Answer> => {
     const answer: Answer = Deferred.makeUnsafe()
     lane.running.set(subject, answer)
-    return lane.turns.withPermit(read).pipe(
+    return lane.turns.withPermit(throughCircuit(tenant, read)).pipe(
       Effect.onExit((exit) =>
         Effect.sync(() => {
           // Finished first: who waits goes on within the next line, and may read again at once.

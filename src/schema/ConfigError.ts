@@ -70,7 +70,9 @@ export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable"
   /** What was last known of the key, where anything was and the key is no secret: for callers who would rather go on. */
   lastKnown: Schema.optionalKey(
     Schema.declare((u: unknown): u is Entry<unknown> => typeof u === "object" && u !== null && "revision" in u)
-  )
+  ),
+  /** The database was not even asked, having left others without an answer: reads before then fail at once too. */
+  retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
 }) {
   override get message() {
     return `The configuration of tenant ${this.tenant} cannot be read or written now: ${this.problem}`

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { ConnectorError } from "./ConnectorError.ts"
 import { TenantId } from "./TenantId.ts"
@@ -39,6 +40,20 @@ export class Refused extends Schema.TaggedError<Refused>()("Refused", { code }) 
   }
 }
 
+/** The database left several reads in a row without an answer, and is given time; nothing was sent. */
+export class NotAsked extends Schema.TaggedError<NotAsked>()("NotAsked", {
+  /** When the database is asked again; absent where another read is asking it now. */
+  retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
+}) {
+  override get message() {
+    const until =
+      this.retryAfter === undefined
+        ? "one read is trying it now"
+        : `it is asked again in ${Math.ceil(Duration.toMillis(this.retryAfter))} ms`
+    return `the database left several reads in a row unanswered; ${until}`
+  }
+}
+
 /** The entry is at another revision than the write expected; nothing was written. */
 export class RevisionMismatch extends Schema.TaggedError<RevisionMismatch>()("RevisionMismatch", {
   namespace: Schema.String,
@@ -54,7 +69,7 @@ export class RevisionMismatch extends Schema.TaggedError<RevisionMismatch>()("Re
 }
 
 /** @category errors */
-export const EntryStoreErrorReason = Schema.Union([Unreachable, Unanswered, Refused, RevisionMismatch])
+export const EntryStoreErrorReason = Schema.Union([Unreachable, Unanswered, NotAsked, Refused, RevisionMismatch])
 
 /** @category errors */
 export type EntryStoreErrorReason = typeof EntryStoreErrorReason.Type

@@ -14,7 +14,8 @@ export const ofRead = (error: EntryStoreError, lastKnown?: Entry<unknown> | unde
   new Unavailable({
     tenant: error.tenant,
     problem: problemOf(error.reason),
-    ...(lastKnown === undefined ? {} : { lastKnown })
+    ...(lastKnown === undefined ? {} : { lastKnown }),
+    ...(error.reason._tag === "NotAsked" && error.reason.retryAfter ? { retryAfter: error.reason.retryAfter } : {})
   })
 
 /** A database that could not be made ready. */

@@ -27,7 +27,8 @@ import type { ConfigHandle } from "./ConfigHandle.ts"
  *
  * **Failure.** While the feed is down, the snapshot answers, marked stale, until the feed failed `staleAfterFailures`
  * times or `maxStaleness` has passed; then reads go to the database, and fail with `Unavailable`, which carries the last
- * known entry, where it does not answer within 5 seconds. A row that does not decode never comes into force: the last
+ * known entry, where it does not answer within 5 seconds. After three such
+ * reads in a row they fail at once, and one of them tries again after 500 ms, then ever more seldom, up to every 10 seconds. A row that does not decode never comes into force: the last
  * valid value stays, and the row is reported once.
  *
  * **Cost.** An answer from the snapshot is built when it is published: a read is two map look-ups and no allocation;

@@ -1,5 +1,6 @@
 /** What an operator reads: who, what, and what to do about it. */
 import { assert, describe, it } from "@effect/vitest"
+import { Duration } from "effect"
 import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 import * as Plane from "effect-systemplane"
 import { DuplicateKey, InvalidConfigKey, InvalidOption, TenantId } from "effect-systemplane"
@@ -36,6 +37,8 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
 
   [store(new Plane.Unreachable({ cause: refused })), "Tenant acme", "call rotateCredentials"],
   [store(new Plane.Unanswered({ code: "EPIPE" })), "Tenant acme: the database did not answer (EPIPE)"],
+  [store(new Plane.NotAsked({ retryAfter: Duration.millis(399.5) })), "Tenant acme", "asked again in 400 ms"],
+  [store(new Plane.NotAsked({})), "Tenant acme", "one read is trying it now"],
   [store(new Plane.Refused({ code: "42P01" })), "missing or outdated (42P01); run Ddl.sql"],
   [store(new Plane.Refused({ code: "42703" })), "missing or outdated (42703); run Ddl.sql"],
   [store(new Plane.Refused({ code: "42501" })), "lacks a privilege (42501); run Ddl.grants(role)"],

@@ -1,0 +1,98 @@
+/**
+ * What is measured: each row is a ratio of medians of one run, with the gate it must hold and the stretch it aims at.
+ */
+
+export interface Gate {
+  readonly name: string
+  readonly gate: number
+  readonly stretch: number
+  /** What the row may and may not be compared with. */
+  readonly note: string
+}
+
+const peers =
+  "the peers answer one value for all tenants, their cheapest evaluation; ours differ by tenant. It says nothing of targeting rules"
+
+export const gates = {
+  snapshotGet: {
+    name: "snapshot.get : nested Map",
+    gate: 0.25,
+    stretch: 0.12,
+    note: "both synchronous, 3,200 pairs of tenant and key in random order; taking the snapshot is not in it"
+  },
+  handleCurrent: {
+    name: "handle.current : nested Map",
+    gate: 0.25,
+    stretch: 0.12,
+    note: "both synchronous, 3,200 pairs in random order; the handle was looked up before, the Map's strings were not"
+  },
+  yieldHandle: {
+    name: "yield* handle : nested Map",
+    gate: 0.8,
+    stretch: 0.5,
+    note: "ours in a generator, the Map in a plain loop: no Effect program reads a Map more cheaply"
+  },
+  configGet: {
+    name: "yield* Config.get : yield* Effect.succeed",
+    gate: 2.8,
+    stretch: 1.5,
+    note: "both in a generator, a fiber per tenant; the floor allocates and looks up nothing, and no read can be below it"
+  },
+  unleash: { name: "yield* Config.get : Unleash isEnabled", gate: 1, stretch: 0.5, note: peers },
+  launchDarkly: { name: "yield* Config.get : LaunchDarkly variation", gate: 0.25, stretch: 0.1, note: peers },
+  openFeature: { name: "yield* Config.get : OpenFeature in-memory", gate: 0.03, stretch: 0.01, note: peers },
+  counting: {
+    name: "counting hits : not counting",
+    gate: 1.05,
+    stretch: 1.02,
+    note: "two copies of the package, one with the increment taken out as it is loaded; nothing else differs"
+  },
+  commitToVisible: {
+    name: "commit to visible : bare listener",
+    gate: 1.3,
+    stretch: 1.05,
+    note: "medians on an idle server over loopback; a network adds the same to both"
+  },
+  burst: {
+    name: "burst of 10,000 updates : idle listener",
+    gate: 5,
+    stretch: 2,
+    note: "from the commit; the idle listener parses every notification and reads nothing"
+  },
+  burstStatements: {
+    name: "statements of the burst : notifications",
+    gate: 0.01,
+    stretch: 0.001,
+    note: "counted by the server (pg_stat_activity's session, pg_stat_statements' way), not by us"
+  },
+  load: {
+    name: "load of 10,000 rows : bare SELECT",
+    gate: 2,
+    stretch: 1.4,
+    note: "the same driver on a session that is open; ours decodes, freezes and publishes what the SELECT only returns"
+  },
+  activation: {
+    name: "activation of 200 tenants : bare driver",
+    gate: 2,
+    stretch: 1.3,
+    note: "prepared databases, 8 at once; the bare driver connects, checks the schema, listens and reads"
+  },
+  recovery: {
+    name: "recovery of 200 tenants : bare driver",
+    gate: 1.5,
+    stretch: 1.1,
+    note: "from the moment the restarted server accepts connections; the bare driver starts then, ours has to find out"
+  },
+  heap: {
+    name: "heap per live tenant : bare session",
+    gate: 2,
+    stretch: 1.2,
+    note: "after a full collection, one key without a row, against the driver's own listening session"
+  },
+  blackHole: {
+    name: "black hole noticed : configured bound",
+    gate: 1.2,
+    stretch: 1.05,
+    note: "the bound is maxStaleness: from the last confirmation to the first entry that says it is stale"
+  }
+} satisfies Record<string, Gate>

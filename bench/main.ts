@@ -1,0 +1,48 @@
+/**
+ * `npm run bench`: us, the peers and the floor, measured in one run; one line per ratio. See `bench/README.md`.
+ */
+import { writeFile } from "node:fs/promises"
+import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import { Console, Effect, Option } from "effect"
+import { Command, Flag } from "effect/cli"
+import * as Machine from "./machine.ts"
+import * as Read from "./read.ts"
+import * as Report from "./report.ts"
+import { matching } from "./section.ts"
+
+const all = [...Read.sections]
+
+const flags = {
+  quick: Flag.Boolean("quick").pipe(
+    Flag.withDescription("Fewer rounds: the whole in under three minutes"),
+    Flag.withDefault(false)
+  ),
+  json: Flag.String("json").pipe(Flag.withDescription("Write the rows to this file too"), Flag.optional),
+  only: Flag.String("only").pipe(
+    Flag.withDescription("Only what is measured with the rows of this name"),
+    Flag.optional
+  )
+}
+
+const bench = Command.make(
+  "bench",
+  flags,
+  Effect.fn(function* ({ json, only, quick }) {
+    const chosen = Option.match(only, { onNone: () => all, onSome: (text) => matching(all, text) })
+    if (chosen.length === 0) return yield* Effect.fail(new Error("no row has that in its name"))
+    const machine = Machine.describe()
+    yield* Console.log(`${machine.summary}\n\n${Report.heading}`)
+    const rows: Array<Report.Row> = []
+    for (const section of chosen) {
+      const measured = yield* Effect.scoped(section.measure({ quick }))
+      rows.push(...measured)
+      for (const row of measured) yield* Console.log(`${Report.line(row)}\n    ${row.sides}\n    ${row.note}`)
+    }
+    if (Option.isSome(json)) {
+      const text = JSON.stringify({ machine, quick, rows }, null, 2)
+      yield* Effect.promise(() => writeFile(json.value, `${text}\n`))
+    }
+  })
+)
+
+bench.pipe(Command.run({ version: "0.1.0" }), Effect.provide(NodeServices.layer), NodeRuntime.runMain)

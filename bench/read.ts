@@ -1,0 +1,92 @@
+/** The read path: what a cached read costs, beside the floor and the peers. */
+import { Effect } from "effect"
+import * as Copies from "./copies.ts"
+import { type Gate, gates } from "./gates.ts"
+import * as Ours from "./ours.ts"
+import * as LaunchDarkly from "./peers/launchDarkly.ts"
+import * as NestedMap from "./peers/nestedMap.ts"
+import * as OpenFeature from "./peers/openFeature.ts"
+import * as Unleash from "./peers/unleash.ts"
+import * as Planes from "./planes.ts"
+import * as Report from "./report.ts"
+import * as Rounds from "./rounds.ts"
+import { type Section, section } from "./section.ts"
+import * as Workload from "./workload.ts"
+
+const roundsOf = (quick: boolean): Rounds.RoundsOptions =>
+  quick ? { rounds: 151, batch: 1, warmUp: 200 } : { rounds: 501, batch: 1, warmUp: 500 }
+
+const compare = (gate: Gate, medians: Rounds.Medians, ours: string, theirs: string): Report.Row => {
+  const mine = medians[ours]!
+  const other = medians[theirs]!
+  return Report.row(gate, mine / other, `${ours} ${Report.duration(mine)}, ${theirs} ${Report.duration(other)}`)
+}
+
+const synchronous: Section = section(
+  "synchronous reads",
+  [gates.snapshotGet, gates.handleCurrent, gates.yieldHandle],
+  Effect.fnUntraced(function* ({ quick }) {
+    const workload = Workload.make(64, 50)
+    const plane = yield* Planes.live(workload)
+    const order = Workload.pairs(workload)
+    const contenders = [
+      NestedMap.contender(workload, order),
+      yield* Ours.snapshotGet(plane, workload, order),
+      yield* Ours.handleCurrent(plane, workload, order),
+      yield* Ours.yieldHandle(plane, workload, order)
+    ]
+    const medians = yield* Effect.promise(() => Rounds.measure(contenders, roundsOf(quick)))
+    return [
+      compare(gates.snapshotGet, medians, "snapshot.get", "nested Map"),
+      compare(gates.handleCurrent, medians, "handle.current", "nested Map"),
+      compare(gates.yieldHandle, medians, "yield* handle", "nested Map")
+    ]
+  })
+)
+
+const effectful: Section = section(
+  "reads as effects, and the peers",
+  [gates.configGet, gates.unleash, gates.launchDarkly, gates.openFeature],
+  Effect.fnUntraced(function* ({ quick }) {
+    const workload = Workload.make(64, 50)
+    const plane = yield* Planes.live(workload)
+    // Enough for the peers, whose reads take longer: a run must fit into a batch.
+    const order = Workload.pairs(workload).slice(0, 800)
+    const contenders = [
+      Ours.configGet(plane, workload),
+      Ours.succeed(plane, workload),
+      yield* Unleash.contender(workload, order),
+      yield* LaunchDarkly.contender(workload, order),
+      yield* OpenFeature.contender(workload, order)
+    ]
+    const medians = yield* Effect.promise(() => Rounds.measure(contenders, roundsOf(quick)))
+    const against = (gate: Gate, peer: string) => compare(gate, medians, "yield* Config.get", peer)
+    return [
+      against(gates.configGet, "yield* Effect.succeed"),
+      against(gates.unleash, "Unleash isEnabled"),
+      against(gates.launchDarkly, "LaunchDarkly variation"),
+      against(gates.openFeature, "OpenFeature in-memory")
+    ]
+  })
+)
+
+const counting: Section = section(
+  "what counting costs",
+  [gates.counting],
+  Effect.fnUntraced(function* ({ quick }) {
+    const copies = yield* Effect.promise(Copies.load)
+    const workload = Workload.make(64, 50)
+    const contenders = yield* Effect.forEach(
+      [
+        { name: "counting", copy: copies.counting },
+        { name: "not counting", copy: copies.notCounting }
+      ],
+      ({ copy, name }) =>
+        Effect.map(Planes.live(workload, copy.SystemplaneLive), (plane) => Ours.configGet(plane, workload, name, copy))
+    )
+    const medians = yield* Effect.promise(() => Rounds.measure(contenders, roundsOf(quick)))
+    return [compare(gates.counting, medians, "counting", "not counting")]
+  })
+)
+
+export const sections: ReadonlyArray<Section> = [synchronous, effectful, counting]

@@ -5,6 +5,7 @@
  */
 export type { Systemplane } from "./layers/Engine.ts"
 export * as PgConnector from "./layers/PgConnector.ts"
+export * as SystemplaneConfigProvider from "./layers/SystemplaneConfigProvider.ts"
 export { SystemplaneLive } from "./layers/SystemplaneLive.ts"
 export { SystemplaneMemory, type SystemplaneMemoryOptions } from "./layers/SystemplaneMemory.ts"
 export { type ReadThroughOptions, SystemplaneReadThrough } from "./layers/SystemplaneReadThrough.ts"
@@ -17,6 +18,7 @@ export {
   type ConfigKeyOptions,
   InvalidConfigKey
 } from "./schema/ConfigKey.ts"
+export { CollidingNames } from "./schema/ConfigNames.ts"
 export type { ConfigSnapshot } from "./schema/ConfigSnapshot.ts"
 export * from "./schema/ConnectorError.ts"
 export * as Ddl from "./schema/Ddl.ts"

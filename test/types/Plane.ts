@@ -3,6 +3,7 @@ import type { Effect, Layer, Option, Redacted, Stream } from "effect"
 import { Effect as E } from "effect"
 import {
   type ActivationError,
+  type CollidingNames,
   type Config,
   type Connector,
   type DrainReport,
@@ -11,6 +12,7 @@ import {
   type KeyRegistry,
   PgConnector,
   type Systemplane,
+  SystemplaneConfigProvider,
   SystemplaneLive,
   SystemplaneReadThrough,
   TenantManager,
@@ -31,6 +33,9 @@ expectTypeOf(SystemplaneReadThrough({ keys: [] })).toEqualTypeOf<
 >()
 // @ts-expect-error: there is nobody to activate
 SystemplaneReadThrough({ keys: [], tenants: ["acme"] })
+
+expectTypeOf(SystemplaneConfigProvider.layer).toEqualTypeOf<Layer.Layer<never, CollidingNames, Config | KeyRegistry>>()
+expectTypeOf(SystemplaneConfigProvider.layerNamespaced).toEqualTypeOf<typeof SystemplaneConfigProvider.layer>()
 
 declare const url: Redacted.Redacted
 expectTypeOf(PgConnector.layerSingle({ url })).toEqualTypeOf<Layer.Layer<Connector>>()

@@ -1,7 +1,7 @@
 /**
  * The time, looked up once in each turn of the event loop.
  *
- * A process that was paused (a suspended laptop, a frozen container, a stopped debugger) finds, when it goes on, requests that
+ * A process that was paused (a frozen container, a stopped process, a debugger) finds, when it goes on, requests that
  * waited for it, and Node hands those out before it runs a single timer. So a flag that a timer sets comes too late for them:
  * a read has to look at the clock itself. Within one turn that is needed only once, which makes it cost nothing on average.
  *

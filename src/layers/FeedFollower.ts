@@ -153,7 +153,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
           // A session without a reader would stay open and unread.
           Effect.catchDefect((defect) =>
             Effect.andThen(
-              Effect.logError("Reading a feed failed unexpectedly", defect).pipe(
+              logFirst(scope.link.failures)("Reading a feed failed unexpectedly", defect).pipe(
                 Effect.annotateLogs({ tenant: scope.tenant })
               ),
               session.abandon
@@ -189,6 +189,9 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
   /** Follows the tenant's feed until interrupted. */
   return (tenant: TenantId): Effect.Effect<never> => Effect.scoped(Effect.suspend(() => run(scopes.open(tenant))))
 })
+
+// What fails at every attempt is told once.
+const logFirst = (failures: number) => (failures === 0 ? Effect.logError : Effect.logDebug)
 
 const activationError = (cause: EntryStoreError | ConnectorError): ActivationError => {
   if (cause._tag === "EntryStoreError") return new ActivationError({ reason: new LoadFailure({ cause }) })

@@ -1,6 +1,9 @@
 /**
  * Time that only goes forward, for whatever measures how long something took or has left: a step of the wall clock, by hand or
  * by NTP, is no time that passed.
+ *
+ * It counts the time for which the process was stopped. On Linux it does not count the time for which the whole machine slept:
+ * after that, values are believed until the next verification, a third of `maxStaleness` at most.
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"

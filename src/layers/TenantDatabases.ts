@@ -25,6 +25,12 @@ import * as PgFailure from "./PgFailure.ts"
 /** How long a statement may take before it counts as unanswered. Entries are few and small: an answer takes milliseconds. */
 const statementTimeout = "5 seconds"
 
+/**
+ * How long a client or session may take to be opened: the connectors of this library take 10 seconds at most to resolve the
+ * tenant, 5 to connect and 5 to listen. One that hangs would otherwise hold its turn, and its tenant, for ever.
+ */
+const openTimeout = "30 seconds"
+
 /** How long the statements of a transaction may take together: an upgrade rewrites the table, or waits for another one. */
 const transactionTimeout = "1 minute"
 
@@ -88,6 +94,12 @@ const make = Effect.gen(function* () {
       Effect.as(resource)
     )
 
+  const opened = <A, R>(tenant: TenantId, opening: Effect.Effect<A, ConnectorError, R>) =>
+    Effect.timeoutOrElse(opening, {
+      duration: openTimeout,
+      orElse: () => Effect.fail(PgFailure.connectorError(tenant, new ConnectFailed({ code: "ETIMEDOUT" })))
+    })
+
   // A client that was released while a statement was under way is no longer in the map. Its scope is a child of the layer's
   // all the same, so that closing the layer closes it too, instead of waiting for a statement that may never be answered.
   const openClient = (tenant: TenantId) =>
@@ -98,7 +110,9 @@ const make = Effect.gen(function* () {
         budget
           .client(
             tenant,
-            Effect.flatMap(connector.client(tenant), (client) => claimed(tenant, client, queryOf(client)))
+            Effect.flatMap(opened(tenant, connector.client(tenant)), (client) =>
+              claimed(tenant, client, queryOf(client))
+            )
           )
           .pipe(Scope.provide(scope))
     ).pipe(Effect.catchDefect(() => Effect.fail(PgFailure.connectorError(tenant, new ConnectFailed({})))))
@@ -152,7 +166,9 @@ const make = Effect.gen(function* () {
       budget
         .client(
           tenant,
-          Effect.flatMap(connector.client(tenant), (client) => client.withTransaction(statements(queryOf(client))))
+          Effect.flatMap(opened(tenant, connector.client(tenant)), (client) =>
+            client.withTransaction(statements(queryOf(client)))
+          )
         )
         .pipe(
           Effect.scoped,
@@ -162,7 +178,7 @@ const make = Effect.gen(function* () {
     session: (tenant) =>
       budget.session(
         tenant,
-        Effect.flatMap(connector.session(tenant), (session) => claimed(tenant, session, session.query))
+        Effect.flatMap(opened(tenant, connector.session(tenant)), (session) => claimed(tenant, session, session.query))
       ),
     release: (tenant) =>
       Effect.suspend(() => {

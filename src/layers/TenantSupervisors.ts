@@ -110,7 +110,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     Effect.gen(function* () {
       let hastened = false
       for (let failures = 1; ; failures++) {
-        const prepared = intent.prepared ? Result.void : yield* Effect.result(activation(tenant))
+        const prepared = intent.prepared ? Result.void : yield* Effect.result(activation(tenant, failures))
         if (Result.isSuccess(prepared)) {
           if (failures > 1 && !intent.prepared) yield* recovery.gotThrough
           intent.prepared = true
@@ -127,10 +127,13 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       }
     })
 
-  const activation = (tenant: TenantId) =>
+  // A defect that comes back at every attempt is told once.
+  const activation = (tenant: TenantId, attempt: number) =>
     Effect.catchDefect(prepare(tenant), (defect) =>
       Effect.andThen(
-        Effect.logError("Preparing a tenant failed unexpectedly", defect).pipe(Effect.annotateLogs({ tenant })),
+        (attempt === 1 ? Effect.logError : Effect.logDebug)("Preparing a tenant failed unexpectedly", defect).pipe(
+          Effect.annotateLogs({ tenant })
+        ),
         Effect.fail(new SchemaBootstrapError({ tenant, reason: new BootstrapFailed({ cause: new Unanswered({}) }) }))
       )
     ).pipe(Effect.withSpan("Systemplane.activate", { attributes: { tenant } }))

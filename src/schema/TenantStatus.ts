@@ -37,7 +37,7 @@ export interface TenantStatus {
   readonly failures: number
   /** The last failure since the tenant was last live. */
   readonly lastError: ActivationError | undefined
-  /** When the database last confirmed the whole snapshot. */
+  /** When the database last confirmed the whole snapshot, as of when the status was asked for or announced. */
   readonly confirmedAt: DateTime.Utc | undefined
   /** How often the table was found to have gone back: a restored backup, a fail-over that lost commits. */
   readonly epoch: number

@@ -15,7 +15,10 @@ import type { ReadDifferences } from "./EntryStore.ts"
 export interface FeedSession {
   /** Reads on the feed's own session. Interrupting it gives the session up. */
   readonly differences: ReadDifferences
-  /** Tells the feed that everything was read: from now on the session counts as established, and back-off starts over. */
+  /**
+   * Tells the feed that everything was read: the session counts as established. Back-off starts over once it has stayed up for
+   * longer than the pause before it may have been.
+   */
   readonly confirm: Effect.Effect<void>
   /** Gives the session up; `Disconnected` follows. */
   readonly abandon: Effect.Effect<void>

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Effect, Option } from "effect"
+import { DateTime, Effect, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, TenantManager, withTenant } from "effect-systemplane"
 import { Burst, Limit } from "../support/keys.ts"
@@ -96,9 +96,16 @@ describe("G13: a session that answers slowly but surely", () => {
     acme.answersAfter = 2000
     acme.write(limitKey, 7)
     return Effect.gen(function* () {
+      const changes = yield* collect(
+        Stream.unwrap(TenantManager.use((manager) => Effect.succeed(manager.statusChanges)))
+      )
       yield* Effect.forkScoped(Effect.exit(live), { startImmediately: true })
       yield* TestClock.adjust("1 minute")
       const { length } = acme.attempts
+      assert.deepStrictEqual(
+        changes.map(({ state }) => state),
+        ["activating", "stale"]
+      )
       assert.strictEqual((yield* status).state, "stale")
       assert.deepInclude(yield* limit, { value: 7, stale: false })
       assert.strictEqual(acme.statements, 1)

@@ -52,6 +52,22 @@ describe("behaviour 4: reconnecting", () => {
     }).pipe(Effect.provide(plane.layer), withRandom(0.5))
   })
 
+  it.effect("G13 gives up a session that never finishes opening, and tries again", () => {
+    const plane = make()
+    const acme = plane.tenant("acme")
+    acme.opening = "hang"
+    return Effect.gen(function* () {
+      const error = yield* Effect.forkScoped(Effect.flip(TenantManager.use((manager) => manager.activate("acme"))), {
+        startImmediately: true
+      })
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual((yield* Fiber.join(error)).reason._tag, "ConnectFailure")
+      acme.opening = "succeed"
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* statusOf("acme")).state, "live")
+    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+  })
+
   it.effect("G11 starts over after a session that outlived its pause, not once one was merely opened", () => {
     const plane = make()
     const acme = plane.tenant("acme")

@@ -7,8 +7,6 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
-import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
@@ -16,7 +14,7 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { InvalidTenantId } from "../schema/ConfigError.ts"
 import { ConnectorError, SessionLost, UnknownTenant } from "../schema/ConnectorError.ts"
-import { EntryStoreError, type EntryStoreErrorReason, Unanswered, Unreachable } from "../schema/EntryStoreError.ts"
+import { EntryStoreError, type EntryStoreErrorReason } from "../schema/EntryStoreError.ts"
 import * as JsonText from "../schema/JsonText.ts"
 import * as MemoryTable from "../schema/MemoryTable.ts"
 import type { TenantId } from "../schema/TenantId.ts"
@@ -26,11 +24,8 @@ import { type MemoryChangeOptions, MemoryDriver, type MemoryRow, type MemoryTena
 import * as MemoryLinks from "./MemoryLinks.ts"
 import type { ListeningSession } from "./ReconnectingFeed.ts"
 
-/** How long a statement may take before it counts as unanswered, as with PostgreSQL. */
-const statementTimeout = "5 seconds"
-
 /** One database, with the sessions that listen on it, those of all planes. */
-interface Database {
+export interface Database {
   table: MemoryTable.Table
   readonly listeners: Set<(payloads: ReadonlyArray<string>) => void>
 }
@@ -40,7 +35,6 @@ type Databases = Map<TenantId, Database>
 /** One tenant of one plane. */
 interface Branch {
   readonly database: Database
-  readonly feed: MemoryLinks.Link
   readonly client: MemoryLinks.Link
   readonly session: Effect.Effect<ListeningSession, ConnectorError, Scope.Scope>
   readonly driver: MemoryTenant
@@ -49,14 +43,10 @@ interface Branch {
 export class MemoryDatabases extends Context.Service<
   MemoryDatabases,
   {
-    /** Runs statements on the tenant's client, in one transaction. Returns within 5 seconds. */
-    readonly run: <A>(
-      tenant: TenantId,
-      statements: ReadonlyArray<MemoryTable.Statement<A>>
-    ) => Effect.Effect<ReadonlyArray<A>, EntryStoreError>
-    /** Reads on the tenant's client. Returns within 5 seconds. */
-    readonly read: <A>(tenant: TenantId, look: (table: MemoryTable.Table) => A) => Effect.Effect<A, EntryStoreError>
-    /** A listening session. */
+    readonly database: (tenant: TenantId) => Database
+    /** A connection for statements. */
+    readonly connect: (tenant: TenantId) => Effect.Effect<MemoryLinks.Connection, ConnectorError, Scope.Scope>
+    /** A session that listens. */
     readonly session: (tenant: TenantId) => Effect.Effect<ListeningSession, ConnectorError, Scope.Scope>
   }
 >()("effect-systemplane/layers/MemoryDatabases") {}
@@ -71,10 +61,9 @@ export interface MemoryDatabasesOptions {
   readonly beside: MemoryDriver["Service"] | undefined
 }
 
-const make = Effect.fnUntraced(function* (options: MemoryDatabasesOptions) {
+const make = (options: MemoryDatabasesOptions) => {
   const databases: Databases = (options.beside && databasesOf.get(options.beside)) ?? new Map()
   const branches = new Map<TenantId, Branch>()
-  const statements = yield* FiberSet.make()
 
   const databaseOf = (tenant: TenantId): Database => {
     const database = databases.get(tenant) ?? { table: MemoryTable.empty, listeners: new Set() }
@@ -88,36 +77,10 @@ const make = Effect.fnUntraced(function* (options: MemoryDatabasesOptions) {
     return branch
   }
 
-  const resolve = (tenant: TenantId): Effect.Effect<Branch, UnknownTenant> =>
+  const resolve = (tenant: TenantId): Effect.Effect<Branch, ConnectorError> =>
     Option.isSome(options.sole) && options.sole.value !== tenant
-      ? Effect.fail(new UnknownTenant({}))
+      ? Effect.fail(new ConnectorError({ tenant, reason: new UnknownTenant({}) }))
       : Effect.sync(() => branchOf(tenant))
-
-  // A statement runs in a fiber of its own: where its request is held, it runs once that passes, whether or not anybody still
-  // waits for it. That is what becomes of a write whose outcome is unknown.
-  const onClient = <A>(
-    tenant: TenantId,
-    statement: (database: Database) => Effect.Effect<A, EntryStoreErrorReason>
-  ): Effect.Effect<A, EntryStoreError> => {
-    const reach = resolve(tenant).pipe(
-      Effect.flatMap(({ client, database }) =>
-        Effect.map(client.connect(), (connection) => ({ client, connection, database }))
-      ),
-      Effect.mapError((reason) => new Unreachable({ cause: new ConnectorError({ tenant, reason }) }))
-    )
-    const whole = Effect.flatMap(reach, ({ client, connection, database }) =>
-      client.send(connection, statement(database))
-    ).pipe(
-      Effect.scoped,
-      Effect.mapError((reason) => new EntryStoreError({ tenant, reason }))
-    )
-    return Effect.flatMap(FiberSet.run(statements, whole), (fiber) =>
-      Effect.timeoutOrElse(Fiber.join(fiber), {
-        duration: statementTimeout,
-        orElse: () => Effect.fail(new EntryStoreError({ tenant, reason: new Unanswered({ code: "ETIMEDOUT" }) }))
-      })
-    )
-  }
 
   const driver = MemoryDriver.of({
     tenant: (tenant) =>
@@ -129,22 +92,24 @@ const make = Effect.fnUntraced(function* (options: MemoryDatabasesOptions) {
   databasesOf.set(driver, databases)
 
   const service = MemoryDatabases.of({
-    run: (tenant, statements) => onClient(tenant, (database) => execute(database, statements)),
-    read: (tenant, look) => onClient(tenant, (database) => Effect.sync(() => look(database.table))),
-    session: (tenant) =>
-      resolve(tenant).pipe(
-        Effect.mapError((reason) => new ConnectorError({ tenant, reason })),
-        Effect.flatMap(({ session }) => session)
-      )
+    database: databaseOf,
+    connect: (tenant) =>
+      Effect.flatMap(resolve(tenant), ({ client }) =>
+        Effect.mapError(
+          client.connect(() => {}),
+          (reason) => new ConnectorError({ tenant, reason })
+        )
+      ),
+    session: (tenant) => Effect.flatMap(resolve(tenant), ({ session }) => session)
   })
 
   return Context.make(MemoryDatabases, service).pipe(Context.add(MemoryDriver, driver))
-})
+}
 
-export const layer = (options: MemoryDatabasesOptions) => Layer.effectContext(make(options))
+export const layer = (options: MemoryDatabasesOptions) => Layer.effectContext(Effect.sync(() => make(options)))
 
 /** Runs statements in one transaction at the time of the clock, and tells all that listen. */
-const execute = <A>(
+export const execute = <A>(
   database: Database,
   statements: ReadonlyArray<MemoryTable.Statement<A>>
 ): Effect.Effect<ReadonlyArray<A>, EntryStoreErrorReason> =>
@@ -168,7 +133,7 @@ const makeBranch = (tenant: TenantId, database: Database): Branch => {
     for (const { held, payloads } of sessions) Queue.offerAllUnsafe(payloads, held.splice(0))
   }
   const feed = MemoryLinks.make(release)
-  const client = MemoryLinks.make()
+  const client = MemoryLinks.make(() => {})
 
   const receive = (session: Session) => (payloads: ReadonlyArray<string>) => {
     if (feed.conditions.notifications === "lose") return
@@ -196,15 +161,10 @@ const makeBranch = (tenant: TenantId, database: Database): Branch => {
       payloads: Queue.takeAll(session.payloads),
       abandon: Effect.sync(connection.close),
       differences: (keys, known) =>
-        feed
-          .send(
-            connection,
-            Effect.sync(() => MemoryTable.differences(database.table, keys, known))
-          )
-          .pipe(
-            Effect.mapError((reason) => new EntryStoreError({ tenant, reason })),
-            Effect.onInterrupt(() => Effect.sync(connection.close))
-          )
+        connection.send(Effect.sync(() => MemoryTable.differences(database.table, keys, known))).pipe(
+          Effect.mapError((reason) => new EntryStoreError({ tenant, reason })),
+          Effect.onInterrupt(() => Effect.sync(connection.close))
+        )
     }
     return listening
   })
@@ -220,7 +180,7 @@ const makeBranch = (tenant: TenantId, database: Database): Branch => {
       takeHeld: Effect.sync(() => [...sessions].flatMap(({ held }) => held.splice(0)))
     }
   })
-  return { database, feed, client, session, driver }
+  return { database, client, session, driver }
 }
 
 const driverOf = (tenant: TenantId, database: Database, links: Pick<MemoryTenant, "client" | "feed">): MemoryTenant => {

@@ -6,32 +6,31 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as MemoryTable from "../schema/MemoryTable.ts"
 import { EntryStore, type EntryWrite } from "../services/EntryStore.ts"
-import { MemoryDatabases } from "./MemoryDatabases.ts"
+import { MemoryClients } from "./MemoryClients.ts"
 
-const make = Effect.map(MemoryDatabases, (databases) =>
+const make = Effect.map(MemoryClients, (clients) =>
   EntryStore.of({
     read: (tenant, key) =>
-      databases.read(tenant, (table) =>
+      clients.read(tenant, (table) =>
         Option.map(Option.fromUndefinedOr(MemoryTable.find(table, key)), MemoryTable.entryRow)
       ),
     differences: (tenant) => (keys, known) =>
-      databases.read(tenant, (table) => MemoryTable.differences(table, keys, known)),
+      clients.read(tenant, (table) => MemoryTable.differences(table, keys, known)),
     put: (tenant, write, actor) =>
-      Effect.map(databases.run(tenant, [put(write, actor)]), ([row]) => MemoryTable.entryRow(row!)),
+      Effect.map(clients.run(tenant, [put(write, actor)]), ([row]) => MemoryTable.entryRow(row!)),
     putAll: (tenant, writes, actor) =>
       Effect.map(
-        databases.run(
+        clients.run(
           tenant,
           writes.map((write) => put(write, actor))
         ),
         (rows) => rows.map(MemoryTable.entryRow)
       ),
     remove: (tenant, key, ifRevision) =>
-      Effect.map(databases.run(tenant, [MemoryTable.remove(key, ifRevision)]), ([revision]) =>
+      Effect.map(clients.run(tenant, [MemoryTable.remove(key, ifRevision)]), ([revision]) =>
         Option.fromUndefinedOr(revision)
       ),
-    // A connection for each statement: nothing is held.
-    release: () => Effect.void
+    release: clients.release
   })
 )
 

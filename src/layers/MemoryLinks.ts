@@ -8,40 +8,37 @@ import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 import { ConnectFailed } from "../schema/ConnectorError.ts"
 import { type EntryStoreErrorReason, Refused, Unanswered } from "../schema/EntryStoreError.ts"
-import type { MemoryFeedConditions, MemoryLink } from "../services/MemoryDriver.ts"
+import {
+  type MemoryConditions,
+  MemoryDriver,
+  type MemoryFeedConditions,
+  type MemoryLink
+} from "../services/MemoryDriver.ts"
 
 /** How long connecting may take, as with the connectors for PostgreSQL. */
 const connectTimeout = "5 seconds"
 
-/** A connection: statements on it end with it. */
+/** A connection: the statements on it end with it. */
 export interface Connection {
-  readonly lost: Deferred.Deferred<never, EntryStoreErrorReason>
+  /** Runs a statement at the other end. */
+  readonly send: <A>(statement: Effect.Effect<A, EntryStoreErrorReason>) => Effect.Effect<A, EntryStoreErrorReason>
+  readonly isOpen: () => boolean
   readonly close: () => void
 }
 
-type Conditions = { readonly [K in keyof MemoryFeedConditions]-?: NonNullable<MemoryFeedConditions[K]> }
+type All = { readonly [K in keyof MemoryFeedConditions]-?: NonNullable<MemoryFeedConditions[K]> }
 
 export interface Link {
-  readonly conditions: Conditions
+  readonly conditions: All
   readonly driver: MemoryLink<MemoryFeedConditions>
-  /** A connection that lives as long as the scope. */
-  readonly connect: (onClose?: () => void) => Effect.Effect<Connection, ConnectFailed, Scope.Scope>
-  /** Runs a statement at the other end of a connection. */
-  readonly send: <A>(
-    connection: Connection,
-    statement: Effect.Effect<A, EntryStoreErrorReason>
-  ) => Effect.Effect<A, EntryStoreErrorReason>
+  /** A connection that lives as long as the scope, or until it is lost; `onClose` runs then. */
+  readonly connect: (onClose: () => void) => Effect.Effect<Connection, ConnectFailed, Scope.Scope>
 }
 
 /** `onSet` runs when conditions were changed. */
-export const make = (onSet: () => void = () => {}): Link => {
-  const conditions: { -readonly [K in keyof Conditions]: Conditions[K] } = {
-    connections: "accept",
-    requests: "pass",
-    answers: "pass",
-    notifications: "pass"
-  }
-  const moving = {
+export const make = (onSet: () => void): Link => {
+  const conditions: { -readonly [K in keyof All]: All[K] } = { ...MemoryDriver.healthy }
+  const latches = {
     connections: Latch.makeUnsafe(true),
     requests: Latch.makeUnsafe(true),
     answers: Latch.makeUnsafe(true)
@@ -50,78 +47,78 @@ export const make = (onSet: () => void = () => {}): Link => {
   const attempts: Array<number> = []
   let statements = 0
 
-  /** One leg of the way of a statement. Conditions may have changed while it waited. */
+  const waits = (condition: All[keyof MemoryConditions]) => condition === "hold" || condition === "hang"
+
+  /** Waits while the condition says so, and says what it is then: it may have changed again meanwhile. */
+  const met = <K extends keyof MemoryConditions>(which: K): Effect.Effect<All[K]> =>
+    Effect.flatMap(latches[which].await, () =>
+      waits(conditions[which]) ? met(which) : Effect.succeed<All[K]>(conditions[which])
+    )
+
   const leg = (which: "requests" | "answers"): Effect.Effect<void, EntryStoreErrorReason> =>
-    Effect.flatMap(moving[which].await, () => {
-      switch (conditions[which]) {
-        case "pass":
-          return Effect.void
-        case "hold":
-          return leg(which)
-        case "refuse":
-          return Effect.fail(new Refused({ code: "42501" }))
-        case "cut":
-          return Effect.fail(new Unanswered({ code: "ECONNRESET" }))
-      }
+    Effect.flatMap(met(which), (condition): Effect.Effect<void, EntryStoreErrorReason> => {
+      if (condition === "refuse") return Effect.fail(new Refused({ code: "42501" }))
+      if (condition === "cut") return Effect.fail(new Unanswered({ code: "ECONNRESET" }))
+      return Effect.void
     })
 
-  const accepted: Effect.Effect<void, ConnectFailed> = Effect.flatMap(moving.connections.await, () => {
-    switch (conditions.connections) {
-      case "accept":
-        return Effect.void
-      case "hang":
-        return accepted
-      case "refuse":
-        return Effect.fail(new ConnectFailed({ code: "ECONNREFUSED" }))
+  const accepted = Effect.flatMap(met("connections"), (condition) =>
+    condition === "refuse" ? Effect.fail(new ConnectFailed({ code: "ECONNREFUSED" })) : Effect.void
+  ).pipe(
+    Effect.timeoutOrElse({
+      duration: connectTimeout,
+      orElse: () => Effect.fail(new ConnectFailed({ code: "ETIMEDOUT" }))
+    })
+  )
+
+  const establish = (onClose: () => void): Connection => {
+    const lost = Deferred.makeUnsafe<never, EntryStoreErrorReason>()
+    const connection: Connection = {
+      send: (statement) =>
+        Effect.suspend(() => {
+          statements++
+          return leg("requests").pipe(
+            Effect.andThen(Effect.exit(statement)),
+            Effect.tap(leg("answers")),
+            Effect.flatten,
+            Effect.raceFirst(Deferred.await(lost))
+          )
+        }),
+      isOpen: () => open.has(connection),
+      close: () => {
+        if (!open.delete(connection)) return
+        Deferred.doneUnsafe(lost, Effect.fail(new Unanswered({ code: "ECONNRESET" })))
+        onClose()
+      }
     }
-  })
+    open.add(connection)
+    return connection
+  }
 
-  const connect: Link["connect"] = (onClose) =>
-    Effect.gen(function* () {
-      attempts.push(yield* Clock.currentTimeMillis)
-      yield* Effect.timeoutOrElse(accepted, {
-        duration: connectTimeout,
-        orElse: () => Effect.fail(new ConnectFailed({ code: "ETIMEDOUT" }))
-      })
-      const connection: Connection = {
-        lost: Deferred.makeUnsafe(),
-        close: () => {
-          if (!open.delete(connection)) return
-          Deferred.doneUnsafe(connection.lost, Effect.fail(new Unanswered({ code: "ECONNRESET" })))
-          onClose?.()
-        }
-      }
-      open.add(connection)
-      yield* Effect.addFinalizer(() => Effect.sync(connection.close))
-      return connection
-    })
+  const set = (changed: MemoryFeedConditions) => {
+    for (const [name, condition] of Object.entries(changed)) {
+      if (condition !== undefined) Object.assign(conditions, { [name]: condition })
+    }
+    for (const which of ["connections", "requests", "answers"] as const) {
+      if (waits(conditions[which])) latches[which].closeUnsafe()
+      else latches[which].openUnsafe()
+    }
+    onSet()
+  }
 
   return {
     conditions,
-    connect,
-    send: (connection, statement) =>
-      Effect.suspend(() => {
-        statements++
-        return leg("requests").pipe(
-          Effect.andThen(Effect.exit(statement)),
-          Effect.tap(leg("answers")),
-          Effect.flatten,
-          Effect.raceFirst(Deferred.await(connection.lost))
+    connect: (onClose) =>
+      Effect.gen(function* () {
+        attempts.push(yield* Clock.currentTimeMillis)
+        yield* accepted
+        return yield* Effect.acquireRelease(
+          Effect.sync(() => establish(onClose)),
+          (connection) => Effect.sync(connection.close)
         )
       }),
     driver: {
-      set: (changed) =>
-        Effect.sync(() => {
-          for (const [name, value] of Object.entries(changed)) {
-            if (value !== undefined) Object.assign(conditions, { [name]: value })
-          }
-          for (const [name, latch] of Object.entries(moving)) {
-            const waits = ["hold", "hang"].includes(conditions[name as keyof typeof moving])
-            if (waits) latch.closeUnsafe()
-            else latch.openUnsafe()
-          }
-          onSet()
-        }),
+      set: (changed) => Effect.sync(() => set(changed)),
       disconnect: Effect.sync(() => {
         const ended = [...open]
         for (const connection of ended) connection.close()

@@ -1,5 +1,5 @@
 /**
- * Databases in memory have their schema from the start; they are seeded.
+ * Databases in memory have their schema from the start, and need only be seeded.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -9,15 +9,15 @@ import * as MemoryTable from "../schema/MemoryTable.ts"
 import { BootstrapFailed, PermissionDenied, SchemaBootstrapError } from "../schema/SchemaBootstrapError.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import { SchemaBootstrap } from "../services/SchemaBootstrap.ts"
-import { MemoryDatabases } from "./MemoryDatabases.ts"
+import { MemoryClients } from "./MemoryClients.ts"
 
 /** Who wrote a seeded default; the name that Go services use too. */
 const seeder = "systemplane.manager"
 
-const make = Effect.map(MemoryDatabases, (databases) => {
+const make = Effect.map(MemoryClients, (clients) => {
   const look = (tenant: TenantId) =>
     Effect.mapError(
-      databases.read(tenant, () => undefined),
+      clients.read(tenant, () => undefined),
       bootstrapError(tenant)
     )
 
@@ -25,7 +25,7 @@ const make = Effect.map(MemoryDatabases, (databases) => {
     ensure: (tenant) => Effect.as(look(tenant), []),
     verify: look,
     seed: (tenant, seeds) =>
-      databases
+      clients
         .run(
           tenant,
           seeds.map((seed) => MemoryTable.insert({ ...seed, actor: seeder }))

@@ -19,6 +19,7 @@ import * as Tenant from "../schema/TenantId.ts"
 import type { DuplicateKey } from "../services/KeyRegistry.ts"
 import type { MemoryDriver } from "../services/MemoryDriver.ts"
 import * as Engine from "./Engine.ts"
+import * as MemoryClients from "./MemoryClients.ts"
 import * as MemoryDatabases from "./MemoryDatabases.ts"
 import * as MemoryEntryStore from "./MemoryEntryStore.ts"
 import * as MemoryListenFeed from "./MemoryListenFeed.ts"
@@ -110,4 +111,4 @@ const memory = (settings: Options.Settings) =>
     MemoryEntryStore.layer,
     MemorySchemaBootstrap.layer,
     MemoryListenFeed.layer({ reconnect: settings.reconnect })
-  )
+  ).pipe(Layer.provide(MemoryClients.layer))

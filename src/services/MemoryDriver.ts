@@ -57,7 +57,7 @@ export interface MemoryLink<Conditions> {
   readonly set: (conditions: Conditions) => Effect.Effect<void>
   /**
    * Ends the connections that are open, and with them the statements under way: those whose requests are held never run. Returns
-   * how many connections there were. New ones come into being at once; see `connections`.
+   * how many connections there were. The plane opens new ones as `connections` allows.
    */
   readonly disconnect: Effect.Effect<number>
   /** How many connections are open. */
@@ -146,7 +146,10 @@ export interface MemoryTenant {
   readonly rows: Effect.Effect<ReadonlyArray<MemoryRow>>
   /** The session that listens and reads. */
   readonly feed: MemoryFeed
-  /** The pooled client: writes, reads that go to the database, and the seeding of defaults. A connection for each statement. */
+  /**
+   * The client for statements: writes, reads that go to the database, and the seeding of defaults. One connection, opened when
+   * first needed and closed after 10 seconds without a statement.
+   */
   readonly client: MemoryLink<MemoryConditions>
 }
 

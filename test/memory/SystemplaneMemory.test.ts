@@ -114,6 +114,7 @@ describe("the driver", () => {
     Effect.gen(function* () {
       const acme = yield* MemoryDriver.tenant("acme")
       yield* acme.client.set({ connections: "refuse" })
+      assert.strictEqual(yield* acme.client.disconnect, 1)
       assert.deepInclude(yield* reasonOf(Config.set(Limit, 1, actor)), { _tag: "Unavailable" })
       yield* acme.client.set({ connections: "accept", requests: "cut" })
       const before = yield* Effect.forkChild(reasonOf(Config.set(Limit, 2, actor)))

@@ -73,9 +73,11 @@ export const make = (onSet: () => void): Link => {
 
   const establish = (onClose: () => void): Connection => {
     const lost = Deferred.makeUnsafe<never, EntryStoreErrorReason>()
+    const reset = Effect.fail(new Unanswered({ code: "ECONNRESET" }))
     const connection: Connection = {
       send: (statement) =>
         Effect.suspend(() => {
+          if (!open.has(connection)) return reset
           statements++
           return leg("requests").pipe(
             Effect.andThen(Effect.exit(statement)),
@@ -87,7 +89,7 @@ export const make = (onSet: () => void): Link => {
       isOpen: () => open.has(connection),
       close: () => {
         if (!open.delete(connection)) return
-        Deferred.doneUnsafe(lost, Effect.fail(new Unanswered({ code: "ECONNRESET" })))
+        Deferred.doneUnsafe(lost, reset)
         onClose()
       }
     }

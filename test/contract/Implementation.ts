@@ -1,0 +1,30 @@
+/** What a contract is run against: the services one by one and the whole plane, for tenant acme. */
+import { Layer } from "effect"
+import type { EntryStore, ListenFeed, SchemaBootstrap, Systemplane, SystemplaneOptions } from "effect-systemplane"
+import * as ConnectBudget from "../../src/layers/ConnectBudget.ts"
+import * as Recovery from "../../src/layers/Recovery.ts"
+import * as Telemetry from "../../src/layers/Telemetry.ts"
+import { silent } from "../support/TestPlane.ts"
+import type { Acme } from "./Acme.ts"
+
+export type PlaneOptions = Partial<SystemplaneOptions>
+
+export interface Implementation<Database> {
+  readonly name: string
+  /** What all tests of a suite share. */
+  readonly database: Layer.Layer<Database>
+  /** Each build begins with an empty database. */
+  readonly services: Layer.Layer<EntryStore | SchemaBootstrap | ListenFeed | Acme, never, Database>
+  /** Each build begins with an empty database; acme is activated at boot unless `tenants` says otherwise. */
+  readonly plane: (options?: PlaneOptions) => Layer.Layer<Systemplane | Acme, Error, Database>
+}
+
+/** In milliseconds. */
+export const reconnect = { base: 20, cap: 200 }
+
+/** What services need that are built one by one. */
+export const below = Layer.mergeAll(
+  ConnectBudget.layer({ maxConcurrentActivations: 8, maxConnectsPerSecond: 200 }),
+  Recovery.layer({ reconnect }),
+  Telemetry.layer({ aggregateTenantThreshold: 1_000 })
+).pipe(Layer.merge(silent))

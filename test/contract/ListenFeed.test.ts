@@ -1,0 +1,6 @@
+import { inMemory } from "./inMemory.ts"
+import { listenFeedContract } from "./listenFeedContract.ts"
+import { onPostgres } from "./onPostgres.ts"
+
+listenFeedContract(inMemory)
+listenFeedContract(onPostgres)

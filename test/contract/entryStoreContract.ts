@@ -1,0 +1,298 @@
+import { assert, layer } from "@effect/vitest"
+import { Effect, Fiber, Option } from "effect"
+import { EntryStore, type KeyName, SchemaBootstrap } from "effect-systemplane"
+import * as Witness from "../postgres/Witness.ts"
+import { Acme, acme } from "./Acme.ts"
+import type { Implementation } from "./Implementation.ts"
+
+const a: KeyName = { namespace: "n", key: "a" }
+const b: KeyName = { namespace: "n", key: "b" }
+const c: KeyName = { namespace: "n", key: "c" }
+const keys = [a, b, c]
+
+const read = (key: KeyName) => EntryStore.use((store) => store.read(acme, key))
+const put = (key: KeyName, json: string, options: { actor?: string; ifRevision?: number } = {}) =>
+  EntryStore.use((store) => store.put(acme, { ...key, json, ifRevision: options.ifRevision }, options.actor ?? "test"))
+const putAll = (writes: ReadonlyArray<readonly [KeyName, string, number?]>) =>
+  EntryStore.use((store) =>
+    store.putAll(
+      acme,
+      writes.map(([key, json, ifRevision]) => ({ ...key, json, ifRevision })),
+      "test"
+    )
+  )
+const remove = (key: KeyName, ifRevision?: number) => EntryStore.use((store) => store.remove(acme, key, ifRevision))
+const seed = (seeds: ReadonlyArray<readonly [KeyName, string]>) =>
+  SchemaBootstrap.use((bootstrap) =>
+    bootstrap.seed(
+      acme,
+      seeds.map(([key, json]) => ({ ...key, json }))
+    )
+  )
+
+/** How the table differs from what is known. */
+const differences = (known: ReadonlyArray<bigint | undefined>) =>
+  EntryStore.use((store) => store.differences(acme)(keys, known))
+
+const nothing = keys.map(() => undefined)
+
+/** What there is to know of the keys now. */
+const know = Effect.map(differences(nothing), (found) =>
+  keys.map((_, slot) => found.find((difference) => difference.slot === slot)?.row?.fingerprint)
+)
+
+/** Each slot that differs, with its value, or `undefined` where the row is gone. */
+const valuesOf = (found: Effect.Success<ReturnType<typeof differences>>) =>
+  Object.fromEntries(found.map(({ row, slot }) => [slot, row?.value]))
+
+const reasonOf = <A, E extends { readonly reason: object }, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.map(Effect.flip(effect), ({ reason }) => reason as Readonly<Record<string, unknown>>)
+
+export const entryStoreContract = <Database>({ database, name, services }: Implementation<Database>) =>
+  layer(database, { excludeTestServices: true, timeout: "30 seconds" })(`EntryStore: ${name}`, (it) => {
+    const test = (title: string, effect: Effect.Effect<unknown, unknown, EntryStore | SchemaBootstrap | Acme>) =>
+      it.effect(title, () => Effect.provide(effect, services))
+
+    test(
+      "put and read return the row as it is stored",
+      Effect.gen(function* () {
+        const written = yield* put(a, `{ "enabled": true, "note": "naïve 🐟 \\u0001" }`, {
+          actor: "operator@example.com"
+        })
+        assert.deepStrictEqual(written.value, { enabled: true, note: "naïve 🐟 \u0001" })
+        assert.strictEqual(written.updatedBy, "operator@example.com")
+        assert.deepStrictEqual(yield* read(a), Option.some(written))
+        assert.deepStrictEqual(yield* read(b), Option.none())
+        const { fingerprint: _, ...stored } = written
+        assert.deepStrictEqual(
+          (yield* Acme.use((db) => db.rows)).map(({ fingerprint: _, ...row }: any) => row),
+          [{ ...a, ...stored }]
+        )
+      })
+    )
+
+    test(
+      "a revision is drawn for another value only; an identical one is still another row, by who wrote it",
+      Effect.gen(function* () {
+        const first = yield* put(a, `{"x": 1, "longer": [2]}`, { actor: "first" })
+        const same = yield* put(a, `{"longer": [2.0], "x": 7, "x": 1e0}`, { actor: "second" })
+        assert.strictEqual(same.revision, first.revision)
+        assert.strictEqual(same.updatedBy, "second")
+        assert.notStrictEqual(same.fingerprint, first.fingerprint)
+        assert.isAbove((yield* put(a, "2")).revision, first.revision)
+        assert.strictEqual(yield* Acme.use((db) => db.write(a, 2)), (yield* put(a, "2")).revision)
+      })
+    )
+
+    test(
+      "values are what jsonb makes of them: names in its order, the last of duplicates, no negative zero",
+      Effect.gen(function* () {
+        for (const [json, expected] of normalised) {
+          yield* put(a, json)
+          const stored = JSON.stringify(Option.getOrThrow(yield* read(a)).value)
+          assert.strictEqual(stored, expected, json)
+        }
+      })
+    )
+
+    test(
+      "JSON null is kept apart from no row, and a long value is kept whole",
+      Effect.gen(function* () {
+        const long = "🐟".repeat(250_000)
+        yield* put(a, "null")
+        yield* put(b, JSON.stringify(long))
+        assert.strictEqual(Option.getOrThrow(yield* read(a)).value, null)
+        assert.deepStrictEqual(valuesOf(yield* differences(nothing)), { 0: null, 1: long })
+        assert.deepStrictEqual(yield* Effect.flatMap(know, differences), [])
+      })
+    )
+
+    test(
+      "remove returns the revision of the row it deleted, and nothing where there was none; a new row goes on above it",
+      Effect.gen(function* () {
+        const { revision } = yield* put(a, "1")
+        yield* put(b, "2")
+        assert.deepStrictEqual(yield* remove(a), Option.some(revision))
+        assert.deepStrictEqual(yield* remove(a), Option.none())
+        assert.deepStrictEqual(yield* read(a), Option.none())
+        assert.strictEqual(Option.getOrThrow(yield* read(b)).value, 2)
+        assert.isAbove((yield* put(a, "1")).revision, revision)
+      })
+    )
+
+    test(
+      "G10 put and remove only what is at the expected revision; 0 expects no row",
+      Effect.gen(function* () {
+        const first = yield* put(a, "1", { ifRevision: 0 })
+        assert.deepInclude(yield* reasonOf(put(a, "2", { ifRevision: 0 })), {
+          _tag: "RevisionMismatch",
+          ...a,
+          expected: 0,
+          actual: first.revision
+        })
+        const second = yield* put(a, "2", { ifRevision: first.revision })
+        for (const stale of [put(a, "3", { ifRevision: first.revision }), remove(a, first.revision), remove(a, 0)]) {
+          assert.deepInclude(yield* reasonOf<unknown, any, any>(stale), { actual: second.revision })
+        }
+        assert.deepInclude(yield* reasonOf(put(b, "3", { ifRevision: 5 })), { expected: 5, actual: 0 })
+        assert.deepInclude(yield* reasonOf(remove(b, 5)), { expected: 5, actual: 0 })
+        assert.deepStrictEqual(yield* remove(b, 0), Option.none())
+        assert.deepStrictEqual(yield* remove(a, second.revision), Option.some(second.revision))
+      })
+    )
+
+    test(
+      "putAll writes all, in the order given, or none",
+      Effect.gen(function* () {
+        const { revision } = yield* put(b, "0")
+        assert.deepStrictEqual(
+          (yield* putAll([
+            [c, "3"],
+            [a, "1"]
+          ])).map(({ value }) => value),
+          [3, 1]
+        )
+        assert.deepStrictEqual(yield* putAll([]), [])
+        const before = yield* Acme.use((db) => db.rows)
+        assert.deepInclude(
+          yield* reasonOf(
+            putAll([
+              [a, "9"],
+              [c, "9"],
+              [b, "9", revision + 1_000]
+            ])
+          ),
+          { _tag: "RevisionMismatch", ...b }
+        )
+        assert.strictEqual(
+          (yield* reasonOf(
+            putAll([
+              [a, "9"],
+              [b, "not JSON"]
+            ])
+          ))._tag,
+          "Refused"
+        )
+        assert.deepStrictEqual(yield* Acme.use((db) => db.rows), before)
+        // What failed gives back no revision.
+        assert.isAbove((yield* put(a, "10")).revision, Math.max(...before.map((row) => row.revision)))
+      })
+    )
+
+    test(
+      "G7 seeding writes what has no row, never over one, and says how many",
+      Effect.gen(function* () {
+        yield* put(a, "1")
+        const seeds = [
+          [a, "600"],
+          [b, "20"],
+          [c, `"hello"`]
+        ] as const
+        assert.strictEqual(yield* seed(seeds), 2)
+        assert.strictEqual(yield* seed(seeds), 0)
+        assert.strictEqual(yield* seed([]), 0)
+        assert.deepStrictEqual(
+          (yield* Acme.use((db) => db.rows)).map(({ updatedBy, value }) => [value, updatedBy]),
+          [
+            [1, "test"],
+            [20, "systemplane.manager"],
+            ["hello", "systemplane.manager"]
+          ]
+        )
+      })
+    )
+
+    test(
+      "differences are the rows that are new or changed, and the keys whose row is gone",
+      Effect.gen(function* () {
+        const db = yield* Acme
+        assert.deepStrictEqual(yield* differences(nothing), [])
+        const known = [(yield* put(a, "1")).fingerprint, (yield* put(b, "2")).fingerprint, undefined]
+        assert.deepStrictEqual(yield* differences(known), [])
+        yield* db.write(a, "changed")
+        yield* db.erase(b)
+        yield* db.write(c, "new")
+        yield* db.write({ namespace: "n", key: "nobody's" }, 2)
+        yield* db.write({ namespace: "another", key: "b" }, 3)
+        assert.deepStrictEqual(valuesOf(yield* differences(known)), { 0: "changed", 1: undefined, 2: "new" })
+        assert.deepStrictEqual(yield* Effect.flatMap(know, differences), [])
+        assert.deepStrictEqual(yield* EntryStore.use((store) => store.differences(acme)([], [])), [])
+      })
+    )
+
+    test(
+      "G1 differences tell of what came and went with the triggers disabled, of TRUNCATE, and of an older copy",
+      Effect.gen(function* () {
+        const db = yield* Acme
+        const before = yield* put(a, "1")
+        yield* put(b, "2")
+        const restore = yield* db.backup
+        const backedUp = yield* know
+        yield* db.withoutTriggers([{ key: a, value: 7 }, { key: c, value: 3 }, { key: b }])
+        const found = yield* differences(backedUp)
+        assert.deepStrictEqual(valuesOf(found), { 0: 7, 1: undefined, 2: 3 })
+        assert.strictEqual(found[0]?.row?.revision, before.revision)
+        const known = yield* know
+        yield* db.truncate
+        assert.deepStrictEqual(valuesOf(yield* differences(known)), { 0: undefined, 2: undefined })
+        yield* put(a, "1")
+        yield* restore
+        assert.deepStrictEqual(yield* differences(backedUp), [])
+        assert.deepStrictEqual(valuesOf(yield* differences(known)), { 0: 1, 1: 2, 2: undefined })
+        // The sequence went back too: a revision that was drawn once is drawn again, for another row.
+        assert.isAbove((yield* put(a, "2")).revision, before.revision)
+        assert.deepStrictEqual(valuesOf(yield* differences(backedUp)), { 0: 2 })
+      })
+    )
+
+    test(
+      "G9 differences are one state of the database: keys written in one transaction come together",
+      Effect.gen(function* () {
+        const db = yield* Acme
+        const writer = yield* Effect.forEach(Array.from({ length: 60 }).keys(), (value) =>
+          Effect.andThen(db.transact(keys.map((key) => ({ key, value }))), Effect.yieldNow)
+        ).pipe(Effect.forkChild({ startImmediately: true }))
+        const seen = new Set<unknown>()
+        while (writer.pollUnsafe() === undefined) {
+          const values = valuesOf(yield* differences(nothing))
+          seen.add(values[0])
+          assert.deepStrictEqual(values, values[0] === undefined ? {} : { 0: values[0], 1: values[0], 2: values[0] })
+          yield* Effect.yieldNow
+        }
+        yield* Fiber.join(writer)
+        assert.isAbove(seen.size, 1)
+      })
+    )
+
+    test(
+      "a refused write did nothing, and its error never repeats the value",
+      Effect.gen(function* () {
+        for (const json of [`"canary`, `"canary\\u0000"`, `"canary\\ud83d"`, ""]) {
+          const error = yield* Effect.flip(put(a, json))
+          assert.strictEqual(error.reason._tag, "Refused", json)
+          assert.notInclude(Witness.textOf(error), "canary")
+        }
+        assert.deepStrictEqual(yield* Acme.use((db) => db.rows), [])
+      })
+    )
+
+    test(
+      "works on after a release, and releases where nothing is held",
+      Effect.gen(function* () {
+        const store = yield* EntryStore
+        yield* store.release(acme)
+        yield* put(a, "1")
+        yield* store.release(acme)
+        assert.strictEqual(Option.getOrThrow(yield* read(a)).value, 1)
+      })
+    )
+  })
+
+/** What is written, and as what PostgreSQL 18 stores and JavaScript reads it. */
+const normalised = [
+  [`{"bb": 1, "a": 2, "é": 3, "z": 4, "10": 5, "9": 6}`, `{"9":6,"10":5,"a":2,"z":4,"bb":1,"é":3}`],
+  [`{"a": {"y": 1, "x": {"b": 0, "a": -0}}, "a": {"yy": 1, "x": 2}}`, `{"a":{"x":2,"yy":1}}`],
+  ["[1.50, 1e3, -0.0, null, [], {}]", "[1.5,1000,0,null,[],{}]"],
+  [`{"__proto__": {"x": 1}}`, `{"__proto__":{"x":1}}`],
+  [`"\\u00e9\\ud83d\\udc1f"`, `"é🐟"`]
+] as const

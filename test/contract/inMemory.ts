@@ -1,0 +1,53 @@
+/** The implementations in memory. */
+import { Effect, Layer, Option } from "effect"
+import { MemoryDriver, SystemplaneMemory } from "effect-systemplane"
+import * as MemoryClients from "../../src/layers/MemoryClients.ts"
+import * as MemoryDatabases from "../../src/layers/MemoryDatabases.ts"
+import * as MemoryEntryStore from "../../src/layers/MemoryEntryStore.ts"
+import * as MemoryListenFeed from "../../src/layers/MemoryListenFeed.ts"
+import * as MemorySchemaBootstrap from "../../src/layers/MemorySchemaBootstrap.ts"
+import * as keys from "../support/keys.ts"
+import { silent } from "../support/TestPlane.ts"
+import { Acme } from "./Acme.ts"
+import { below, type Implementation, reconnect } from "./Implementation.ts"
+
+const driven = Layer.effect(
+  Acme,
+  Effect.gen(function* () {
+    const { client, feed, ...acme } = yield* MemoryDriver.tenant("acme")
+    return Acme.of({
+      write: (key, value) => Effect.map(Effect.orDie(acme.write(key, value)), ({ revision }) => revision),
+      erase: (key) => acme.erase(key),
+      transact: (changes) => Effect.orDie(acme.transact(changes)),
+      withoutTriggers: (changes) => Effect.orDie(acme.transact(changes, { triggers: false })),
+      truncate: acme.truncate,
+      backup: acme.backup,
+      rows: acme.rows,
+      listeners: feed.open,
+      sessions: Effect.zipWith(feed.open, client.open, (listening, others) => listening + others),
+      killListeners: feed.disconnect
+    })
+  }).pipe(Effect.orDie)
+)
+
+const services = Layer.mergeAll(
+  MemoryEntryStore.layer,
+  MemorySchemaBootstrap.layer,
+  MemoryListenFeed.layer({ reconnect })
+).pipe(
+  Layer.provide(MemoryClients.layer),
+  Layer.provide(below),
+  Layer.merge(driven),
+  Layer.provide(MemoryDatabases.layer({ sole: Option.none(), beside: undefined }))
+)
+
+export const inMemory: Implementation<never> = {
+  name: "memory",
+  database: Layer.empty,
+  services,
+  plane: (options = {}) =>
+    driven.pipe(
+      Layer.provideMerge(SystemplaneMemory({ keys: keys.all, tenants: ["acme"], reconnect, ...options })),
+      Layer.provide(silent)
+    )
+}

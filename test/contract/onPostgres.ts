@@ -1,0 +1,102 @@
+/** The implementations on PostgreSQL: a database of its own for each suite, which a migration pipeline prepared. */
+import { Context, DateTime, Effect, Layer } from "effect"
+import { type MemoryChange, PgConnector } from "effect-systemplane"
+import * as PgEntryStore from "../../src/layers/PgEntryStore.ts"
+import * as PgListenFeed from "../../src/layers/PgListenFeed.ts"
+import * as PgSchemaBootstrap from "../../src/layers/PgSchemaBootstrap.ts"
+import * as TenantDatabases from "../../src/layers/TenantDatabases.ts"
+import * as Catalogue from "../postgres/Catalogue.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import * as TestPlane from "../support/TestPlane.ts"
+import { Acme } from "./Acme.ts"
+import { below, type Implementation, reconnect } from "./Implementation.ts"
+
+class Database extends Context.Service<Database, TestDatabase.TestDatabase>()("test/Database") {}
+
+const database = Layer.effect(
+  Database,
+  Effect.tap(TestDatabase.make, (database) => Catalogue.prepare(database))
+)
+
+let copies = 0
+
+const stranger = Layer.effect(
+  Acme,
+  Effect.map(Database, (database) => {
+    const apply = (changes: ReadonlyArray<MemoryChange>) =>
+      Effect.forEach(changes, ({ key, ...change }) =>
+        "value" in change
+          ? database.write(key.namespace, key.key, change.value)
+          : database.erase(key.namespace, key.key)
+      )
+    const withoutTriggers = <A>(effect: Effect.Effect<A>) =>
+      database.transaction(Effect.andThen(database.run("SET LOCAL session_replication_role = replica"), effect))
+    return Acme.of({
+      write: (key, value) => database.write(key.namespace, key.key, value),
+      erase: (key) => database.erase(key.namespace, key.key),
+      transact: (changes) => Effect.asVoid(database.transaction(apply(changes))),
+      // Without its trigger a new row has no revision of its own.
+      withoutTriggers: (changes) =>
+        Effect.asVoid(
+          withoutTriggers(
+            Effect.andThen(
+              database.run("ALTER TABLE systemplane_entries ALTER COLUMN revision SET DEFAULT 0"),
+              apply(changes)
+            )
+          )
+        ),
+      truncate: Effect.asVoid(database.run("TRUNCATE systemplane_entries")),
+      backup: Effect.gen(function* () {
+        const copy = `backup_${++copies}`
+        yield* database.run(`CREATE TABLE ${copy} AS SELECT * FROM systemplane_entries`)
+        const [{ last_value }] = yield* database.run("SELECT last_value::text FROM systemplane_revision_seq")
+        return Effect.asVoid(
+          withoutTriggers(
+            Effect.forEach(
+              [
+                "DELETE FROM systemplane_entries",
+                `INSERT INTO systemplane_entries SELECT * FROM ${copy}`,
+                `SELECT setval('systemplane_revision_seq', ${last_value})`
+              ],
+              (sql) => database.run(sql)
+            )
+          )
+        )
+      }),
+      rows: Effect.map(
+        database.run(
+          `SELECT namespace, key, value, revision::int, updated_at, updated_by
+           FROM systemplane_entries ORDER BY namespace COLLATE "C", key COLLATE "C"`
+        ),
+        (rows) =>
+          rows.map(({ updated_at, updated_by, ...row }) => ({
+            ...row,
+            updatedAt: DateTime.makeUnsafe(updated_at),
+            updatedBy: updated_by
+          }))
+      ),
+      listeners: database.listeners,
+      sessions: Effect.map(database.sessions, (sessions) => sessions.length),
+      killListeners: database.killListeners
+    })
+  })
+)
+
+const emptied = Effect.tap(Database, (database) => database.run("TRUNCATE systemplane_entries"))
+
+const connector = Layer.unwrap(Effect.map(emptied, ({ url }) => PgConnector.layerRecord({ acme: { url } })))
+
+const services = Layer.mergeAll(PgEntryStore.layer, PgSchemaBootstrap.layer, PgListenFeed.layer({ reconnect })).pipe(
+  Layer.provide(TenantDatabases.layer),
+  Layer.provide(below),
+  Layer.provide(connector),
+  Layer.merge(stranger)
+)
+
+export const onPostgres: Implementation<Database> = {
+  name: "PostgreSQL",
+  database,
+  services,
+  plane: (options) =>
+    Layer.unwrap(Effect.map(emptied, (acme) => TestPlane.layer({ acme }, options))).pipe(Layer.merge(stranger))
+}

@@ -32,6 +32,9 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
   const sole = Option.getOrUndefined(options.sole)
   const current = currentTenant(sole)
 
+  /** The current tenant, which the span of the write names. */
+  const writtenTenant = Effect.tap(current, (tenant) => Effect.annotateCurrentSpan("tenant", tenant))
+
   /** Runs a read of the current tenant, having told the manager that the tenant is wanted. */
   const reading = <A>(read: (tenant: TenantId) => Effect.Effect<A, ConfigError>): Effect.Effect<A, ConfigError> =>
     Effect.flatMap(current, (tenant) => Effect.andThen(manager.demand(tenant), read(tenant)))
@@ -134,7 +137,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     { actor }: WriteAllOptions
   ): Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError> =>
     Effect.gen(function* () {
-      const tenant = yield* current
+      const tenant = yield* writtenTenant
       const writes = yield* Effect.fromResult(WriteRequest.encodeAll(assignments, actor))
       return writes.length === 0 ? [] : yield* cache.put(tenant, writes, actor)
     })
@@ -150,7 +153,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
 
   const remove = <A>(key: ConfigKey<A>, { actor, ifRevision }: WriteOptions): Effect.Effect<Entry<A>, ConfigError> =>
     Effect.gen(function* () {
-      const tenant = yield* current
+      const tenant = yield* writtenTenant
       yield* Effect.fromResult(WriteRequest.checkRemoval(key, actor, ifRevision))
       return yield* cache.remove(tenant, key, ifRevision)
     }).pipe(Effect.withSpan("Config.remove", { attributes: { namespace: key.namespace, key: key.key, actor } }))

@@ -43,6 +43,14 @@ export interface FeedFollowerOptions {
   readonly maxStaleness: number
 }
 
+/** What came of reading everything. */
+interface Reconciled {
+  readonly differences: ReadonlyArray<Snapshot.Difference>
+  readonly published: ReadonlyArray<Snapshot.Published>
+  /** From sending the read to publishing it, in milliseconds. */
+  readonly took: number
+}
+
 /** A server that is well answers a short statement within this time, however large `maxStaleness` is. */
 const longestUsualAnswer = 5_000
 
@@ -93,8 +101,24 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
         { connected: true, loaded: true, overdue, failures: 0 },
         { failures: 0, lastError: undefined }
       )
-      return differences.length > 0
+      return { differences, published: outcome.published, took: pace.took }
     })
+
+  /**
+   * How long changes took to become visible: their age when they were read, by the database's clock alone, and then at most as
+   * long as the whole read took by ours. A deleted row has no age.
+   */
+  const measurePropagation = (tenant: TenantId, { differences, published, took }: Reconciled) => {
+    const visible = new Set(published.map(({ slot }) => slot))
+    return Effect.forEach(
+      differences,
+      ({ age, slot }) =>
+        age !== undefined && visible.has(slot)
+          ? telemetry.propagated(tenant, Math.max(0, age) + took / 1000)
+          : Effect.void,
+      { discard: true }
+    )
+  }
 
   const keepCurrent = (scope: TenantScope, session: FeedSession, pace: Pace, onFirstLoad: Effect.Effect<void>) =>
     Effect.gen(function* () {
@@ -109,8 +133,9 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
         const notified = yield* Effect.timeoutOption(scope.dirty.await, yield* verifyDelay(pace.took))
         // Closed before the read, so that what arrives during it is read again.
         scope.dirty.closeUnsafe()
-        const differed = yield* reconcile(scope, session, pace)
-        if (differed && Option.isNone(notified)) yield* telemetry.reconciled(scope.tenant, "verify")
+        const reconciled = yield* reconcile(scope, session, pace)
+        if (Option.isSome(notified)) yield* measurePropagation(scope.tenant, reconciled)
+        else if (reconciled.differences.length > 0) yield* telemetry.reconciled(scope.tenant, "verify")
       }
     })
 

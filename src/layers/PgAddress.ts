@@ -31,6 +31,21 @@ export const parse = (url: string): Result.Result<PgAddress, string> => {
   return Result.succeed(host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port}` } : { host, port })
 }
 
+/**
+ * The database that a URL leads to: by default the user's name. `undefined` where the URL does not say, or cannot be read.
+ */
+export const databaseOf = (url: string): string | undefined => {
+  try {
+    const { pathname, searchParams, username } = new URL(url)
+    return (
+      searchParams.get("dbname") ??
+      (decodeURIComponent(pathname.slice(1)) || searchParams.get("user") || decodeURIComponent(username) || undefined)
+    )
+  } catch {
+    return undefined
+  }
+}
+
 const decodeHost = (hostname: string): string => {
   if (hostname === "") return "localhost"
   return hostname.startsWith("[") ? hostname.slice(1, -1) : decodeURIComponent(hostname)

@@ -34,6 +34,7 @@ import { Connector, type ListenSession } from "../services/Connector.ts"
 import * as PgAddress from "./PgAddress.ts"
 import * as PgFailure from "./PgFailure.ts"
 import * as PgSockets from "./PgSockets.ts"
+import * as PgSpans from "./PgSpans.ts"
 
 /**
  * The database of a tenant.
@@ -247,8 +248,13 @@ const openSession = Effect.fnUntraced(function* (
   )
   // Added last, hence run first: UNLISTEN and the rest of the driver's farewell then meet a session that is already dead.
   yield* Effect.addFinalizer(() => sockets.destroy)
+  const traced = PgSpans.ofSession(config)
   return {
-    query: (sql, params) => Effect.map(orAbandon(session.query(sql, params)), (result) => result.rows),
+    query: (sql, params) =>
+      traced(
+        sql,
+        Effect.map(orAbandon(session.query(sql, params)), (result) => result.rows)
+      ),
     payloads: Queue.takeAll(notifications).pipe(
       Effect.map((batch) => batch.map((notification) => notification.payload)),
       Effect.mapError((error) => PgFailure.sessionLost(tenant, error))
@@ -274,7 +280,8 @@ const settings = (tenant: TenantId, target: PgTarget, url: Redacted.Redacted) =>
         connectTimeout,
         stream: sockets.open,
         // For the spans of statements; the driver connects through `stream`.
-        ...("host" in address ? address : {})
+        ...("host" in address ? address : {}),
+        database: PgAddress.databaseOf(Redacted.value(url))
       }
       return Effect.succeed({ config, connectTimeout, sockets })
     }

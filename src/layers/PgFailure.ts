@@ -15,7 +15,7 @@ import { type EntryStoreErrorReason, Refused, Unanswered, Unreachable } from "..
 import type { TenantId } from "../schema/TenantId.ts"
 
 /** The SQLSTATE of the server or the code of the operating system, where there is one. */
-const codeOf = (error: SqlError): { readonly code?: string } => {
+export const codeOf = (error: SqlError): { readonly code?: string } => {
   const cause: unknown = error.reason.cause
   return typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string"
     ? { code: cause.code }

@@ -17,6 +17,8 @@ import type { Seed } from "../services/KeyRegistry.ts"
  */
 const fingerprint = `hashtextextended(concat_ws('/', e.revision, extract(epoch from e.updated_at), octet_length(e.updated_by), e.updated_by, e.value), 0)`
 
+const updatedAt = `least(greatest(e.updated_at, 'epoch'), '9999-12-31')`
+
 /**
  * A row that somebody wrote with the triggers disabled may hold a revision or a time beyond what JavaScript can express
  * (2^53, `infinity`). It is brought into range, rather than let one row keep all others from being read.
@@ -24,14 +26,16 @@ const fingerprint = `hashtextextended(concat_ws('/', e.revision, extract(epoch f
 const columns = `
   e.value,
   least(coalesce(e.revision, 0), 9007199254740991) AS revision,
-  least(greatest(e.updated_at, 'epoch'), '9999-12-31') AS "updatedAt",
+  ${updatedAt} AS "updatedAt",
   coalesce(e.updated_by, '') AS "updatedBy",
   ${fingerprint} AS fingerprint`
 
 const Rows = Schema.Array(EntryRow)
 const decodeRows = Schema.decodeUnknownEffect(Rows)
 
-const Slots = Schema.Array(Schema.Struct({ slot: Schema.Int, present: Schema.Boolean }))
+const Slots = Schema.Array(
+  Schema.Struct({ slot: Schema.Int, present: Schema.Boolean, age: Schema.NullOr(Schema.Finite) })
+)
 const decodeSlots = Schema.decodeUnknownEffect(Slots)
 
 /** How the table differs from what is known: see `EntryStore`. */
@@ -43,7 +47,8 @@ export const differences = (
   if (keys.length === 0) return Effect.succeed([])
   return Effect.gen(function* () {
     const rows = yield* query(
-      `SELECT k.slot::int - 1 AS slot, e.namespace IS NOT NULL AS present, ${columns}
+      `SELECT k.slot::int - 1 AS slot, e.namespace IS NOT NULL AS present, ${columns},
+              extract(epoch FROM clock_timestamp() - ${updatedAt})::float8 AS age
        FROM unnest($1::text[], $2::text[], $3::int8[]) WITH ORDINALITY AS k (namespace, key, known, slot)
        LEFT JOIN systemplane_entries AS e ON e.namespace = k.namespace AND e.key = k.key
        WHERE CASE WHEN e.namespace IS NOT NULL THEN ${fingerprint} END IS DISTINCT FROM k.known`,
@@ -57,7 +62,9 @@ export const differences = (
     const slots = yield* decodeSlots(rows)
     const present = yield* decodeRows(rows.filter((_, i) => slots[i]!.present))
     let next = 0
-    return slots.map(({ present: isPresent, slot }) => ({ slot, row: isPresent ? present[next++] : undefined }))
+    return slots.map(({ age, present: isPresent, slot }) =>
+      isPresent ? { slot, row: present[next++], age: age ?? undefined } : { slot, row: undefined }
+    )
   }).pipe(unexpectedShape)
 }
 

@@ -1,5 +1,6 @@
 /**
- * What is known of every tenant's state: one place to set it, read it, wait for it, and one log line per change of state.
+ * What is known of every tenant's state: one place to set it, read it and wait for it. One log line tells of each change of
+ * state, and of each change of what keeps a tenant from being live.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -112,16 +113,21 @@ const logChange = (status: TenantStatus) => {
   return annotated(status, (wrong ? Effect.logWarning : Effect.logInfo)(`Tenant is ${status.state}`))
 }
 
-// A tenant that does not become live changes no state: its first failure is told, and those after it are the same story.
-const logFailure = (status: TenantStatus, before: TenantStatus) =>
-  status.state === "activating" && status.lastError !== undefined && before.lastError === undefined
-    ? annotated(status, Effect.logWarning("Tenant is activating, and the first attempt failed; it is tried again"))
-    : Effect.void
+// While a tenant does not become live its state does not change: what keeps it is told once, and again when it is another thing.
+const logFailure = (status: TenantStatus, before: TenantStatus) => {
+  if (status.lastError === undefined || status.lastError.message === before.lastError?.message) return Effect.void
+  const what =
+    status.state === "activating" && before.lastError === undefined
+      ? "Tenant is activating, and the first attempt failed; it is tried again"
+      : `Tenant is ${status.state}, now for another cause`
+  return annotated(status, Effect.logWarning(what))
+}
 
 const annotated = (status: TenantStatus, line: Effect.Effect<void>) =>
   Effect.annotateLogs(line, {
     tenant: status.tenant,
     state: status.state,
-    failures: status.failures,
+    // The attempts that failed since the tenant was last live.
+    attempt: status.failures,
     ...(status.lastError === undefined ? {} : { cause: status.lastError.message })
   })

@@ -21,6 +21,7 @@ import type { TenantId } from "../schema/TenantId.ts"
 import { Connector, type ListenSession, type Query } from "../services/Connector.ts"
 import { ConnectBudget } from "./ConnectBudget.ts"
 import * as PgFailure from "./PgFailure.ts"
+import * as PgSpans from "./PgSpans.ts"
 
 /** How long a statement may take before it counts as unanswered. Entries are few and small: an answer takes milliseconds. */
 const statementTimeout = "5 seconds"
@@ -160,15 +161,12 @@ const make = Effect.gen(function* () {
 
   return TenantDatabases.of({
     run: (tenant, statement) => onClient(tenant, (client) => statement(queryOf(client))),
-    runInTransaction: (tenant, statements) =>
-      onClient(tenant, (client) => client.withTransaction(statements(queryOf(client)))),
+    runInTransaction: (tenant, statements) => onClient(tenant, (client) => inTransaction(client, statements)),
     transaction: (tenant, statements) =>
       budget
         .client(
           tenant,
-          Effect.flatMap(opened(tenant, connector.client(tenant)), (client) =>
-            client.withTransaction(statements(queryOf(client)))
-          )
+          Effect.flatMap(opened(tenant, connector.client(tenant)), (client) => inTransaction(client, statements))
         )
         .pipe(
           Effect.scoped,
@@ -196,7 +194,10 @@ const unanswered = (tenant: TenantId) => new EntryStoreError({ tenant, reason: n
 const queryOf =
   (client: SqlClient): Query =>
   (sql, params) =>
-    client.unsafe(sql, params)
+    PgSpans.discreet(client.unsafe(sql, params))
+
+const inTransaction = <A, E>(client: SqlClient, statements: (query: Query) => Effect.Effect<A, E>) =>
+  PgSpans.discreet(client.withTransaction(statements(queryOf(client))))
 
 // A tenant holds one database. After a restart of the server it is another identity, which takes the place of the former one.
 const makeClaims = () => {

@@ -22,7 +22,7 @@ export interface Observed {
 
 /** A tenant as it is counted. */
 export interface Counted {
-  /** Since when somebody wants it live, in milliseconds; `undefined` where nobody does. */
+  /** Since when somebody wants it live, by the monotonic clock; `undefined` where nobody does. */
   activeSince: number | undefined
   observed: Observed | undefined
 }

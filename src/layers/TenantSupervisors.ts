@@ -4,12 +4,14 @@
  * A supervisor pursues the newest intent: it starts what the intent asks for, and interrupts it when a newer one arrives.
  * So intents may come in any order and at any time, and the last one wins.
  */
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
+import * as Tracer from "effect/Tracer"
 import { ActivationError, BootstrapFailure, ConnectFailure, SameDatabase } from "../schema/ActivationError.ts"
 import * as Backoff from "../schema/Backoff.ts"
 import { Unanswered } from "../schema/EntryStoreError.ts"
@@ -72,8 +74,8 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
   const board = yield* StatusBoard
   const recovery = yield* Recovery
   // Supervisors end by interruption, when the manager drains: it waits for a limited time, which a fiber of the layer's own
-  // scope would not allow.
-  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  // scope would not allow. Nor do they belong to the span, if any, in which the plane was built.
+  const fork = Effect.runForkWith(Context.omit(Tracer.ParentSpan)(yield* Effect.context<never>()))
   const turns = Turns.make({ permits: options.maxConcurrentActivations, longest: longestTurn })
   const supervisors = new Map<TenantId, Supervisor>()
 

@@ -78,6 +78,8 @@ export interface State {
 export interface Difference {
   readonly slot: number
   readonly row: EntryRow | undefined
+  /** How long ago the row was written when it was read, in seconds by the database's clock; where that is known. */
+  readonly age?: number | undefined
 }
 
 /** When a read began: the state's clock, and the time in milliseconds of a monotonic clock. */

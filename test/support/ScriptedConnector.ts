@@ -117,7 +117,9 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       return keys.flatMap((key, slot) => {
         const row = table.get(`${namespaces[slot]}/${key}`)
         const fingerprint = row === undefined ? "NULL" : String(row.fingerprint)
-        return fingerprint === fingerprints[slot] ? [] : [{ slot, present: row !== undefined, ...row }]
+        return fingerprint === fingerprints[slot]
+          ? []
+          : [{ slot, present: row !== undefined, age: row === undefined ? null : 0, ...row }]
       })
     }
     // Seeding: every default has its row already.

@@ -1,22 +1,19 @@
 /** Which series there are, and what is in them, as any reader of metrics sees it. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Metric, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { TenantId } from "effect-systemplane"
 import * as Telemetry from "../../src/layers/Telemetry.ts"
 import type { Observed } from "../../src/layers/TenantSeries.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
 import { Burst, Limit } from "../support/keys.ts"
-import { type Series, series, valuesOf } from "./series.ts"
+import { type Series, series, valuesOf, withRegistry } from "./series.ts"
 
 const [acme, globex, initech] = ["acme", "globex", "initech"].map((id) => TenantId.make(id)) as [
   TenantId,
   TenantId,
   TenantId
 ]
-
-const withRegistry = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.suspend(() => Effect.provideService(effect, Metric.MetricRegistry, new Map()))
 
 const open = (aggregateTenantThreshold: number) =>
   Effect.map(Layer.build(Telemetry.layer({ aggregateTenantThreshold })), Context.get(Telemetry.Telemetry))

@@ -30,3 +30,7 @@ export const valuesOf = (all: ReadonlyArray<Series>, name: string, attribute = "
       .filter((one) => one.name === name)
       .map(({ attributes, value }): [string, number] => [attributes[attribute] ?? "", value])
   )
+
+/** Runs an effect with a registry of its own, where nobody else counts. */
+export const withRegistry = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => Effect.provideService(effect, Metric.MetricRegistry, new Map()))

@@ -1,0 +1,89 @@
+/** Every instrument, with its exact name, attributes and value, as an operator's own exporter tells it. */
+import { assert, layer } from "@effect/vitest"
+import { Context, Effect, Layer } from "effect"
+import * as exports from "./exports.ts"
+import type { Point } from "./points.ts"
+
+class Exports extends Context.Service<Exports, exports.Exports>()("test/Exports") {}
+
+const { tenant } = exports
+
+const counter = (name: string, value: number, attributes: Record<string, string> = {}): Point => ({
+  name: `systemplane.manager.${name}`,
+  type: "counter",
+  attributes: { tenant_id: tenant, ...attributes },
+  value
+})
+
+/** What the run amounts to. */
+const expected: ReadonlyArray<Point> = [
+  { ...counter("cache_dropped_total", 1) },
+  // Limit and Feature: Greeting was deleted, the row of Burst is no number, ApiKey is beyond the limit.
+  { ...counter("cache_entries", 2), type: "gauge" },
+  counter("get_cache_hits_total", 7, { outcome: "hit" }),
+  counter("get_cache_hits_total", 2, { outcome: "miss" }),
+  counter("listen_disconnects_total", 1, { reason: "SessionLost" }),
+  counter("notify_received_total", 1, { op: "delete" }),
+  counter("notify_received_total", 1, { op: "malformed" }),
+  counter("notify_received_total", 2, { op: "upsert" }),
+  // The one change that a notification told of and that is no deletion.
+  { ...counter("propagation_seconds", 1), type: "histogram" },
+  counter("reconcile_total", 2, { reason: "connect" }),
+  counter("reconcile_total", 1, { reason: "verify" }),
+  counter("rejected_rows_total", 1),
+  { ...counter("staleness_seconds", 0), type: "gauge" },
+  { name: "systemplane.manager.tenants_active", type: "gauge", attributes: {}, value: 1 },
+  { ...counter("warmload_latency_seconds", 1), type: "histogram" }
+]
+
+const isStaleness = ({ name }: Point) => name.endsWith("staleness_seconds")
+
+const assertExported = (points: ReadonlyArray<Point>, nameOf: (name: string) => string) => {
+  assert.deepStrictEqual(
+    points.map(({ attributes, name, type, value }) => ({ name, type, attributes, value })),
+    expected.map((point) => ({
+      ...point,
+      name: nameOf(point.name),
+      value: isStaleness(point) ? points.find(isStaleness)!.value : point.value
+    }))
+  )
+  const staleness = points.find(isStaleness)!.value
+  assert.isTrue(staleness >= 0 && staleness < 60, `staleness ${staleness}`)
+  for (const { buckets, name, sum, type, value } of points) {
+    if (type !== "histogram") continue
+    assert.strictEqual(
+      buckets?.reduce((total, count) => total + count, 0),
+      value,
+      name
+    )
+    assert.isTrue(sum !== undefined && sum > 0 && sum < 60, `${name} ${sum}`)
+  }
+}
+
+const asItIs = (name: string) => name
+
+layer(Layer.effect(Exports, exports.run), { timeout: "60 seconds", excludeTestServices: true })(
+  "every instrument is exported",
+  (it) => {
+    it.effect("by OpenTelemetry's SDK", () =>
+      Exports.use(({ openTelemetry }) => Effect.sync(() => assertExported(openTelemetry, asItIs)))
+    )
+    it.effect("as OTLP in JSON", () =>
+      Exports.use(({ otlpJson }) => Effect.sync(() => assertExported(otlpJson, asItIs)))
+    )
+    it.effect("as OTLP in protobuf", () =>
+      Exports.use(({ otlpProtobuf }) => Effect.sync(() => assertExported(otlpProtobuf, asItIs)))
+    )
+    it.effect("to Prometheus, with its own idea of names", () =>
+      Exports.use(({ prometheus, prometheusText, prometheusType }) =>
+        Effect.sync(() => {
+          assertExported(prometheus, (name) => name.replaceAll(".", "_"))
+          assert.strictEqual(prometheusType, "text/plain; version=0.0.4; charset=utf-8")
+          for (const name of new Set(prometheus.map(({ name }) => name))) {
+            assert.match(prometheusText, new RegExp(`^# HELP ${name} \\S`, "m"))
+          }
+        })
+      )
+    )
+  }
+)

@@ -1,0 +1,93 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Logger, References } from "effect"
+import { TestClock } from "effect/testing"
+import { SystemplaneLive, TenantManager } from "effect-systemplane"
+import { breathe, promptly, withRandom } from "../scripted/plane.ts"
+import * as keys from "../support/keys.ts"
+import * as ScriptedConnector from "../support/ScriptedConnector.ts"
+
+const make = () => {
+  const lines: Array<Record<string, unknown>> = []
+  const connector = ScriptedConnector.make()
+  const logger = Logger.make((options) => {
+    const { annotations, level, message } = Logger.formatStructured.log(options)
+    lines.push({ level, message, ...annotations })
+  })
+  const layer = SystemplaneLive({
+    keys: keys.all,
+    activation: "explicit",
+    bootstrap: "skip",
+    seedDefaults: false
+  }).pipe(
+    Layer.provide(connector.layer),
+    Layer.provide([Logger.layer([logger]), Layer.succeed(References.MinimumLogLevel, "Info")])
+  )
+  return { acme: connector.tenant("acme"), lines, layer }
+}
+
+const refused =
+  "Tenant acme, connect: no connection (ECONNREFUSED); check that the server runs and that the address and database exist"
+const lost = "Tenant acme, session: the listening session ended; it is being opened again"
+
+describe("the log", () => {
+  it.effect("has one line for each change of state, with tenant, state, attempt and cause", () => {
+    const { acme, layer, lines } = make()
+    return Effect.gen(function* () {
+      const manager = yield* TenantManager
+      yield* manager.activate("acme")
+      acme.opening = "fail"
+      acme.lose()
+      yield* TestClock.adjust("20 seconds")
+      acme.opening = "succeed"
+      yield* TestClock.adjust("40 seconds")
+      yield* manager.suspend("acme")
+      yield* manager.remove("acme")
+      yield* breathe
+      const acmeIs = (state: string, attempt: number) => ({
+        message: `Tenant is ${state}`,
+        tenant: "acme",
+        state,
+        attempt
+      })
+      assert.deepStrictEqual(lines, [
+        { level: "INFO", ...acmeIs("activating", 0) },
+        { level: "INFO", ...acmeIs("live", 0) },
+        { level: "WARN", ...acmeIs("disconnected", 0), cause: lost },
+        {
+          level: "WARN",
+          ...acmeIs("disconnected", 1),
+          message: "Tenant is disconnected, now for another cause",
+          cause: refused
+        },
+        { level: "WARN", ...acmeIs("stale", 3), cause: refused },
+        { level: "INFO", ...acmeIs("live", 0) },
+        { level: "INFO", ...acmeIs("disconnected", 0) },
+        { level: "INFO", ...acmeIs("suspended", 0) },
+        { level: "INFO", ...acmeIs("removed", 0) }
+      ])
+    }).pipe(Effect.provide(layer), withRandom(0.5))
+  })
+
+  it.effect("tells why a tenant does not become live, once for each cause and not for each attempt", () => {
+    const { acme, layer, lines } = make()
+    acme.opening = "fail"
+    return Effect.gen(function* () {
+      const manager = yield* TenantManager
+      yield* Effect.forkScoped(Effect.ignore(manager.activate("acme")))
+      yield* promptly("the first attempt", () => acme.attempts.length === 1)
+      yield* TestClock.adjust("1 minute")
+      assert.isAbove(acme.attempts.length, 5)
+      assert.deepStrictEqual(lines, [
+        { level: "INFO", message: "Tenant is activating", tenant: "acme", state: "activating", attempt: 0 },
+        {
+          level: "WARN",
+          message: "Tenant is activating, and the first attempt failed; it is tried again",
+          tenant: "acme",
+          state: "activating",
+          attempt: 1,
+          cause: refused
+        }
+      ])
+    }).pipe(Effect.provide(layer), Effect.scoped, withRandom(0.5))
+  })
+})

@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Random } from "effect"
 import { TestClock } from "effect/testing"
-import { TenantManager } from "effect-systemplane"
+import { Config, TenantManager, withTenant } from "effect-systemplane"
+import { Limit } from "../support/keys.ts"
+import { withShakyClock } from "./clocks.ts"
 import { breathe, capture, make, withRandom } from "./plane.ts"
 
 const names = (count: number, prefix = "tenant") => Array.from({ length: count }, (_, i) => `${prefix}-${i}`)
@@ -47,6 +49,34 @@ describe("G11: many tenants", () => {
       assert.isAtMost(mostInASecond(attempts()), 30)
     }).pipe(Effect.provide(plane.layer))
   })
+
+  it.effect("the rate is one for sessions and for the clients of reads, also where the wall clock is set back", () =>
+    withShakyClock((clock) => {
+      const plane = make({ maxConnectsPerSecond: 30 })
+      const followed = names(30, "followed")
+      const read = names(30, "read")
+      const attempts = () => [
+        ...followed.flatMap((name) => plane.tenant(name).attempts),
+        ...read.flatMap((name) => plane.tenant(name).clientAttempts)
+      ]
+      return Effect.gen(function* () {
+        yield* TestClock.adjust("1 hour")
+        clock.step(-1_800_000)
+        yield* activateAll(followed)
+        yield* Effect.forEach(read, (tenant) =>
+          Effect.forkScoped(Config.get(Limit).pipe(withTenant(tenant)), { startImmediately: true })
+        )
+        yield* breathe
+        clock.step(-900_000)
+        yield* TestClock.adjust("3 seconds")
+        assert.strictEqual(yield* countLive, 30)
+        assert.strictEqual(attempts().length, 60)
+        const afterTheStep = attempts().filter((at) => at < 1_000_000)
+        assert.isAbove(afterTheStep.length, 50)
+        assert.isAtMost(mostInASecond(afterTheStep), 30)
+      }).pipe(Effect.provide(plane.layer))
+    })
+  )
 
   it.effect("50 tenants are live again within two seconds of a server that was away for long", () => {
     const plane = make()

@@ -16,7 +16,7 @@ export const withShakyClock = <A, E, R>(test: (shaky: ShakyClock) => Effect.Effe
     let stepped = 0
     let paused = 0
     const millis = () => steady.currentTimeMillisUnsafe() + stepped + paused
-    const nanos = () => BigInt(millis()) * 1_000_000n
+    const nanos = () => BigInt(Math.round(millis() * 1_000_000))
     const monotonic = () => steady.monotonicTimeNanosUnsafe() + BigInt(paused) * 1_000_000n
     const shaky: TestClock.TestClock = {
       ...steady,

@@ -19,6 +19,8 @@ export interface ScriptedTenant {
   releasing: "yes" | "never"
   /** When sessions were asked for, in milliseconds. */
   readonly attempts: Array<number>
+  /** When pooled clients were asked for. */
+  readonly clientAttempts: Array<number>
   /** Whole reads on sessions, and the most that were under way at once. */
   reads: number
   readsAtOnce: number
@@ -75,6 +77,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       clients: "yes",
       releasing: "yes",
       attempts: [],
+      clientAttempts: [],
       reads: 0,
       readsAtOnce: 0,
       gate: Latch.makeUnsafe(true),
@@ -177,7 +180,13 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
     })
 
   const client = (tenant: TenantId) =>
-    Effect.succeed({
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      tenantOf(tenant).script.clientAttempts.push(now)
+      return pooled(tenant)
+    })
+
+  const pooled = (tenant: TenantId) =>
+    ({
       unsafe: (sql: string, params?: ReadonlyArray<unknown>) =>
         Effect.suspend(() => {
           const { script } = tenantOf(tenant)
@@ -187,7 +196,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
           // The answer is that of the moment the statement was sent.
           return sql.startsWith("SELECT") && !identifies ? Effect.tap(answered, script.clientGate.await) : answered
         })
-    } as any)
+    }) as any
 
   return {
     layer: Layer.succeed(Connector, { sole, client, session }),

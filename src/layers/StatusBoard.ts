@@ -41,6 +41,8 @@ const make = Effect.gen(function* () {
   const statuses = new Map<TenantId, TenantStatus>()
   const confirmations = new Map<TenantId, number>()
   const waiting = new Map<TenantId, Deferred.Deferred<TenantStatus>>()
+  /** What was logged as keeping a tenant from being live: attempts whose causes take turns are not logged one by one. */
+  const told = new Map<TenantId, Set<string>>()
   const changes = yield* Effect.acquireRelease(PubSub.sliding<TenantStatus>(1024), PubSub.shutdown)
 
   const current = (status: TenantStatus): TenantStatus => {
@@ -53,10 +55,21 @@ const make = Effect.gen(function* () {
       const waiters = waiting.get(status.tenant)
       waiting.delete(status.tenant)
       if (waiters !== undefined) Deferred.doneUnsafe(waiters, Effect.succeed(status))
-      if (status.state === before?.state) return yield* logFailure(status, before)
-      yield* PubSub.publish(changes, status)
-      yield* logChange(status)
+      const isNews = isNewCause(status)
+      if (status.state !== before?.state) {
+        yield* PubSub.publish(changes, status)
+        yield* logChange(status)
+      } else if (isNews) yield* logFailure(status, before)
     })
+
+  const isNewCause = ({ lastError, state, tenant }: TenantStatus): boolean => {
+    if (state === "live" || state === "removed") told.delete(tenant)
+    if (lastError === undefined) return false
+    const causes = told.get(tenant) ?? new Set()
+    told.set(tenant, causes)
+    const { size } = causes
+    return causes.add(lastError.message).size > size
+  }
 
   return StatusBoard.of({
     get: (tenant) => {
@@ -113,9 +126,8 @@ const logChange = (status: TenantStatus) => {
   return annotated(status, (wrong ? Effect.logWarning : Effect.logInfo)(`Tenant is ${status.state}`))
 }
 
-// While a tenant does not become live its state does not change: what keeps it is told once, and again when it is another thing.
+// While a tenant does not become live its state does not change: each thing that keeps it is told once.
 const logFailure = (status: TenantStatus, before: TenantStatus) => {
-  if (status.lastError === undefined || status.lastError.message === before.lastError?.message) return Effect.void
   const what =
     status.state === "activating" && before.lastError === undefined
       ? "Tenant is activating, and the first attempt failed; it is tried again"

@@ -143,7 +143,7 @@ describe("G11: many tenants", () => {
     })
   }
 
-  it.effect("one log line for each change of state, and none for an attempt", () => {
+  it.effect("one log line for each change of state and for each cause, and none for an attempt", () => {
     const { layer, lines } = capture()
     const plane = make({}, undefined, layer)
     const acme = plane.tenant("acme")
@@ -154,15 +154,19 @@ describe("G11: many tenants", () => {
       acme.lose()
       yield* TestClock.adjust("10 minutes")
       assert.isAbove(acme.attempts.length, 20)
-      acme.opening = "die"
-      yield* TestClock.adjust("10 minutes")
+      for (const opening of ["die", "fail", "die", "fail"] as const) {
+        acme.opening = opening
+        yield* TestClock.adjust("2 minutes")
+      }
       acme.opening = "succeed"
       yield* TestClock.adjust("1 minute")
       assert.deepStrictEqual(lines, [
         "Tenant is activating",
         "Tenant is live",
         "Tenant is disconnected",
+        "Tenant is disconnected, now for another cause",
         "Tenant is stale",
+        "Tenant is stale, now for another cause",
         "Tenant is live"
       ])
     }).pipe(Effect.provide(plane.layer))

@@ -2,6 +2,7 @@
  * `Config` over the cache: finds the tenant and the key.
  */
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -13,11 +14,19 @@ import { readGroup } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry, NamedEntry } from "../schema/Entry.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import * as WriteRequest from "../schema/WriteRequest.ts"
+import { CachedRead } from "../services/CachedRead.ts"
 import { Config, type WriteAllOptions, type WriteOptions } from "../services/Config.ts"
 import type { ConfigHandle } from "../services/ConfigHandle.ts"
-import { CurrentTenant, currentTenant, tenantMissing, tenantOf } from "../services/CurrentTenant.ts"
+import {
+  CurrentTenant,
+  currentTenant,
+  memoOf,
+  type TenantMemo,
+  tenantMissing,
+  tenantOf
+} from "../services/CurrentTenant.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
-import { TenantCache } from "../services/TenantCache.ts"
+import { TenantCache, type TenantView } from "../services/TenantCache.ts"
 import { TenantManager } from "../services/TenantManager.ts"
 
 export interface CachedConfigOptions {
@@ -39,13 +48,57 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
   const reading = <A>(read: (tenant: TenantId) => Effect.Effect<A, ConfigError>): Effect.Effect<A, ConfigError> =>
     Effect.flatMap(current, (tenant) => Effect.andThen(manager.demand(tenant), read(tenant)))
 
-  // The hot path: no generator, no span, no allocation where the snapshot answers.
-  const get = <A>(key: ConfigKey<A>): Effect.Effect<A, ConfigError> =>
-    Effect.withFiber((fiber) => {
-      const tenant = tenantOf(fiber, sole)
-      if (tenant === undefined) return tenantMissing
-      return cache.peek(tenant, key) ?? Effect.andThen(manager.demand(tenant), cache.get(tenant, key))
-    })
+  const soleMemo: TenantMemo = { remembered: undefined }
+
+  /** The scope of the tenant of a fiber: remembered with the tenant, so that it is seldom looked up. */
+  const viewOf = (fiber: Fiber.Fiber<unknown, unknown>): TenantView | undefined => {
+    const tenant = fiber.getRef(CurrentTenant)
+    const memo = Option.isSome(tenant) ? memoOf(tenant) : soleMemo
+    const known = memo?.remembered
+    if (known !== undefined && known.registry === registry && !known.retired) return known
+    return lookUp(
+      Option.getOrElse(tenant, () => sole),
+      memo
+    )
+  }
+
+  const lookUp = (tenant: TenantId | undefined, memo: TenantMemo | undefined): TenantView | undefined => {
+    const view = tenant === undefined ? undefined : cache.view(tenant)
+    if (memo !== undefined && view !== undefined) memo.remembered = view
+    return view
+  }
+
+  class ReadOfScope<A> extends CachedRead<A, ConfigError> {
+    readonly #key: ConfigKey<A>
+
+    constructor(key: ConfigKey<A>) {
+      super()
+      this.#key = key
+    }
+
+    peek(fiber: Fiber.Fiber<unknown, unknown>): { readonly value: A } | undefined {
+      return viewOf(fiber)?.peek(this.#key)
+    }
+
+    override asEffect(): Effect.Effect<A, ConfigError> {
+      return Effect.withFiber((fiber): Effect.Effect<A, ConfigError> => {
+        const known = this.peek(fiber)
+        if (known !== undefined) return Effect.succeed(known.value)
+        const tenant = tenantOf(fiber, sole)
+        return tenant === undefined
+          ? tenantMissing
+          : Effect.andThen(manager.demand(tenant), cache.get(tenant, this.#key))
+      })
+    }
+  }
+
+  // The hot path: what reads a key is made once, and looks into memory without a generator, a span or an allocation.
+  const reads: ReadonlyArray<CachedRead<any, ConfigError>> = registry.keys.map((key) => new ReadOfScope(key))
+
+  const get = <A>(key: ConfigKey<A>): Effect.Effect<A, ConfigError> => {
+    const slot = registry.slotOf(key)
+    return slot === undefined ? failWith(new UnknownKey({ namespace: key.namespace, key: key.key })) : reads[slot]!
+  }
 
   const getJson = (namespace: string, name: string): Effect.Effect<Schema.Json, ConfigError> => {
     const key = registry.find(namespace, name)

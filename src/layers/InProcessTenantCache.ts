@@ -3,7 +3,6 @@
  */
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
-import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { ConfigError, type ConfigErrorReason, NotSupported, UnknownKey } from "../schema/ConfigError.ts"
@@ -53,15 +52,6 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     return StoreFailure.ofRead(error, known?.confirmedAt === undefined || key.secret ? undefined : known)
   }
 
-  const peek = (tenant: TenantId, key: ConfigKey.Any): Exit.Exit<any> | undefined => {
-    const scope = scopes.get(tenant)
-    if (scope === undefined || !scopes.mayAnswer(scope)) return undefined
-    const slot = scopes.slotOf(key)
-    const answer = slot === undefined ? undefined : scope.answers[slot]
-    if (answer !== undefined) scope.hits++
-    return answer
-  }
-
   const entry = (tenant: TenantId, key: ConfigKey.Any): Effect.Effect<Entry<any>, ConfigError> =>
     Effect.flatMap(declared(key), () => {
       const scope = scopes.get(tenant)
@@ -82,7 +72,12 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
           )
     })
 
-  const snapshotOf = (tenant: TenantId, state: Snapshot.State, stale: boolean): ConfigSnapshot => {
+  const snapshotOf = (
+    tenant: TenantId,
+    state: Snapshot.State,
+    values: ReadonlyArray<unknown>,
+    stale: boolean
+  ): ConfigSnapshot => {
     const held = (key: ConfigKey.Any): number => {
       const slot = scopes.slotOf(key)
       if (slot !== undefined) return slot
@@ -90,9 +85,10 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
         reason: registry.slotOf(key) === undefined ? unknownKey(key) : notCached(key, "read from a snapshot")
       })
     }
+    const { keys } = scopes
     return {
       tenant,
-      get: (key) => state.slots[held(key)]!.value as any,
+      get: (key) => values[keys[key.slotHint] === key ? key.slotHint : held(key)] as any,
       entry: (key) => entryOf(state, held(key), stale, scopes.clock) as Entry<any>
     }
   }
@@ -101,10 +97,19 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     Effect.suspend(() => {
       const scope = scopes.get(tenant)
       if (scope !== undefined && scopes.mayAnswer(scope)) {
-        return Effect.succeed(snapshotOf(tenant, scope.snapshot, !scopes.isLive(scope)))
+        if (!scopes.isLive(scope)) return Effect.succeed(snapshotOf(tenant, scope.snapshot, scope.values, true))
+        scope.image ??= snapshotOf(tenant, scope.snapshot, scope.values, false)
+        return Effect.succeed(scope.image)
       }
       return readThrough.whole(tenant).pipe(
-        Effect.map((state) => snapshotOf(tenant, state, false)),
+        Effect.map((state) =>
+          snapshotOf(
+            tenant,
+            state,
+            state.slots.map(({ value }) => value),
+            false
+          )
+        ),
         Effect.catch((error) => failWith(StoreFailure.ofRead(error)))
       )
     })
@@ -172,8 +177,14 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     })
 
   return TenantCache.of({
-    peek,
-    get: (tenant, key) => peek(tenant, key) ?? Effect.map(entry(tenant, key), (entry) => entry.value),
+    view: scopes.view,
+    get: (tenant, key) =>
+      Effect.suspend(() => {
+        const known = scopes.view(tenant)?.peek(key)
+        return known === undefined
+          ? Effect.map(entry(tenant, key), (entry) => entry.value)
+          : Effect.succeed(known.value)
+      }),
     entry,
     lastKnown,
     handle,

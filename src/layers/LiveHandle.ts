@@ -36,7 +36,6 @@ class LiveHandle<A> extends Effectable.Class<A> implements ConfigHandle<A> {
   readonly #scopes: Successors
   readonly #slot: number
   readonly #made: Made<A>
-  readonly #iterator: Current<A>
   #scope: TenantScope | undefined
 
   constructor(scopes: Successors, tenant: TenantId, slot: number, made: Made<A>) {
@@ -46,13 +45,12 @@ class LiveHandle<A> extends Effectable.Class<A> implements ConfigHandle<A> {
     this.#slot = slot
     this.#made = made
     this.#scope = undefined
-    this.#iterator = new Current(this)
     this.#follow()
   }
 
   get current(): A {
     const scope = this.#scope
-    return scope === undefined || scope.retired ? this.entry.value : (scope.snapshot.slots[this.#slot]!.value as A)
+    return scope === undefined || scope.retired ? this.entry.value : (scope.values[this.#slot] as A)
   }
 
   get entry(): Entry<A> {
@@ -66,8 +64,9 @@ class LiveHandle<A> extends Effectable.Class<A> implements ConfigHandle<A> {
     return Exit.succeed(this.current)
   }
 
+  // An iterator that is done at once hands its value to `yield*` without the generator ever being left.
   override [Symbol.iterator](): Effect.EffectIterator<ConfigHandle<A>> {
-    return this.#iterator
+    return new Done(this.current)
   }
 
   #follow(): TenantScope | undefined {
@@ -88,16 +87,11 @@ class LiveHandle<A> extends Effectable.Class<A> implements ConfigHandle<A> {
   }
 }
 
-// An iterator that is done at once hands its value to `yield*` without the generator ever being left. It has no state of its
-// own, so that one of them serves every read.
-class Current<A> {
+class Done<A> {
   readonly done = true
-  readonly #handle: LiveHandle<A>
-  constructor(handle: LiveHandle<A>) {
-    this.#handle = handle
-  }
-  get value(): A {
-    return this.#handle.current
+  readonly value: A
+  constructor(value: A) {
+    this.value = value
   }
   next(): IteratorReturnResult<A> {
     return this

@@ -15,6 +15,7 @@ import { KeyRegistry } from "../services/KeyRegistry.ts"
 import * as EventLoopTurn from "./EventLoopTurn.ts"
 import * as Fanout from "./Fanout.ts"
 import * as Monotonic from "./Monotonic.ts"
+import { ScopeView } from "./ScopeView.ts"
 import { StatusBoard } from "./StatusBoard.ts"
 import { Telemetry } from "./Telemetry.ts"
 import * as TenantScope from "./TenantScope.ts"
@@ -127,13 +128,25 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
   /** Whether something was confirmed too long ago to be trusted. */
   const isOverdue = (snapshot: Snapshot.State, time: number) => time - snapshot.confirmedAt >= options.maxStaleness
 
+  const slotOf = (key: ConfigKey.Any) => {
+    if (keys[key.slotHint] === key) return key.slotHint
+    const slot = registry.slotOf(key)
+    return slot !== undefined && slot < keys.length ? slot : undefined
+  }
+
+  const mayAnswer = (scope: TenantScope.TenantScope) => scope.answering && !isOverdue(scope.snapshot, now())
+
+  const views = new Map<TenantId, ScopeView>()
+  const retire = (tenant: TenantId) => {
+    views.get(tenant)?.retire()
+    views.delete(tenant)
+  }
+  yield* Effect.addFinalizer(() => Effect.sync(() => [...views.keys()].forEach(retire)))
+
   return {
     keys,
     /** The slot of a key in every scope; `undefined` where it was not declared, or is beyond the limit. */
-    slotOf: (key: ConfigKey.Any) => {
-      const slot = registry.slotOf(key)
-      return slot !== undefined && slot < keys.length ? slot : undefined
-    },
+    slotOf,
     dropped,
     subscribers,
     watchers,
@@ -143,16 +156,19 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
     clock,
     isOverdue,
     /** Whether the snapshot may answer: what every read looks at, without any I/O or allocation. */
-    mayAnswer: (scope: TenantScope.TenantScope) => scope.answering && !isOverdue(scope.snapshot, now()),
+    mayAnswer,
     /** Whether the snapshot is kept current. */
     isLive: (scope: TenantScope.TenantScope) => scope.state === "live" && !isOverdue(scope.snapshot, now()),
     get: (tenant: TenantId) => scopes.get(tenant),
+    /** The tenant's scope, as reads look at it. */
+    view: (tenant: TenantId) => views.get(tenant),
     /** The tenant's scope, made where there is none. */
     open: (tenant: TenantId) => {
       const known = scopes.get(tenant)
       if (known !== undefined) return known
       const scope = TenantScope.make(tenant, keys)
       scopes.set(tenant, scope)
+      views.set(tenant, new ScopeView({ registry, mayAnswer, slotOf }, scope))
       telemetry.observed(tenant, scope)
       return scope
     },
@@ -161,6 +177,7 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
         const scope = scopes.get(tenant)
         if (scope !== undefined) scope.retired = true
         scopes.delete(tenant)
+        retire(tenant)
         return board.remove(tenant)
       })
   }

@@ -1,11 +1,11 @@
 /**
- * The live state of one tenant: the pure core's state, the answers built from it, and the link to the database.
+ * The live state of one tenant: the pure core's state, and the link to the database.
  *
  * It is mutable, and changed in synchronous steps only, so that a reader on another fiber sees one state or the next.
  */
 import type * as Clock from "effect/Clock"
-import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
+import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Entry } from "../schema/Entry.ts"
 import type { EntryRow } from "../schema/EntryRow.ts"
 import * as Snapshot from "../schema/Snapshot.ts"
@@ -14,10 +14,12 @@ import { type Link, readsSnapshot, stateOf, type TenantState } from "../schema/T
 import * as Monotonic from "./Monotonic.ts"
 
 export interface TenantScope {
+  /** The values in force, by slot: those of `snapshot`, for reads. */
+  values: ReadonlyArray<unknown>
   readonly tenant: TenantId
   snapshot: Snapshot.State
-  /** The answer to a read of each slot, built when it was published. */
-  answers: ReadonlyArray<Exit.Exit<unknown>>
+  /** `snapshot` as it is handed out while it is current, made when first asked for. */
+  image: ConfigSnapshot | undefined
   link: Link
   state: TenantState
   /** Whether the snapshot may answer: what a read looks at. */
@@ -31,9 +33,10 @@ export interface TenantScope {
 }
 
 export const make = (tenant: TenantId, keys: ReadonlyArray<Snapshot.SnapshotKey>): TenantScope => ({
+  values: keys.map((key) => key.defaultValue),
   tenant,
   snapshot: Snapshot.make(keys),
-  answers: keys.map((key) => Exit.succeed(key.defaultValue)),
+  image: undefined,
   link: { suspended: false, loaded: false, connected: false, failures: 0, overdue: false },
   state: "activating",
   answering: false,
@@ -47,15 +50,17 @@ export const relink = (scope: TenantScope, change: Partial<Link>, staleAfterFail
   scope.link = { ...scope.link, ...change }
   scope.state = stateOf(scope.link, staleAfterFailures)
   scope.answering = readsSnapshot(scope.state)
+  scope.image = undefined
 }
 
 /** Puts what was learned in force, in one step. */
 export const publish = (scope: TenantScope, outcome: Snapshot.Outcome): void => {
   scope.snapshot = outcome.state
+  scope.image = undefined
   if (outcome.published.length === 0) return
-  const answers = scope.answers.slice()
-  for (const { after, slot } of outcome.published) answers[slot] = Exit.succeed(after.value)
-  scope.answers = answers
+  const values = scope.values.slice()
+  for (const { after, slot } of outcome.published) values[slot] = after.value
+  scope.values = values
 }
 
 /** A slot of a snapshot as an entry. */

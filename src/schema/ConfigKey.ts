@@ -29,6 +29,19 @@ export interface ConfigKey<in out A> {
   readonly secret: boolean
   readonly decode: (json: unknown) => Result.Result<A, string>
   readonly encode: (value: A) => Result.Result<JsonText.Json, string>
+  /**
+   * Its slot in the registry that was made last. A hint, so that a read need not look it up: a key may be declared in several
+   * planes, and be copied, so whoever follows a hint checks that it leads to this very key.
+   *
+   * @internal
+   */
+  slotHint: number
+  /**
+   * The effect that reads it. A hint too.
+   *
+   * @internal
+   */
+  readHint: unknown
 }
 
 /** @category models */
@@ -200,7 +213,9 @@ const make = <A>(namespace: string, key: string, options: ConfigKeyOptions<A>): 
     description: options.description,
     secret,
     decode: withReason(Schema.decodeUnknownResult(options.schema), secret),
-    encode: withReason(Schema.encodeUnknownResult(options.schema), secret)
+    encode: withReason(Schema.encodeUnknownResult(options.schema), secret),
+    slotHint: -1,
+    readHint: undefined
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -12,6 +13,7 @@ import type { ConfigError } from "../schema/ConfigError.ts"
 import type { Assignment, ConfigKey, ConfigKeyGroup } from "../schema/ConfigKey.ts"
 import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry, NamedEntry } from "../schema/Entry.ts"
+import { CachedRead } from "./CachedRead.ts"
 import type { ConfigHandle } from "./ConfigHandle.ts"
 
 /**
@@ -153,7 +155,8 @@ export class Config extends Context.Service<Config, ConfigShape>()("effect-syste
   static readonly get: {
     <A>(key: ConfigKey<A>): Effect.Effect<A, ConfigError, Config>
     (namespace: string, key: string): Effect.Effect<Schema.Json, ConfigError, Config>
-  } = (first: any, key?: any): Effect.Effect<any, ConfigError, Config> => Config.use((config) => config.get(first, key))
+  } = (first: any, key?: any): Effect.Effect<any, ConfigError, Config> =>
+    key === undefined ? readOf(first) : Config.use((config) => config.get(first, key))
 
   /** See {@link ConfigShape.getOrDefault}. */
   static readonly getOrDefault = <A>(key: ConfigKey<A>) => Config.use((config) => config.getOrDefault(key))
@@ -199,4 +202,40 @@ export class Config extends Context.Service<Config, ConfigShape>()("effect-syste
   /** See {@link ConfigShape.remove}. */
   static readonly remove = <A>(key: ConfigKey<A>, options: WriteOptions) =>
     Config.use((config) => config.remove(key, options))
+}
+
+/** What reads this key from whatever `Config` is provided; made when the key is first read, and kept with it. */
+const readOf = <A>(key: ConfigKey<A>): CachedRead<A, ConfigError, Config> => {
+  const known = key.readHint
+  if (known instanceof ReadOfKey && known.key === key) return known
+  const read = new ReadOfKey(key)
+  key.readHint = read
+  return read
+}
+
+class ReadOfKey<A> extends CachedRead<A, ConfigError, Config> {
+  readonly key: ConfigKey<A>
+  #config: ConfigShape | undefined
+  #read: CachedRead<A, ConfigError> | undefined
+
+  constructor(key: ConfigKey<A>) {
+    super()
+    this.key = key
+    this.#config = undefined
+    this.#read = undefined
+  }
+
+  override asEffect(): Effect.Effect<A, ConfigError, Config> {
+    return Config.use((config) => config.get(this.key))
+  }
+
+  peek(fiber: Fiber.Fiber<unknown, unknown>): { readonly value: A } | undefined {
+    const config = Context.getUnsafe(fiber.context, Config)
+    if (config !== this.#config) {
+      const read = config.get(this.key)
+      this.#config = config
+      this.#read = read instanceof CachedRead ? (read as CachedRead<A, ConfigError>) : undefined
+    }
+    return this.#read?.peek(fiber)
+  }
 }

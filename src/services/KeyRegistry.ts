@@ -42,7 +42,7 @@ export interface Unencodable {
 }
 
 /**
- * Every key that the application declared. Fixed when the layer is built; looking a key up is a map look-up.
+ * Every key that the application declared. Fixed when the layer is built.
  *
  * **Details**
  *
@@ -72,6 +72,7 @@ export class KeyRegistry extends Context.Service<
   static readonly make = Effect.fnUntraced(function* (keys: ReadonlyArray<ConfigKey.Any>) {
     const unique = [...new Set(keys)]
     const slots = new Map(unique.map((key, slot) => [key, slot]))
+    for (const [key, slot] of slots) key.slotHint = slot
     const namespaces = new Map<string, Map<string, ConfigKey.Any>>()
     for (const key of unique) {
       const names = namespaces.get(key.namespace) ?? new Map<string, ConfigKey.Any>()
@@ -88,7 +89,7 @@ export class KeyRegistry extends Context.Service<
     }
     return KeyRegistry.of({
       keys: unique,
-      slotOf: (key) => slots.get(key),
+      slotOf: (key) => (unique[key.slotHint] === key ? key.slotHint : slots.get(key)),
       find: (namespace, key) => namespaces.get(namespace)?.get(key),
       inNamespace: (namespace) => [...(namespaces.get(namespace)?.values() ?? [])],
       seeds,

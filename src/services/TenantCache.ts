@@ -5,7 +5,6 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { ConfigError } from "../schema/ConfigError.ts"
@@ -15,6 +14,17 @@ import type { Change, Entry } from "../schema/Entry.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import type { CacheWrite } from "../schema/WriteRequest.ts"
 import type { ConfigHandle } from "./ConfigHandle.ts"
+import type { KeyRegistry } from "./KeyRegistry.ts"
+
+/** A tenant's scope, as reads look at it. May be kept until it is retired. */
+export interface TenantView {
+  /** That of the plane which the scope belongs to: each plane has one of its own. */
+  readonly registry: KeyRegistry["Service"]
+  /** The tenant was removed. Should it come back, it has another scope. */
+  readonly retired: boolean
+  /** What the snapshot answers; `undefined` where the database has to be asked. */
+  readonly peek: <A>(key: ConfigKey<A>) => { readonly value: A } | undefined
+}
 
 /**
  * One scope per tenant: an immutable snapshot of all cached keys, kept equal to the tenant's database by its feed.
@@ -31,8 +41,8 @@ import type { ConfigHandle } from "./ConfigHandle.ts"
  * reads in a row they fail at once, and one of them tries again after 500 ms, then ever more seldom, up to every 10 seconds. A row that does not decode never comes into force: the last
  * valid value stays, and the row is reported once.
  *
- * **Cost.** An answer from the snapshot is built when it is published: a read is two map look-ups and no allocation;
- * of a handle or a snapshot, a few field loads. Every
+ * **Cost.** All work is done at publication: a read is one map look-up and no allocation; of a handle or a snapshot, a few
+ * field loads. Every
  * notification batch costs one statement on the feed's session, one in flight per tenant, however many keys changed.
  * Reads of one key that go to the database share one query, and at most 8 run at once for a tenant.
  *
@@ -45,8 +55,8 @@ import type { ConfigHandle } from "./ConfigHandle.ts"
 export class TenantCache extends Context.Service<
   TenantCache,
   {
-    /** The answer from the snapshot, without any I/O; `undefined` where the database has to be asked. */
-    readonly peek: <A>(tenant: TenantId, key: ConfigKey<A>) => Exit.Exit<A> | undefined
+    /** The tenant's scope, to be looked at without any I/O; `undefined` where there is none. */
+    readonly view: (tenant: TenantId) => TenantView | undefined
     /** The value in force: from the snapshot where that may be trusted, else from the database. */
     readonly get: <A>(tenant: TenantId, key: ConfigKey<A>) => Effect.Effect<A, ConfigError>
     /** As `get`, with revision, source and freshness. */

@@ -13,7 +13,7 @@ describe("behaviour 7: maxEntriesPerTenant", () => {
       yield* Effect.gen(function* () {
         const cache = yield* TenantCache
         const answered = [Limit, Burst, Greeting, Feature, ApiKey].map(
-          (key) => cache.peek(TenantId.make("limited"), key as typeof Limit) !== undefined
+          (key) => cache.view(TenantId.make("limited"))!.peek(key as typeof Limit) !== undefined
         )
         assert.deepStrictEqual(answered, [true, true, false, false, false])
 

@@ -47,7 +47,7 @@ export const layer = <E, R>(
       const engine = SupervisedTenantManager.layer(settings).pipe(
         Layer.provideMerge(InProcessTenantCache.layer(settings)),
         Layer.provide(backend(settings)),
-        Layer.provide([StatusBoard.layer, ConnectBudget.layer(settings), Recovery.layer(settings)]),
+        Layer.provide([StatusBoard.layer(), ConnectBudget.layer(settings), Recovery.layer(settings)]),
         // Below the board, which tells it of every tenant.
         Layer.provide(Telemetry.layer(settings)),
         Layer.provideMerge(KeyRegistry.layer(options.keys))

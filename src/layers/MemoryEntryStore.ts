@@ -34,7 +34,8 @@ const make = Effect.map(MemoryClients, (clients) =>
   })
 )
 
-export const layer = Layer.effect(EntryStore, make)
+// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
+export const layer = () => Layer.effect(EntryStore, make)
 
 const put = ({ ifRevision, json, key, namespace }: EntryWrite, actor: string) =>
   MemoryTable.put({ namespace, key, json, actor, ifRevision })

@@ -37,7 +37,8 @@ const make = Effect.map(MemoryClients, (clients) => {
   })
 })
 
-export const layer = Layer.effect(SchemaBootstrap, make)
+// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
+export const layer = () => Layer.effect(SchemaBootstrap, make)
 
 const bootstrapError = (tenant: TenantId) => (error: EntryStoreError) =>
   new SchemaBootstrapError({

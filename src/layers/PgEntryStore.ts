@@ -40,7 +40,8 @@ const make = Effect.map(TenantDatabases, (databases) =>
   })
 )
 
-export const layer = Layer.effect(EntryStore, make)
+// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
+export const layer = () => Layer.effect(EntryStore, make)
 
 const put = (
   tenant: TenantId,

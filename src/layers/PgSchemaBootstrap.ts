@@ -200,4 +200,5 @@ const make = Effect.gen(function* () {
   })
 })
 
-export const layer = Layer.effect(SchemaBootstrap, make)
+// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
+export const layer = () => Layer.effect(SchemaBootstrap, make)

@@ -108,7 +108,8 @@ const make = Effect.gen(function* () {
   })
 })
 
-export const layer = Layer.effect(StatusBoard, make)
+// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
+export const layer = () => Layer.effect(StatusBoard, make)
 
 const fresh = (tenant: TenantId, now: DateTime.Utc): TenantStatus => ({
   tenant,

@@ -56,7 +56,7 @@ export const SystemplaneLive = (
 
 const postgres = (settings: Options.Settings) =>
   Layer.mergeAll(
-    PgEntryStore.layer,
-    PgSchemaBootstrap.layer,
+    PgEntryStore.layer(),
+    PgSchemaBootstrap.layer(),
     PgListenFeed.layer({ reconnect: settings.reconnect })
-  ).pipe(Layer.provide(TenantDatabases.layer))
+  ).pipe(Layer.provide(TenantDatabases.layer()))

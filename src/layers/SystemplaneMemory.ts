@@ -108,7 +108,7 @@ const soleTenant = ({ soleTenant }: SystemplaneMemoryOptions) => {
 
 const memory = (settings: Options.Settings) =>
   Layer.mergeAll(
-    MemoryEntryStore.layer,
-    MemorySchemaBootstrap.layer,
+    MemoryEntryStore.layer(),
+    MemorySchemaBootstrap.layer(),
     MemoryListenFeed.layer({ reconnect: settings.reconnect })
   ).pipe(Layer.provide(MemoryClients.layer))

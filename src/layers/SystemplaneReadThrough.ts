@@ -98,8 +98,8 @@ export const SystemplaneReadThrough = (
         })
       )
       return DirectConfig.layer({ ...settings, sole }).pipe(
-        Layer.provide([PgEntryStore.layer, PgSchemaBootstrap.layer]),
-        Layer.provide(TenantDatabases.layer),
+        Layer.provide([PgEntryStore.layer(), PgSchemaBootstrap.layer()]),
+        Layer.provide(TenantDatabases.layer()),
         Layer.provide(ConnectBudget.layer(settings)),
         Layer.provideMerge(KeyRegistry.layer(options.keys))
       )

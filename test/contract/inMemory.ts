@@ -31,8 +31,8 @@ const driven = Layer.effect(
 )
 
 const services = Layer.mergeAll(
-  MemoryEntryStore.layer,
-  MemorySchemaBootstrap.layer,
+  MemoryEntryStore.layer(),
+  MemorySchemaBootstrap.layer(),
   MemoryListenFeed.layer({ reconnect })
 ).pipe(
   Layer.provide(MemoryClients.layer),

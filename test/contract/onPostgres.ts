@@ -86,12 +86,11 @@ const emptied = Effect.tap(Database, (database) => database.run("TRUNCATE system
 
 const connector = Layer.unwrap(Effect.map(emptied, ({ url }) => PgConnector.layerRecord({ acme: { url } })))
 
-const services = Layer.mergeAll(PgEntryStore.layer, PgSchemaBootstrap.layer, PgListenFeed.layer({ reconnect })).pipe(
-  Layer.provide(TenantDatabases.layer),
-  Layer.provide(below),
-  Layer.provide(connector),
-  Layer.merge(stranger)
-)
+const services = Layer.mergeAll(
+  PgEntryStore.layer(),
+  PgSchemaBootstrap.layer(),
+  PgListenFeed.layer({ reconnect })
+).pipe(Layer.provide(TenantDatabases.layer()), Layer.provide(below), Layer.provide(connector), Layer.merge(stranger))
 
 export const onPostgres: Implementation<Database> = {
   name: "PostgreSQL",

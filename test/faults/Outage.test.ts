@@ -60,7 +60,7 @@ const appearsOnce = (fault: Fault, options: ProxiedPlane.PlaneOptions = {}) =>
           [...expected]
         )
       }),
-    { proxied: "everything", staleAfterFailures: 1_000_000, ...options }
+    { proxied: "everything", connectTimeout: "1 second", staleAfterFailures: 1_000_000, ...options }
   )
 
 describe("G1, G4: a change made during an outage appears after it, exactly once, with no second write", () => {

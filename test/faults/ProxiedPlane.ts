@@ -1,5 +1,5 @@
 /** A plane that reaches its database by way of a fault proxy, while strangers write to the server itself. */
-import { Effect, Layer, Option, type Redacted } from "effect"
+import { type Duration, Effect, Layer, Logger, Option, type Redacted, References } from "effect"
 import { Config, type ConfigKey, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
 import * as FaultProxy from "../support/FaultProxy.ts"
 import * as keys from "../support/keys.ts"
@@ -16,12 +16,16 @@ export interface PlaneOptions extends Partial<Parameters<typeof SystemplaneLive>
   readonly server?: Redacted.Redacted | undefined
   /** What goes through the proxy: everything, or (by default) the listening session only. */
   readonly proxied?: "everything" | "listening" | undefined
+  /** Default 5 seconds, as the connector has it. */
+  readonly connectTimeout?: Duration.Input | undefined
+  /** Gets the messages that are logged as warnings or worse. */
+  readonly warnings?: Array<string> | undefined
 }
 
 /** Runs a test on behalf of the tenant acme, whose database is new. */
 export const run = <A, E, R>(
   test: (world: World) => Effect.Effect<A, E, R>,
-  { proxied, server, ...options }: PlaneOptions = {}
+  { connectTimeout, proxied, server, warnings, ...options }: PlaneOptions = {}
 ) =>
   Effect.gen(function* () {
     const acme = yield* server === undefined ? TestDatabase.make : TestDatabase.makeOn(server)
@@ -36,13 +40,20 @@ export const run = <A, E, R>(
     }).pipe(
       Layer.provide(
         PgConnector.layerRecord({
-          acme: { url: proxied === "everything" ? listenUrl : acme.url, listenUrl, connectTimeout: "1 second" }
+          acme: { url: proxied === "everything" ? listenUrl : acme.url, listenUrl, connectTimeout }
         })
       ),
-      Layer.provide(TestPlane.silent)
+      // Of the test too: whoever reads through learns of things, and reports them.
+      Layer.provideMerge(warnings === undefined ? TestPlane.silent : collected(warnings))
     )
     return yield* test({ acme, proxy }).pipe(withTenant("acme"), Effect.provide(plane))
   })
+
+const collected = (warnings: Array<string>) =>
+  Layer.merge(
+    Logger.layer([Logger.make(({ message }) => warnings.push(String(Array.isArray(message) ? message[0] : message)))]),
+    Layer.succeed(References.MinimumLogLevel, "Warn")
+  )
 
 const status = Effect.map(
   TenantManager.use((manager) => manager.status("acme")),

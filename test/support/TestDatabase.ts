@@ -67,9 +67,11 @@ export const makeOn = Effect.fnUntraced(function* (url: Redacted.Redacted) {
   const urlOf = (database: string, role?: TestRole) => urlOn(url, database, role)
   const server = yield* connect(urlOf("postgres"))
   const name = uniqueName("systemplane")
-  yield* Effect.acquireRelease(server.run(`CREATE DATABASE ${name}`), () =>
+  // On a connection of its own: the server may have been replaced since.
+  const drop = Effect.flatMap(connect(urlOf("postgres")), (server) =>
     server.run(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
   )
+  yield* Effect.acquireRelease(server.run(`CREATE DATABASE ${name}`), () => Effect.scoped(drop))
   const stranger = yield* connect(urlOf(name))
   const sessions = Effect.map(
     server.run(

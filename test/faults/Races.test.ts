@@ -1,0 +1,119 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { Config, TenantManager } from "effect-systemplane"
+import { Burst, Limit } from "../support/keys.ts"
+import { collect } from "../support/observe.ts"
+import { eventually, type TestDatabase } from "../support/TestDatabase.ts"
+import * as ProxiedPlane from "./ProxiedPlane.ts"
+
+const write = (database: TestDatabase, value: unknown) => database.write(Limit.namespace, Limit.key, value)
+
+const suspend = TenantManager.use((manager) => manager.suspend("acme"))
+const activate = TenantManager.use((manager) => manager.activate("acme"))
+
+/** No verification within the test could make up for what was missed. */
+const patient = { maxStaleness: "1 hour" } as const
+
+describe("G1: a write during an activation is seen, whenever it commits", () => {
+  it.live("before, between and after each answer that the server gives to the session", () =>
+    ProxiedPlane.run(
+      ({ acme, proxy }) =>
+        Effect.gen(function* () {
+          let answers = 0
+          for (let held = true; held; answers++) {
+            yield* suspend
+            yield* proxy.hold("toClient", answers)
+            const activation = yield* Effect.forkScoped(activate)
+            const isHeld = Effect.map(proxy.underWay("toClient"), (pieces) => pieces > 0)
+            yield* eventually(
+              "an answer is held back, or there is none left",
+              Effect.map(isHeld, (held) => held || activation.pollUnsafe() !== undefined)
+            )
+            held = yield* isHeld
+            yield* write(acme, answers + 1)
+            yield* proxy.release
+            yield* Fiber.join(activation)
+            yield* ProxiedPlane.seen(Limit, answers + 1)
+          }
+          // At least: who are you, you are in, LISTEN, which database is this, what differs.
+          assert.isAtLeast(answers, 5)
+        }),
+      patient
+    )
+  )
+
+  it.live("again and again, wherever it happens to fall", () =>
+    ProxiedPlane.run(
+      ({ acme }) =>
+        Effect.gen(function* () {
+          for (let round = 1; round <= 25; round++) {
+            yield* suspend
+            const turns = round % 10
+            yield* Effect.all(
+              [activate, Effect.andThen(Effect.repeat(Effect.yieldNow, { times: turns }), write(acme, round))],
+              { concurrency: 2 }
+            )
+            yield* ProxiedPlane.seen(Limit, round)
+          }
+        }),
+      patient
+    )
+  )
+})
+
+describe("G2: the answer of an older read arrives after something newer was learned", () => {
+  /** The answer to a read that saw 8 is kept from the plane while `meanwhile` runs. */
+  const whileItIsUnderWay = <A, E, R>(
+    meanwhile: (world: ProxiedPlane.World) => Effect.Effect<A, E, R>,
+    expected: ReadonlyArray<number>,
+    /** Where two changes follow on each other, the former may be skipped. */
+    skippable: ReadonlyArray<number> = []
+  ) =>
+    ProxiedPlane.run(
+      (world) =>
+        Effect.gen(function* () {
+          const { acme, proxy } = world
+          yield* write(acme, 7)
+          yield* ProxiedPlane.seen(Limit, 7)
+          const changes = yield* collect(Config.changes(Limit))
+          // The notification may pass; the answer to the read that it prompts may not.
+          yield* proxy.hold("toClient", 1)
+          yield* write(acme, 8)
+          yield* eventually(
+            "the answer is held back",
+            Effect.map(proxy.underWay("toClient"), (pieces) => pieces === 1)
+          )
+          assert.strictEqual(yield* Config.get(Limit), 7)
+          const result = yield* meanwhile(world)
+          yield* proxy.release
+          // What is pushed after it shows that the older answer has arrived.
+          yield* acme.write(Burst.namespace, Burst.key, 1)
+          yield* ProxiedPlane.seen(Burst, 1)
+          assert.deepStrictEqual(
+            changes.map(({ value }) => value).filter((value) => !skippable.includes(value)),
+            expected
+          )
+          assert.strictEqual(yield* Config.get(Limit), expected.at(-1))
+          return result
+        }),
+      patient
+    )
+
+  it.live("we deleted the row: it stays deleted", () =>
+    whileItIsUnderWay(() => Config.remove(Limit, { actor: "ada" }), [600])
+  )
+
+  it.live("we wrote a newer row: it stays", () => whileItIsUnderWay(() => Config.set(Limit, 9, { actor: "ada" }), [9]))
+
+  it.live("we deleted the row and created it again: the new one stays", () =>
+    whileItIsUnderWay(
+      () => Effect.andThen(Config.remove(Limit, { actor: "ada" }), Config.set(Limit, 9, { actor: "ada" })),
+      [9],
+      [600]
+    )
+  )
+
+  it.live("somebody else deleted the row: the older value is seen before, and then no more", () =>
+    whileItIsUnderWay(({ acme }) => acme.erase(Limit.namespace, Limit.key), [8, 600])
+  )
+})

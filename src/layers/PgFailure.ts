@@ -11,7 +11,13 @@ import {
   ListenFailed,
   SessionLost
 } from "../schema/ConnectorError.ts"
-import { type EntryStoreErrorReason, Refused, Unanswered, Unreachable } from "../schema/EntryStoreError.ts"
+import {
+  type EntryStoreError,
+  type EntryStoreErrorReason,
+  Refused,
+  Unanswered,
+  Unreachable
+} from "../schema/EntryStoreError.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 
 /** The SQLSTATE of the server or the code of the operating system, where there is one. */
@@ -44,13 +50,17 @@ export const connectorError = (tenant: TenantId, reason: ConnectorErrorReason): 
  *
  * An error that the server reports about a statement is final; one that ends the session (connection exceptions 08, operator
  * intervention 57P, system and internal errors 58 and XX) can come after the commit, as can a lost connection, whose code is
- * that of the operating system (`EPIPE`).
+ * that of the operating system (`EPIPE`); and 40003 says of itself that nobody knows.
  * Classes: https://www.postgresql.org/docs/18/errcodes-appendix.html
  */
 export const statementFailure = (tenant: TenantId, error: SqlError): EntryStoreErrorReason => {
   if (error.reason.operation === "connect") return new Unreachable({ cause: connectFailure(tenant, error) })
   const { code } = codeOf(error)
-  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !/^(08|57P|58|XX|E)/.test(code)
+  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !/^(08|40003|57P|58|XX|E)/.test(code)
     ? new Refused({ code })
     : new Unanswered(codeOf(error))
 }
+
+/** Whether the server took the transaction back because of others: it may be run again, and may then succeed. */
+export const isRolledBackByOthers = ({ reason }: EntryStoreError): boolean =>
+  reason._tag === "Refused" && (reason.code === "40001" || reason.code === "40P01")

@@ -19,13 +19,16 @@ const fingerprint = `hashtextextended(concat_ws('/', e.revision, extract(epoch f
 
 const updatedAt = `least(greatest(e.updated_at, 'epoch'), '9999-12-31')`
 
+/** The revision as readers are shown it, to be compared with what they expect. */
+const shownRevision = "least(coalesce(e.revision, 0), 9007199254740991)"
+
 /**
  * A row that somebody wrote with the triggers disabled may hold a revision or a time beyond what JavaScript can express
  * (2^53, `infinity`). It is brought into range, rather than let one row keep all others from being read.
  */
 const columns = `
   e.value,
-  least(coalesce(e.revision, 0), 9007199254740991) AS revision,
+  ${shownRevision} AS revision,
   ${updatedAt} AS "updatedAt",
   coalesce(e.updated_by, '') AS "updatedBy",
   ${fingerprint} AS fingerprint`
@@ -77,6 +80,16 @@ export const read = (query: Query, { key, namespace }: KeyName): Effect.Effect<O
   )
 
 /**
+ * How long a write waits for a row that another transaction holds, where the role or the database does not say. A statement
+ * waits twice at most, for its turn and for that transaction: 4 of the 5 seconds it may take, so that the server gives the write
+ * up while somebody still listens, and its outcome is known. In the
+ * statement itself, since a pooler may give the next one to another session; and looked at whenever a wait begins, unlike
+ * `statement_timeout`.
+ */
+const patience = `
+  set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), '2s'), true) AS patience`
+
+/**
  * Writes the row of a key, where it is at the expected revision; the trigger draws the new one. `None` where it is not: under
  * `READ COMMITTED` a concurrent writer's row is waited for and looked at again, so that of several writers who expect the same
  * revision one succeeds.
@@ -87,7 +100,7 @@ export const put = (
   actor: string
 ): Effect.Effect<Option.Option<EntryRow>, SqlError> => {
   const insert = `INSERT INTO systemplane_entries AS e (namespace, key, value, updated_at, updated_by)
-                  VALUES ($1, $2, $3::jsonb, now(), $4)`
+                  SELECT $1::text, $2::text, $3::jsonb, now(), $4::text FROM ${patience}`
   const statement =
     ifRevision === undefined
       ? `${insert}
@@ -96,7 +109,8 @@ export const put = (
       : ifRevision === 0
         ? `${insert} ON CONFLICT (namespace, key) DO NOTHING`
         : `UPDATE systemplane_entries AS e SET value = $3::jsonb, updated_at = now(), updated_by = $4
-           WHERE e.namespace = $1 AND e.key = $2 AND e.revision = $5`
+           FROM ${patience}
+           WHERE e.namespace = $1 AND e.key = $2 AND ${shownRevision} = $5`
   const guard = ifRevision === undefined || ifRevision === 0 ? [] : [ifRevision]
   return query(`${statement} RETURNING ${columns}`, [namespace, key, json, actor, ...guard]).pipe(
     Effect.flatMap(decodeRows),
@@ -115,9 +129,9 @@ export const remove = (
   ifRevision: number | undefined
 ): Effect.Effect<Option.Option<number>, SqlError> =>
   query(
-    `DELETE FROM systemplane_entries AS e
-     WHERE e.namespace = $1 AND e.key = $2 AND ($3::int8 IS NULL OR e.revision = $3)
-     RETURNING least(e.revision, 9007199254740991) AS revision`,
+    `DELETE FROM systemplane_entries AS e USING ${patience}
+     WHERE e.namespace = $1 AND e.key = $2 AND ($3::int8 IS NULL OR ${shownRevision} = $3)
+     RETURNING ${shownRevision} AS revision`,
     [namespace, key, ifRevision ?? null]
   ).pipe(
     Effect.flatMap(decodeDeleted),

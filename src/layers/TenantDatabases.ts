@@ -14,7 +14,7 @@ import * as RcMap from "effect/RcMap"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { SqlClient } from "effect/sql/SqlClient"
-import type { SqlError } from "effect/sql/SqlError"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { ConnectFailed, type ConnectorError, DatabaseShared } from "../schema/ConnectorError.ts"
 import { EntryStoreError, Unanswered, Unreachable } from "../schema/EntryStoreError.ts"
 import type { TenantId } from "../schema/TenantId.ts"
@@ -197,8 +197,14 @@ const queryOf =
   (sql, params) =>
     PgSpans.discreet(client.unsafe(sql, params))
 
-const inTransaction = <A, E>(client: SqlClient, statements: (query: Query) => Effect.Effect<A, E>) =>
-  PgSpans.discreet(client.withTransaction(statements(queryOf(client))))
+// The driver dies where it cannot roll back. A session that is gone has rolled back by being gone: that is a failure.
+const inTransaction = <A, E>(
+  client: SqlClient,
+  statements: (query: Query) => Effect.Effect<A, E>
+): Effect.Effect<A, E | SqlError> =>
+  Effect.catchDefect(PgSpans.discreet(client.withTransaction(statements(queryOf(client)))), (defect) =>
+    isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)
+  )
 
 // A tenant holds one database. After a restart of the server it is another identity, which takes the place of the former one.
 const makeClaims = () => {

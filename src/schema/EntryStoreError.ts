@@ -25,6 +25,13 @@ export class Unanswered extends Schema.TaggedError<Unanswered>()("Unanswered", {
   }
 }
 
+/** The connection ended, or the time ran out, before anything was committed; nothing was written. */
+export class NotCommitted extends Schema.TaggedError<NotCommitted>()("NotCommitted", { code }) {
+  override get message() {
+    return `the connection was lost before anything was committed${suffix(this.code)}; nothing was written, so try again`
+  }
+}
+
 /** The server refused the statement; nothing was written. */
 export class Refused extends Schema.TaggedError<Refused>()("Refused", { code }) {
   override get message() {
@@ -34,6 +41,11 @@ export class Refused extends Schema.TaggedError<Refused>()("Refused", { code }) 
         return `the tables are missing or outdated${suffix(this.code)}; run Ddl.sql on this database`
       case "42501":
         return `the role lacks a privilege${suffix(this.code)}; run Ddl.grants(role) on this database`
+      case "40001":
+      case "40P01":
+        return `other transactions got in the way, time and again${suffix(this.code)}; try again`
+      case "55P03":
+        return `another transaction holds the row, and did not let go of it${suffix(this.code)}; end it, or try again`
       default:
         return `the server refused the statement${suffix(this.code)}`
     }
@@ -69,7 +81,14 @@ export class RevisionMismatch extends Schema.TaggedError<RevisionMismatch>()("Re
 }
 
 /** @category errors */
-export const EntryStoreErrorReason = Schema.Union([Unreachable, Unanswered, NotAsked, Refused, RevisionMismatch])
+export const EntryStoreErrorReason = Schema.Union([
+  Unreachable,
+  Unanswered,
+  NotCommitted,
+  NotAsked,
+  Refused,
+  RevisionMismatch
+])
 
 /** @category errors */
 export type EntryStoreErrorReason = typeof EntryStoreErrorReason.Type

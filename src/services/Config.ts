@@ -109,9 +109,11 @@ export interface ConfigShape {
    * **Details**
    *
    * Every read in this process that begins after it returns sees this value or a newer one. It is not interrupted once begun,
-   * and ends within 5 seconds, or within 15 where the answer is lost and the database is asked what became of it. Fails with `InvalidValue`
-   * before anything is sent, with `Unavailable` where nothing was written, and with `WriteOutcomeUnknown` where the
-   * connection was lost while the answer was awaited.
+   * and ends within 7 seconds, or within 15 where the answer is lost and the database is asked what became of it. Fails with `InvalidValue`
+   * before anything is sent, and with `Unavailable` where nothing was written: the database cannot be reached, another transaction
+   * holds the row for longer than 2 seconds (or `lock_timeout`, where the role sets one), or the connection was lost before
+   * the commit. Fails with `WriteOutcomeUnknown` where the connection was lost while the answer was awaited, and the
+   * database does not show that it landed; such a write may still land later.
    */
   readonly set: <A>(key: ConfigKey<A>, value: NoInfer<A>, options: WriteOptions) => Effect.Effect<Entry<A>, ConfigError>
   /**

@@ -42,7 +42,7 @@ export type ReadDifferences = (
  *
  * Each method is one round trip and needs no scope of the tenant: it works for tenants that are unknown or suspended.
  * Writes are durable when they return, and return the row as stored. All fail with `EntryStoreError`: `Unreachable`
- * (nothing was sent), `Refused` or `RevisionMismatch` (nothing was written), or `Unanswered` (a write may or may not have landed).
+ * (nothing was sent), `NotCommitted`, `Refused` or `RevisionMismatch` (nothing was written), or `Unanswered` (a write may or may not have landed).
  *
  * @category services
  * @since 0.1.0

@@ -42,6 +42,9 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   [store(new Plane.Refused({ code: "42P01" })), "missing or outdated (42P01); run Ddl.sql"],
   [store(new Plane.Refused({ code: "42703" })), "missing or outdated (42703); run Ddl.sql"],
   [store(new Plane.Refused({ code: "42501" })), "lacks a privilege (42501); run Ddl.grants(role)"],
+  [store(new Plane.Refused({ code: "40P01" })), "other transactions got in the way", "(40P01); try again"],
+  [store(new Plane.Refused({ code: "55P03" })), "another transaction holds the row", "(55P03); end it, or try again"],
+  [store(new Plane.NotCommitted({ code: "EPIPE" })), "before anything was committed (EPIPE)", "nothing was written"],
   [store(new Plane.Refused({ code: "22P02" })), "refused the statement (22P02)"],
   [store(new Plane.RevisionMismatch({ ...names, expected: 3, actual: 5 })), "limits/burst is at revision 5, not 3"],
 
@@ -78,6 +81,11 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   [activation(new Plane.Superseded({ tenant })), "acme was suspended or removed before it was live"],
   [activation(new Plane.BootTimedOut({ tenant, millis: 10 })), "acme", "10 ms; raise bootTimeout, or use boot"],
 
+  [
+    new Plane.CollidingNames({ name: "BURST", claimants: ["a/burst", "b/burst"] }),
+    "a/burst and b/burst are both named BURST",
+    "use SystemplaneConfigProvider.layerNamespaced"
+  ],
   [new DuplicateKey(names), "limits/burst; declare it once and import it where it is used"],
   [new InvalidConfigKey({ ...names, problem: "its default is wrong" }), "limits/burst", "its default is wrong"],
   [

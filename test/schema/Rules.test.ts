@@ -188,6 +188,7 @@ describe("PgFailure", () => {
       ["42501", "Refused"],
       ["57014", "Refused"],
       ["40001", "Refused"],
+      ["40003", "Unanswered"],
       ["57P01", "Unanswered"],
       ["08006", "Unanswered"],
       ["XX000", "Unanswered"],

@@ -122,9 +122,9 @@ export const resolve = (options: SystemplaneOptions): Result.Result<Settings, In
   })
 
 /**
- * PostgreSQL forks a process for each connection and checks a password on it: about 5 to 10 ms of a core, so two cores accept
- * 200 to 400 a second if they do nothing else. 200 leave such a server room for its work, and bring 200 tenants back within
- * about a second.
+ * PostgreSQL forks a process for each connection and checks a password on it: some milliseconds of a core, so that two cores
+ * accept a few hundred a second if they do nothing else. 200 leave such a server room for its work, and bring 200 tenants back
+ * within about a second.
  */
 const connectsPerSecond = 200
 

@@ -7,6 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
@@ -61,9 +62,15 @@ export interface MemoryDatabasesOptions {
   readonly beside: MemoryDriver["Service"] | undefined
 }
 
-const make = (options: MemoryDatabasesOptions) => {
+/** How long what a server sends by itself is on its way. */
+const travelTime = 1
+
+const make = Effect.fnUntraced(function* (options: MemoryDatabasesOptions) {
   const databases: Databases = (options.beside && databasesOf.get(options.beside)) ?? new Map()
   const branches = new Map<TenantId, Branch>()
+  // Started within the call: under `TestClock` whatever follows from the arrival is done before the clock goes on.
+  const run = yield* FiberSet.makeRuntime()
+  const later: Later = (arrive) => run(Effect.andThen(Effect.sleep(travelTime), Effect.sync(arrive)))
 
   const databaseOf = (tenant: TenantId): Database => {
     const database = databases.get(tenant) ?? { table: MemoryTable.empty, listeners: new Set() }
@@ -72,7 +79,7 @@ const make = (options: MemoryDatabasesOptions) => {
   }
 
   const branchOf = (tenant: TenantId): Branch => {
-    const branch = branches.get(tenant) ?? makeBranch(tenant, databaseOf(tenant))
+    const branch = branches.get(tenant) ?? makeBranch(tenant, databaseOf(tenant), later)
     branches.set(tenant, branch)
     return branch
   }
@@ -104,9 +111,12 @@ const make = (options: MemoryDatabasesOptions) => {
   })
 
   return Context.make(MemoryDatabases, service).pipe(Context.add(MemoryDriver, driver))
-}
+})
 
-export const layer = (options: MemoryDatabasesOptions) => Layer.effectContext(Effect.sync(() => make(options)))
+export const layer = (options: MemoryDatabasesOptions) => Layer.effectContext(make(options))
+
+/** Runs something once it has arrived. */
+type Later = (arrive: () => void) => void
 
 /** Runs statements in one transaction at the time of the clock, and tells all that listen. */
 export const execute = <A>(
@@ -125,20 +135,30 @@ interface Session {
   readonly held: Array<string>
 }
 
-const makeBranch = (tenant: TenantId, database: Database): Branch => {
+const makeBranch = (tenant: TenantId, database: Database, later: Later): Branch => {
   const sessions = new Set<Session>()
 
-  const release = () => {
-    if (feed.conditions.notifications !== "pass") return
-    for (const { held, payloads } of sessions) Queue.offerAllUnsafe(payloads, held.splice(0))
+  // In the order of commit, and only what may still pass when it arrives.
+  const release = ({ held, payloads }: Session) => {
+    if (held.length === 0 || feed.conditions.notifications !== "pass") return
+    later(() => {
+      if (feed.conditions.notifications === "pass") Queue.offerAllUnsafe(payloads, held.splice(0))
+    })
   }
-  const feed = MemoryLinks.make(release)
+  const feed = MemoryLinks.make(() => {
+    for (const session of sessions) {
+      if (feed.conditions.notifications === "lose") session.held.length = 0
+      release(session)
+    }
+  })
   const client = MemoryLinks.make(() => {})
 
   const receive = (session: Session) => (payloads: ReadonlyArray<string>) => {
     if (feed.conditions.notifications === "lose") return
+    // Where some are on their way already, these arrive with them.
+    const first = session.held.length === 0
     session.held.push(...payloads)
-    release()
+    if (first) release(session)
   }
 
   const session = Effect.gen(function* () {
@@ -148,9 +168,11 @@ const makeBranch = (tenant: TenantId, database: Database): Branch => {
       feed.connect(() => {
         sessions.delete(session)
         database.listeners.delete(listener)
-        Queue.failCauseUnsafe(
-          session.payloads,
-          Cause.fail(new ConnectorError({ tenant, reason: new SessionLost({ code: "ECONNRESET" }) }))
+        later(() =>
+          Queue.failCauseUnsafe(
+            session.payloads,
+            Cause.fail(new ConnectorError({ tenant, reason: new SessionLost({ code: "ECONNRESET" }) }))
+          )
         )
       }),
       (reason) => new ConnectorError({ tenant, reason })
@@ -175,7 +197,7 @@ const makeBranch = (tenant: TenantId, database: Database): Branch => {
       ...feed.driver,
       notify: (payloads) =>
         Effect.sync(() => {
-          for (const session of sessions) Queue.offerAllUnsafe(session.payloads, payloads)
+          for (const session of sessions) later(() => Queue.offerAllUnsafe(session.payloads, payloads))
         }),
       takeHeld: Effect.sync(() => [...sessions].flatMap(({ held }) => held.splice(0)))
     }

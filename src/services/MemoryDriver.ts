@@ -42,7 +42,7 @@ export interface MemoryConditions {
  * @since 0.1.0
  */
 export interface MemoryFeedConditions extends MemoryConditions {
-  /** `"hold"` keeps notifications until they pass again, in order; `"lose"` drops them. */
+  /** `"hold"` keeps notifications until they pass again, in order; `"lose"` drops them, and those that are held. */
   readonly notifications?: "pass" | "hold" | "lose" | undefined
 }
 
@@ -158,13 +158,15 @@ export interface MemoryTenant {
  *
  * **Details**
  *
- * Nothing happens by itself and nothing is drawn at random: under `TestClock` a test decides what happens when. Databases come
- * into being, empty, when first mentioned.
+ * Nothing happens by itself and nothing is drawn at random: under `TestClock` a test decides what happens when. What a server
+ * sends by itself, a notification or the end of a session, is on its way for a millisecond of the clock; statements take no time.
+ * Databases come into being, empty, when first mentioned.
  *
  * **Gotchas**
  *
- * A change that was announced is in the snapshot once the plane's fibers had their turn, not when `write` returns: wait for what
- * you expect (`Config.watch`, `Config.changes`), or let `TestClock.adjust` run them.
+ * A change is in the snapshot when its notification has arrived and was read, not when `write` returns. Under `TestClock` let the
+ * clock go on a little (`TestClock.adjust("1 second")`): what follows from the arrival is done by then, handlers and watchers
+ * included. Under the real clock wait for what you expect (`Config.watch`, `Config.changes`).
  *
  * @category testing
  * @since 0.1.0

@@ -100,7 +100,8 @@ const make = Effect.gen(function* () {
   })
 })
 
-export const layer = Layer.effect(MemoryClients, make)
+// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
+export const layer = () => Layer.effect(MemoryClients, make)
 
 const unanswered = (tenant: TenantId) => new EntryStoreError({ tenant, reason: new Unanswered({ code: "ETIMEDOUT" }) })
 

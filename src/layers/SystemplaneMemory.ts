@@ -111,4 +111,4 @@ const memory = (settings: Options.Settings) =>
     MemoryEntryStore.layer(),
     MemorySchemaBootstrap.layer(),
     MemoryListenFeed.layer({ reconnect: settings.reconnect })
-  ).pipe(Layer.provide(MemoryClients.layer))
+  ).pipe(Layer.provide(MemoryClients.layer()))

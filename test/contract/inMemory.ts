@@ -35,7 +35,7 @@ const services = Layer.mergeAll(
   MemorySchemaBootstrap.layer(),
   MemoryListenFeed.layer({ reconnect })
 ).pipe(
-  Layer.provide(MemoryClients.layer),
+  Layer.provide(MemoryClients.layer()),
   Layer.provide(below),
   Layer.merge(driven),
   Layer.provide(MemoryDatabases.layer({ sole: Option.none(), beside: undefined }))

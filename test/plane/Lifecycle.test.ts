@@ -16,53 +16,7 @@ const call = (what: "activate" | "suspend" | "remove" | "rotateCredentials") =>
 
 const write = (database: TestDatabase.TestDatabase, value: unknown) => database.write(Limit.namespace, Limit.key, value)
 
-/** The server notices a closed socket a moment later. */
-const gone = (database: TestDatabase.TestDatabase) =>
-  eventually(
-    "no session of ours",
-    Effect.map(database.sessions, (sessions) => sessions.length === 0)
-  )
-
 describe("behaviour 5: lifecycle on a real server", () => {
-  it.live("G12 suspended: the listener is gone, reads go to the database; activated again: what changed is there", () =>
-    Effect.gen(function* () {
-      const acme = yield* TestDatabase.make
-      yield* Effect.gen(function* () {
-        assert.strictEqual(yield* acme.listeners, 1)
-        yield* call("suspend")
-        yield* eventually(
-          "no listener",
-          Effect.map(acme.listeners, (count) => count === 0)
-        )
-        yield* write(acme, 7)
-        assert.strictEqual(yield* limit, 7)
-        assert.deepInclude(yield* Config.entry(Limit).pipe(withTenant("acme")), { value: 7, stale: false })
-        yield* call("activate")
-        assert.strictEqual(yield* acme.listeners, 1)
-        assert.strictEqual(yield* limit, 7)
-      }).pipe(Effect.provide(TestPlane.layer({ acme })))
-    })
-  )
-
-  it.live("G12 removed: no session is left; activated again: rebuilt from the table", () =>
-    Effect.gen(function* () {
-      const acme = yield* TestDatabase.make
-      yield* Effect.gen(function* () {
-        yield* write(acme, 7)
-        yield* eventually(
-          "7",
-          Effect.map(limit, (value) => value === 7)
-        )
-        yield* call("remove")
-        yield* gone(acme)
-        yield* acme.erase(Limit.namespace, Limit.key)
-        yield* call("activate")
-        assert.deepInclude(yield* Config.entry(Limit).pipe(withTenant("acme")), { value: 600 })
-        assert.strictEqual(yield* acme.listeners, 1)
-      }).pipe(Effect.provide(TestPlane.layer({ acme })))
-    })
-  )
-
   it.live("G12 rotated: the old session is gone, the new one uses the new password, and no read fails in between", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
@@ -185,27 +139,6 @@ describe("behaviour 5: lifecycle on a real server", () => {
 })
 
 describe("behaviour 10: nothing is left on a real server", () => {
-  it.live("G12 drained: no session is left, and reads go to the database", () =>
-    Effect.gen(function* () {
-      const acme = yield* TestDatabase.make
-      yield* Effect.gen(function* () {
-        const manager = yield* TenantManager
-        assert.deepStrictEqual((yield* manager.drain()).unfinished, [])
-        yield* gone(acme)
-        yield* write(acme, 7)
-        assert.strictEqual(yield* limit, 7)
-      }).pipe(Effect.provide(TestPlane.layer({ acme })))
-    })
-  )
-
-  it.live("G12 the layer closed: no session is left", () =>
-    Effect.gen(function* () {
-      const acme = yield* TestDatabase.make
-      yield* limit.pipe(Effect.provide(TestPlane.layer({ acme })))
-      yield* gone(acme)
-    })
-  )
-
   it.live("G12 a peer that no longer answers holds up neither drain nor close", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make

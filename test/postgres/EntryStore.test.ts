@@ -1,10 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Effect, Fiber, Option } from "effect"
+import { Effect, Fiber, Option } from "effect"
 import { EntryStore, type KeyName } from "effect-systemplane"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalogue from "./Catalogue.ts"
 import { acme, onEmptyDatabase } from "./TestStore.ts"
-import * as Witness from "./Witness.ts"
 
 const a: KeyName = { namespace: "n", key: "a" }
 const b: KeyName = { namespace: "n", key: "b" }
@@ -41,109 +40,7 @@ const withoutTriggers = (database: TestDatabase.TestDatabase, statement: string)
     Effect.andThen(database.run("SET LOCAL session_replication_role = replica"), database.run(statement))
   )
 
-describe("EntryStore.put and read", () => {
-  it.live("return the row as it is stored", () =>
-    onDatabase((database) =>
-      Effect.gen(function* () {
-        const written = yield* put(a, `{ "enabled": true, "note": "naïve 🐟 \\u0001" }`, "operator@example.com")
-        assert.deepStrictEqual(written.value, { enabled: true, note: "naïve 🐟 \u0001" })
-        assert.strictEqual(written.updatedBy, "operator@example.com")
-        assert.deepStrictEqual(yield* read(a), Option.some(written))
-
-        const [row] = yield* database.run("SELECT revision::int, updated_at FROM systemplane_entries")
-        assert.strictEqual(written.revision, row.revision)
-        assert.strictEqual(DateTime.toEpochMillis(written.updatedAt), row.updated_at.getTime())
-      })
-    )
-  )
-
-  it.live("know no row of a key that was never written", () =>
-    onDatabase(() =>
-      Effect.gen(function* () {
-        yield* put(a, "1")
-        assert.deepStrictEqual(yield* read(b), Option.none())
-      })
-    )
-  )
-
-  it.live("draw a revision for another value only; an identical one is still another row, by who wrote it", () =>
-    onDatabase(() =>
-      Effect.gen(function* () {
-        const first = yield* put(a, "1", "first")
-        const same = yield* put(a, "1.0", "second")
-        assert.strictEqual(same.revision, first.revision)
-        assert.strictEqual(same.updatedBy, "second")
-        assert.strictEqual(same.updatedBy, "second")
-        assert.notStrictEqual(same.fingerprint, first.fingerprint)
-        assert.isAbove((yield* put(a, "2")).revision, first.revision)
-      })
-    )
-  )
-
-  it.live("keep JSON null apart from no row", () =>
-    onDatabase(() =>
-      Effect.gen(function* () {
-        yield* put(a, "null")
-        assert.strictEqual(Option.getOrThrow(yield* read(a)).value, null)
-        assert.deepStrictEqual(valuesOf(yield* differences(nothing)), { 0: null })
-      })
-    )
-  )
-
-  it.live("hold a value of a megabyte", () =>
-    onDatabase(() =>
-      Effect.gen(function* () {
-        const long = "🐟".repeat(250_000)
-        yield* put(a, JSON.stringify(long))
-        yield* put(b, "1")
-        assert.strictEqual(Option.getOrThrow(yield* read(a)).value, long)
-        assert.deepStrictEqual(valuesOf(yield* differences(nothing)), { 0: long, 1: 1 })
-        assert.deepStrictEqual(yield* Effect.flatMap(know, differences), [])
-      })
-    )
-  )
-})
-
-describe("EntryStore.remove", () => {
-  it.live("returns the revision of the row it deleted, and nothing where there was none", () =>
-    onDatabase(() =>
-      Effect.gen(function* () {
-        const { revision } = yield* put(a, "1")
-        yield* put(b, "2")
-        assert.deepStrictEqual(yield* remove(a), Option.some(revision))
-        assert.deepStrictEqual(yield* remove(a), Option.none())
-        assert.deepStrictEqual(yield* read(a), Option.none())
-        assert.strictEqual(Option.getOrThrow(yield* read(b)).value, 2)
-        assert.isAbove((yield* put(a, "1")).revision, revision)
-      })
-    )
-  )
-})
-
 describe("EntryStore.differences", () => {
-  it.live("are none where nothing differs", () =>
-    onDatabase(() =>
-      Effect.gen(function* () {
-        assert.deepStrictEqual(yield* differences(nothing), [])
-        yield* put(a, "1")
-        yield* put(c, "3")
-        assert.deepStrictEqual(yield* Effect.flatMap(know, differences), [])
-      })
-    )
-  )
-
-  it.live("are the rows that are new or changed, and the keys whose row is gone", () =>
-    onDatabase((database) =>
-      Effect.gen(function* () {
-        const known = [(yield* put(a, "1")).fingerprint, (yield* put(b, "2")).fingerprint, undefined]
-        yield* database.write("n", "a", "changed")
-        yield* database.erase("n", "b")
-        yield* database.write("n", "c", "new")
-        assert.deepStrictEqual(valuesOf(yield* differences(known)), { 0: "changed", 1: undefined, 2: "new" })
-      })
-    )
-  )
-
   it.live("tell of whatever is in a row: the value, the revision, who wrote it, and when", () =>
     onDatabase((database) =>
       Effect.gen(function* () {
@@ -168,67 +65,10 @@ describe("EntryStore.differences", () => {
     )
   )
 
-  it.live("tell of rows that came and went with the triggers disabled (G1)", () =>
-    onDatabase((database) =>
-      Effect.gen(function* () {
-        yield* put(a, "1")
-        yield* put(b, "2")
-        const known = yield* know
-        yield* withoutTriggers(
-          database,
-          "INSERT INTO systemplane_entries (namespace, key, value, revision) VALUES ('n', 'c', '3', 0)"
-        )
-        yield* withoutTriggers(database, "DELETE FROM systemplane_entries WHERE key = 'b'")
-        assert.deepStrictEqual(valuesOf(yield* differences(known)), { 1: undefined, 2: 3 })
-      })
-    )
-  )
-
-  it.live("tell of a TRUNCATE (G1)", () =>
-    onDatabase((database) =>
-      Effect.gen(function* () {
-        yield* put(a, "1")
-        yield* put(b, "2")
-        const known = yield* know
-        yield* database.run("TRUNCATE systemplane_entries")
-        assert.deepStrictEqual(valuesOf(yield* differences(known)), { 0: undefined, 1: undefined })
-      })
-    )
-  )
-
-  it.live("leave out the rows of keys nobody asked for (behaviour 3)", () =>
-    onDatabase((database) =>
-      Effect.gen(function* () {
-        yield* put(a, "1")
-        yield* database.write("n", "nobody's", 2)
-        yield* database.write("another", "b", 3)
-        assert.deepStrictEqual(valuesOf(yield* differences(nothing)), { 0: 1 })
-      })
-    )
-  )
-
   it.live("are none where there are no keys: not even the table is needed", () =>
     onEmptyDatabase(() =>
       Effect.gen(function* () {
         assert.deepStrictEqual(yield* EntryStore.use((store) => store.differences(acme)([], [])), [])
-      })
-    )
-  )
-
-  it.live("are one state of the database: keys written in one transaction come together (G9)", () =>
-    onDatabase((database) =>
-      Effect.gen(function* () {
-        const writer = yield* Effect.forEach(Array.from({ length: 60 }).keys(), (n) =>
-          database.transaction(Effect.forEach(keys, ({ key, namespace }) => database.write(namespace, key, n)))
-        ).pipe(Effect.forkChild({ startImmediately: true }))
-        const seen = new Set<unknown>()
-        while (writer.pollUnsafe() === undefined) {
-          const values = valuesOf(yield* differences(nothing))
-          seen.add(values[0])
-          assert.deepStrictEqual(values, values[0] === undefined ? {} : { 0: values[0], 1: values[0], 2: values[0] })
-        }
-        yield* Fiber.join(writer)
-        assert.isAbove(seen.size, 1)
       })
     )
   )
@@ -307,19 +147,6 @@ describe("EntryStore errors", () => {
         assert.deepInclude(error.reason, { _tag: "Refused", code: "42P01" })
         assert.include(error.message, "Tenant acme")
         assert.include(error.message, "run Ddl.sql")
-      })
-    )
-  )
-
-  it.live("say that a refused write did nothing, and never repeat the value", () =>
-    onDatabase((database) =>
-      Effect.gen(function* () {
-        for (const json of [`"canary`, `"canary\\u0000"`]) {
-          const error = yield* Effect.flip(put(a, json))
-          assert.strictEqual(error.reason._tag, "Refused")
-          assert.notInclude(Witness.textOf(error), "canary")
-        }
-        assert.deepStrictEqual(yield* Catalogue.rows(database), [])
       })
     )
   )

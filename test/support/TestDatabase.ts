@@ -2,7 +2,7 @@
  * Databases, roles and plain SQL on the real server, as somebody other than the plane would use them.
  */
 import { PgClient } from "@effect/sql-pg"
-import { Effect, Redacted, Schedule, Schema, type Scope } from "effect"
+import { type Duration, Effect, Redacted, Schedule, Schema, type Scope } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { inject } from "vitest"
 
@@ -122,10 +122,14 @@ export const makeRole = Effect.gen(function* () {
   return { ...role, alterPassword: (password: string) => server.run(`ALTER ROLE ${role.user} PASSWORD '${password}'`) }
 })
 
-/** Waits until the condition holds; fails with what it waited for after 10 seconds. */
-export const eventually = <E, R>(what: string, condition: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
+/** Waits until the condition holds; fails with what it waited for after 10 seconds, or what is given. */
+export const eventually = <E, R>(
+  what: string,
+  condition: Effect.Effect<boolean, E, R>,
+  within: Duration.Input = "10 seconds"
+): Effect.Effect<void, E, R> =>
   condition.pipe(
     Effect.repeat({ until: (holds) => holds, schedule: Schedule.spaced("10 millis") }),
-    Effect.timeoutOrElse({ duration: "10 seconds", orElse: () => Effect.die(new Error(`never happened: ${what}`)) }),
+    Effect.timeoutOrElse({ duration: within, orElse: () => Effect.die(new Error(`never happened: ${what}`)) }),
     Effect.asVoid
   )

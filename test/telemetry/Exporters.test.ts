@@ -1,4 +1,5 @@
 /** Every instrument, with its exact name, attributes and value, as an operator's own exporter tells it. */
+import { readFileSync } from "node:fs"
 import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import * as exports from "./exports.ts"
@@ -60,6 +61,11 @@ const assertExported = (points: ReadonlyArray<Point>, nameOf: (name: string) => 
   }
 }
 
+const read = (file: string) => readFileSync(new URL(`../../${file}`, import.meta.url), "utf8")
+
+const namesOf = ({ name, type }: Point): ReadonlyArray<string> =>
+  type === "histogram" ? ["bucket", "count", "sum"].map((suffix) => `${name}_${suffix}`) : [name]
+
 const asItIs = (name: string) => name
 
 layer(Layer.effect(Exports, exports.run), { timeout: "60 seconds", excludeTestServices: true })(
@@ -81,6 +87,71 @@ layer(Layer.effect(Exports, exports.run), { timeout: "60 seconds", excludeTestSe
           assert.strictEqual(prometheusType, "text/plain; version=0.0.4; charset=utf-8")
           for (const name of new Set(prometheus.map(({ name }) => name))) {
             assert.match(prometheusText, new RegExp(`^# HELP ${name} \\S`, "m"))
+          }
+        })
+      )
+    )
+
+    it.effect("under the names and labels that the alerts and the dashboard ask for", () =>
+      Exports.use(({ prometheus }) =>
+        Effect.sync(() => {
+          for (const file of ["dashboards/alerts.yml", "dashboards/grafana.json"]) {
+            const text = read(file).replaceAll('\\"', '"')
+            const asked = [...text.matchAll(/(systemplane_manager_\w+)(?:\{([^}]*)\})?/g)]
+            assert.isAbove(asked.length, 5, file)
+            for (const [, name, matchers = ""] of asked) {
+              const series = prometheus.filter((point) => namesOf(point).includes(name!))
+              assert.isNotEmpty(series, `${file}: nothing is exported as ${name}`)
+              for (const [, label, operator, value] of matchers.matchAll(/(\w+)(=~|=)"([^"]*)"/g)) {
+                assert.isTrue(
+                  series.some(({ attributes }) =>
+                    operator === "=" ? attributes[label!] === value : label! in attributes
+                  ),
+                  `${file}: ${name} has no ${label}="${value}"`
+                )
+              }
+            }
+            const known = new Set(["le", ...prometheus.flatMap(({ attributes }) => Object.keys(attributes))])
+            const labels = [
+              ...[...text.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, list]) =>
+                list!.split(",").map((label) => label.trim())
+              ),
+              ...[...text.matchAll(/\$labels\.(\w+)/g)].map(([, label]) => label!)
+            ]
+            assert.deepStrictEqual(
+              labels.filter((label) => !known.has(label)),
+              [],
+              file
+            )
+          }
+        })
+      )
+    )
+
+    it.effect("as docs/operating.md lists them, and every alert has its chapter there", () =>
+      Exports.use(({ openTelemetry, prometheus }) =>
+        Effect.sync(() => {
+          const page = read("docs/operating.md")
+          const documented = [...page.matchAll(/^\| `(systemplane\.manager\.\w+)` \| (\w+) \| (.*?) ?\|/gm)]
+            .map(([, name, type, labels]) => [
+              name,
+              type,
+              ...[...labels!.matchAll(/`(\w+)`/g)].map(([, label]) => label)
+            ])
+            .map((line) => line.join(" "))
+          const exported = openTelemetry.map(({ attributes, name, type }) =>
+            [name, type, ...Object.keys(attributes)].join(" ")
+          )
+          assert.deepStrictEqual(documented.sort(), [...new Set(exported)].sort())
+
+          const dashboard = read("dashboards/grafana.json")
+          for (const { name } of prometheus) assert.include(dashboard, name)
+
+          const alerts = [...read("dashboards/alerts.yml").matchAll(/- alert: (\w+).*?runbook: (\S+)/gs)]
+          assert.isAbove(alerts.length, 5)
+          for (const [, alert, runbook] of alerts) {
+            assert.strictEqual(runbook, `docs/operating.md#${alert!.toLowerCase()}`)
+            assert.include(page, `\n### ${alert}\n`)
           }
         })
       )

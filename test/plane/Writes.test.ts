@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer } from "effect"
+import { Deferred, Effect, Fiber, Layer } from "effect"
 import { Config, ConfigKey, Ddl, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
 import * as FaultProxy from "../support/FaultProxy.ts"
 import * as keys from "../support/keys.ts"
@@ -17,34 +17,6 @@ const onAcme = <A, E, R>(
   Effect.flatMap(TestDatabase.make, (acme) =>
     test(acme).pipe(withTenant("acme"), Effect.provide(TestPlane.layer({ acme }, options)))
   )
-
-describe("G10: guarded writes", () => {
-  it.live("of many racing writers exactly one wins, over several planes", () =>
-    Effect.gen(function* () {
-      const acme = yield* TestDatabase.make
-      const race = (ifRevision: number, from: number) =>
-        Effect.forEach(
-          Array.from({ length: 8 }, (_, i) => from + i),
-          (value) => Effect.exit(Config.set(Limit, value, { ...actor, ifRevision })),
-          { concurrency: "unbounded" }
-        ).pipe(withTenant("acme"))
-      const planes = yield* Effect.all([
-        Layer.build(TestPlane.layer({ acme }, { seedDefaults: false })),
-        Layer.build(TestPlane.layer({ acme }, { seedDefaults: false }))
-      ])
-      let revision = 0
-      for (let round = 0; round < 5; round++) {
-        const exits = yield* Effect.all(
-          planes.map((plane, i) => Effect.provide(race(revision, 1 + round * 100 + i * 10), plane)),
-          { concurrency: "unbounded" }
-        )
-        const winners = exits.flat().filter(Exit.isSuccess)
-        assert.strictEqual(winners.length, 1)
-        revision = winners[0]!.value.revision
-      }
-    })
-  )
-})
 
 describe("setAll", () => {
   it.live("G9 writes all, visible together, and returns the entries in the order given", () =>
@@ -89,37 +61,6 @@ describe("setAll", () => {
 })
 
 describe("snapshot", () => {
-  it.live("G9 is never torn, while a stranger and we ourselves flip two keys together", () =>
-    onAcme((acme) =>
-      Effect.gen(function* () {
-        let pairs = 0
-        const reader = yield* Effect.forkScoped(
-          Effect.forever(
-            Effect.gen(function* () {
-              const snapshot = yield* Config.snapshot
-              const [limit, burst] = [snapshot.get(Limit), snapshot.get(Burst)]
-              if (limit === 600 && burst === 20) return
-              if (limit !== burst) return yield* Effect.die(new Error(`torn: ${limit} and ${burst}`))
-              pairs++
-              yield* Effect.yieldNow
-            })
-          )
-        )
-        for (let i = 1; i <= 300; i++) {
-          if (i % 2 === 0) yield* Config.setAll([ConfigKey.value(Limit, i), ConfigKey.value(Burst, i)], actor)
-          else {
-            yield* acme.transaction(
-              Effect.andThen(acme.write(Limit.namespace, Limit.key, i), acme.write(Burst.namespace, Burst.key, i))
-            )
-          }
-        }
-        assert.isUndefined(reader.pollUnsafe(), "the reader saw no torn pair")
-        yield* Fiber.interrupt(reader)
-        assert.isAbove(pairs, 300)
-      })
-    )
-  )
-
   it.live("does not follow later changes, and is read in one statement where the tenant is suspended or unknown", () =>
     onAcme(
       (acme) =>

@@ -1,0 +1,67 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer } from "effect"
+import { Config, ConfigKey, PgConnector, SystemplaneReadThrough, withTenant } from "effect-systemplane"
+import * as keys from "../support/keys.ts"
+import { Burst, Limit } from "../support/keys.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import * as TestPlane from "../support/TestPlane.ts"
+
+const transactions = 3000
+
+/** Both keys are the same number after each of its transactions, which the server runs one after the other. */
+const flipping = `DO $$
+  BEGIN
+    FOR i IN 1..${transactions} LOOP
+      UPDATE systemplane_entries SET value = to_jsonb(i) WHERE key = 'burst';
+      UPDATE systemplane_entries SET value = to_jsonb(i) WHERE key = 'requests-per-minute';
+      COMMIT;
+    END LOOP;
+  END
+$$`
+
+describe("G9: a snapshot", () => {
+  it.live(
+    `is never torn, while ${transactions} transactions and setAll flip two keys: from memory and read through`,
+    () =>
+      Effect.gen(function* () {
+        const acme = yield* TestDatabase.make
+        const live = yield* Layer.build(TestPlane.layer({ acme }))
+        const direct = yield* SystemplaneReadThrough({ keys: keys.all }).pipe(
+          Layer.provide(PgConnector.layerRecord({ acme: { url: acme.url } })),
+          Layer.provide(TestPlane.silent),
+          Layer.build
+        )
+        const onLive = Effect.provideContext(live)
+        const both = (i: number) =>
+          onLive(Config.setAll([ConfigKey.value(Limit, i), ConfigKey.value(Burst, i)], { actor: "ada" }))
+        yield* both(1)
+
+        let done = false
+        const read = Effect.gen(function* () {
+          const states = new Set<number>()
+          while (!done) {
+            const snapshot = yield* Config.snapshot
+            const [limit, burst] = [snapshot.get(Limit), snapshot.get(Burst)]
+            if (limit !== burst) return yield* Effect.die(new Error(`torn: ${limit} and ${burst}`))
+            states.add(limit)
+            yield* Effect.yieldNow
+          }
+          return states.size
+        })
+        const readers = yield* Effect.forkScoped(
+          Effect.all([read.pipe(onLive), read.pipe(Effect.provideContext(direct))], { concurrency: "unbounded" })
+        )
+        const ourselves = yield* Effect.forkScoped(
+          Effect.gen(function* () {
+            for (let i = 10_000; !done; i++) yield* both(i)
+          })
+        )
+        yield* Effect.raceFirst(acme.run(flipping), Fiber.join(readers))
+        done = true
+        yield* Fiber.join(ourselves)
+        const [fromMemory, readThrough] = yield* Fiber.join(readers)
+        assert.isAbove(fromMemory, 10, "states seen from memory")
+        assert.isAbove(readThrough, 10, "states read through")
+      }).pipe(withTenant("acme"))
+  )
+})

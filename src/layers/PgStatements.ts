@@ -3,9 +3,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
-import { EntryRow } from "../schema/EntryRow.ts"
+import * as EntryRow from "../schema/EntryRow.ts"
 import type { Difference } from "../schema/Snapshot.ts"
 import type { Query } from "../services/Connector.ts"
 import type { EntryWrite, KeyName } from "../services/EntryStore.ts"
@@ -33,13 +34,49 @@ const columns = `
   coalesce(e.updated_by, '') AS "updatedBy",
   ${fingerprint} AS fingerprint`
 
-const Rows = Schema.Array(EntryRow)
-const decodeRows = Schema.decodeUnknownEffect(Rows)
+/** Decodes rows one by one, until one fails. */
+const decodeAll =
+  <A>(decode: (row: unknown) => Result.Result<A, Schema.SchemaError>) =>
+  (rows: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<A>, Schema.SchemaError> =>
+    Effect.suspend(() => {
+      const decoded: Array<A> = []
+      for (const row of rows) {
+        const result = decode(row)
+        if (Result.isFailure(result)) return Effect.fail(result.failure)
+        decoded.push(result.success)
+      }
+      return Effect.succeed(decoded)
+    })
 
-const Slots = Schema.Array(
-  Schema.Struct({ slot: Schema.Int, present: Schema.Boolean, age: Schema.NullOr(Schema.Finite) })
-)
-const decodeSlots = Schema.decodeUnknownEffect(Slots)
+const decodeRows = decodeAll(EntryRow.decode)
+
+const DifferenceRow = Schema.Struct({ slot: Schema.Int, present: Schema.Boolean, age: Schema.NullOr(Schema.Finite) })
+const decodeDifferenceRow = Schema.decodeUnknownResult(DifferenceRow)
+
+// As rows are decoded (see `EntryRow.decode`): by their shape, and by the schema what does not have it.
+const isDifferenceRow = (row: any): row is typeof DifferenceRow.Type =>
+  Number.isSafeInteger(row.slot) &&
+  typeof row.present === "boolean" &&
+  (row.age === null || (typeof row.age === "number" && Number.isFinite(row.age)))
+
+const decodeDifference = (row: any): Result.Result<Difference, Schema.SchemaError> => {
+  const how = isDifferenceRow(row) ? Result.succeed(row) : decodeDifferenceRow(row)
+  if (Result.isFailure(how)) return Result.fail(how.failure)
+  const { age, present, slot } = how.success
+  if (!present) return Result.succeed({ slot, row: undefined })
+  return Result.map(EntryRow.decode(row), (entry) => ({ slot, row: entry, age: age ?? undefined }))
+}
+
+const decodeDifferences = decodeAll(decodeDifference)
+
+/** The names of keys as they are sent: they are the same for every read of a tenant. */
+const names = new WeakMap<ReadonlyArray<KeyName>, readonly [ReadonlyArray<string>, ReadonlyArray<string>]>()
+
+const namesOf = (keys: ReadonlyArray<KeyName>) => {
+  const sent = names.get(keys) ?? ([keys.map((key) => key.namespace), keys.map((key) => key.key)] as const)
+  names.set(keys, sent)
+  return sent
+}
 
 /** How the table differs from what is known: see `EntryStore`. */
 export const differences = (
@@ -56,23 +93,20 @@ export const differences = (
        LEFT JOIN systemplane_entries AS e ON e.namespace = k.namespace AND e.key = k.key
        WHERE CASE WHEN e.namespace IS NOT NULL THEN ${fingerprint} END IS DISTINCT FROM k.known`,
       [
-        keys.map((key) => key.namespace),
-        keys.map((key) => key.key),
+        ...namesOf(keys),
         // As text: the driver cannot tell the type of an array that holds nothing but NULL.
         `{${known.map((fingerprint) => fingerprint ?? "NULL").join(",")}}`
       ]
     )
-    const slots = yield* decodeSlots(rows)
-    const present = yield* decodeRows(rows.filter((_, i) => slots[i]!.present))
-    let next = 0
-    return slots.map(({ age, present: isPresent, slot }) =>
-      isPresent ? { slot, row: present[next++], age: age ?? undefined } : { slot, row: undefined }
-    )
+    return yield* decodeDifferences(rows)
   }).pipe(unexpectedShape)
 }
 
 /** The row of a key. */
-export const read = (query: Query, { key, namespace }: KeyName): Effect.Effect<Option.Option<EntryRow>, SqlError> =>
+export const read = (
+  query: Query,
+  { key, namespace }: KeyName
+): Effect.Effect<Option.Option<EntryRow.EntryRow>, SqlError> =>
   query(`SELECT ${columns} FROM systemplane_entries AS e WHERE e.namespace = $1 AND e.key = $2`, [namespace, key]).pipe(
     Effect.flatMap(decodeRows),
     Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
@@ -98,7 +132,7 @@ export const put = (
   query: Query,
   { ifRevision, json, key, namespace }: EntryWrite,
   actor: string
-): Effect.Effect<Option.Option<EntryRow>, SqlError> => {
+): Effect.Effect<Option.Option<EntryRow.EntryRow>, SqlError> => {
   const insert = `INSERT INTO systemplane_entries AS e (namespace, key, value, updated_at, updated_by)
                   SELECT $1::text, $2::text, $3::jsonb, now(), $4::text FROM ${patience}`
   const statement =
@@ -119,7 +153,7 @@ export const put = (
   )
 }
 
-const Deleted = Schema.Array(EntryRow.mapFields(({ revision }) => ({ revision })))
+const Deleted = Schema.Array(EntryRow.EntryRow.mapFields(({ revision }) => ({ revision })))
 const decodeDeleted = Schema.decodeUnknownEffect(Deleted)
 
 /** Deletes the row of a key, where it is at the expected revision, and returns that revision. */

@@ -3,6 +3,8 @@
  *
  * @since 0.1.0
  */
+import * as DateTime from "effect/DateTime"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 
@@ -38,3 +40,46 @@ export const EntryRow = Schema.Struct({
  * @since 0.1.0
  */
 export type EntryRow = typeof EntryRow.Type
+
+const decodeRow = Schema.decodeUnknownResult(EntryRow)
+
+/**
+ * Decodes a row as the driver hands it over.
+ *
+ * **Details**
+ *
+ * A tenant may have 10,000 rows, and the schema takes twenty times as long for each as this check of its fixed shape. What
+ * does not pass it is decoded by the schema, which has the last word, and says what is wrong.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const decode = (row: unknown): Result.Result<EntryRow, Schema.SchemaError> =>
+  isAsExpected(row)
+    ? Result.succeed({
+        value: row.value,
+        revision: Number(row.revision),
+        updatedAt: DateTime.fromDateUnsafe(row.updatedAt),
+        updatedBy: row.updatedBy,
+        fingerprint: row.fingerprint
+      })
+    : decodeRow(row)
+
+interface Expected {
+  readonly value: unknown
+  readonly revision: bigint
+  readonly updatedAt: Date
+  readonly updatedBy: string
+  readonly fingerprint: bigint
+}
+
+const isAsExpected = (row: any): row is Expected =>
+  typeof row === "object" &&
+  row !== null &&
+  row.value !== undefined &&
+  typeof row.revision === "bigint" &&
+  Number.isSafeInteger(Number(row.revision)) &&
+  row.updatedAt instanceof Date &&
+  !Number.isNaN(row.updatedAt.getTime()) &&
+  typeof row.updatedBy === "string" &&
+  typeof row.fingerprint === "bigint"

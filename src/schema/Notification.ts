@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 
 /** @since 0.1.0 */
@@ -29,10 +30,38 @@ export const Notification = Schema.Struct({
  */
 export type Notification = typeof Notification.Type
 
+const decodeAsSchema = Schema.decodeUnknownOption(Schema.fromJsonString(Notification))
+
 /**
  * Decodes a payload; `None` where it is malformed.
+ *
+ * **Details**
+ *
+ * A transaction may send 10,000 of them, so what our own triggers write is recognised by its shape; everything else is
+ * decoded by the schema, which has the last word.
  *
  * @category decoding
  * @since 0.1.0
  */
-export const decode = Schema.decodeUnknownOption(Schema.fromJsonString(Notification))
+export const decode = (payload: string): Option.Option<Notification> => {
+  const json = parse(payload)
+  if (!isAsExpected(json)) return decodeAsSchema(payload)
+  const { key, namespace, op, revision } = json
+  return Option.some({ namespace, key, op, revision })
+}
+
+const parse = (payload: string): any => {
+  try {
+    return JSON.parse(payload)
+  } catch {
+    return undefined
+  }
+}
+
+const isAsExpected = (json: any): json is Required<Notification> =>
+  typeof json === "object" &&
+  json !== null &&
+  typeof json.namespace === "string" &&
+  typeof json.key === "string" &&
+  (json.op === "upsert" || json.op === "delete") &&
+  Number.isSafeInteger(json.revision)

@@ -1,0 +1,68 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Result, Schema } from "effect"
+import * as fc from "fast-check"
+import * as EntryRow from "../../src/schema/EntryRow.ts"
+import * as Notification from "../../src/schema/Notification.ts"
+
+/** Values as they should be, and as they should not. */
+const mixed = <A>(good: fc.Arbitrary<A>, ...bad: ReadonlyArray<unknown>) =>
+  fc.oneof({ weight: 15, arbitrary: good }, { weight: 1, arbitrary: fc.constantFrom<unknown>(undefined, null, ...bad) })
+
+describe("what is decoded by its shape is what the schema decodes", () => {
+  it("rows", () => {
+    const bySchema = Schema.decodeUnknownResult(EntryRow.EntryRow)
+    const row = fc.record(
+      {
+        value: mixed(fc.json().map((text) => JSON.parse(text))),
+        revision: mixed(fc.bigInt({ min: 0n, max: 2n ** 60n }), 7, "7", -1n),
+        updatedAt: mixed(fc.date({ noInvalidDate: true }), new Date(Number.NaN), "2026-01-01", 0),
+        updatedBy: mixed(fc.string(), 7),
+        fingerprint: mixed(fc.bigInt(), 7, "7"),
+        more: fc.anything()
+      },
+      { requiredKeys: ["value", "revision", "updatedAt", "updatedBy"] }
+    )
+    let accepted = 0
+    fc.assert(
+      fc.property(fc.oneof(row, fc.anything()), (given) => {
+        const fast = EntryRow.decode(given)
+        const slow = bySchema(given)
+        assert.deepStrictEqual(Result.getOrUndefined(fast), Result.getOrUndefined(slow))
+        if (Result.isSuccess(fast)) accepted++
+      }),
+      { numRuns: 2000 }
+    )
+    assert.isAbove(accepted, 50)
+  })
+
+  it("payloads", () => {
+    const bySchema = Schema.decodeUnknownOption(Schema.fromJsonString(Notification.Notification))
+    const payload = fc.record(
+      {
+        namespace: mixed(fc.string(), 7),
+        key: mixed(fc.string(), {}),
+        op: mixed(fc.constantFrom("upsert", "delete"), "truncate"),
+        revision: mixed(fc.integer(), "7", 1.5, 2 ** 60),
+        more: fc.jsonValue()
+      },
+      { requiredKeys: [] }
+    )
+    let accepted = 0
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          payload.map((json) => JSON.stringify(json)),
+          fc.string(),
+          fc.json()
+        ),
+        (given) => {
+          const fast = Notification.decode(given)
+          assert.deepStrictEqual(fast, bySchema(given))
+          if (fast._tag === "Some") accepted++
+        }
+      ),
+      { numRuns: 2000 }
+    )
+    assert.isAbove(accepted, 50)
+  })
+})

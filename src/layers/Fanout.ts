@@ -35,6 +35,8 @@ export const makeMailbox = <K, A>(merge: (waiting: A, newer: A) => A): Mailbox<K
 export interface Fanout<T, K, A> {
   readonly subscribe: (topic: T, mailbox: Mailbox<K, A>) => Effect.Effect<void, never, Scope.Scope>
   readonly publish: (topic: T, key: K, value: A) => void
+  /** Nobody subscribed to anything: what would be published need not be made. */
+  readonly isIdle: () => boolean
 }
 
 export const make = <T, K, A>(): Fanout<T, K, A> => {
@@ -53,6 +55,7 @@ export const make = <T, K, A>(): Fanout<T, K, A> => {
             if (mailboxes?.size === 0) subscribers.delete(topic)
           })
       ),
+    isIdle: () => subscribers.size === 0,
     publish: (topic, key, value) => {
       for (const mailbox of subscribers.get(topic) ?? []) mailbox.offer(key, value)
     }

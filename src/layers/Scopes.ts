@@ -95,12 +95,14 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
       TenantScope.publish(scope, outcome)
       if (scopes.get(scope.tenant) === scope) {
         board.confirmed(scope.tenant, outcome.state.confirmedAt)
-        if (before.loaded || source === "write") {
+        if ((before.loaded || source === "write") && !subscribers.isIdle()) {
           for (const published of outcome.published) announce(scope, published)
         }
-        const firstLoad = outcome.state.loaded && !before.loaded
-        const changed = firstLoad ? keys.keys() : outcome.published.map(({ slot }) => slot)
-        for (const slot of changed) watchers.publish(watchTopic(scope.tenant, slot), undefined, undefined)
+        if (!watchers.isIdle()) {
+          const firstLoad = outcome.state.loaded && !before.loaded
+          const changed = firstLoad ? keys.keys() : outcome.published.map(({ slot }) => slot)
+          for (const slot of changed) watchers.publish(watchTopic(scope.tenant, slot), undefined, undefined)
+        }
       }
       const wentBack =
         outcome.state.epoch === before.epoch

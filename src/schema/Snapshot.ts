@@ -210,10 +210,7 @@ const apply = (state: State, differences: ReadonlyArray<Difference>, since: Sinc
     again ||= verdict === "again"
     behind ||= verdict === "behind"
     if (verdict !== "publish" && verdict !== "delete") continue
-    const after = {
-      ...take(state.keys[slot]!, before, row, (reason) => rejected.push({ slot, ...reason })),
-      touched: clock
-    }
+    const after = take(state.keys[slot]!, before, row, clock, (reason) => rejected.push({ slot, ...reason }))
     touched = true
     slots[slot] = after
     if (revision(after) !== revision(before) || after.value !== before.value) published.push({ slot, before, after })
@@ -223,17 +220,28 @@ const apply = (state: State, differences: ReadonlyArray<Difference>, since: Sinc
 
 const take = (
   key: SnapshotKey,
-  slot: Slot,
+  { confirmedAt, fence, inForce, value }: Slot,
   row: EntryRow | undefined,
+  touched: number,
   reject: (reason: { readonly revision: number; readonly reason: string }) => void
 ): Slot => {
-  if (row === undefined) return { ...slot, value: key.defaultValue, inForce: undefined, seen: undefined }
-  const seen = { ...slot, seen: row, fence: Math.max(slot.fence, row.revision) }
-  if (slot.inForce !== undefined && Equal.equals(row.value, slot.inForce.value)) return { ...seen, inForce: row }
+  if (row === undefined) {
+    return { value: key.defaultValue, inForce: undefined, seen: undefined, fence, touched, confirmedAt }
+  }
+  // Written out rather than spread, here and above: a load takes 10,000 rows.
+  const having = (value: unknown, inForce: EntryRow | undefined): Slot => ({
+    value,
+    inForce,
+    seen: row,
+    fence: Math.max(fence, row.revision),
+    touched,
+    confirmedAt
+  })
+  if (inForce !== undefined && Equal.equals(row.value, inForce.value)) return having(value, row)
   const decoded = key.decode(row.value)
-  if (Result.isSuccess(decoded)) return { ...seen, value: deepFreeze(decoded.success), inForce: row }
+  if (Result.isSuccess(decoded)) return having(deepFreeze(decoded.success), row)
   reject({ revision: row.revision, reason: decoded.failure })
-  return seen
+  return having(value, inForce)
 }
 
 // Drops the fences of all differing slots that the read can speak for, so that the table is taken as it is there.

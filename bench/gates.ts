@@ -63,13 +63,13 @@ export const gates = {
     name: "statements of the burst : notifications",
     gate: 0.01,
     stretch: 0.001,
-    note: "counted by the server (pg_stat_activity's session, pg_stat_statements' way), not by us"
+    note: "counted where the connector is asked for them, until half a second passed without one"
   },
   load: {
     name: "load of 10,000 rows : bare SELECT",
     gate: 2,
     stretch: 1.4,
-    note: "the same driver on a session that is open; ours decodes, freezes and publishes what the SELECT only returns"
+    note: "both on an open session, told by one notification; ours compares, decodes and publishes what the SELECT only returns"
   },
   activation: {
     name: "activation of 200 tenants : bare driver",

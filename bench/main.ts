@@ -5,12 +5,13 @@ import { writeFile } from "node:fs/promises"
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
+import * as Feed from "./feed.ts"
 import * as Machine from "./machine.ts"
 import * as Read from "./read.ts"
 import * as Report from "./report.ts"
 import { matching } from "./section.ts"
 
-const all = [...Read.sections]
+const all = [...Read.sections, ...Feed.sections]
 
 const flags = {
   quick: Flag.Boolean("quick").pipe(

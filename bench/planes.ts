@@ -1,31 +1,34 @@
 /** Planes to read from, without a database: what a cached read costs does not depend on where the values came from. */
 import { Effect, Layer, References } from "effect"
-import type * as Systemplane from "effect-systemplane"
-import { SystemplaneLive } from "effect-systemplane"
-import * as ScriptedConnector from "../test/support/ScriptedConnector.ts"
+import * as Systemplane from "effect-systemplane"
 import type { Workload } from "./workload.ts"
 
 export const silent = Layer.succeed(References.MinimumLogLevel, "None")
 
 /**
- * A plane on which every tenant of the workload is live, from this copy of the package. Nothing is verified meanwhile, so
- * that no timer fires during a batch.
+ * A plane in memory on which every tenant of the workload is live, from this copy of the package. Nothing is verified
+ * meanwhile, so that no timer fires during a batch.
  */
-export const live = (workload: Workload, layerOf: typeof Systemplane.SystemplaneLive = SystemplaneLive) => {
-  const connector = ScriptedConnector.make()
-  workload.tenants.forEach((tenant, t) => {
-    const { write } = connector.tenant(tenant)
-    workload.keys.forEach(({ key, namespace }, k) => {
-      write(`${namespace}/${key}`, workload.value(t, k))
-    })
-  })
-  const plane = layerOf({
-    keys: workload.keys,
-    tenants: workload.tenants,
-    bootstrap: "skip",
-    seedDefaults: false,
-    maxStaleness: "1 hour",
-    bootTimeout: "1 minute"
-  }).pipe(Layer.provide([connector.layer, silent]))
-  return Effect.orDie(Layer.build(plane))
-}
+export const live = (
+  workload: Workload,
+  {
+    MemoryDriver,
+    SystemplaneMemory,
+    TenantManager
+  }: Pick<typeof Systemplane, "MemoryDriver" | "SystemplaneMemory" | "TenantManager"> = Systemplane
+) =>
+  Effect.gen(function* () {
+    const plane = yield* Layer.build(
+      SystemplaneMemory({ keys: workload.keys, seedDefaults: false, maxStaleness: "1 hour" }).pipe(
+        Layer.provide(silent)
+      )
+    )
+    yield* Effect.forEach(workload.tenants, (tenant, t) =>
+      Effect.gen(function* () {
+        const database = yield* MemoryDriver.tenant(tenant)
+        yield* database.transact(workload.keys.map((key, k) => ({ key, value: workload.value(t, k) })))
+        yield* TenantManager.use((manager) => manager.activate(tenant))
+      })
+    ).pipe(Effect.provide(plane))
+    return plane
+  }).pipe(Effect.orDie)

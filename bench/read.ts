@@ -82,7 +82,7 @@ const counting: Section = section(
         { name: "not counting", copy: copies.notCounting }
       ],
       ({ copy, name }) =>
-        Effect.map(Planes.live(workload, copy.SystemplaneLive), (plane) => Ours.configGet(plane, workload, name, copy))
+        Effect.map(Planes.live(workload, copy), (plane) => Ours.configGet(plane, workload, name, copy))
     )
     const medians = yield* Effect.promise(() => Rounds.measure(contenders, roundsOf(quick)))
     return [compare(gates.counting, medians, "counting", "not counting")]

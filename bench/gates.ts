@@ -94,5 +94,29 @@ export const gates = {
     gate: 1.2,
     stretch: 1.05,
     note: "the bound is maxStaleness: from the last confirmation to the first entry that says it is stale"
+  },
+  readsByTenants: {
+    name: "reads at 1,000 tenants : at 1",
+    gate: 2,
+    stretch: 1.2,
+    note: "how much Config.get grows, over how much the nested Map grows: both leave the processor's caches"
+  },
+  readsByKeys: {
+    name: "reads at 10,000 keys : at 10",
+    gate: 2,
+    stretch: 1.2,
+    note: "as above"
+  },
+  memoryGrowth: {
+    name: "memory : proportional to tenants × keys",
+    gate: 1.5,
+    stretch: 1.2,
+    note: "how far the farthest size lies off the line; the databases in memory are in it, about half"
+  },
+  changeGrowth: {
+    name: "a change among 1,000 tenants : alone",
+    gate: 1.5,
+    stretch: 1.1,
+    note: "on a plane in memory, until visible; says nothing of a server that holds a thousand sessions"
   }
 } satisfies Record<string, Gate>

@@ -6,12 +6,17 @@ import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Feed from "./feed.ts"
+import * as Growth from "./growth.ts"
+import * as Herd from "./herd.ts"
 import * as Machine from "./machine.ts"
 import * as Read from "./read.ts"
 import * as Report from "./report.ts"
 import { matching } from "./section.ts"
+import * as Session from "./session.ts"
 
-const all = [...Read.sections, ...Feed.sections]
+const all = [...Read.sections, ...Feed.sections, ...Herd.sections, ...Session.sections, ...Growth.sections]
+
+const results = new URL("results/", import.meta.url)
 
 const flags = {
   quick: Flag.Boolean("quick").pipe(
@@ -35,7 +40,7 @@ const bench = Command.make(
     yield* Console.log(`${machine.summary}\n\n${Report.heading}`)
     const rows: Array<Report.Row> = []
     for (const section of chosen) {
-      const measured = yield* Effect.scoped(section.measure({ quick }))
+      const measured = yield* Effect.scoped(section.measure({ quick, results }))
       rows.push(...measured)
       for (const row of measured) yield* Console.log(`${Report.line(row)}\n    ${row.sides}\n    ${row.note}`)
     }

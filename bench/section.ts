@@ -6,6 +6,8 @@ import type { Row } from "./report.ts"
 export interface Settings {
   /** Fewer rounds and smaller herds: the whole in under three minutes. */
   readonly quick: boolean
+  /** The directory of charts. */
+  readonly results: URL
 }
 
 export interface Section {

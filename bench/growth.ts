@@ -1,0 +1,140 @@
+/**
+ * How cost grows: reads with the number of tenants and of keys, memory with their product, a change with the number of other
+ * tenants. On planes in memory, so that a thousand tenants need no thousand sessions; beside a nested map, which meets the same
+ * caches of the processor.
+ */
+import { mkdir, writeFile } from "node:fs/promises"
+import { setImmediate } from "node:timers/promises"
+import { Effect } from "effect"
+import { Config, MemoryDriver, withTenant } from "effect-systemplane"
+import { gates } from "./gates.ts"
+import * as Ours from "./ours.ts"
+import * as NestedMap from "./peers/nestedMap.ts"
+import * as Planes from "./planes.ts"
+import * as Report from "./report.ts"
+import * as Rounds from "./rounds.ts"
+import { type Section, section } from "./section.ts"
+import { heapUsed } from "./session.ts"
+import { median, proportionality } from "./statistics.ts"
+import * as Svg from "./svg.ts"
+import * as Workload from "./workload.ts"
+
+const rounds: Rounds.RoundsOptions = { rounds: 61, batch: 1, warmUp: 60 }
+
+/** The read costs of a plane of this size, in nanoseconds; at most so many pairs are read in a run. */
+const readCosts = (tenants: number, keys: number) =>
+  Effect.gen(function* () {
+    const workload = Workload.make(tenants, keys)
+    const plane = yield* Planes.live(workload)
+    const order = Workload.pairs(workload)
+    const contenders = [
+      NestedMap.contender(workload, order),
+      yield* Ours.handleCurrent(plane, workload, order),
+      yield* Ours.snapshotGet(plane, workload, order),
+      Ours.configGet(plane, workload)
+    ]
+    return yield* Effect.promise(() => Rounds.measure(contenders, rounds))
+  }).pipe(Effect.scoped)
+
+/** What the entries and their scopes weigh, in bytes. */
+const memoryOf = (tenants: number, keys: number) =>
+  Effect.gen(function* () {
+    const workload = Workload.make(tenants, keys)
+    const before = yield* heapUsed
+    const plane = yield* Planes.live(workload)
+    const bytes = (yield* heapUsed) - before
+    const value = yield* Config.get(workload.keys[0]!).pipe(withTenant(workload.tenants[0]!), Effect.provide(plane))
+    return value === workload.value(0, 0) ? bytes : yield* Effect.die(new Error("the plane answers wrongly"))
+  }).pipe(Effect.scoped)
+
+/** From a write by somebody else until a read sees it, while so many tenants are live; the median, in nanoseconds. */
+const changeCost = (tenants: number) =>
+  Effect.gen(function* () {
+    const workload = Workload.make(tenants, 50)
+    const plane = yield* Planes.live(workload)
+    const handle = yield* Config.handle(workload.keys[0]!).pipe(withTenant(workload.tenants[0]!), Effect.provide(plane))
+    const database = yield* Effect.provide(MemoryDriver.tenant(workload.tenants[0]!), plane)
+    const samples: Array<number> = []
+    for (let round = 0; round < 200; round++) {
+      const value = 1_000_000 + round
+      yield* Effect.promise(async () => {
+        const started = process.hrtime.bigint()
+        await Effect.runPromise(database.write(workload.keys[0]!, value))
+        while (handle.current !== value) await setImmediate()
+        if (round >= 20) samples.push(Number(process.hrtime.bigint() - started))
+      })
+    }
+    return median(samples)
+  }).pipe(Effect.scoped)
+
+const seriesOf = (
+  points: ReadonlyArray<{ readonly x: number; readonly medians: Rounds.Medians }>
+): Svg.Panel["series"] =>
+  Object.keys(points[0]!.medians).map((name) => ({
+    name,
+    points: points.map(({ medians, x }) => ({ x, y: medians[name]! }))
+  }))
+
+const growth: Section = section(
+  "growth",
+  [gates.readsByTenants, gates.readsByKeys, gates.memoryGrowth, gates.changeGrowth],
+  Effect.fnUntraced(function* ({ quick, results }) {
+    const tenantCounts = quick ? [1, 10, 100, 1000] : [1, 4, 16, 64, 250, 1000]
+    const keyCounts = quick ? [10, 100, 1000, 10_000] : [10, 40, 160, 640, 2500, 10_000]
+    const byTenants = yield* Effect.forEach(tenantCounts, (x) =>
+      Effect.map(readCosts(x, 50), (medians) => ({ x, medians }))
+    )
+    const byKeys = yield* Effect.forEach(keyCounts, (x) => Effect.map(readCosts(4, x), (medians) => ({ x, medians })))
+    const sizes = [[100, 50], [100, 200], [400, 50], [400, 200], ...(quick ? [] : ([[1000, 200]] as const))] as const
+    const memory = yield* Effect.forEach(sizes, ([tenants, keys]) =>
+      Effect.map(memoryOf(tenants, keys), (bytes) => ({ x: tenants * keys, y: bytes }))
+    )
+    const changes = yield* Effect.forEach(tenantCounts, (x) => Effect.map(changeCost(x), (y) => ({ x, y: y / 1000 })))
+
+    yield* Effect.promise(async () => {
+      await mkdir(results, { recursive: true })
+      await writeFile(
+        new URL("growth.svg", results),
+        Svg.render([
+          { title: "A read, by tenants (50 keys each)", x: "tenants", y: "ns per read", series: seriesOf(byTenants) },
+          { title: "A read, by keys (4 tenants)", x: "keys per tenant", y: "ns per read", series: seriesOf(byKeys) },
+          {
+            title: "Memory",
+            x: "tenants × keys",
+            y: "MiB",
+            logarithmic: true,
+            series: [{ name: "heap in use", points: memory.map(({ x, y }) => ({ x, y: y / 2 ** 20 })) }]
+          },
+          {
+            title: "A change of one tenant",
+            x: "live tenants",
+            y: "µs until visible",
+            series: [{ name: "p50", points: changes }]
+          }
+        ])
+      )
+    })
+
+    const grown = (points: ReadonlyArray<{ readonly medians: Rounds.Medians }>, name: string) =>
+      points.at(-1)!.medians[name]! / points[0]!.medians[name]!
+    const flat = (gate: (typeof gates)[keyof typeof gates], points: typeof byTenants) =>
+      Report.row(
+        gate,
+        grown(points, "yield* Config.get") / grown(points, "nested Map"),
+        `Config.get grows by ${Report.ratio(grown(points, "yield* Config.get"))}, handle.current by ${Report.ratio(grown(points, "handle.current"))}, the nested Map by ${Report.ratio(grown(points, "nested Map"))}`
+      )
+    const line = proportionality(memory)
+    return [
+      flat(gates.readsByTenants, byTenants),
+      flat(gates.readsByKeys, byKeys),
+      Report.row(gates.memoryGrowth, 1 + line.error, `${Math.round(line.slope)} bytes per tenant and key`),
+      Report.row(
+        gates.changeGrowth,
+        changes.at(-1)!.y / changes[0]!.y,
+        `${changes[0]!.y.toFixed(0)} µs with 1 tenant live, ${changes.at(-1)!.y.toFixed(0)} µs with ${changes.at(-1)!.x}`
+      )
+    ]
+  })
+)
+
+export const sections: ReadonlyArray<Section> = [growth]

@@ -1,0 +1,151 @@
+/**
+ * The herd path: many tenants at once, each with a database and a session of its own, beside the driver that the plane is
+ * built on doing the least that such a herd needs.
+ */
+import { Effect, Layer, Redacted, type Scope } from "effect"
+import { Config, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
+import type * as PostgresServer from "../dev/PostgresServer.ts"
+import { eventually } from "../test/support/TestDatabase.ts"
+import * as Databases from "./databases.ts"
+import { gates } from "./gates.ts"
+import * as BareDriver from "./peers/bareDriver.ts"
+import { silent } from "./planes.ts"
+import * as Report from "./report.ts"
+import { type Section, section } from "./section.ts"
+import { median, shuffled } from "./statistics.ts"
+import * as Workload from "./workload.ts"
+
+type Options = Parameters<typeof SystemplaneLive>[0]
+
+/** How many are brought up at once, by the plane and by the bare driver. */
+const concurrency = 8
+
+/** Reconnecting soon, so that the figure tells of the work and not of the default back-off, which spreads a herd on purpose. */
+const reconnect = { base: "50 millis", cap: "250 millis" } as const
+
+const namesOf = (quick: boolean) => Array.from({ length: quick ? 50 : 200 }, (_, i) => `herd_${i}`)
+
+const planeOn = (url: Redacted.Redacted, options: Options) =>
+  Layer.build(
+    SystemplaneLive({ reconnect, maxConcurrentActivations: concurrency, ...options }).pipe(
+      Layer.provide([PgConnector.layerTemplate({ url }), silent])
+    )
+  )
+
+const templateOf = (server: PostgresServer.PostgresServer) =>
+  Redacted.make(Redacted.value(server.url("{tenant}")).replace("%7Btenant%7D", "{tenant}"))
+
+const activateAll = (tenants: ReadonlyArray<string>) =>
+  Effect.forEach(tenants, (tenant) => TenantManager.use((manager) => manager.activate(tenant)), {
+    concurrency: "unbounded",
+    discard: true
+  })
+
+/** Connects, checks the schema, listens and reads, for each database. */
+const connectAll = Effect.fnUntraced(function* (server: PostgresServer.PostgresServer, names: ReadonlyArray<string>) {
+  return yield* Effect.forEach(
+    names,
+    (name) =>
+      Effect.gen(function* () {
+        const session = yield* BareDriver.session(server.url(name))
+        yield* session.check
+        return yield* session.selectAll
+      }),
+    { concurrency }
+  )
+})
+
+const timed = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<number, E, R> =>
+  Effect.suspend(() => {
+    const started = performance.now()
+    return Effect.map(effect, () => (performance.now() - started) * 1e6)
+  })
+
+type Turn = Effect.Effect<number, unknown, Scope.Scope>
+
+/** Runs both in random order, round after round, in a scope each. The first round is a warm-up. */
+const takeTurns = Effect.fnUntraced(function* (turns: { readonly ours: Turn; readonly bare: Turn }, rounds: number) {
+  const samples = { ours: [] as Array<number>, bare: [] as Array<number> }
+  for (let round = 0; round <= rounds; round++) {
+    for (const name of shuffled(["ours", "bare"] as const)) {
+      const elapsed = yield* Effect.scoped(turns[name])
+      if (round > 0) samples[name].push(elapsed)
+    }
+  }
+  return samples
+})
+
+const compare = (ours: ReadonlyArray<number>, bare: ReadonlyArray<number>, tenants: number) => ({
+  ratio: median(ours) / median(bare),
+  sides: `${tenants} tenants: ours ${Report.duration(median(ours))}, bare driver ${Report.duration(median(bare))}`
+})
+
+const activation: Section = section(
+  "activation of a herd",
+  [gates.activation],
+  Effect.fnUntraced(function* ({ quick }) {
+    const names = namesOf(quick)
+    const { keys } = Workload.make(1, 50)
+    const server = yield* Databases.server
+    yield* Databases.create(server, names, keys.length)
+    const ours = Effect.gen(function* () {
+      const plane = yield* planeOn(templateOf(server), { keys })
+      const elapsed = yield* timed(Effect.provide(activateAll(names), plane))
+      // That of the last one, the seventh of its keys: the number of the key.
+      const value = yield* Config.get(keys[7]!).pipe(withTenant(names.at(-1)!), Effect.provide(plane))
+      return value === 7 ? elapsed : yield* Effect.die(new Error("an activated tenant answers wrongly"))
+    })
+    const bare = Effect.gen(function* () {
+      let rows = 0
+      const elapsed = yield* timed(
+        Effect.tap(connectAll(server, names), (read) =>
+          Effect.sync(() => {
+            rows = read.flat().length
+          })
+        )
+      )
+      return rows === names.length * keys.length
+        ? elapsed
+        : yield* Effect.die(new Error("the bare driver read too little"))
+    })
+    const samples = yield* takeTurns({ ours, bare }, quick ? 3 : 7)
+    const { ratio, sides } = compare(samples.ours, samples.bare, names.length)
+    return [Report.row(gates.activation, ratio, sides)]
+  })
+)
+
+const recovery: Section = section(
+  "recovery of a herd",
+  [gates.recovery],
+  Effect.fnUntraced(function* ({ quick }) {
+    const names = namesOf(quick)
+    const { keys } = Workload.make(1, 50)
+    const server = yield* Databases.server
+    yield* Databases.create(server, names, keys.length)
+
+    const ours = Effect.gen(function* () {
+      const plane = yield* planeOn(templateOf(server), { keys, bootstrap: "skip", seedDefaults: false })
+      return yield* Effect.gen(function* () {
+        yield* activateAll(names)
+        const manager = yield* TenantManager
+        yield* server.stop("fast")
+        yield* eventually(
+          "every tenant has noticed",
+          Effect.map(manager.statuses, (statuses) => statuses.every(({ state }) => state !== "live"))
+        )
+        yield* server.start
+        return yield* timed(Effect.forEach(names, manager.awaitLive, { concurrency: "unbounded", discard: true }))
+      }).pipe(Effect.provide(plane))
+    })
+    const bare = Effect.gen(function* () {
+      yield* Effect.scoped(Effect.andThen(connectAll(server, names), server.stop("fast")))
+      yield* server.start
+      return yield* timed(connectAll(server, names))
+    })
+    const samples = yield* takeTurns({ ours, bare }, quick ? 3 : 7)
+    const { ratio, sides } = compare(samples.ours, samples.bare, names.length)
+    return [Report.row(gates.recovery, ratio, sides)]
+  })
+)
+
+export const sections: ReadonlyArray<Section> = [activation, recovery]

@@ -1,0 +1,112 @@
+/** One session: what a live tenant weighs, and how soon it is noticed that its peer is gone. */
+import { setTimeout } from "node:timers/promises"
+import { Effect, Layer, Redacted } from "effect"
+import { Config, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
+import * as FaultProxy from "../test/support/FaultProxy.ts"
+import * as Databases from "./databases.ts"
+import { gates } from "./gates.ts"
+import * as BareDriver from "./peers/bareDriver.ts"
+import { silent } from "./planes.ts"
+import * as Report from "./report.ts"
+import { type Section, section } from "./section.ts"
+import * as Workload from "./workload.ts"
+
+/** Bytes in use after a full collection, once everything that ends by itself has ended. */
+export const heapUsed = Effect.promise(async () => {
+  const { gc } = globalThis
+  if (gc === undefined) throw new Error("start it with --expose-gc, as npm run bench does")
+  let least = Number.POSITIVE_INFINITY
+  for (let i = 0; i < 5; i++) {
+    gc()
+    await setTimeout(20)
+    least = Math.min(least, process.memoryUsage().heapUsed)
+  }
+  return least
+})
+
+/** What each of so many things weighs that the effect brings into being. */
+const weight = <A, E, R>(count: number, make: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const before = yield* heapUsed
+    yield* make
+    return ((yield* heapUsed) - before) / count
+  })
+
+const heap: Section = section(
+  "heap per live tenant",
+  [gates.heap],
+  Effect.fnUntraced(function* ({ quick }) {
+    const count = quick ? 50 : 200
+    const [warmUp, ...names] = Array.from({ length: count + 1 }, (_, i) => `heap_${i}`)
+    const { keys } = Workload.make(1, 1)
+    const server = yield* Databases.server
+    yield* Databases.create(server, [warmUp!, ...names], 0)
+    const targets = Object.fromEntries([warmUp!, ...names].map((name) => [name, { url: server.url(name) }]))
+    const plane = yield* Layer.build(
+      SystemplaneLive({ keys, bootstrap: "skip", seedDefaults: false }).pipe(
+        Layer.provide([PgConnector.layerRecord(targets), silent])
+      )
+    )
+    const manager = yield* Effect.provide(TenantManager, plane)
+    // The first of each pays for what all of them share.
+    yield* manager.activate(warmUp!)
+    yield* BareDriver.session(server.url(warmUp!))
+    const ours = yield* weight(count, Effect.forEach(names, manager.activate, { concurrency: 8 }))
+    const bare = yield* weight(
+      count,
+      Effect.forEach(names, (name) => BareDriver.session(server.url(name)), { concurrency: 8 })
+    )
+    const kilobytes = (bytes: number) => `${(bytes / 1024).toFixed(1)} KiB`
+    return [
+      Report.row(gates.heap, ours / bare, `${count} tenants: ours ${kilobytes(ours)}, bare session ${kilobytes(bare)}`)
+    ]
+  })
+)
+
+const blackHole: Section = section(
+  "a black hole",
+  [gates.blackHole],
+  Effect.fnUntraced(function* ({ quick }) {
+    const bound = quick ? 2000 : 5000
+    const rounds = quick ? 3 : 5
+    const { keys } = Workload.make(1, 50)
+    const server = yield* Databases.server
+    yield* Databases.create(server, ["hole"], keys.length)
+    const noticed: Array<number> = []
+    for (let round = 0; round < rounds; round++) {
+      noticed.push(yield* Effect.scoped(untilNoticed(server.url("hole"), keys, bound)))
+    }
+    const worst = Math.max(...noticed)
+    return [
+      Report.row(
+        gates.blackHole,
+        worst / bound,
+        `the worst of ${rounds}: ${Report.duration(worst * 1e6)} of ${Report.duration(bound * 1e6)}`
+      )
+    ]
+  })
+)
+
+/** Milliseconds from when the network swallows everything until a read says that its value may be old, or no read answers. */
+const untilNoticed = Effect.fnUntraced(function* (
+  url: Redacted.Redacted,
+  keys: Workload.Workload["keys"],
+  maxStaleness: number
+) {
+  const proxy = yield* FaultProxy.makeTo(new URL(Redacted.value(url)))
+  const plane = yield* Layer.build(
+    SystemplaneLive({ keys, tenants: ["hole"], maxStaleness }).pipe(
+      Layer.provide([PgConnector.layerRecord({ hole: { url: proxy.through(url) } }), silent])
+    )
+  )
+  return yield* Effect.gen(function* () {
+    const handle = yield* Config.handle(keys[0]!).pipe(withTenant("hole"))
+    if (handle.entry.stale) return yield* Effect.die(new Error("it is stale before anything happened"))
+    yield* proxy.blackHole
+    const started = performance.now()
+    while (!handle.entry.stale) yield* Effect.sleep("5 millis")
+    return performance.now() - started
+  }).pipe(Effect.provide(plane))
+})
+
+export const sections: ReadonlyArray<Section> = [heap, blackHole]

@@ -8,6 +8,7 @@ import { setImmediate } from "node:timers/promises"
 import { Effect } from "effect"
 import { Config, MemoryDriver, withTenant } from "effect-systemplane"
 import { gates } from "./gates.ts"
+import * as Machine from "./machine.ts"
 import * as Ours from "./ours.ts"
 import * as NestedMap from "./peers/nestedMap.ts"
 import * as Planes from "./planes.ts"
@@ -21,7 +22,7 @@ import * as Workload from "./workload.ts"
 
 const rounds: Rounds.RoundsOptions = { rounds: 61, batch: 1, warmUp: 60 }
 
-/** The read costs of a plane of this size, in nanoseconds; at most so many pairs are read in a run. */
+/** The read costs of a plane of this size, in nanoseconds. */
 const readCosts = (tenants: number, keys: number) =>
   Effect.gen(function* () {
     const workload = Workload.make(tenants, keys)
@@ -67,6 +68,15 @@ const changeCost = (tenants: number) =>
     return median(samples)
   }).pipe(Effect.scoped)
 
+const inMebibytes = (points: ReadonlyArray<{ readonly x: number; readonly y: number }>) =>
+  points.map(({ x, y }) => ({ x, y: y / 2 ** 20 }))
+
+/** Between the first and the last point. */
+const slope = (points: ReadonlyArray<{ readonly x: number; readonly y: number }>) => {
+  const [first, last] = [points[0]!, points.at(-1)!]
+  return (last.y - first.y) / (last.x - first.x)
+}
+
 const seriesOf = (
   points: ReadonlyArray<{ readonly x: number; readonly medians: Rounds.Medians }>
 ): Svg.Panel["series"] =>
@@ -85,25 +95,29 @@ const growth: Section = section(
       Effect.map(readCosts(x, 50), (medians) => ({ x, medians }))
     )
     const byKeys = yield* Effect.forEach(keyCounts, (x) => Effect.map(readCosts(4, x), (medians) => ({ x, medians })))
-    const sizes = [[100, 50], [100, 200], [400, 50], [400, 200], ...(quick ? [] : ([[1000, 200]] as const))] as const
-    const memory = yield* Effect.forEach(sizes, ([tenants, keys]) =>
-      Effect.map(memoryOf(tenants, keys), (bytes) => ({ x: tenants * keys, y: bytes }))
-    )
+    const steps = quick ? [50, 100, 200] : [50, 100, 200, 400]
+    const memory = {
+      byTenants: yield* Effect.forEach(steps, (x) => Effect.map(memoryOf(x, 50), (y) => ({ x, y }))),
+      byKeys: yield* Effect.forEach(steps, (x) => Effect.map(memoryOf(50, x), (y) => ({ x, y })))
+    }
     const changes = yield* Effect.forEach(tenantCounts, (x) => Effect.map(changeCost(x), (y) => ({ x, y: y / 1000 })))
 
     yield* Effect.promise(async () => {
       await mkdir(results, { recursive: true })
       await writeFile(
         new URL("growth.svg", results),
-        Svg.render([
+        Svg.render(`How cost grows, on ${Machine.describe().summary}`, [
           { title: "A read, by tenants (50 keys each)", x: "tenants", y: "ns per read", series: seriesOf(byTenants) },
           { title: "A read, by keys (4 tenants)", x: "keys per tenant", y: "ns per read", series: seriesOf(byKeys) },
           {
             title: "Memory",
-            x: "tenants × keys",
+            x: "tenants, or keys",
             y: "MiB",
             logarithmic: true,
-            series: [{ name: "heap in use", points: memory.map(({ x, y }) => ({ x, y: y / 2 ** 20 })) }]
+            series: [
+              { name: "tenants with 50 keys", points: inMebibytes(memory.byTenants) },
+              { name: "keys of 50 tenants", points: inMebibytes(memory.byKeys) }
+            ]
           },
           {
             title: "A change of one tenant",
@@ -123,11 +137,16 @@ const growth: Section = section(
         grown(points, "yield* Config.get") / grown(points, "nested Map"),
         `Config.get grows by ${Report.ratio(grown(points, "yield* Config.get"))}, handle.current by ${Report.ratio(grown(points, "handle.current"))}, the nested Map by ${Report.ratio(grown(points, "nested Map"))}`
       )
-    const line = proportionality(memory)
+    const byTenant = proportionality(memory.byTenants)
+    const byKey = slope(memory.byKeys) / 50
     return [
       flat(gates.readsByTenants, byTenants),
       flat(gates.readsByKeys, byKeys),
-      Report.row(gates.memoryGrowth, 1 + line.error, `${Math.round(line.slope)} bytes per tenant and key`),
+      Report.row(
+        gates.memoryGrowth,
+        1 + byTenant.error,
+        `${(byTenant.slope / 1024).toFixed(0)} KiB per tenant with 50 keys, ${byKey.toFixed(0)} bytes per further key`
+      ),
       Report.row(
         gates.changeGrowth,
         changes.at(-1)!.y / changes[0]!.y,

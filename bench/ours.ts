@@ -22,7 +22,7 @@ export const snapshotGet = Effect.fnUntraced(function* (
   const contender: Contender = {
     name: "snapshot.get",
     operations: order.length,
-    expected: Workload.sum(workload),
+    expected: Workload.sum(workload, order),
     run: () => {
       let sum = 0
       for (let i = 0; i < keys.length; i++) sum = (sum + snapshots[i]!.get(keys[i]!)) | 0
@@ -48,7 +48,7 @@ export const handleCurrent = Effect.fnUntraced(function* (
   const contender: Contender = {
     name: "handle.current",
     operations: order.length,
-    expected: Workload.sum(workload),
+    expected: Workload.sum(workload, order),
     run: () => {
       let sum = 0
       for (let i = 0; i < handles.length; i++) sum = (sum + handles[i]!.current) | 0
@@ -73,7 +73,7 @@ export const yieldHandle = Effect.fnUntraced(function* (
   const contender: Contender = {
     name: "yield* handle",
     operations: order.length,
-    expected: Workload.sum(workload),
+    expected: Workload.sum(workload, order),
     run: () => Effect.runSync(program)
   }
   return contender
@@ -88,14 +88,11 @@ const inFibers = (
   workload: Workload.Workload,
   plane: Plane,
   tenant: typeof withTenant,
-  programOf: (request: {
-    readonly tenant: number
-    readonly keys: ReadonlyArray<number>
-  }) => Effect.Effect<number, unknown, Systemplane.Config>
+  programOf: (request: Workload.Request) => Effect.Effect<number, unknown, Systemplane.Config>
 ): Contender => {
-  const programs = Workload.requests(workload).map((request) =>
-    tenant(workload.tenants[request.tenant]!)(programOf(request))
-  )
+  const requests = Workload.requests(workload)
+  const pairs = requests.flatMap(({ keys, tenant }) => keys.map((key) => ({ tenant, key })))
+  const programs = requests.map((request) => tenant(workload.tenants[request.tenant]!)(programOf(request)))
   const all = Effect.gen(function* () {
     let sum = 0
     for (const program of programs) sum = (sum + (yield* program)) | 0
@@ -104,8 +101,8 @@ const inFibers = (
   const runSync = Effect.runSyncWith(plane)
   return {
     name,
-    operations: passes * workload.tenants.length * workload.keys.length,
-    expected: Math.imul(passes, Workload.sum(workload)),
+    operations: passes * pairs.length,
+    expected: Math.imul(passes, Workload.sum(workload, pairs)),
     run: () => runSync(all)
   }
 }

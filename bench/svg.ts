@@ -96,9 +96,10 @@ const panel = ({ logarithmic = false, series, title, x, y }: Panel, left: number
 }
 
 /** The panels side by side, as a document of its own. */
-export const render = (panels: ReadonlyArray<Panel>): string =>
+export const render = (title: string, panels: ReadonlyArray<Panel>): string =>
   [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width * panels.length} ${height}" width="${width * panels.length}" height="${height}" font-family="sans-serif" font-size="11" fill="#222">`,
+    `<title>${escapeText(title)}</title>`,
     `<rect width="100%" height="100%" fill="#fff"/>`,
     ...panels.map((each, i) => panel(each, i * width)),
     "</svg>\n"

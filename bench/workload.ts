@@ -31,16 +31,29 @@ export interface Pair {
   readonly key: number
 }
 
-/** Every pair of tenant and key once, in random order. */
-export const pairs = ({ keys, tenants }: Workload): ReadonlyArray<Pair> =>
-  shuffled(tenants.flatMap((_, tenant) => keys.map((_, key) => ({ tenant, key }))))
+/** One tenant, and the keys that are read on its behalf. */
+export interface Request {
+  readonly tenant: number
+  readonly keys: ReadonlyArray<number>
+}
 
-/** All tenants in random order, each with all keys in a random order of its own: what a fiber per tenant reads. */
-export const requests = (
-  workload: Workload
-): ReadonlyArray<{ readonly tenant: number; readonly keys: ReadonlyArray<number> }> =>
-  shuffled(workload.tenants.map((_, tenant) => ({ tenant, keys: shuffled([...workload.keys.keys()]) })))
+/** How many pairs of tenant and key are read in one run, at most: a run must be short. */
+const pairsPerRun = 64 * 50
 
-/** What reading every pair once sums up to. Sums stay 32-bit integers, as the loops' do. */
-export const sum = ({ keys, tenants, value }: Workload): number =>
-  tenants.reduce((sum, _, tenant) => keys.reduce((sum, _, key) => (sum + value(tenant, key)) | 0, sum), 0)
+/**
+ * Up to 64 tenants in random order, each with keys in a random order of its own. Of a larger workload these are spread over
+ * all tenants, and over all keys.
+ */
+export const requests = ({ keys, tenants }: Workload): ReadonlyArray<Request> => {
+  const some = shuffled([...tenants.keys()]).slice(0, 64)
+  const keysEach = Math.floor(pairsPerRun / some.length)
+  return some.map((tenant) => ({ tenant, keys: shuffled([...keys.keys()]).slice(0, keysEach) }))
+}
+
+/** The same pairs of tenant and key, all in random order. */
+export const pairs = (workload: Workload): ReadonlyArray<Pair> =>
+  shuffled(requests(workload).flatMap(({ keys, tenant }) => keys.map((key) => ({ tenant, key }))))
+
+/** What reading these pairs once sums up to. Sums stay 32-bit integers, as the loops' do. */
+export const sum = ({ value }: Workload, pairs: ReadonlyArray<Pair>): number =>
+  pairs.reduce((sum, { key, tenant }) => (sum + value(tenant, key)) | 0, 0)

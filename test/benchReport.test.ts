@@ -4,6 +4,7 @@ import { Effect } from "effect"
 import * as Report from "../bench/report.ts"
 import * as Section from "../bench/section.ts"
 import * as Statistics from "../bench/statistics.ts"
+import * as Svg from "../bench/svg.ts"
 
 describe("statistics", () => {
   it("a median lies in the middle, or between the two in the middle, whatever the order", () => {
@@ -84,5 +85,36 @@ describe("choosing rows", () => {
     assert.deepStrictEqual(Section.matching(sections, "FEED"), [sections[1]!])
     assert.deepStrictEqual(Section.matching(sections, "e"), sections)
     assert.deepStrictEqual(Section.matching(sections, "nothing of the kind"), [])
+  })
+})
+
+describe("a chart", () => {
+  it("puts the ends of the domain at the ends of the range", () => {
+    const linear = Svg.scale([0, 10], [100, 200], false)
+    assert.deepStrictEqual([0, 5, 10].map(linear), [100, 150, 200])
+    const logarithmic = Svg.scale([1, 1000], [0, 30], true)
+    assert.deepStrictEqual([1, 10, 1000].map(logarithmic).map(Math.round), [0, 10, 30])
+    assert.strictEqual(Svg.scale([7, 7], [0, 10], false)(7), 5)
+  })
+
+  it("has ticks that span the values", () => {
+    assert.deepStrictEqual(Svg.decades([4, 250]), [1, 10, 100, 1000])
+    assert.deepStrictEqual(Svg.decades([10, 10]), [10, 100])
+    assert.deepStrictEqual(Svg.ticks(87), [0, 20, 40, 60, 80, 100])
+    assert.deepStrictEqual(Svg.ticks(0.5), [0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    assert.deepStrictEqual(Svg.ticks(0).at(0), 0)
+  })
+
+  it("names its series, and lets no text break out of it", () => {
+    const points = [
+      { x: 1, y: 2 },
+      { x: 100, y: 3 }
+    ]
+    const svg = Svg.render("<growth>", [{ title: "a & b", x: "x", y: "y", series: [{ name: "reads", points }] }])
+    assert.include(svg, "<title>&lt;growth&gt;</title>")
+    assert.include(svg, "a &amp; b")
+    assert.include(svg, ">reads</text>")
+    assert.strictEqual(svg.match(/<circle /g)?.length, points.length)
+    assert.notInclude(svg, "NaN")
   })
 })

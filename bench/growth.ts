@@ -20,7 +20,7 @@ import { median, proportionality } from "./statistics.ts"
 import * as Svg from "./svg.ts"
 import * as Workload from "./workload.ts"
 
-const rounds: Rounds.RoundsOptions = { rounds: 61, batch: 1, warmUp: 60 }
+const rounds: Rounds.RoundsOptions = { rounds: 51, batch: 1, warmUp: 40 }
 
 /** The read costs of a plane of this size, in nanoseconds. */
 const readCosts = (tenants: number, keys: number) =>
@@ -56,7 +56,7 @@ const changeCost = (tenants: number) =>
     const handle = yield* Config.handle(workload.keys[0]!).pipe(withTenant(workload.tenants[0]!), Effect.provide(plane))
     const database = yield* Effect.provide(MemoryDriver.tenant(workload.tenants[0]!), plane)
     const samples: Array<number> = []
-    for (let round = 0; round < 200; round++) {
+    for (let round = 0; round < 100; round++) {
       const value = 1_000_000 + round
       yield* Effect.promise(async () => {
         const started = process.hrtime.bigint()
@@ -89,8 +89,8 @@ const growth: Section = section(
   "growth",
   [gates.readsByTenants, gates.readsByKeys, gates.memoryGrowth, gates.changeGrowth],
   Effect.fnUntraced(function* ({ quick, results }) {
-    const tenantCounts = quick ? [1, 10, 100, 1000] : [1, 4, 16, 64, 250, 1000]
-    const keyCounts = quick ? [10, 100, 1000, 10_000] : [10, 40, 160, 640, 2500, 10_000]
+    const tenantCounts = quick ? [1, 30, 1000] : [1, 4, 16, 64, 250, 1000]
+    const keyCounts = quick ? [10, 300, 10_000] : [10, 40, 160, 640, 2500, 10_000]
     const byTenants = yield* Effect.forEach(tenantCounts, (x) =>
       Effect.map(readCosts(x, 50), (medians) => ({ x, medians }))
     )

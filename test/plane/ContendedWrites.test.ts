@@ -113,15 +113,26 @@ describe("a transaction that the server takes back because of others is run agai
       const { acme } = yield* planes
       yield* acme.run(`ALTER DATABASE ${acme.name} SET default_transaction_isolation = 'serializable'`)
       yield* Effect.gen(function* () {
-        const set = (i: number) => Config.set(Limit, i, actor)
-        yield* Effect.forEach([1, 2, 3, 4], set, { concurrency: "unbounded" })
-        const { revision } = yield* Config.entry(Limit)
-        const exits = yield* Effect.forEach(
-          [5, 6, 7],
-          (i) => Effect.exit(Config.set(Limit, i, { ...actor, ifRevision: revision })),
-          { concurrency: "unbounded" }
+        yield* Config.set(Limit, 1, actor)
+        let locked = false
+        const stranger = yield* Effect.forkScoped(
+          acme.transaction(
+            Effect.gen(function* () {
+              yield* acme.run("UPDATE systemplane_entries SET value = '7'")
+              locked = true
+              yield* TestDatabase.eventually(
+                "we wait for the stranger's row",
+                Effect.map(
+                  acme.run("SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"),
+                  (waiting) => waiting.length > 0
+                )
+              )
+            })
+          )
         )
-        assert.strictEqual(exits.filter(Exit.isSuccess).length, 1)
+        yield* until("the stranger holds the row", () => locked)
+        assert.deepInclude(yield* Config.set(Limit, 2, actor), { value: 2 })
+        yield* Fiber.join(stranger)
       }).pipe(Effect.provide(readThrough(acme)))
     }).pipe(withTenant("acme"))
   )

@@ -10,6 +10,7 @@ import { HttpRouter, HttpServer } from "effect/http"
 import { PgConnector, SystemplaneLive } from "effect-systemplane"
 import * as Databases from "./Databases.ts"
 import { Banner, Discount } from "./keys.ts"
+import { Operations } from "./Operations.ts"
 import { playOnce } from "./once.ts"
 import { printChanges } from "./printChanges.ts"
 import { Shop } from "./Shop.ts"
@@ -20,7 +21,7 @@ const planeOn = (template: Redacted.Redacted, tenants: ReadonlyArray<string>) =>
   )
 
 const serve = (template: Redacted.Redacted) =>
-  HttpRouter.serve(Shop, { disableLogger: true, disableListenLog: true }).pipe(
+  HttpRouter.serve(Layer.merge(Shop, Operations), { disableLogger: true, disableListenLog: true }).pipe(
     Layer.merge(Layer.effectDiscard(Effect.andThen(printChanges, printInvitation(template)))),
     Layer.provide(planeOn(template, Databases.tenants)),
     Layer.provide(NodeHttpServer.layer(createServer, { port: Number(process.env.PORT ?? 0), host: "127.0.0.1" }))
@@ -41,6 +42,12 @@ Change its configuration while it runs, by SQL or by HTTP:
   psql '${Databases.printable(template, "acme")}' -c "UPDATE systemplane_entries SET value = '25' WHERE key = 'discount-percent'"
   psql '${Databases.printable(template, "globex")}' -c "DELETE FROM systemplane_entries WHERE key = 'discount-percent'"
   curl -X PUT ${base}/globex/discount -H 'content-type: application/json' -d 40
+
+Ask what an operator's tools would ask:
+
+  curl ${base}/healthz
+  curl ${base}/readyz
+  curl ${base}/metrics
 
 Ctrl-C drains the plane and removes everything.
 `)

@@ -8,6 +8,7 @@
  * Batches are shorter than the slice of time that a busy machine gives a process, so that most of them run undisturbed, and
  * the median is one of those.
  */
+import { setTimeout } from "node:timers/promises"
 import { median, shuffled } from "./statistics.ts"
 
 export interface Contender {
@@ -30,12 +31,19 @@ export interface RoundsOptions {
 /** The median of a contender's rounds, in nanoseconds per operation. */
 export type Medians = Readonly<Record<string, number>>
 
+const passes = 5
+const compileTime = 20
+
 /** Measures the contenders against each other. */
 export const measure = async (contenders: ReadonlyArray<Contender>, options: RoundsOptions): Promise<Medians> => {
   const runs = new Map<Contender, number>()
-  // Twice: the first time shared code has not yet seen the other contenders, and is compiled for the first one alone.
-  for (let pass = 0; pass < 2; pass++) {
-    for (const contender of contenders) runs.set(contender, await warmUp(contender, options))
+  // Several times: at first, shared code has not yet seen the other contenders, and is compiled for the first one alone. And
+  // code is compiled in the background, which on a busy machine needs its time.
+  for (let pass = 0; pass < passes; pass++) {
+    for (const contender of contenders) {
+      runs.set(contender, await warmUp(contender, options))
+      await setTimeout(compileTime)
+    }
   }
   const samples = new Map(contenders.map((contender) => [contender, [] as Array<number>]))
   for (let round = 0; round < options.rounds; round++) {
@@ -53,7 +61,7 @@ export const measure = async (contenders: ReadonlyArray<Contender>, options: Rou
 const warmUp = async (contender: Contender, { batch, warmUp }: RoundsOptions): Promise<number> => {
   let elapsed = 0
   let fastest = Number.POSITIVE_INFINITY
-  while (elapsed < warmUp / 2) {
+  while (elapsed < warmUp / passes) {
     const once = await time(contender, 1)
     elapsed += once
     fastest = Math.min(fastest, once)

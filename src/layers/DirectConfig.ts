@@ -57,19 +57,31 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
       )
     })
 
-  /** What some rows say about their keys. A row that does not decode is reported, and the key's default is in force. */
-  const learn = (tenant: TenantId, keys: Keys, rows: ReadonlyArray<Snapshot.Difference>) =>
-    Effect.flatMap(Monotonic.millis, (time) => {
-      const { rejected, state } = Snapshot.learn(Snapshot.make(keys), rows, { clock: 0, time })
-      return Effect.as(report(tenant, keys, rejected, state), state)
-    })
+  /**
+   * What some rows say about their keys, as of when they were asked for. A row that does not decode is reported, and the key's
+   * default is in force.
+   */
+  const learned = <E>(
+    tenant: TenantId,
+    keys: Keys,
+    rows: Effect.Effect<ReadonlyArray<Snapshot.Difference>, E>
+  ): Effect.Effect<Snapshot.State, E> =>
+    Effect.flatMap(Monotonic.millis, (time) =>
+      Effect.flatMap(rows, (rows) => {
+        const { rejected, state } = Snapshot.learn(Snapshot.make(keys), rows, { clock: 0, time })
+        return Effect.as(report(tenant, keys, rejected, state), state)
+      })
+    )
 
   /** Some keys as they are at one moment, in one statement. */
   const read = (keys: Keys): Effect.Effect<ConfigSnapshot, ConfigError> =>
     using(keys, (tenant) =>
-      (keys.length === 1 ? readOne(tenant, keys[0]!) : store.differences(tenant)(keys, unknown(keys))).pipe(
+      learned(
+        tenant,
+        keys,
+        keys.length === 1 ? readOne(tenant, keys[0]!) : store.differences(tenant)(keys, unknown(keys))
+      ).pipe(
         Effect.catch((error) => failWith(StoreFailure.ofRead(error))),
-        Effect.flatMap((rows) => learn(tenant, keys, rows)),
         Effect.map((state) => snapshotOf(tenant, keys, state, clock))
       )
     )
@@ -107,16 +119,12 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
     rowsOf: (answer: A) => ReadonlyArray<EntryRow | undefined>
   ): Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError> =>
     using(keys, (tenant) =>
-      send(tenant).pipe(
-        Effect.uninterruptible,
+      learned(
+        tenant,
+        keys,
+        Effect.map(Effect.uninterruptible(send(tenant)), (answer) => rowsOf(answer).map((row, slot) => ({ slot, row })))
+      ).pipe(
         Effect.catch((error) => failWith(StoreFailure.ofWrite(error, keys))),
-        Effect.flatMap((answer) =>
-          learn(
-            tenant,
-            keys,
-            rowsOf(answer).map((row, slot) => ({ slot, row }))
-          )
-        ),
         Effect.map((state) => keys.map((_, slot) => entryOf(state, slot, false, clock)))
       )
     )

@@ -69,12 +69,16 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
 
   const read = (tenant: TenantId, key: ConfigKey.Any): Effect.Effect<Entry<unknown>, EntryStoreError> =>
     Effect.gen(function* () {
-      const scope = scopes.get(tenant)
+      const before = scopes.get(tenant)
       const slot = scopes.slotOf(key)
       const time = yield* Monotonic.millis
-      const since = scope === undefined ? { clock: 0, time } : Snapshot.begin(scope.snapshot, time)
+      const clock = before?.snapshot.clock ?? 0
       const row = Option.getOrUndefined(yield* store.read(tenant, key))
+      // One that was opened meanwhile may have loaded an older state than this read saw: it learns the row too, or the next read
+      // would go back in time. For that one, the read began with the scope.
+      const scope = scopes.get(tenant)
       if (scope === undefined || slot === undefined) return loneEntry(key, row, time, scopes.clock)
+      const since = { clock: scope === before ? clock : 0, time }
       yield* learn(scope, (state) => Snapshot.learnRow(state, slot, row, since), "read")
       return entryOf(scope.snapshot, slot, false, scopes.clock)
     })

@@ -157,7 +157,11 @@ const make = Effect.gen(function* () {
   const onClient = <A>(
     tenant: TenantId,
     statements: (client: SqlClient) => Effect.Effect<A, SqlError | EntryStoreError>
-  ) => bounded(tenant, client(tenant).pipe(Effect.flatMap(statements), Effect.scoped, translated(tenant)))
+  ) =>
+    bounded(tenant, client(tenant).pipe(Effect.flatMap(statements), Effect.scoped, translated(tenant))).pipe(
+      // Whatever became of the connection, of the server behind it or of the pool: the next statement finds new ones.
+      Effect.tapError(({ reason }) => (reason._tag === "Unanswered" ? RcMap.invalidate(clients, tenant) : Effect.void))
+    )
 
   return TenantDatabases.of({
     run: (tenant, statement) => onClient(tenant, (client) => statement(queryOf(client))),

@@ -61,6 +61,7 @@ export interface Removed {
   readonly key: string
   readonly revision: number
   readonly ended: number
+  readonly answeredAt: number
 }
 
 /** From here on a plane knows nothing of a tenant that it was shown before: the tenant was removed, or is back. */

@@ -7,6 +7,12 @@ import type { Report } from "./Messages.ts"
 import * as Journal from "./world/Journal.ts"
 import type { World } from "./world/World.ts"
 
+/**
+ * A commit counts from its commit record, and can be seen only a moment later; timers run late on a busy machine. In
+ * milliseconds.
+ */
+const tolerance = 500
+
 export interface Trial {
   /** Takes what a host reported. */
   readonly hear: (reports: ReadonlyArray<Report>) => void
@@ -32,6 +38,7 @@ export const make = (world: World, maxStaleness: number, violations: Violations)
       const judge = Judge.make({
         tenant: name,
         maxStaleness,
+        tolerance,
         broken: violations.add,
         arrived: (arrival) => arrivals.push(arrival)
       })
@@ -58,7 +65,7 @@ export const make = (world: World, maxStaleness: number, violations: Violations)
           versions += rows.length
           judged += reports
           for (const report of court.waiting.splice(0, reports)) court.judge.judge(report)
-        }).pipe(Effect.ignore({ log: true })),
+        }).pipe(Effect.ignore),
       { concurrency: 4, discard: true }
     ),
     judgeOf: (tenant) => courts.get(tenant)!.judge,

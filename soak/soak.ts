@@ -77,7 +77,12 @@ export const run = Effect.fnUntraced(function* (options: SoakOptions, command: s
     )
   )
   const breaking = yield* Effect.forkChild(seeded("faults")(Faults.run(world, (fault) => faults.push(fault))))
-  yield* Effect.raceAllFirst([Effect.sleep(`${options.minutes} minutes`), ...started.map(({ host }) => host.ended)])
+  yield* Effect.raceAllFirst([
+    Effect.sleep(`${options.minutes} minutes`),
+    // None of them ends by itself.
+    ...started.map(({ host }) => host.ended),
+    ...[judging, writing, breaking].map((fiber) => Fiber.join<unknown, unknown>(fiber))
+  ])
 
   yield* Effect.log("Mending everything, and waiting for the planes to equal the databases")
   yield* Fiber.interrupt(breaking)

@@ -12,9 +12,11 @@ export interface Floor {
   readonly cause: "shown" | "written"
   /** When that was, as the process numbers what it does. */
   readonly ended: number
+  /** The same in milliseconds. */
+  readonly at: number
 }
 
-const bottom: Floor = { position: 0, cause: "shown", ended: 0 }
+const bottom: Floor = { position: 0, cause: "shown", ended: 0, at: 0 }
 
 export interface Floors {
   /** What was known when something began. */

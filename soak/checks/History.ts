@@ -94,3 +94,16 @@ export const missed = (history: History, shown: number, since: number, time: num
   if (shown >= due) return false
   return history.versions.slice(due, history.at(time) + 1).every((version) => version.valid)
 }
+
+/**
+ * Whether the table itself went back between two versions, as a restored backup does: a revision that had been drawn before was
+ * in force again. From then on a row does not tell whether it is of the time before.
+ */
+export const wentBack = ({ versions }: History, from: number, to: number): boolean => {
+  let highest = 0
+  return versions.slice(0, to + 1).some(({ operation, revision }, i) => {
+    const drawnBefore = revision !== 0 && (operation === "insert" ? revision <= highest : revision < highest)
+    highest = Math.max(highest, revision)
+    return drawnBefore && i > from
+  })
+}

@@ -14,16 +14,12 @@ import type { Check, Violation } from "./Violations.ts"
 /** The server's clock has microseconds, ours has milliseconds. */
 const clockError = 2
 
-/**
- * A commit counts from its commit record, and can be seen only a moment later; timers run late on a busy machine. In
- * milliseconds.
- */
-const tolerance = 500
-
 export interface JudgeOptions {
   readonly tenant: string
   /** In milliseconds. */
   readonly maxStaleness: number
+  /** By how much clocks and timers may be late, in milliseconds. */
+  readonly tolerance: number
   readonly broken: (violation: Violation) => void
   readonly arrived: (arrival: Arrivals.Arrival) => void
 }
@@ -40,7 +36,7 @@ export interface Judge {
   readonly history: (key: string) => History.History
 }
 
-export const make = ({ arrived, broken, maxStaleness, tenant }: JudgeOptions): Judge => {
+export const make = ({ arrived, broken, maxStaleness, tenant, tolerance }: JudgeOptions): Judge => {
   const histories = new Map<string, History.History>()
   const floors = new Map<string, Floors.Floors>()
   const arrivals = Arrivals.make(arrived)
@@ -60,7 +56,9 @@ export const make = ({ arrived, broken, maxStaleness, tenant }: JudgeOptions): J
     for (const { key, ...version } of rows) {
       const known = history(key)
       const before = known.versions.at(-1)!
-      if (version.by === "systemplane.manager" && version.stamp === History.defaultStamp && before.revision !== 0) {
+      const seeded = version.by === "systemplane.manager" && version.stamp === History.defaultStamp
+      // A restored backup may hold a seeded row, below the one that it takes the place of.
+      if (seeded && before.revision !== 0 && version.revision > before.revision) {
         violate("brokeSeeding", key, `a default was written over ${show(before)}`)
       }
       if (denied.get(version.stamp) === key) {
@@ -94,13 +92,15 @@ export const make = ({ arrived, broken, maxStaleness, tenant }: JudgeOptions): J
     const by = seen.answeredAt + clockError
     const position = known.find(sought, floor.position, by)
     if (position < 0) {
-      if (isForgetful(seen, floor)) return
+      if (isForgetful(seen, floor) || isBelowBadRow(known, floor)) return
       const what = `${plane} showed ${stamp} at revision ${revision}, by ${seen.via}`
-      if (known.find(sought, 0, by) < 0) violate("brokeBadRows", key, `${what}, which nobody committed`)
+      const older = known.findLast(sought, by)
+      if (older >= 0 && History.wentBack(known, older, floor.position)) return
+      if (older < 0) violate("brokeBadRows", key, `${what}, which nobody committed`)
       else violate(checkOf(seen, floor), key, `${what}, after ${show(known.versions[floor.position]!)}`)
       return
     }
-    floorsHere.raise(key, { position, cause: "shown", ended: seen.ended })
+    floorsHere.raise(key, { position, cause: "shown", ended: seen.ended, at: seen.answeredAt })
     if (seen.observer === "changes") {
       // A row that came and went before the subscriber looked leaves the default in force, as it was.
       if (revision !== 0 && lastChange.get(`${plane}/${key}`) === `${stamp}/${revision}`) {
@@ -117,6 +117,12 @@ export const make = ({ arrived, broken, maxStaleness, tenant }: JudgeOptions): J
     value.stamp === History.defaultStamp &&
     floor.ended < (back.get(plane) ?? 0) &&
     history(key).versions.some((row, i) => i >= floor.position && !row.valid && row.committed <= answeredAt)
+
+  // What we wrote was overwritten by a row that does not decode before we had our answer: it never came into force here, and
+  // what was in force before it stays.
+  const isBelowBadRow = (known: History.History, floor: Floors.Floor) =>
+    floor.cause === "written" &&
+    known.versions.some((row, i) => i > floor.position && !row.valid && row.committed <= floor.at + clockError)
 
   const checkOf = ({ observer }: Observation, floor: Floors.Floor): Check =>
     observer === "changes" || observer === "watch"
@@ -149,7 +155,7 @@ export const make = ({ arrived, broken, maxStaleness, tenant }: JudgeOptions): J
     }
   }
 
-  const written = ({ ended, outcome, plane, tenant: _, writes }: Written) => {
+  const written = ({ answeredAt, ended, outcome, plane, writes }: Written) => {
     const found = writes.map(({ key, stamp }) =>
       history(key).find({ stamp, revision: undefined }, 0, Number.POSITIVE_INFINITY)
     )
@@ -171,7 +177,7 @@ export const make = ({ arrived, broken, maxStaleness, tenant }: JudgeOptions): J
         violate("brokeDefinite", key, `${stamp} is not in the table, though ${plane} said that it landed`)
         return
       }
-      floorsOf(plane, "reads").raise(key, { position, cause: "written", ended })
+      floorsOf(plane, "reads").raise(key, { position, cause: "written", ended, at: answeredAt })
       const before = history(key).versions[position - 1]!
       if (ifRevision !== undefined && before.revision !== ifRevision) {
         violate("brokeDefinite", key, `${stamp} was written only over revision ${ifRevision}, but over ${show(before)}`)
@@ -179,13 +185,13 @@ export const make = ({ arrived, broken, maxStaleness, tenant }: JudgeOptions): J
     })
   }
 
-  const removed = ({ ended, key, plane, revision }: Removed) => {
+  const removed = ({ answeredAt, ended, key, plane, revision }: Removed) => {
     const { versions } = history(key)
     const position = versions.findIndex(
       (version, i) => version.revision === 0 && versions[i - 1]?.revision === revision
     )
     if (position < 0) violate("brokeDefinite", key, `${plane} removed revision ${revision}, but nobody did`)
-    else floorsOf(plane, "reads").raise(key, { position, cause: "written", ended })
+    else floorsOf(plane, "reads").raise(key, { position, cause: "written", ended, at: answeredAt })
   }
 
   return {

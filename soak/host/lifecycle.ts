@@ -44,5 +44,6 @@ const play = (actor: Actor, tenant: string, what: "suspend" | "remove" | "rotate
     }
   })
 
-const forgot = ({ plane, recorder }: Actor, tenant: string, back: boolean) =>
+/** From here on the plane may know nothing of the tenant any more, or has it back. */
+export const forgot = ({ plane, recorder }: Actor, tenant: string, back: boolean) =>
   Effect.map(recorder.end, ({ number }) => recorder.note({ _tag: "Forgot", plane, tenant, ended: number, back }))

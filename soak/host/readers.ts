@@ -53,7 +53,7 @@ const noteLastKnown = (actor: Actor, tenant: string, key: keys.SoakKey, { reason
     observing(actor.recorder, actor.plane)(tenant, key, shown, now, now)
   })
 
-const readValue = (actor: Actor, tenant: string, key: keys.SoakKey) =>
+export const readValue = (actor: Actor, tenant: string, key: keys.SoakKey) =>
   Effect.gen(function* () {
     const began = yield* actor.recorder.begin
     const value = yield* Config.get(key)
@@ -61,7 +61,7 @@ const readValue = (actor: Actor, tenant: string, key: keys.SoakKey) =>
     observing(actor.recorder, actor.plane)(tenant, key, { observer: "reads", via: "get", value }, began, ended)
   })
 
-const readPair = (actor: Actor, tenant: string) =>
+export const readPair = (actor: Actor, tenant: string) =>
   Effect.gen(function* () {
     const began = yield* actor.recorder.begin
     const snapshot = yield* Config.snapshot

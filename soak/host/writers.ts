@@ -41,7 +41,7 @@ const writeOnce = (actor: Actor, stamp: () => string) =>
     )
   })
 
-const set = (actor: Actor, tenant: string, key: keys.SoakKey, stamp: string) =>
+export const set = (actor: Actor, tenant: string, key: keys.SoakKey, stamp: string) =>
   writing(
     actor,
     tenant,
@@ -49,7 +49,7 @@ const set = (actor: Actor, tenant: string, key: keys.SoakKey, stamp: string) =>
     Effect.map(Config.set(key, { tenant, stamp }, { actor: actor.plane }), (entry) => [entry])
   )
 
-const setPair = (actor: Actor, tenant: string, stamp: string) =>
+export const setPair = (actor: Actor, tenant: string, stamp: string) =>
   writing(
     actor,
     tenant,
@@ -63,7 +63,7 @@ const setPair = (actor: Actor, tenant: string, stamp: string) =>
   )
 
 /** Writers of all planes meet here: of those who read the same revision, one may write. */
-const setGuarded = (actor: Actor, tenant: string, stamp: string) =>
+export const setGuarded = (actor: Actor, tenant: string, stamp: string) =>
   Effect.gen(function* () {
     const { revision } = yield* readEntry(actor, tenant, keys.Guarded)
     yield* writing(
@@ -76,7 +76,7 @@ const setGuarded = (actor: Actor, tenant: string, stamp: string) =>
     )
   })
 
-const remove = (actor: Actor, tenant: string, key: keys.SoakKey) =>
+export const remove = (actor: Actor, tenant: string, key: keys.SoakKey) =>
   Effect.gen(function* () {
     const began = yield* actor.recorder.begin
     const entry = yield* Config.remove(key, { actor: actor.plane })
@@ -96,7 +96,8 @@ const removeGuarded = (actor: Actor, tenant: string) =>
       tenant,
       key: keys.nameOf(keys.Guarded),
       revision,
-      ended: ended.number
+      ended: ended.number,
+      answeredAt: ended.at
     })
     yield* readEntry(actor, tenant, keys.Guarded)
   })

@@ -1,5 +1,6 @@
 /** What goes wrong, one thing after another, with calm between them. */
 import { Clock, Effect, Random } from "effect"
+import type { PostgresNotStarted } from "../../dev/PostgresServer.ts"
 import { oneOf, weighted } from "../host/Actor.ts"
 import type { Tenant, Way, World } from "./World.ts"
 
@@ -32,7 +33,9 @@ export const run = (world: World, note: (fault: Fault) => void) =>
 const possible = (
   world: World,
   way: Way
-): ReadonlyArray<readonly [number, readonly [string, string | undefined, Effect.Effect<unknown>]]> => [
+): ReadonlyArray<
+  readonly [number, readonly [string, string | undefined, Effect.Effect<unknown, PostgresNotStarted>]]
+> => [
   [3, ["connections are cut", way.plane, way.proxy.cut]],
   [3, ["connections are cut, new ones refused", way.plane, lastingly(way, [way.proxy.refuse, way.proxy.cut])]],
   [3, ["everything falls into a black hole", way.plane, lastingly(way, [way.proxy.blackHole])]],
@@ -41,7 +44,9 @@ const possible = (
   [2, ["everything takes 200 ms longer", way.plane, lastingly(way, [way.proxy.delay("200 millis")])]],
   [1, ["everything trickles", way.plane, lastingly(way, [way.proxy.trickle(slowly)])]],
   [3, ["listeners are terminated", undefined, terminate(world, "effect-systemplane listen")]],
-  [2, ["all sessions are terminated", undefined, terminate(world, "effect-systemplane%")]]
+  [2, ["all sessions are terminated", undefined, terminate(world, "effect-systemplane%")]],
+  [1, ["the server is restarted", undefined, world.server.restart("fast")]],
+  [1, ["the server crashes", undefined, world.server.restart("immediate")]]
 ]
 
 const lastingly = (way: Way, begin: ReadonlyArray<Effect.Effect<void>>) =>

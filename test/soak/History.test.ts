@@ -59,8 +59,26 @@ describe("the history of a key", () => {
   })
 })
 
+describe("a table that went back", () => {
+  const inserted = (stamp: string, revision: number) => ({
+    ...version(stamp, revision, 0),
+    operation: "insert" as const
+  })
+
+  it("is one where a revision is in force that was drawn before", () => {
+    const lower = historyOf(version("a", 5, 0), version("b", 3, 0), version("c", 6, 0))
+    assert.deepStrictEqual(
+      [History.wentBack(lower, 0, 1), History.wentBack(lower, 1, 3), History.wentBack(lower, 2, 3)],
+      [false, true, false]
+    )
+    assert.isFalse(History.wentBack(historyOf(version("a", 5, 0), version("in place", 5, 0)), 1, 2))
+    assert.isFalse(History.wentBack(historyOf(version("a", 5, 0), version("default", 0, 0), inserted("b", 6)), 1, 3))
+    assert.isTrue(History.wentBack(historyOf(version("a", 5, 0), version("default", 0, 0), inserted("b", 5)), 1, 3))
+  })
+})
+
 describe("floors", () => {
-  const floor = (position: number, ended: number) => ({ position, ended, cause: "shown" }) as const
+  const floor = (position: number, ended: number) => ({ position, ended, at: ended, cause: "shown" }) as const
 
   it("count for what begins after they were learned, and never sink", () => {
     const floors = Floors.make()

@@ -62,7 +62,7 @@ const wrote = (stamp: string, outcome: Written["outcome"], more: Partial<Written
 })
 
 const removed = (revision: number) =>
-  ({ _tag: "Removed", plane: "plane-a", tenant, key, revision, ended: ++number }) as const
+  ({ _tag: "Removed", plane: "plane-a", tenant, key, revision, ended: ++number, answeredAt: 0 }) as const
 
 const judged = (rows: ReadonlyArray<Judge.JournalRow>, reports: ReadonlyArray<Report>, later: typeof rows = []) => {
   const found: Array<Violation> = []
@@ -70,6 +70,7 @@ const judged = (rows: ReadonlyArray<Judge.JournalRow>, reports: ReadonlyArray<Re
   const judge = Judge.make({
     tenant,
     maxStaleness: 3000,
+    tolerance: 500,
     broken: (violation) => found.push(violation),
     arrived: (arrival) => arrivals.push(arrival)
   })
@@ -109,6 +110,15 @@ describe("the judge of a tenant", () => {
     const rows = [row("a", 1, 100), row("default", 0, 200)]
     assert.deepStrictEqual(checks(rows, [removed(1), shown("default", 0, 400)]), [])
     assert.deepStrictEqual(checks(rows, [removed(1), shown("a", 1, 400)]), ["brokeReadYourWrites"])
+  })
+
+  it("G3 lets a bad row that came before the answer hide our own write, and one that came after it hide nothing", () => {
+    const rows = [row("a", 1, 100), row("b", 2, 200), row("?", 3, 300, { valid: false })]
+    const answered = (answeredAt: number) => ({ ...wrote("b", "landed"), answeredAt })
+    assert.deepStrictEqual(checks(rows, [shown("a", 1, 150), answered(310), shown("a", 1, 400)]), [])
+    assert.deepStrictEqual(checks(rows, [shown("a", 1, 150), answered(250), shown("a", 1, 400)]), [
+      "brokeReadYourWrites"
+    ])
   })
 
   it("G4 finds what is called fresh and was superseded longer ago than the bound, or confirmed after that", () => {
@@ -244,7 +254,7 @@ describe("the conditions of an arrival", () => {
 })
 
 describe("convergence at the end", () => {
-  const judge = Judge.make({ tenant, maxStaleness: 3000, broken: () => {}, arrived: () => {} })
+  const judge = Judge.make({ tenant, maxStaleness: 3000, tolerance: 500, broken: () => {}, arrived: () => {} })
   judge.committed(abc)
   const history = judge.history(key)
   const final: Final = { plane: "plane-a", tenant, key, stamp: "c", revision: 3, stale: false, heard: "c/3" }

@@ -31,8 +31,11 @@ const maxStaleness = 6000
 /** Pauses in milliseconds, over all tenants of a plane; for strangers over all tenants. */
 const pauses = { reads: 10, writes: 100, lifecycle: 1500, strangers: 25 }
 
-/** After the last fault a session is back after at most the cap of back-off, and one verification later all is known. */
-const settlingTime = maxStaleness + 2000 + 2000
+/**
+ * When all is mended, a session is back after at most the cap of back-off, and one verification later everything is known. Twice
+ * that, for a busy machine.
+ */
+const settlingTime = 2 * (maxStaleness + 2000)
 
 export const run = Effect.fnUntraced(function* (options: SoakOptions, command: string) {
   const violations = Violations.make()

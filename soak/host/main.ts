@@ -1,6 +1,20 @@
 /** A process that holds planes: it does what it is told, and tells what it saw. */
 import { NodeRuntime } from "@effect/platform-node"
-import { type Context, Effect, Exit, Fiber, Layer, Metric, Option, Queue, Random, Result, Schema, Scope } from "effect"
+import {
+  Cause,
+  type Context,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Metric,
+  Option,
+  Queue,
+  Random,
+  Result,
+  Schema,
+  Scope
+} from "effect"
 import { Config, TenantId, TenantManager, withTenant } from "effect-systemplane"
 import * as keys from "../keys.ts"
 import type { Answer, Command, Final, HostSettings, Seen } from "../Messages.ts"
@@ -170,8 +184,13 @@ const hold = Effect.fnUntraced(function* (
     )
   )
 
+  const died = Effect.flatMap(Effect.raceFirst(Fiber.await(reading), Fiber.await(acting)), (exit) =>
+    Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause) ? Effect.failCause(exit.cause) : Effect.never
+  )
+
   while (true) {
-    const command = yield* Queue.take(queue)
+    // Nobody who acts on a plane ends by himself: a defect of a plane would end them, and the soak with them.
+    const command = yield* Effect.raceFirst(Queue.take(queue), died)
     switch (command._tag) {
       case "Start":
         break

@@ -116,8 +116,11 @@ const writing = <R>(
   write: Effect.Effect<ReadonlyArray<Entry<unknown>>, ConfigError, R>
 ) =>
   Effect.gen(function* () {
+    const { at } = yield* actor.recorder.begin
     const entries = yield* Effect.tapError(write, (error) => noteWritten(actor, tenant, writes, outcomeOf(error)))
-    const began = yield* noteWritten(actor, tenant, writes, "landed")
+    const { number } = yield* noteWritten(actor, tenant, writes, "landed")
+    // What it returned is as of when it was written, and not before the write itself.
+    const began = { number, at }
     for (const [i, { key }] of writes.entries()) yield* noteReturned(actor, tenant, key, entries[i]!, began)
     for (const { key } of writes) yield* readEntry(actor, tenant, key)
   })

@@ -11,7 +11,8 @@ import type { Database } from "./Database.ts"
 /** Writes that go on until interrupted; on average one in `pause` milliseconds. */
 export const run = (tenant: string, database: Database, pause: number) => {
   let count = 0
-  return repeatedly(pause, Effect.ignore(writeOnce(tenant, database, () => `stranger-${++count}`)))
+  // Also a defect: a transaction that cannot be rolled back, the connection being gone, dies.
+  return repeatedly(pause, Effect.exit(writeOnce(tenant, database, () => `stranger-${++count}`)))
 }
 
 const upsert = `INSERT INTO systemplane_entries (namespace, key, value, updated_by) VALUES ($1, $2, $3::jsonb, 'stranger')

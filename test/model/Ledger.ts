@@ -2,73 +2,60 @@
  * Notes every version of every row in the moment in which it comes to be, whoever writes it: the histories that a judge holds
  * a plane against.
  */
-import { Effect, Layer, Result } from "effect"
+import { Clock, Effect } from "effect"
+import { TenantId } from "effect-systemplane"
 import type { JournalRow } from "../../soak/checks/Judge.ts"
 import { MemoryDatabases } from "../../src/layers/MemoryDatabases.ts"
 import * as MemoryTable from "../../src/schema/MemoryTable.ts"
 
-interface Row {
-  readonly namespace: string
-  readonly key: string
-  readonly value: any
-  readonly revision: number
-  readonly updatedBy: string
-}
-
-export interface Ledger {
-  /** Stands between a plane and its databases, and notes what the plane writes. */
-  readonly layer: Layer.Layer<MemoryDatabases, never, MemoryDatabases>
-  /** To be called when somebody else wrote, with all rows there are. `announced`: whether a trigger told of it. */
-  readonly note: (tenant: string, rows: ReadonlyArray<Row>, time: number, announced: boolean) => void
-}
-
-export const make = (committed: (tenant: string, rows: ReadonlyArray<JournalRow>) => void): Ledger => {
-  const known = new Map<string, ReadonlyMap<string, Row>>()
-  let transactions = 0
-
-  const note: Ledger["note"] = (tenant, rows, time, announced) => {
-    const before = known.get(tenant) ?? new Map<string, Row>()
-    const after = new Map(rows.map((row) => [`${row.namespace}/${row.key}`, row]))
-    known.set(tenant, after)
-    const common = { committed: time, announced, transaction: String(++transactions) }
-    const written = [...after]
-      .filter(([key, row]) => !isSame(before.get(key), row))
-      .map(([key, row]): JournalRow => {
-        const operation = before.has(key) ? "update" : "insert"
-        return { key, ...stampOf(row), revision: row.revision, by: row.updatedBy, operation, ...common }
+/** Begins to note what becomes of these tenants' tables. */
+export const keep = (
+  tenants: ReadonlyArray<string>,
+  committed: (tenant: string, rows: ReadonlyArray<JournalRow>) => void
+) =>
+  Effect.gen(function* () {
+    const databases = yield* MemoryDatabases
+    const clock = yield* Clock.Clock
+    for (const tenant of tenants) {
+      const database = databases.database(TenantId.make(tenant))
+      let table = database.table
+      let transactions = 0
+      // A table is a value: it takes the place of the one before in a single step, as a transaction does.
+      Object.defineProperty(database, "table", {
+        get: () => table,
+        set: (next: MemoryTable.Table) => {
+          const rows = differences(table, next, clock.currentTimeMillisUnsafe(), String(++transactions))
+          table = next
+          if (rows.length > 0) committed(tenant, rows)
+        }
       })
-    const erased = [...before.keys()]
-      .filter((key) => !after.has(key))
-      .map((key): JournalRow => ({ key, ...noRow, ...common }))
-    committed(tenant, [...written, ...erased])
-  }
-
-  // Part of the transaction, and the last of it: what it sees is what will have been committed.
-  const noting =
-    (tenant: string): MemoryTable.Statement<any> =>
-    (table, now) => {
-      const rows = MemoryTable.rows(table).map((row) => ({ ...row, value: JSON.parse(row.text) }))
-      note(tenant, rows, now, true)
-      return Result.succeed({ table, payloads: [], value: undefined })
     }
+  })
 
-  return {
-    note,
-    layer: Layer.effect(
-      MemoryDatabases,
-      Effect.map(MemoryDatabases, (databases) =>
-        MemoryDatabases.of({
-          ...databases,
-          run: (tenant, statements) =>
-            Effect.map(databases.run(tenant, [...statements, noting(tenant)]), (values) => values.slice(0, -1))
-        })
-      )
-    )
-  }
+const differences = (
+  before: MemoryTable.Table,
+  after: MemoryTable.Table,
+  time: number,
+  transaction: string
+): ReadonlyArray<JournalRow> => {
+  const common = { committed: time, announced: true, transaction }
+  const written = MemoryTable.rows(after).flatMap((row): ReadonlyArray<JournalRow> => {
+    const last = MemoryTable.find(before, row)
+    if (last?.text === row.text && last.revision === row.revision) return []
+    const operation = last === undefined ? "insert" : "update"
+    return [{ key: nameOf(row), ...stampOf(row), revision: row.revision, by: row.updatedBy, operation, ...common }]
+  })
+  const erased = MemoryTable.rows(before)
+    .filter((row) => MemoryTable.find(after, row) === undefined)
+    .map((row): JournalRow => ({ key: nameOf(row), ...noRow, ...common }))
+  return [...written, ...erased]
 }
 
 const noRow = { stamp: "default", revision: 0, valid: true, by: "", operation: "delete" } as const
 
-const stampOf = ({ value }: Row) => ({ stamp: String(value.stamp), valid: typeof value.stamp === "string" })
+const nameOf = ({ key, namespace }: MemoryTable.Row) => `${namespace}/${key}`
 
-const isSame = (a: Row | undefined, b: Row) => a?.revision === b.revision && a.value.stamp === b.value.stamp
+const stampOf = ({ text }: MemoryTable.Row) => {
+  const { stamp } = JSON.parse(text)
+  return { stamp: String(stamp), valid: typeof stamp === "string" }
+}

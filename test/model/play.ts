@@ -17,6 +17,7 @@ import * as writers from "../../soak/host/writers.ts"
 import * as keys from "../../soak/keys.ts"
 import type { Seen } from "../../soak/Messages.ts"
 import * as Engine from "../../src/layers/Engine.ts"
+import * as MemoryClients from "../../src/layers/MemoryClients.ts"
 import * as MemoryDatabases from "../../src/layers/MemoryDatabases.ts"
 import * as MemoryEntryStore from "../../src/layers/MemoryEntryStore.ts"
 import * as MemoryListenFeed from "../../src/layers/MemoryListenFeed.ts"
@@ -32,7 +33,7 @@ const maxStaleness = 3000
 const single = [keys.Rough, keys.Guarded]
 const stranger = { actor: "stranger" }
 
-const planeLayer = (ledger: Ledger.Ledger) =>
+const planeLayer = (ledger: ReturnType<typeof Ledger.keep>) =>
   Engine.layer(
     {
       keys: keys.all,
@@ -44,9 +45,13 @@ const planeLayer = (ledger: Ledger.Ledger) =>
     },
     Option.none(),
     ({ reconnect }) =>
-      Layer.mergeAll(MemoryEntryStore.layer, MemorySchemaBootstrap.layer, MemoryListenFeed.layer({ reconnect }))
+      Layer.mergeAll(
+        MemoryEntryStore.layer(),
+        MemorySchemaBootstrap.layer(),
+        MemoryListenFeed.layer({ reconnect })
+      ).pipe(Layer.provide(MemoryClients.layer()))
   ).pipe(
-    Layer.provide(ledger.layer),
+    Layer.provide(Layer.effectDiscard(ledger)),
     Layer.provideMerge(MemoryDatabases.layer({ sole: Option.none(), beside: undefined })),
     Layer.provide(silent)
   )
@@ -62,7 +67,7 @@ export const play = (history: ReadonlyArray<Command>): Promise<ReadonlyArray<Vio
           Judge.make({ tenant, maxStaleness, tolerance: 1, broken: (one) => broken.push(one), arrived: () => {} })
         ])
       )
-      const ledger = Ledger.make((tenant, rows) => judges.get(tenant)!.committed(rows))
+      const ledger = Ledger.keep(tenants, (tenant, rows) => judges.get(tenant)!.committed(rows))
       const recorder = Recorder.make()
       const actor: Actor = { plane, tenants, recorder }
       const heard: subscribers.Heard = new Map()
@@ -70,7 +75,7 @@ export const play = (history: ReadonlyArray<Command>): Promise<ReadonlyArray<Vio
 
       yield* Effect.gen(function* () {
         yield* Scope.provide(subscribers.subscribe(actor, heard), scope)
-        const world = yield* makeWorld(actor, ledger)
+        const world = yield* makeWorld(actor)
         for (const command of history) {
           yield* world.act(command)
           yield* TestClock.adjust(0)
@@ -85,7 +90,7 @@ export const play = (history: ReadonlyArray<Command>): Promise<ReadonlyArray<Vio
     }).pipe(Random.withSeed("a history"), Effect.provide([TestClock.layer(), silent]), Effect.scoped)
   )
 
-const makeWorld = Effect.fnUntraced(function* (actor: Actor, ledger: Ledger.Ledger) {
+const makeWorld = Effect.fnUntraced(function* (actor: Actor) {
   const manager = yield* TenantManager
   const databases = yield* Effect.orDie(Effect.forEach(tenants, (tenant) => MemoryDriver.tenant(tenant)))
   const underWay: Array<Fiber.Fiber<unknown, unknown>> = []
@@ -97,13 +102,8 @@ const makeWorld = Effect.fnUntraced(function* (actor: Actor, ledger: Ledger.Ledg
   const start = <A, E>(effect: Effect.Effect<A, E, Config | TenantManager>) =>
     Effect.map(Effect.forkChild(effect), (fiber) => void underWay.push(fiber))
 
-  /** By somebody else: in the ledger as soon as it is done. */
-  const byStranger = <A, E>(tenant: number, announced: boolean, act: (database: MemoryTenant) => Effect.Effect<A, E>) =>
-    Effect.gen(function* () {
-      yield* Effect.orDie(act(databases[tenant]!))
-      const time = yield* TestClock.testClockWith((clock) => Effect.sync(() => clock.currentTimeMillisUnsafe()))
-      ledger.note(tenants[tenant]!, yield* databases[tenant]!.rows, time, announced)
-    })
+  const byStranger = <A, E>(tenant: number, act: (database: MemoryTenant) => Effect.Effect<A, E>) =>
+    Effect.asVoid(Effect.orDie(act(databases[tenant]!)))
 
   const exists = (database: MemoryTenant, key: keys.SoakKey) =>
     Effect.map(database.rows, (rows) => rows.find((row) => row.namespace === key.namespace && row.key === key.key))
@@ -127,41 +127,41 @@ const makeWorld = Effect.fnUntraced(function* (actor: Actor, ledger: Ledger.Ledg
     const database = databases[tenant]!
     switch (command.do) {
       case "write":
-        return byStranger(tenant, true, (database) => database.write(key, value(), stranger))
+        return byStranger(tenant, (database) => database.write(key, value(), stranger))
       case "write badly":
-        return byStranger(tenant, true, (database) => database.write(key, { tenant: name, stamp: { unfit: stamp() } }))
+        return byStranger(tenant, (database) => database.write(key, { tenant: name, stamp: { unfit: stamp() } }))
       case "sign":
-        return byStranger(tenant, true, (database) =>
+        return byStranger(tenant, (database) =>
           Effect.flatMap(exists(database, key), (row) =>
             row === undefined ? Effect.void : database.write(key, row.value, { actor: stamp() })
           )
         )
       case "change in place":
-        return byStranger(tenant, false, (database) =>
+        return byStranger(tenant, (database) =>
           Effect.flatMap(exists(database, key), (row) =>
             row === undefined ? Effect.void : database.write(key, value(), { ...stranger, triggers: false })
           )
         )
       case "erase":
-        return byStranger(tenant, true, (database) => database.erase(key))
+        return byStranger(tenant, (database) => database.erase(key))
       case "erase quietly":
-        return byStranger(tenant, false, (database) => database.erase(key, { triggers: false }))
+        return byStranger(tenant, (database) => database.erase(key, { triggers: false }))
       case "write both": {
         const both = value()
-        return byStranger(tenant, true, (database) =>
+        return byStranger(tenant, (database) =>
           database.transact([keys.Left, keys.Right].map((key) => ({ key, value: both })))
         )
       }
       case "erase both":
-        return byStranger(tenant, true, (database) => database.transact([{ key: keys.Left }, { key: keys.Right }]))
+        return byStranger(tenant, (database) => database.transact([{ key: keys.Left }, { key: keys.Right }]))
       case "truncate":
-        return byStranger(tenant, false, (database) => database.truncate)
+        return byStranger(tenant, (database) => database.truncate)
       case "back up":
         return Effect.map(database.backup, (restore) => {
           backups[tenant] = restore
         })
       case "restore":
-        return byStranger(tenant, false, () => backups[tenant] ?? Effect.void)
+        return byStranger(tenant, () => backups[tenant] ?? Effect.void)
       case "set":
         return ours(tenant, writers.set(actor, name, key, stamp()))
       case "set guarded":
@@ -227,7 +227,7 @@ const makeWorld = Effect.fnUntraced(function* (actor: Actor, ledger: Ledger.Ledg
   })
 
   const lastWrite = Effect.forEach(tenants, (name, tenant) =>
-    byStranger(tenant, true, (database) =>
+    byStranger(tenant, (database) =>
       database.transact(keys.all.map((key) => ({ key, value: { tenant: name, stamp: "last" } })))
     )
   )

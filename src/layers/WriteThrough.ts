@@ -42,6 +42,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, readThrough: Re
       const answer = yield* send
       for (const key of keys) readThrough.detach(tenant, key)
       const scope = scopes.get(tenant)
+      let settled = scope !== undefined
       if (scope !== undefined) {
         const since = { clock: scope === before ? clock : 0, time }
         yield* readThrough
@@ -49,8 +50,9 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, readThrough: Re
           .pipe(
             Effect.timeout(settleTimeout),
             // The write landed, but something else happened to the key meanwhile and the database no longer answers. Until
-            // the feed has settled it, the snapshot may answer nothing.
+            // the feed has settled it, the snapshot may answer nothing, and what is returned is the row as it was written.
             Effect.catch(() => {
+              settled = false
               scope.dirty.openUnsafe()
               return scopes.relink(scope, { overdue: true })
             })
@@ -58,7 +60,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, readThrough: Re
       }
       return keys.map((key, index) => {
         const slot = scopes.slotOf(key)
-        return scope === undefined || slot === undefined
+        return scope === undefined || slot === undefined || !settled
           ? loneEntry(key, rowOf(answer, index), time, scopes.clock)
           : entryOf(scope.snapshot, slot, false, scopes.clock)
       })

@@ -20,11 +20,13 @@ const planeOn = (template: Redacted.Redacted, tenants: ReadonlyArray<string>) =>
     Layer.provide(PgConnector.layerTemplate({ url: template }))
   )
 
+// The plane is provided last, hence built first: a Node server that listens before its routes are there accepts a request and
+// never answers it.
 const serve = (template: Redacted.Redacted) =>
-  HttpRouter.serve(Layer.merge(Shop, Operations), { disableLogger: true, disableListenLog: true }).pipe(
-    Layer.merge(Layer.effectDiscard(Effect.andThen(printChanges, printInvitation(template)))),
-    Layer.provide(planeOn(template, Databases.tenants)),
-    Layer.provide(NodeHttpServer.layer(createServer, { port: Number(process.env.PORT ?? 0), host: "127.0.0.1" }))
+  Layer.effectDiscard(Effect.andThen(printChanges, printInvitation(template))).pipe(
+    Layer.provide(HttpRouter.serve(Layer.merge(Shop, Operations), { disableLogger: true, disableListenLog: true })),
+    Layer.provide(NodeHttpServer.layer(createServer, { port: Number(process.env.PORT ?? 0), host: "127.0.0.1" })),
+    Layer.provide(planeOn(template, Databases.tenants))
   )
 
 const printInvitation = (template: Redacted.Redacted) =>

@@ -28,6 +28,7 @@ import {
 import { KeyRegistry } from "../services/KeyRegistry.ts"
 import { TenantCache, type TenantView } from "../services/TenantCache.ts"
 import { TenantManager } from "../services/TenantManager.ts"
+import * as Defects from "./Defects.ts"
 
 export interface CachedConfigOptions {
   /** The tenant where none is set. */
@@ -201,7 +202,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     { actor, ifRevision }: WriteOptions
   ): Effect.Effect<Entry<A>, ConfigError> =>
     Effect.map(setAll([{ key, value, ifRevision }], { actor }), ([entry]) => entry!).pipe(
-      Effect.withSpan("Config.set", { attributes: { namespace: key.namespace, key: key.key, actor } })
+      Defects.withSpan("Config.set", { namespace: key.namespace, key: key.key, actor })
     )
 
   const remove = <A>(key: ConfigKey<A>, { actor, ifRevision }: WriteOptions): Effect.Effect<Entry<A>, ConfigError> =>
@@ -209,7 +210,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
       const tenant = yield* writtenTenant
       yield* Effect.fromResult(WriteRequest.checkRemoval(key, actor, ifRevision))
       return yield* cache.remove(tenant, key, ifRevision)
-    }).pipe(Effect.withSpan("Config.remove", { attributes: { namespace: key.namespace, key: key.key, actor } }))
+    }).pipe(Defects.withSpan("Config.remove", { namespace: key.namespace, key: key.key, actor }))
 
   const getGroup = <F extends ConfigKeyGroup.Fields>(
     group: ConfigKeyGroup<F>
@@ -230,9 +231,12 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     onChange,
     set,
     setAll: (assignments, options) =>
-      Effect.withSpan(setAll(assignments, options), "Config.setAll", {
-        attributes: { keys: assignments.map(({ key }) => `${key.namespace}/${key.key}`), actor: options.actor }
-      }),
+      setAll(assignments, options).pipe(
+        Defects.withSpan("Config.setAll", {
+          keys: assignments.map(({ key }) => `${key.namespace}/${key.key}`),
+          actor: options.actor
+        })
+      ),
     remove
   })
 })

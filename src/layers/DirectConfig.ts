@@ -21,6 +21,7 @@ import { Config, type WriteAllOptions, type WriteOptions } from "../services/Con
 import { currentTenant } from "../services/CurrentTenant.ts"
 import { EntryStore } from "../services/EntryStore.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
+import * as Defects from "./Defects.ts"
 import * as DefiniteWrites from "./DefiniteWrites.ts"
 import * as Monotonic from "./Monotonic.ts"
 import * as Preparation from "./Preparation.ts"
@@ -142,7 +143,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
 
   const set = <A>(key: ConfigKey<A>, value: A, { actor, ifRevision }: WriteOptions) =>
     Effect.map(setAll([{ key, value, ifRevision }], { actor }), ([entry]): Entry<A> => entry!).pipe(
-      Effect.withSpan("Config.set", { attributes: { namespace: key.namespace, key: key.key, actor } })
+      Defects.withSpan("Config.set", { namespace: key.namespace, key: key.key, actor })
     )
 
   const remove = <A>(key: ConfigKey<A>, { actor, ifRevision }: WriteOptions) =>
@@ -155,7 +156,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
       )
     ).pipe(
       Effect.map(([entry]): Entry<A> => entry!),
-      Effect.withSpan("Config.remove", { attributes: { namespace: key.namespace, key: key.key, actor } })
+      Defects.withSpan("Config.remove", { namespace: key.namespace, key: key.key, actor })
     )
 
   return Config.of({
@@ -172,9 +173,12 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
     onChange: () => Effect.die(new ConfigError({ reason: notSupported("onChange") })),
     set,
     setAll: (assignments, options) =>
-      Effect.withSpan(setAll(assignments, options), "Config.setAll", {
-        attributes: { keys: assignments.map(({ key }) => `${key.namespace}/${key.key}`), actor: options.actor }
-      }),
+      setAll(assignments, options).pipe(
+        Defects.withSpan("Config.setAll", {
+          keys: assignments.map(({ key }) => `${key.namespace}/${key.key}`),
+          actor: options.actor
+        })
+      ),
     remove
   })
 })

@@ -25,6 +25,7 @@ import * as Snapshot from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
 import { type Changed, type FeedSession, ListenFeed } from "../services/ListenFeed.ts"
+import * as Defects from "./Defects.ts"
 import * as Monotonic from "./Monotonic.ts"
 import type { Scopes } from "./Scopes.ts"
 import { Telemetry } from "./Telemetry.ts"
@@ -123,9 +124,9 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
   const keepCurrent = (scope: TenantScope, session: FeedSession, pace: Pace, onFirstLoad: Effect.Effect<void>) =>
     Effect.gen(function* () {
       scope.dirty.closeUnsafe()
-      yield* Effect.withSpan(reconcile(scope, session, pace), "Systemplane.reconcile", {
-        attributes: { tenant: scope.tenant, reason: "connect" }
-      })
+      yield* reconcile(scope, session, pace).pipe(
+        Defects.withSpan("Systemplane.reconcile", { tenant: scope.tenant, reason: "connect" })
+      )
       yield* session.confirm
       yield* telemetry.reconciled(scope.tenant, "connect")
       yield* onFirstLoad
@@ -178,9 +179,11 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
           // A session without a reader would stay open and unread.
           Effect.catchDefect((defect) =>
             Effect.andThen(
-              logFirst(scope.link.failures)("Reading a feed failed unexpectedly", defect).pipe(
-                Effect.annotateLogs({ tenant: scope.tenant })
-              ),
+              // What fails at every attempt is told once.
+              Defects.log(scope.link.failures === 0 ? "Error" : "Debug", "Reading a feed failed unexpectedly", {
+                defect,
+                tenant: scope.tenant
+              }),
               session.abandon
             )
           )
@@ -214,9 +217,6 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
   /** Follows the tenant's feed until interrupted. */
   return (tenant: TenantId): Effect.Effect<never> => Effect.scoped(Effect.suspend(() => run(scopes.open(tenant))))
 })
-
-// What fails at every attempt is told once.
-const logFirst = (failures: number) => (failures === 0 ? Effect.logError : Effect.logDebug)
 
 const activationError = (cause: EntryStoreError | ConnectorError): ActivationError => {
   if (cause._tag === "EntryStoreError") return new ActivationError({ reason: new LoadFailure({ cause }) })

@@ -31,6 +31,7 @@ import {
 import { channel } from "../schema/Notification.ts"
 import { TenantId } from "../schema/TenantId.ts"
 import { Connector, type ListenSession } from "../services/Connector.ts"
+import * as Defects from "./Defects.ts"
 import * as PgAddress from "./PgAddress.ts"
 import * as PgFailure from "./PgFailure.ts"
 import * as PgSockets from "./PgSockets.ts"
@@ -171,7 +172,9 @@ const make = Effect.fnUntraced(function* <E, R>(
           Effect.catchCause((cause) =>
             Cause.hasInterruptsOnly(cause)
               ? Effect.interrupt
-              : Effect.fail(PgFailure.connectorError(tenant, new ResolverFailed({ name: nameOf(Cause.squash(cause)) })))
+              : Effect.fail(
+                  PgFailure.connectorError(tenant, new ResolverFailed({ name: Defects.nameOf(Cause.squash(cause)) }))
+                )
           ),
           Effect.timeoutOrElse({
             duration: resolveTimeout,
@@ -191,12 +194,6 @@ const make = Effect.fnUntraced(function* <E, R>(
     session: (tenant) => Effect.flatMap(target(tenant), (target) => openSession(tenant, target))
   })
 })
-
-const nameOf = (error: unknown): string => {
-  if (typeof error !== "object" || error === null) return `a ${typeof error}`
-  if ("_tag" in error && typeof error._tag === "string") return error._tag
-  return error instanceof Error ? error.name : "an object"
-}
 
 const openClient = Effect.fnUntraced(function* (
   tenant: TenantId,

@@ -51,16 +51,24 @@ const make = Effect.gen(function* () {
   }
 
   const announce = (status: TenantStatus, before: TenantStatus | undefined) =>
-    Effect.gen(function* () {
+    Effect.suspend(() => {
       const waiters = waiting.get(status.tenant)
       waiting.delete(status.tenant)
-      if (waiters !== undefined) Deferred.doneUnsafe(waiters, Effect.succeed(status))
-      const isNews = isNewCause(status)
-      if (status.state !== before?.state) {
-        yield* PubSub.publish(changes, status)
-        yield* logChange(status)
-      } else if (isNews) yield* logFailure(status, before)
+      // Told before anybody is woken: what they do about it may be told too.
+      return tell(status, before).pipe(
+        Effect.ensuring(
+          Effect.sync(() => {
+            if (waiters !== undefined) Deferred.doneUnsafe(waiters, Effect.succeed(status))
+          })
+        )
+      )
     })
+
+  const tell = (status: TenantStatus, before: TenantStatus | undefined) => {
+    const isNews = isNewCause(status)
+    if (status.state !== before?.state) return Effect.andThen(PubSub.publish(changes, status), logChange(status))
+    return isNews ? logFailure(status, before) : Effect.void
+  }
 
   const isNewCause = ({ lastError, state, tenant }: TenantStatus): boolean => {
     if (state === "live" || state === "removed") told.delete(tenant)

@@ -21,6 +21,7 @@ import { EntryStore } from "../services/EntryStore.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
 import { SchemaBootstrap } from "../services/SchemaBootstrap.ts"
 import { TenantCache } from "../services/TenantCache.ts"
+import * as Defects from "./Defects.ts"
 import { Recovery } from "./Recovery.ts"
 import { StatusBoard } from "./StatusBoard.ts"
 import * as Turns from "./Turns.ts"
@@ -133,17 +134,15 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
   const activation = (tenant: TenantId, attempt: number) =>
     Effect.catchDefect(prepare(tenant), (defect) =>
       Effect.andThen(
-        (attempt === 1 ? Effect.logError : Effect.logDebug)("Preparing a tenant failed unexpectedly", defect).pipe(
-          Effect.annotateLogs({ tenant })
-        ),
+        Defects.log(attempt === 1 ? "Error" : "Debug", "Preparing a tenant failed unexpectedly", { defect, tenant }),
         Effect.fail(new SchemaBootstrapError({ tenant, reason: new BootstrapFailed({ cause: new Unanswered({}) }) }))
       )
-    ).pipe(Effect.withSpan("Systemplane.activate", { attributes: { tenant } }))
+    ).pipe(Defects.withSpan("Systemplane.activate", { tenant }))
 
   // A feed never ends by itself. Should a defect end it, it is reported, and the tenant is followed again.
   const follow = (tenant: TenantId): Effect.Effect<void> =>
     Effect.catchDefect(cache.follow(tenant), (defect) =>
-      Effect.logError("Following a tenant failed unexpectedly", defect).pipe(Effect.annotateLogs({ tenant }))
+      Defects.log("Error", "Following a tenant failed unexpectedly", { defect, tenant })
     )
 
   /** Ends once a demanded tenant has failed too often to become live for the first time. */

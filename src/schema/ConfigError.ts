@@ -67,13 +67,23 @@ export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable"
   tenant: TenantId,
   /** Why, in words that name no other tenant and hold no secret. */
   problem: Schema.String,
-  /** What was last known of the key, where anything was and the key is no secret: for callers who would rather go on. */
+  /**
+   * What was last known of the key, where anything was and the key is no secret: for callers who would rather go on. The
+   * error's JSON, and what a log shows of it, has it without the value.
+   */
   lastKnown: Schema.optionalKey(
     Schema.declare((u: unknown): u is Entry<unknown> => typeof u === "object" && u !== null && "revision" in u)
   ),
   /** The database was not even asked, having left others without an answer: reads before then fail at once too. */
   retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
 }) {
+  /** For `JSON.stringify`, and for Node's `inspect`. */
+  override toJSON(): object {
+    const { lastKnown, ...fields } = this
+    if (lastKnown === undefined) return fields
+    const { value: _, ...entry } = lastKnown
+    return { ...fields, lastKnown: entry }
+  }
   override get message() {
     return `The configuration of tenant ${this.tenant} cannot be read or written now: ${this.problem}`
   }

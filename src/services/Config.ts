@@ -96,8 +96,8 @@ export interface ConfigShape {
    * **Details**
    *
    * The handler runs with `CurrentTenant` set to the tenant that changed, for one change of a tenant at a time and for
-   * different tenants at once. What it fails or dies with is logged; one that hangs holds up only its own tenant's next
-   * change. Subscribed when the effect returns. A defect where `changes` is one.
+   * different tenants at once. What it fails or dies with is logged, text and all: keep secrets out of its errors. One that
+   * hangs holds up only its own tenant's next change. Subscribed when the effect returns. A defect where `changes` is one.
    */
   readonly onChange: <A, E, R>(
     key: ConfigKey<A>,

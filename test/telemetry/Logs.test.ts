@@ -1,10 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Logger, References } from "effect"
+import { Effect, Layer, Logger, References, Scheduler } from "effect"
 import { TestClock } from "effect/testing"
-import { SystemplaneLive, TenantManager } from "effect-systemplane"
+import { SystemplaneLive, TenantId, TenantManager } from "effect-systemplane"
+import * as StatusBoard from "../../src/layers/StatusBoard.ts"
+import * as Telemetry from "../../src/layers/Telemetry.ts"
 import { breathe, promptly, withRandom } from "../scripted/plane.ts"
 import * as keys from "../support/keys.ts"
 import * as ScriptedConnector from "../support/ScriptedConnector.ts"
+import { withRegistry } from "./series.ts"
 
 const make = () => {
   const lines: Array<Record<string, unknown>> = []
@@ -89,5 +92,25 @@ describe("the log", () => {
         }
       ])
     }).pipe(Effect.provide(layer), Effect.scoped, withRandom(0.5))
+  })
+
+  it.effect("tells of a state before those who wait for it do anything about it", () => {
+    const told: Array<unknown> = []
+    const logger = Logger.make(({ message }) => void told.push(message))
+    const layer = StatusBoard.layer().pipe(Layer.provide(Telemetry.layer({ aggregateTenantThreshold: 10 })))
+    return Effect.gen(function* () {
+      const acme = TenantId.make("acme")
+      const board = yield* StatusBoard.StatusBoard
+      yield* board
+        .next(acme)
+        .pipe(
+          Effect.andThen(Effect.sync(() => told.push("somebody goes on"))),
+          Effect.forkScoped({ startImmediately: true })
+        )
+      // Fibers take turns after a few steps.
+      yield* board.update(acme, { state: "live" }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, 3))
+      yield* promptly("somebody goes on", () => told.length === 2)
+      assert.deepStrictEqual(told.flat(), ["Tenant is live", "somebody goes on"])
+    }).pipe(Effect.provide([layer, Logger.layer([logger])]), Effect.scoped, withRegistry)
   })
 })

@@ -4,9 +4,10 @@ import * as NodeSdk from "@effect/opentelemetry/NodeSdk"
 import { assert, describe, it } from "@effect/vitest"
 import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
 import { Effect, Layer } from "effect"
-import { Config, ConfigKey, withTenant } from "effect-systemplane"
+import { Config, ConfigKey, TenantManager, withTenant } from "effect-systemplane"
 import * as Catalogue from "../postgres/Catalogue.ts"
 import { captureLogs, textOf } from "../postgres/Witness.ts"
+import * as ScriptedPlane from "../scripted/plane.ts"
 import * as keys from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
@@ -15,6 +16,38 @@ const canary = "CaNaRy"
 const { ApiKey, Greeting, Limit } = keys
 
 describe("spans", () => {
+  it.effect("there is none of a cached read, whatever way it is read", () => {
+    const { layer } = ScriptedPlane.make()
+    const exporter = new InMemorySpanExporter()
+    const tracing = NodeSdk.layer(() => ({
+      resource: { serviceName: "test" },
+      spanProcessor: new SimpleSpanProcessor(exporter)
+    }))
+    return Effect.gen(function* () {
+      yield* TenantManager.use((manager) => manager.activate("traced"))
+      exporter.reset()
+      const handle = yield* Config.handle(Limit)
+      yield* Effect.gen(function* () {
+        for (let i = 0; i < 100; i++) {
+          yield* Config.get(Limit)
+          yield* Config.get(Greeting.namespace, Greeting.key)
+          yield* Config.getOrDefault(ApiKey)
+          yield* Config.entry(Limit)
+          const snapshot = yield* Config.snapshot
+          assert.deepStrictEqual(
+            [snapshot.get(Limit), handle.current, handle.entry.value, yield* handle],
+            [600, 600, 600, 600]
+          )
+          yield* Config.handle(Limit)
+        }
+      }).pipe(Effect.withSpan("a request"))
+      assert.deepStrictEqual(
+        exporter.getFinishedSpans().map(({ name }) => name),
+        ["a request"]
+      )
+    }).pipe(withTenant("traced"), Effect.provide(layer), Effect.provide(tracing))
+  })
+
   it.live("of activation, reconcile and writes, with the statements below them, and of no read; no value in any", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make

@@ -21,7 +21,7 @@ const { ApiKey, Burst, Greeting, Limit } = keys
 export const tenant = "exported"
 
 /** Reads when it is told to. */
-class ManualReader extends MetricReader {
+export class ManualReader extends MetricReader {
   protected override onForceFlush() {
     return Promise.resolve()
   }

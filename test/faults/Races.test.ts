@@ -46,9 +46,9 @@ describe("G1: a write during an activation is seen, whenever it commits", () => 
     ProxiedPlane.run(
       ({ acme }) =>
         Effect.gen(function* () {
-          for (let round = 1; round <= 25; round++) {
+          for (let round = 1; round <= 10; round++) {
             yield* suspend
-            const turns = round % 10
+            const turns = round
             yield* Effect.all(
               [activate, Effect.andThen(Effect.repeat(Effect.yieldNow, { times: turns }), write(acme, round))],
               { concurrency: 2 }
@@ -66,15 +66,22 @@ describe("G2: the answer of an older read arrives after something newer was lear
   const whileItIsUnderWay = <A, E, R>(
     meanwhile: (world: ProxiedPlane.World) => Effect.Effect<A, E, R>,
     expected: ReadonlyArray<number>,
-    /** Where two changes follow on each other, the former may be skipped. */
-    skippable: ReadonlyArray<number> = []
+    {
+      before = 7,
+      skippable = []
+    }: {
+      /** What was stored before 8; 600, the default: no row. */
+      readonly before?: number
+      /** Where two changes follow on each other, the former may be skipped. */
+      readonly skippable?: ReadonlyArray<number>
+    } = {}
   ) =>
     ProxiedPlane.run(
       (world) =>
         Effect.gen(function* () {
           const { acme, proxy } = world
-          yield* write(acme, 7)
-          yield* ProxiedPlane.seen(Limit, 7)
+          if (before !== 600) yield* write(acme, before)
+          yield* ProxiedPlane.seen(Limit, before)
           const changes = yield* collect(Config.changes(Limit))
           // The notification may pass; the answer to the read that it prompts may not.
           yield* proxy.hold("toClient", 1)
@@ -83,7 +90,7 @@ describe("G2: the answer of an older read arrives after something newer was lear
             "the answer is held back",
             Effect.map(proxy.underWay("toClient"), (pieces) => pieces === 1)
           )
-          assert.strictEqual(yield* Config.get(Limit), 7)
+          assert.strictEqual(yield* Config.get(Limit), before)
           const result = yield* meanwhile(world)
           yield* proxy.release
           // What is pushed after it shows that the older answer has arrived.
@@ -93,10 +100,10 @@ describe("G2: the answer of an older read arrives after something newer was lear
             changes.map(({ value }) => value).filter((value) => !skippable.includes(value)),
             expected
           )
-          assert.strictEqual(yield* Config.get(Limit), expected.at(-1))
+          assert.strictEqual(yield* Config.get(Limit), expected.at(-1) ?? before)
           return result
         }),
-      patient
+      { ...patient, seedDefaults: false }
     )
 
   it.live("we deleted the row: it stays deleted", () =>
@@ -109,7 +116,19 @@ describe("G2: the answer of an older read arrives after something newer was lear
     whileItIsUnderWay(
       () => Effect.andThen(Config.remove(Limit, { actor: "ada" }), Config.set(Limit, 9, { actor: "ada" })),
       [9],
-      [600]
+      { skippable: [600] }
+    )
+  )
+
+  it.live("we deleted the row before we had heard of it: it never appears", () =>
+    whileItIsUnderWay(() => Config.remove(Limit, { actor: "ada" }), [], { before: 600 })
+  )
+
+  it.live("it was deleted, and we found none to delete before we had heard of it: it never appears", () =>
+    whileItIsUnderWay(
+      ({ acme }) => Effect.andThen(acme.erase(Limit.namespace, Limit.key), Config.remove(Limit, { actor: "ada" })),
+      [],
+      { before: 600 }
     )
   )
 

@@ -78,9 +78,9 @@ describe("G1, G2: two processes on the same tenants, each writing", () => {
             Effect.map(database.killListeners, (killed) => assert.strictEqual(killed, 2))
           const [theirs] = yield* Effect.all(
             [
-              tell({ write: { from: 1001, to: 1100 } }),
-              write(1, 100).pipe(withTenant("acme")),
-              write(1, 100).pipe(withTenant("globex")),
+              tell({ write: { from: 1001, to: 1050 } }),
+              write(1, 50).pipe(withTenant("acme")),
+              write(1, 50).pipe(withTenant("globex")),
               Effect.andThen(kill(acme), kill(globex))
             ],
             { concurrency: "unbounded" }

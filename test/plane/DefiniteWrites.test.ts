@@ -1,6 +1,6 @@
 /** The connection is cut at every boundary of every kind of write, and what the write says is held against the table. */
-import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer } from "effect"
+import { assert, layer } from "@effect/vitest"
+import { Context, Effect, Exit, Fiber, Layer } from "effect"
 import { Config, ConfigKey, Ddl, PgConnector, SystemplaneReadThrough, withTenant } from "effect-systemplane"
 import * as FaultProxy from "../support/FaultProxy.ts"
 import * as keys from "../support/keys.ts"
@@ -13,10 +13,22 @@ const actor = { actor: "ada" }
 
 type Outcome = "landed" | "did not land" | "unknown"
 
-/** One connection to a prepared database, by way of a proxy: nothing but what a test does is on the wire. */
+/** A prepared database, which these tests share. */
+class Acme extends Context.Service<Acme, TestDatabase.TestDatabase>()("test/DefiniteWrites/Acme") {
+  static readonly layer = Layer.effect(
+    Acme,
+    Effect.tap(TestDatabase.make, (acme) =>
+      Effect.forEach(
+        Ddl.parts.flatMap((part) => part.statements),
+        (statement) => acme.run(statement)
+      )
+    )
+  )
+}
+
+/** One connection to it, by way of a proxy: nothing but what a test does is on the wire. */
 const make = Effect.gen(function* () {
-  const acme = yield* TestDatabase.make
-  for (const part of Ddl.parts) for (const statement of part.statements) yield* acme.run(statement)
+  const acme = yield* Acme
   const proxy = yield* FaultProxy.make
   const plane = yield* SystemplaneReadThrough({ keys: keys.all }).pipe(
     Layer.provide(PgConnector.layerRecord({ acme: { url: proxy.through(acme.url), maxConnections: 1 } })),
@@ -145,8 +157,10 @@ const writes: ReadonlyArray<Write> = [
   }
 ]
 
-describe("G10: the connection is cut at each point of", () => {
-  it.live.each(writes)("$name", ({ landed, run, says }) =>
+const shared = { excludeTestServices: true, timeout: "30 seconds" } as const
+
+layer(Acme.layer, shared)("G10: the connection is cut at each point of", (it) => {
+  it.effect.each(writes)("$name", ({ landed, run, says }) =>
     Effect.gen(function* () {
       const { acme, cutAt, reset } = yield* make
       const table = Effect.map(
@@ -181,8 +195,8 @@ describe("G10: the connection is cut at each point of", () => {
   )
 })
 
-describe("G10: a write that waits for a row", () => {
-  it.live("gives up while the outcome is still known: another transaction held the row", () =>
+layer(Acme.layer, shared)("G10: a write that waits for a row", (it) => {
+  it.effect("gives up while the outcome is still known: another transaction held the row", () =>
     Effect.gen(function* () {
       const { acme } = yield* make
       yield* acme.write(Greeting.namespace, Greeting.key, "held")

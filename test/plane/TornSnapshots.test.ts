@@ -6,7 +6,7 @@ import { Burst, Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 
-const transactions = 3000
+const transactions = 1000
 
 /** Both keys are the same number after each of its transactions, which the server runs one after the other. */
 const flipping = `DO $$

@@ -2,7 +2,7 @@
  * Databases, roles and plain SQL on the real server, as somebody other than the plane would use them.
  */
 import { PgClient } from "@effect/sql-pg"
-import { type Duration, Effect, Redacted, Schedule, Schema, type Scope } from "effect"
+import { type Duration, Effect, Redacted, Schedule, Schema, Scope } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { inject } from "vitest"
 
@@ -59,18 +59,29 @@ export const connect = (url: Redacted.Redacted): Effect.Effect<Stranger, never, 
 
 export const asRole = (database: TestDatabase, role: TestRole) => connect(database.urlAs(role))
 
-/** A new database that is dropped with the scope. */
-export const make = Effect.suspend(() => makeOn(Redacted.make(inject("postgresUrl"))))
+// Connecting costs as much as creating a database does, so a worker's tests share this one. It ends with the worker.
+let shared: Promise<Stranger> | undefined
+const theServer = Effect.promise(() => {
+  const url = urlOn(Redacted.make(inject("postgresUrl")), "postgres")
+  shared ??= Effect.runPromise(Scope.provide(connect(url), Scope.makeUnsafe()))
+  return shared
+})
 
-/** The same on any server, which the URL reaches as a superuser. */
-export const makeOn = Effect.fnUntraced(function* (url: Redacted.Redacted) {
+/** A new database that is dropped with the scope. */
+export const make = Effect.suspend(() => makeBy(Redacted.make(inject("postgresUrl")), theServer))
+
+/** The same on any server, which the URL reaches as a superuser, and which may be replaced meanwhile. */
+export const makeOn = (url: Redacted.Redacted) => makeBy(url, connect(urlOn(url, "postgres")))
+
+const makeBy = Effect.fnUntraced(function* (
+  url: Redacted.Redacted,
+  administer: Effect.Effect<Stranger, never, Scope.Scope>
+) {
   const urlOf = (database: string, role?: TestRole) => urlOn(url, database, role)
-  const server = yield* connect(urlOf("postgres"))
+  const server = yield* administer
   const name = uniqueName("systemplane")
-  // On a connection of its own: the server may have been replaced since.
-  const drop = Effect.flatMap(connect(urlOf("postgres")), (server) =>
-    server.run(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
-  )
+  // Anew: the server may have been replaced since.
+  const drop = Effect.flatMap(administer, (server) => server.run(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))
   yield* Effect.acquireRelease(server.run(`CREATE DATABASE ${name}`), () => Effect.scoped(drop))
   const stranger = yield* connect(urlOf(name))
   const sessions = Effect.map(
@@ -114,7 +125,7 @@ export const makeOn = Effect.fnUntraced(function* (url: Redacted.Redacted) {
 
 /** A new role that may log in and nothing else; dropped with the scope, after the databases it may use. */
 export const makeRole = Effect.gen(function* () {
-  const server = yield* connect(urlOn(Redacted.make(inject("postgresUrl")), "postgres"))
+  const server = yield* theServer
   const role: TestRole = { user: uniqueName("role"), password: "first-password" }
   yield* Effect.acquireRelease(server.run(`CREATE ROLE ${role.user} LOGIN PASSWORD '${role.password}'`), () =>
     server.run(`DROP ROLE IF EXISTS ${role.user}`)

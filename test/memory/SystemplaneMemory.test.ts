@@ -70,16 +70,35 @@ describe("the driver", () => {
       yield* TestClock.adjust(1)
       assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Burst)], [7, 7])
       yield* acme.feed.set({ notifications: "hold" })
-      yield* acme.write(Limit, 8)
+      const { revision } = yield* acme.write(Limit, 8)
       yield* acme.erase(Burst)
       const held = yield* acme.feed.takeHeld
+      // All there is in them (G14).
       assert.deepStrictEqual(
-        held.map((payload) => JSON.parse(payload).op),
-        ["upsert", "delete"]
+        held.map((payload) => JSON.parse(payload)),
+        [
+          { namespace: Limit.namespace, key: Limit.key, op: "upsert", revision },
+          { namespace: Burst.namespace, key: Burst.key, op: "delete", revision: 0 }
+        ]
       )
       yield* acme.feed.notify([...held.toReversed(), ...held, "{"])
       yield* TestClock.adjust(1)
       assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Burst)], [8, 20])
+    }).pipe(withTenant("acme"), Effect.provide(plane()))
+  )
+
+  it.effect("G1 loses notifications, also held ones: a verification makes up for them", () =>
+    Effect.gen(function* () {
+      const acme = yield* MemoryDriver.tenant("acme")
+      yield* acme.feed.set({ notifications: "hold" })
+      yield* acme.write(Limit, 7)
+      yield* acme.feed.set({ notifications: "lose" })
+      yield* acme.write(Burst, 7)
+      yield* acme.feed.set({ notifications: "pass" })
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Burst)], [600, 20])
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Burst)], [7, 7])
     }).pipe(withTenant("acme"), Effect.provide(plane()))
   )
 
@@ -157,6 +176,11 @@ describe("the driver", () => {
       const restore = yield* acme.backup
       yield* acme.write(Limit, 9)
       yield* TestClock.adjust(1)
+      // A row that is written next is another one than 9, though it draws the same revision.
+      yield* restore
+      yield* acme.write(Limit, 10)
+      yield* TestClock.adjust(1)
+      assert.deepInclude(yield* Config.entry(Limit), { value: 10 })
       yield* restore
       yield* TestClock.adjust("10 seconds")
       assert.deepInclude(yield* Config.entry(Limit), { value: 8, revision })

@@ -27,6 +27,8 @@ export interface Observation {
   /** `undefined` where nothing was said of it. */
   readonly stale: boolean | undefined
   readonly confirmedAt: number | undefined
+  /** Where a write returned it: what was written. It may be older than what others saw meanwhile, and not older than that. */
+  readonly written?: string | undefined
   /** Since when the tenant has been live on this plane; `undefined` while it is not. Only for changes. */
   readonly liveSince: number | undefined
 }

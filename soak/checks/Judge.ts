@@ -87,7 +87,7 @@ export const make = ({ arrived, broken, maxStaleness, tenant, tolerance }: Judge
     const stamp = seen.value.stamp as string
     const known = history(key)
     const floorsHere = floorsOf(plane, seen.observer)
-    const floor = floorsHere.at(key, seen.began)
+    const floor = higher(floorsHere.at(key, seen.began), writtenFloor(seen, known))
     const sought = { stamp, revision }
     const by = seen.answeredAt + clockError
     const position = known.find(sought, floor.position, by)
@@ -226,6 +226,15 @@ const text = ({ stamp }: Seen) => String(stamp)
 
 const show = (version: History.Version) =>
   version.revision === 0 ? "no row" : `${version.stamp} at revision ${version.revision} (by ${version.by || "nobody"})`
+
+const higher = (a: Floors.Floor, b: Floors.Floor) => (b.position > a.position ? b : a)
+
+/** A write returns what it wrote, or something newer. */
+const writtenFloor = ({ answeredAt, ended, written }: Observation, known: History.History): Floors.Floor => {
+  const sought = { stamp: written ?? History.defaultStamp, revision: undefined }
+  const position = written === undefined ? 0 : known.find(sought, 0, Number.POSITIVE_INFINITY)
+  return { position, cause: "written", ended, at: answeredAt }
+}
 
 /** The last versions of a key, for whoever looks into a violation. */
 const tail = ({ versions }: History.History): ReadonlyArray<string> => {

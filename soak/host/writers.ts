@@ -4,7 +4,7 @@ import { Config, type ConfigError, ConfigKey, type Entry, withTenant } from "eff
 import * as keys from "../keys.ts"
 import type { Written } from "../Messages.ts"
 import { type Actor, oneOf, onlyNames, repeatedly, weighted } from "./Actor.ts"
-import { observing, partsOf } from "./Recorder.ts"
+import { type Began, observing, partsOf } from "./Recorder.ts"
 import { readEntry } from "./readers.ts"
 
 /** So many, since one whose connection was lost asks for up to 15 seconds what became of its write. */
@@ -116,12 +116,12 @@ const writing = <R>(
   write: Effect.Effect<ReadonlyArray<Entry<unknown>>, ConfigError, R>
 ) =>
   Effect.gen(function* () {
-    const { at } = yield* actor.recorder.begin
+    const began = yield* actor.recorder.begin
     const entries = yield* Effect.tapError(write, (error) => noteWritten(actor, tenant, writes, outcomeOf(error)))
-    const { number } = yield* noteWritten(actor, tenant, writes, "landed")
-    // What it returned is as of when it was written, and not before the write itself.
-    const began = { number, at }
-    for (const [i, { key }] of writes.entries()) yield* noteReturned(actor, tenant, key, entries[i]!, began)
+    yield* noteWritten(actor, tenant, writes, "landed")
+    for (const [i, { key, stamp }] of writes.entries()) {
+      yield* noteReturned(actor, tenant, key, entries[i]!, began, stamp)
+    }
     for (const { key } of writes) yield* readEntry(actor, tenant, key)
   })
 
@@ -137,7 +137,6 @@ const noteWritten = (actor: Actor, tenant: string, writes: ReadonlyArray<Write>,
       ended: ended.number,
       answeredAt: ended.at
     })
-    return { number: ended.number + 0.5, at: ended.at }
   })
 
 const noteReturned = (
@@ -145,13 +144,14 @@ const noteReturned = (
   tenant: string,
   key: keys.SoakKey,
   entry: Entry<unknown>,
-  began: { readonly number: number; readonly at: number }
+  began: Began,
+  written?: string
 ) =>
   Effect.map(actor.recorder.end, (ended) =>
     observing(actor.recorder, actor.plane)(
       tenant,
       key,
-      { observer: "reads", via: "write", ...partsOf(entry) },
+      { observer: "reads", via: "write", written, ...partsOf(entry) },
       began,
       ended
     )

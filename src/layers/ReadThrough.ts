@@ -16,7 +16,7 @@ import * as Monotonic from "./Monotonic.ts"
 import * as ReadCircuits from "./ReadCircuits.ts"
 import type { Scopes } from "./Scopes.ts"
 import { Telemetry } from "./Telemetry.ts"
-import { entryOf, loneEntry, type TenantScope } from "./TenantScope.ts"
+import type { TenantScope } from "./TenantScope.ts"
 
 /** Reads of one tenant that run at once. Its pool has 4 connections by default: twice that keeps them busy. */
 const readsPerTenant = 8
@@ -77,10 +77,10 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
       // One that was opened meanwhile may have loaded an older state than this read saw: it learns the row too, or the next read
       // would go back in time. For that one, the read began with the scope.
       const scope = scopes.get(tenant)
-      if (scope === undefined || slot === undefined) return loneEntry(key, row, time, scopes.clock)
+      if (scope === undefined || slot === undefined) return scopes.answeredAlone(key, row, time)
       const since = { clock: scope === before ? clock : 0, time }
       yield* learn(scope, (state) => Snapshot.learnRow(state, slot, row, since), "read")
-      return entryOf(scope.snapshot, slot, false, scopes.clock)
+      return scopes.answered(scope, slot)
     })
 
   const start = <A>(

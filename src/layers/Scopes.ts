@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { ConfigKey } from "../schema/ConfigKey.ts"
 import type { Change } from "../schema/Entry.ts"
+import type { EntryRow } from "../schema/EntryRow.ts"
 import * as Snapshot from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import type { Link, TenantStatus } from "../schema/TenantStatus.ts"
@@ -130,6 +131,18 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
   /** Whether something was confirmed too long ago to be trusted. */
   const isOverdue = (snapshot: Snapshot.State, time: number) => time - snapshot.confirmedAt >= options.maxStaleness
 
+  const isPast = (time: number) => now() - time >= options.maxStaleness
+
+  /** What the database just answered; stale where it was asked longer ago than the bound, as by a read that was joined. */
+  const answered = (scope: TenantScope.TenantScope, slot: number) =>
+    TenantScope.entryOf(scope.snapshot, slot, isPast(Snapshot.confirmedAt(scope.snapshot, slot)), clock)
+
+  /** The same of a key that no scope holds. `time` is when it was asked for. */
+  const answeredAlone = (key: ConfigKey.Any, row: EntryRow | undefined, time: number) => ({
+    ...TenantScope.loneEntry(key, row, time, clock),
+    stale: isPast(time)
+  })
+
   const slotOf = (key: ConfigKey.Any) => {
     if (keys[key.slotHint] === key) return key.slotHint
     const slot = registry.slotOf(key)
@@ -157,6 +170,8 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
     relink,
     clock,
     isOverdue,
+    answered,
+    answeredAlone,
     /** Whether the snapshot may answer: what every read looks at, without any I/O or allocation. */
     mayAnswer,
     /** Whether the snapshot is kept current. */

@@ -14,7 +14,6 @@ import * as DefiniteWrites from "./DefiniteWrites.ts"
 import * as Monotonic from "./Monotonic.ts"
 import type { ReadThrough } from "./ReadThrough.ts"
 import type { Scopes } from "./Scopes.ts"
-import { entryOf, loneEntry } from "./TenantScope.ts"
 
 /** How long a write may wait for everything to be read again. */
 const settleTimeout = "5 seconds"
@@ -61,8 +60,8 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, readThrough: Re
       return keys.map((key, index) => {
         const slot = scopes.slotOf(key)
         return scope === undefined || slot === undefined || !settled
-          ? loneEntry(key, rowOf(answer, index), time, scopes.clock)
-          : entryOf(scope.snapshot, slot, false, scopes.clock)
+          ? scopes.answeredAlone(key, rowOf(answer, index), time)
+          : scopes.answered(scope, slot)
       })
     }).pipe(Effect.uninterruptible)
 

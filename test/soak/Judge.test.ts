@@ -112,6 +112,16 @@ describe("the judge of a tenant", () => {
     assert.deepStrictEqual(checks(rows, [removed(1), shown("a", 1, 400)]), ["brokeReadYourWrites"])
   })
 
+  it("G3 finds a write that returns something older than what it wrote, though others may have seen newer things", () => {
+    const returned = (stamp: string, revision: number) => shown(stamp, revision, 400, { via: "write", written: "b" })
+    assert.deepStrictEqual(checks(abc, [returned("b", 2)]), [])
+    assert.deepStrictEqual(checks(abc, [returned("c", 3)]), [])
+    assert.deepStrictEqual(checks(abc, [returned("a", 1)]), ["brokeReadYourWrites"])
+    const meanwhile = shown("c", 3, 400)
+    const late = shown("b", 2, 400, { via: "write", written: "b", began: meanwhile.began })
+    assert.deepStrictEqual(checks(abc, [meanwhile, late]), [])
+  })
+
   it("G3 lets a bad row that came before the answer hide our own write, and one that came after it hide nothing", () => {
     const rows = [row("a", 1, 100), row("b", 2, 200), row("?", 3, 300, { valid: false })]
     const answered = (answeredAt: number) => ({ ...wrote("b", "landed"), answeredAt })

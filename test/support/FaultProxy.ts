@@ -54,6 +54,12 @@ interface Connection extends Readonly<Record<Direction, FaultPipe.FaultPipe>> {
   readonly server: Net.Socket
 }
 
+/** A reset where one can still be sent: asked to reset a socket that has said its last word, Node keeps it, and spins at exit. */
+const reset = (socket: Net.Socket) => {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
+}
+
 /** A proxy in front of the server of the tests. */
 export const make = Effect.suspend(() => makeTo(new URL(inject("postgresUrl"))))
 
@@ -71,7 +77,7 @@ export const makeTo = Effect.fnUntraced(function* (target: URL) {
     attempts.push(performance.now())
     client.on("error", () => {})
     if (mode === "refuse") {
-      client.resetAndDestroy()
+      reset(client)
       return
     }
     const server = Net.connect({ host: target.hostname, port: Number(target.port || 5432), noDelay: true })
@@ -102,7 +108,7 @@ export const makeTo = Effect.fnUntraced(function* (target: URL) {
 
   const destroyOpen = () => {
     for (const { client, server } of connections) {
-      client.resetAndDestroy()
+      reset(client)
       server.destroy()
     }
   }

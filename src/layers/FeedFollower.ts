@@ -111,14 +111,11 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
    */
   const measurePropagation = (tenant: TenantId, { differences, published, took }: Reconciled) => {
     const visible = new Set(published.map(({ slot }) => slot))
-    return Effect.forEach(
-      differences,
-      ({ age, slot }) =>
-        age !== undefined && visible.has(slot)
-          ? telemetry.propagated(tenant, Math.max(0, age) + took / 1000)
-          : Effect.void,
-      { discard: true }
-    )
+    const seconds: Array<number> = []
+    for (const { age, slot } of differences) {
+      if (age !== undefined && visible.has(slot)) seconds.push(Math.max(0, age) + took / 1000)
+    }
+    return telemetry.propagated(tenant, seconds)
   }
 
   const keepCurrent = (scope: TenantScope, session: FeedSession, pace: Pace, onFirstLoad: Effect.Effect<void>) =>

@@ -38,8 +38,8 @@ export class Telemetry extends Context.Service<
     readonly disconnected: (tenant: TenantId, reason: Instruments.DisconnectReason) => Effect.Effect<void>
     readonly reconciled: (tenant: TenantId, reason: Instruments.ReconcileReason) => Effect.Effect<void>
     readonly warmLoaded: (tenant: TenantId, seconds: number) => Effect.Effect<void>
-    /** A change that the feed brought became visible so many seconds after it was written. */
-    readonly propagated: (tenant: TenantId, seconds: number) => Effect.Effect<void>
+    /** Changes that the feed brought became visible so many seconds after they were written. */
+    readonly propagated: (tenant: TenantId, seconds: ReadonlyArray<number>) => Effect.Effect<void>
     readonly rejected: (tenant: TenantId, rows: number) => Effect.Effect<void>
     readonly dropped: (tenant: TenantId, keys: number) => Effect.Effect<void>
     /** A read went to the database. Those that the snapshot answers are counted by the scope. */
@@ -125,7 +125,7 @@ const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThr
     disconnected: (tenant, reason) => count(tenant, (series) => series.disconnected(reason)),
     reconciled: (tenant, reason) => count(tenant, (series) => series.reconciled(reason)),
     warmLoaded: (tenant, seconds) => count(tenant, (series) => series.warmLoaded(seconds)),
-    propagated: (tenant, seconds) => count(tenant, (series) => series.propagated(seconds)),
+    propagated: (tenant, seconds) => count(tenant, (series) => seconds.forEach(series.propagated)),
     rejected: (tenant, rows) => countSome(tenant, rows, (series) => series.rejected(rows)),
     dropped: (tenant, keys) => countSome(tenant, keys, (series) => series.dropped(keys)),
     missed: (tenant) => count(tenant, (series) => series.missed())

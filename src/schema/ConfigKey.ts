@@ -3,6 +3,9 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as JsonText from "./JsonText.ts"
@@ -212,8 +215,8 @@ const make = <A>(namespace: string, key: string, options: ConfigKeyOptions<A>): 
     defaultValue: JsonText.deepFreeze<A>(options.defaultValue),
     description: options.description,
     secret,
-    decode: withReason(Schema.decodeUnknownResult(options.schema), secret),
-    encode: withReason(Schema.encodeUnknownResult(options.schema), secret),
+    decode: withReason(Schema.decodeUnknownExit(options.schema), secret),
+    encode: withReason(Schema.encodeUnknownExit(options.schema), secret),
     slotHint: -1,
     readHint: undefined
   }
@@ -230,7 +233,7 @@ const nameProblem = (what: string, name: string): string | undefined =>
 
 const defaultProblem = <A>(options: ConfigKeyOptions<A>): string | undefined => {
   const checked = withReason(
-    Schema.decodeUnknownResult(Schema.toType(options.schema)),
+    Schema.decodeUnknownExit(Schema.toType(options.schema)),
     options.secret ?? false
   )(options.defaultValue)
   return Result.isFailure(checked) ? `its default does not satisfy its schema: ${checked.failure}` : undefined
@@ -239,13 +242,20 @@ const defaultProblem = <A>(options: ConfigKeyOptions<A>): string | undefined => 
 // A schema that needs a service or an asynchronous step throws instead of failing. The text of what was thrown is not
 // repeated, since it may hold the value.
 const withReason =
-  <A>(codec: (input: unknown) => Result.Result<A, Schema.SchemaError>, secret: boolean) =>
+  <A>(codec: (input: unknown) => Exit.Exit<A, Schema.SchemaError>, secret: boolean) =>
   (input: unknown): Result.Result<A, string> => {
     try {
-      return Result.mapError(codec(input), (error) =>
-        secret ? "it does not satisfy the schema" : error.message.replaceAll(/\s*\n\s*/g, " ")
-      )
+      const exit = codec(input)
+      return Exit.isSuccess(exit) ? Result.succeed(exit.value) : Result.fail(reasonOf(exit.cause, secret))
     } catch {
-      return Result.fail("its schema threw, or cannot be applied synchronously")
+      return Result.fail(threw)
     }
   }
+
+const threw = "its schema threw, or cannot be applied synchronously"
+
+const reasonOf = (cause: Cause.Cause<Schema.SchemaError>, secret: boolean): string => {
+  const error = Cause.findErrorOption(cause)
+  if (Option.isNone(error)) return threw
+  return secret ? "it does not satisfy the schema" : error.value.message.replaceAll(/\s*\n\s*/g, " ")
+}

@@ -27,7 +27,7 @@ export const encode = (value: unknown): Result.Result<string, string> => {
  * @since 0.1.0
  */
 export const deepFreeze = <A>(value: A): A => {
-  freeze(value, new Set())
+  if (typeof value === "object") freeze(value, new Set())
   return value
 }
 

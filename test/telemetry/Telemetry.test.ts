@@ -122,7 +122,7 @@ describe("telemetry", () => {
       }
       hold(acme)
       yield* telemetry.rejected(acme, 3)
-      yield* telemetry.propagated(acme, 0.1)
+      yield* telemetry.propagated(acme, [0.1])
       hold(globex)
       assert.deepStrictEqual(labels(yield* series), new Set(["acme", "globex"]))
 

@@ -1,6 +1,6 @@
 /** `npm run soak -- --minutes N --tenants K --seed S`: ends with an error where a guarantee broke. */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Effect, Option, Schema } from "effect"
+import { Effect, type Exit, Option, Runtime, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Report from "./report.ts"
 import * as Soak from "./soak.ts"
@@ -36,4 +36,12 @@ const soak = Command.make("soak", flags, ({ minutes, seed, tenants }) =>
   })
 ).pipe(Command.withDescription("Writes, reads and breaks things at random, and checks every guarantee"))
 
-soak.pipe(Command.run({ version: "0.1.0" }), Effect.provide(NodeServices.layer), NodeRuntime.runMain)
+// Ends the process also where nothing broke: a socket that was cut may be left with Node, which would wait for it.
+function teardown<E, A>(exit: Exit.Exit<E, A>, onExit: (code: number) => void) {
+  Runtime.defaultTeardown(exit, (code) => {
+    onExit(code)
+    process.exit(code)
+  })
+}
+
+soak.pipe(Command.run({ version: "0.1.0" }), Effect.provide(NodeServices.layer), NodeRuntime.runMain({ teardown }))

@@ -133,6 +133,20 @@ export type ConfigErrorReason = typeof ConfigErrorReason.Type
 /**
  * What `Config` fails with. Match on a reason with `Effect.catchReason("ConfigError", "UnknownKey", …)`.
  *
+ * **Example** (Going on with what was last known)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Config } from "effect-systemplane"
+ * import { RequestsPerMinute } from "./keys.ts"
+ *
+ * export const limit = Config.entry(RequestsPerMinute).pipe(
+ *   Effect.catchReason("ConfigError", "Unavailable", (unavailable, error) =>
+ *     unavailable.lastKnown === undefined ? Effect.fail(error) : Effect.succeed(unavailable.lastKnown)
+ *   )
+ * )
+ * ```
+ *
  * @category errors
  * @since 0.1.0
  */

@@ -28,6 +28,14 @@ export const sql: string = SchemaParts.script(parts)
  *
  * The role also needs `USAGE` on the schema that holds the table; in `public` every role has it.
  *
+ * **Example** (A migration for a role that may do no more than it must)
+ *
+ * ```ts
+ * import { Ddl } from "effect-systemplane"
+ *
+ * console.log(Ddl.sql + Ddl.grants("app"))
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */

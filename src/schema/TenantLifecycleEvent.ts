@@ -21,6 +21,24 @@ export const TenantCredentialsRotated = Schema.TaggedStruct("TenantCredentialsRo
 /**
  * An event as it may arrive from a message broker; a schema, so that it can be decoded.
  *
+ * **Example** (From a message to the manager)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { SystemplaneMemory, TenantLifecycleEvent, TenantManager } from "effect-systemplane"
+ * import { RequestsPerMinute } from "./keys.ts"
+ *
+ * const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(TenantLifecycleEvent))
+ *
+ * const onMessage = (message: string) =>
+ *   Effect.flatMap(decode(message), (event) => TenantManager.use((manager) => manager.handle(event)))
+ *
+ * await onMessage(`{"_tag":"TenantActivated","tenant":"acme"}`).pipe(
+ *   Effect.provide(SystemplaneMemory({ keys: [RequestsPerMinute] })),
+ *   Effect.runPromise
+ * )
+ * ```
+ *
  * @category models
  * @since 0.1.0
  */

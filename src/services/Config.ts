@@ -54,14 +54,71 @@ export interface ConfigShape {
     <A>(key: ConfigKey<A>): Effect.Effect<A, ConfigError>
     (namespace: string, key: string): Effect.Effect<Schema.Json, ConfigError>
   }
-  /** As `get`, but never fails: the last known value where the database does not answer, else the key's default. */
+  /**
+   * As `get`, but never fails: the last known value where the database does not answer, else the key's default.
+   *
+   * **Example** (A value for a reader who cannot fail)
+   *
+   * ```ts
+   * import { Effect } from "effect"
+   * import { Config, SystemplaneMemory, withTenant } from "effect-systemplane"
+   * import { Burst, RequestsPerMinute } from "./keys.ts"
+   *
+   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute, Burst], tenants: ["acme"] })
+   *
+   * const program = Effect.gen(function* () {
+   *   const limit = yield* Config.getOrDefault(RequestsPerMinute)
+   *   const burst = yield* Config.getOrDefault(Burst)
+   *   console.log(limit + burst) // 620
+   * })
+   *
+   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
+   * ```
+   */
   readonly getOrDefault: <A>(key: ConfigKey<A>) => Effect.Effect<A>
-  /** The value in force with its revision, source and freshness. Fails as `get` does. */
+  /**
+   * The value in force with its revision, source and freshness. Fails as `get` does.
+   *
+   * **Example** (How fresh is it?)
+   *
+   * ```ts
+   * import { Effect } from "effect"
+   * import { Config, SystemplaneMemory, withTenant } from "effect-systemplane"
+   * import { Burst, RequestsPerMinute } from "./keys.ts"
+   *
+   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute, Burst], tenants: ["acme"] })
+   *
+   * const program = Effect.gen(function* () {
+   *   const { confirmedAt, revision, source, stale } = yield* Config.entry(RequestsPerMinute)
+   *   console.log(source, revision > 0, stale, confirmedAt)
+   *   yield* Config.entry(Burst)
+   * })
+   *
+   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
+   * ```
+   */
   readonly entry: <A>(key: ConfigKey<A>) => Effect.Effect<Entry<A>, ConfigError>
   /**
    * All keys of the current tenant at one moment, for reading many in one request: keys written in one transaction are all old
    * in it, or all new. Without I/O while the tenant is live; one statement otherwise. Fails with `TenantMissing` or
    * `Unavailable`.
+   *
+   * **Example** (Two keys of one moment)
+   *
+   * ```ts
+   * import { Effect } from "effect"
+   * import { Config, SystemplaneMemory, withTenant } from "effect-systemplane"
+   * import { Burst, RequestsPerMinute } from "./keys.ts"
+   *
+   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute, Burst], tenants: ["acme"] })
+   *
+   * const program = Effect.gen(function* () {
+   *   const snapshot = yield* Config.snapshot
+   *   console.log(snapshot.get(RequestsPerMinute) / snapshot.get(Burst)) // 30
+   * })
+   *
+   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
+   * ```
    */
   readonly snapshot: Effect.Effect<ConfigSnapshot, ConfigError>
   /**
@@ -83,6 +140,27 @@ export interface ConfigShape {
    *
    * Outlives suspension, removal and re-activation of the tenant. Fails as `get` does for the first entry, with
    * `NotSupported` for a key beyond `maxEntriesPerTenant`, and with `Closed` after a drain.
+   *
+   * **Example** (The first entry at or above a limit)
+   *
+   * ```ts
+   * import { Effect, Stream } from "effect"
+   * import { Config, SystemplaneMemory, withTenant } from "effect-systemplane"
+   * import { Burst, RequestsPerMinute } from "./keys.ts"
+   *
+   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute, Burst], tenants: ["acme"] })
+   *
+   * const program = Effect.gen(function* () {
+   *   yield* Config.set(RequestsPerMinute, 1200, { actor: "ada" })
+   *   const raised = yield* Config.watch(RequestsPerMinute).pipe(
+   *     Stream.filter((entry) => entry.value >= 1000),
+   *     Stream.runHead
+   *   )
+   *   console.log(raised, yield* Config.get(Burst))
+   * })
+   *
+   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
+   * ```
    */
   readonly watch: <A>(key: ConfigKey<A>) => Stream.Stream<Entry<A>, ConfigError>
   /**
@@ -98,6 +176,25 @@ export interface ConfigShape {
    * The handler runs with `CurrentTenant` set to the tenant that changed, for one change of a tenant at a time and for
    * different tenants at once. What it fails or dies with is logged, text and all: keep secrets out of its errors. One that
    * hangs holds up only its own tenant's next change. Subscribed when the effect returns. A defect where `changes` is one.
+   *
+   * **Example** (Following every tenant)
+   *
+   * ```ts
+   * import { Effect } from "effect"
+   * import { Config, SystemplaneMemory, withTenant } from "effect-systemplane"
+   * import { Burst, RequestsPerMinute } from "./keys.ts"
+   *
+   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute, Burst], tenants: ["acme"] })
+   *
+   * const program = Effect.gen(function* () {
+   *   yield* Config.onChange(RequestsPerMinute, ({ previous, tenant, value }) =>
+   *     Effect.log(`${tenant}: ${previous} -> ${value}`)
+   *   )
+   *   yield* Config.set(RequestsPerMinute, 100 + (yield* Config.get(Burst)), { actor: "ada" })
+   * }).pipe(Effect.scoped)
+   *
+   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
+   * ```
    */
   readonly onChange: <A, E, R>(
     key: ConfigKey<A>,
@@ -114,6 +211,28 @@ export interface ConfigShape {
    * holds the row for longer than 2 seconds (or `lock_timeout`, where the role sets one), or the connection was lost before
    * the commit. Fails with `WriteOutcomeUnknown` where the connection was lost while the answer was awaited, and the
    * database does not show that it landed; such a write may still land later.
+   *
+   * **Example** (Only over the revision that was read)
+   *
+   * ```ts
+   * import { Effect } from "effect"
+   * import { Config, SystemplaneMemory, withTenant } from "effect-systemplane"
+   * import { Burst, RequestsPerMinute } from "./keys.ts"
+   *
+   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute, Burst], tenants: ["acme"] })
+   *
+   * const program = Effect.gen(function* () {
+   *   const { revision, value } = yield* Config.entry(RequestsPerMinute)
+   *   yield* Config.set(RequestsPerMinute, value * 2, { actor: "ada", ifRevision: revision }).pipe(
+   *     Effect.catchReason("ConfigError", "RevisionConflict", ({ actual }) =>
+   *       Effect.log(`somebody wrote revision ${actual} meanwhile`)
+   *     )
+   *   )
+   *   console.log(yield* Config.get(Burst))
+   * })
+   *
+   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
+   * ```
    */
   readonly set: <A>(key: ConfigKey<A>, value: NoInfer<A>, options: WriteOptions) => Effect.Effect<Entry<A>, ConfigError>
   /**
@@ -124,12 +243,48 @@ export interface ConfigShape {
    *
    * Everything is checked before anything is written: `InvalidValue` names every value that is refused. An assignment may
    * carry an `ifRevision` of its own. A key may be named once. Fails as `set` does.
+   *
+   * **Example** (Two values, visible together)
+   *
+   * ```ts
+   * import { Effect } from "effect"
+   * import { Config, ConfigKey, SystemplaneMemory, withTenant } from "effect-systemplane"
+   * import { Burst, RequestsPerMinute } from "./keys.ts"
+   *
+   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute, Burst], tenants: ["acme"] })
+   *
+   * const program = Effect.gen(function* () {
+   *   yield* Config.setAll([ConfigKey.value(RequestsPerMinute, 1200), ConfigKey.value(Burst, 40)], { actor: "ada" })
+   * })
+   *
+   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
+   * ```
    */
   readonly setAll: (
     assignments: ReadonlyArray<Assignment.Any>,
     options: WriteAllOptions
   ) => Effect.Effect<ReadonlyArray<Entry<unknown>>, ConfigError>
-  /** Deletes the current tenant's row: the default is in force again, at revision 0. Fails as `set` does. */
+  /**
+   * Deletes the current tenant's row: the default is in force again, at revision 0. Fails as `set` does.
+   *
+   * **Example** (Back to the default)
+   *
+   * ```ts
+   * import { Effect } from "effect"
+   * import { Config, SystemplaneMemory, withTenant } from "effect-systemplane"
+   * import { Burst, RequestsPerMinute } from "./keys.ts"
+   *
+   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute, Burst], tenants: ["acme"] })
+   *
+   * const program = Effect.gen(function* () {
+   *   yield* Config.set(Burst, 40, { actor: "ada" })
+   *   const entry = yield* Config.remove(Burst, { actor: "ada" })
+   *   console.log(entry.value, entry.source, yield* Config.get(RequestsPerMinute)) // 20 default 600
+   * })
+   *
+   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
+   * ```
+   */
   readonly remove: <A>(key: ConfigKey<A>, options: WriteOptions) => Effect.Effect<Entry<A>, ConfigError>
 }
 

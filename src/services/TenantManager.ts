@@ -38,6 +38,26 @@ export interface DrainReport {
  * suspended or removed or the manager drained. All fail with `ActivationError`; `InvalidTenantId` where the id is malformed,
  * `Closed` after a drain.
  *
+ * **Example** (A tenant that comes and goes)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Config, SystemplaneMemory, TenantManager, withTenant } from "effect-systemplane"
+ * import { RequestsPerMinute } from "./keys.ts"
+ *
+ * const program = Effect.gen(function* () {
+ *   const manager = yield* TenantManager
+ *   yield* manager.activate("acme")
+ *   console.log((yield* manager.health).status) // live
+ *   yield* manager.suspend("acme")
+ *   yield* Config.get(RequestsPerMinute).pipe(withTenant("acme")) // from the database
+ *   const { unfinished } = yield* manager.drain({ timeout: "1 second" })
+ *   console.log(unfinished) // []
+ * })
+ *
+ * await program.pipe(Effect.provide(SystemplaneMemory({ keys: [RequestsPerMinute] })), Effect.runPromise)
+ * ```
+ *
  * @category services
  * @since 0.1.0
  */

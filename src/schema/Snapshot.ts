@@ -152,7 +152,8 @@ export const confirmedAt = (state: State, slot: number): number =>
 export const learn = (state: State, differences: ReadonlyArray<Difference>, since: Since): Outcome => {
   const wentBack = differences.some(({ row, slot }) => judge(state, state.slots[slot]!, row, since) === "behind")
   const outcome = wentBack ? beginEpoch(state, differences, since) : apply(state, differences, since)
-  const confirmed = Math.max(state.confirmedAt, since.time)
+  // What could not be judged may differ from the table: a read that left something open confirms nothing.
+  const confirmed = outcome.again ? state.confirmedAt : Math.max(state.confirmedAt, since.time)
   const clock = state.clock + 1
   return { ...outcome, state: { ...outcome.state, clock, wholeClock: clock, loaded: true, confirmedAt: confirmed } }
 }

@@ -195,6 +195,17 @@ describe("3. a deletion is fenced", () => {
     assert.deepStrictEqual(shows(whole(gone, { [a]: row(8) }).state, a), ["v8", 8])
   })
 
+  it("G4 leaves a newer row that a read could not place unconfirmed, and everything with it", () => {
+    const before = frozen(whole(empty, {}, at(empty, 100)))
+    const since = at(before, 200)
+    const gone = frozen(Snapshot.learnDeletion(before, a, 5, at(before, 150)))
+    const read = whole(gone, { [a]: row(8) }, since)
+    assert.deepStrictEqual([read.again, Snapshot.confirmedAt(read.state, b)], [true, 100])
+    assert.isBelow(Snapshot.confirmedAt(read.state, a), 200)
+    const again = whole(read.state, { [a]: row(8) }, at(read.state, 300))
+    assert.deepStrictEqual([shows(again.state, a), Snapshot.confirmedAt(again.state, a)], [["v8", 8], 300])
+  })
+
   it("of our own publishes the default once, and a second one nothing", () => {
     const first = Snapshot.learnDeletion(loaded, a, 5, at(loaded))
     assert.deepStrictEqual(

@@ -1,5 +1,5 @@
 /**
- * Preparing a tenant's database before it is first used, where nobody activates the tenant.
+ * Preparing a tenant's database: on its activation, or before it is first used where nobody activates the tenant.
  */
 import * as Cache from "effect/Cache"
 import * as Duration from "effect/Duration"
@@ -15,8 +15,8 @@ export interface PreparationOptions {
   readonly seedDefaults: boolean
 }
 
-/** What runs before each use of a tenant's database: it prepares it once, or again after it failed. */
-export const make = Effect.fnUntraced(function* (options: PreparationOptions) {
+/** Prepares a tenant's database each time it runs. */
+export const prepare = Effect.fnUntraced(function* (options: PreparationOptions) {
   const bootstrap = yield* SchemaBootstrap
   const registry = yield* KeyRegistry
 
@@ -26,12 +26,15 @@ export const make = Effect.fnUntraced(function* (options: PreparationOptions) {
     skip: () => Effect.void
   }[options.bootstrap]
 
-  const prepare = (tenant: TenantId): Effect.Effect<void, SchemaBootstrapError> =>
+  return (tenant: TenantId): Effect.Effect<void, SchemaBootstrapError> =>
     Effect.andThen(prepareSchema(tenant), options.seedDefaults ? bootstrap.seed(tenant, registry.seeds) : Effect.void)
+})
 
+/** What runs before each use of a tenant's database: it prepares it once, or again after it failed. */
+export const make = Effect.fnUntraced(function* (options: PreparationOptions) {
   if (options.bootstrap === "skip" && !options.seedDefaults) return () => Effect.void
 
-  const prepared = yield* Cache.makeWith(prepare, {
+  const prepared = yield* Cache.makeWith(yield* prepare(options), {
     capacity: Number.POSITIVE_INFINITY,
     timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.infinity : Duration.zero)
   })

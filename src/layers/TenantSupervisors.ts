@@ -19,9 +19,9 @@ import { BootstrapFailed, SchemaBootstrapError } from "../schema/SchemaBootstrap
 import type { TenantId } from "../schema/TenantId.ts"
 import { EntryStore } from "../services/EntryStore.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
-import { SchemaBootstrap } from "../services/SchemaBootstrap.ts"
 import { TenantCache } from "../services/TenantCache.ts"
 import * as Defects from "./Defects.ts"
+import * as Preparation from "./Preparation.ts"
 import { Recovery } from "./Recovery.ts"
 import { StatusBoard } from "./StatusBoard.ts"
 import * as Turns from "./Turns.ts"
@@ -70,7 +70,6 @@ interface Supervisor {
 export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptions) {
   const cache = yield* TenantCache
   const store = yield* EntryStore
-  const bootstrap = yield* SchemaBootstrap
   const registry = yield* KeyRegistry
   const board = yield* StatusBoard
   const recovery = yield* Recovery
@@ -91,17 +90,10 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     )
   }
 
-  const prepareSchema = {
-    ensure: (tenant: TenantId) => Effect.asVoid(bootstrap.ensure(tenant)),
-    verify: bootstrap.verify,
-    skip: () => Effect.void
-  }[options.bootstrap]
+  const prepareDatabase = yield* Preparation.prepare(options)
 
   const prepare = (tenant: TenantId): Effect.Effect<void, SchemaBootstrapError> =>
-    turns.take(
-      tenant,
-      Effect.andThen(prepareSchema(tenant), options.seedDefaults ? bootstrap.seed(tenant, registry.seeds) : Effect.void)
-    )
+    turns.take(tenant, prepareDatabase(tenant))
 
   /**
    * Prepares the database, however often it takes, then follows it. Ends only for a demanded tenant that is given up.

@@ -69,7 +69,8 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
   ): Effect.Effect<Snapshot.State, E> =>
     Effect.flatMap(Monotonic.millis, (time) =>
       Effect.flatMap(rows, (rows) => {
-        const { rejected, state } = Snapshot.learn(Snapshot.make(keys), rows, { clock: 0, time })
+        const nothing = Snapshot.make(keys)
+        const { rejected, state } = Snapshot.learn(nothing, rows, Snapshot.begin(nothing, time))
         return Effect.as(report(tenant, keys, rejected, state), state)
       })
     )

@@ -76,7 +76,8 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
       (share) => share * Math.max(options.maxStaleness - 2 * took, options.maxStaleness / 2)
     )
 
-  const reconcile = (scope: TenantScope, session: FeedSession, pace: Pace) =>
+  /** Reads everything once. Where something of it cannot be judged, nothing was learned. */
+  const read = (scope: TenantScope, session: FeedSession, pace: Pace) =>
     Effect.gen(function* () {
       const since = Snapshot.begin(scope.snapshot, yield* Monotonic.millis)
       const differences = yield* session.differences(scopes.keys, Snapshot.fingerprints(scope.snapshot)).pipe(
@@ -90,19 +91,31 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
           }
         })
       )
-      const outcome = yield* scopes.absorb(scope, (state) => Snapshot.learn(state, differences, since), "read")
-      if (outcome.again) scope.dirty.openUnsafe()
-      const now = yield* Monotonic.millis
-      pace.took = now - since.time
+      const { again, published } = yield* scopes.absorb(
+        scope,
+        (state) => Snapshot.learn(state, differences, since),
+        "read"
+      )
+      pace.took = (yield* Monotonic.millis) - since.time
       pace.patience = Patience.afterAnswer(patience, pace.took)
+      return { again, reconciled: { differences, published, took: pace.took } }
+    })
+
+  const reconcile = (
+    scope: TenantScope,
+    session: FeedSession,
+    pace: Pace
+  ): Effect.Effect<Reconciled, EntryStoreError> =>
+    Effect.gen(function* () {
+      const { reconciled } = yield* Effect.repeat(read(scope, session, pace), { while: ({ again }) => again })
       // An answer that took too long is overdue when it arrives.
-      const overdue = scopes.isOverdue(scope.snapshot, now)
+      const overdue = scopes.isOverdue(scope.snapshot, yield* Monotonic.millis)
       yield* scopes.relink(
         scope,
         { connected: true, loaded: true, overdue, failures: 0 },
         { failures: 0, lastError: undefined }
       )
-      return { differences, published: outcome.published, took: pace.took }
+      return reconciled
     })
 
   /**
@@ -168,7 +181,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
       const pace: Pace = { patience: patience.usual, took: 0 }
 
       let loadError: EntryStoreError | undefined
-      const read = (session: FeedSession) =>
+      const follow = (session: FeedSession) =>
         Effect.catch(keepCurrent(scope, session, pace, onFirstLoad), (error) => {
           loadError = error
           return session.abandon
@@ -190,7 +203,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
         switch (event._tag) {
           case "Connected":
             loadError = undefined
-            return FiberHandle.run(reader, read(event.session))
+            return FiberHandle.run(reader, follow(event.session))
           case "Changed":
             if (concernsUs(event)) scope.dirty.openUnsafe()
             return Effect.void

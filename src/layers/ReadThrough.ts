@@ -24,9 +24,6 @@ const readsPerTenant = 8
 /** How long a read may wait, for its turn and for its answer. */
 const readTimeout = "5 seconds"
 
-/** How often a read is made anew because something was published while it was under way. */
-const attempts = 4
-
 type Answer = Deferred.Deferred<any, EntryStoreError>
 
 /** What is read: one key, or everything. */
@@ -47,7 +44,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
   const fibers = yield* FiberSet.make()
   const lanes = new Map<TenantId, Lane>()
 
-  /** Reads everything that differs through the store, until nothing is left that could not be judged. */
+  /** Reads everything through the store, and anew where a write of our own that was under way leaves something of it open. */
   const settle = (scope: TenantScope): Effect.Effect<void, EntryStoreError> =>
     Effect.gen(function* () {
       const since = Snapshot.begin(scope.snapshot, yield* Monotonic.millis)
@@ -55,17 +52,20 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
       const differences = yield* store.differences(scope.tenant)(scopes.keys, known)
       const outcome = yield* scopes.absorb(scope, (state) => Snapshot.learn(state, differences, since), "read")
       return outcome.again
-    }).pipe(Effect.repeat({ while: (again) => again, times: attempts }), Effect.asVoid)
+    }).pipe(Effect.repeat({ while: (again) => again }), Effect.asVoid)
 
   /** What came of one key; where it cannot be judged on its own, everything is read. */
   const learn = (
     scope: TenantScope,
     learnOne: (state: Snapshot.State) => Snapshot.Outcome,
     source: "read" | "write"
-  ): Effect.Effect<void, EntryStoreError> =>
-    Effect.flatMap(scopes.absorb(scope, learnOne, source), ({ again, behind }) =>
-      again || behind ? settle(scope) : Effect.void
-    )
+  ): Effect.Effect<void, EntryStoreError> => {
+    const placed = Effect.map(scopes.absorb(scope, learnOne, source), ({ again, behind }) => !again && !behind)
+    const placedOr = (settle: Effect.Effect<void, EntryStoreError>) =>
+      Effect.flatMap(placed, (done) => (done ? Effect.void : settle))
+    // Whoever waited for its turn may find that the read before it has settled this, too.
+    return placedOr(scope.settling.withPermit(placedOr(settle(scope))))
+  }
 
   const read = (tenant: TenantId, key: ConfigKey.Any): Effect.Effect<Entry<unknown>, EntryStoreError> =>
     Effect.gen(function* () {

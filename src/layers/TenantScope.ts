@@ -5,6 +5,7 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Latch from "effect/Latch"
+import * as Semaphore from "effect/Semaphore"
 import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Entry } from "../schema/Entry.ts"
 import type { EntryRow } from "../schema/EntryRow.ts"
@@ -30,6 +31,8 @@ export interface TenantScope {
   hits: number
   /** Open while a notification has arrived that no read has answered. */
   readonly dirty: Latch.Latch
+  /** Held while everything is read because one answer could not be placed. */
+  readonly settling: Semaphore.Semaphore
 }
 
 export const make = (tenant: TenantId, keys: ReadonlyArray<Snapshot.SnapshotKey>): TenantScope => ({
@@ -42,7 +45,8 @@ export const make = (tenant: TenantId, keys: ReadonlyArray<Snapshot.SnapshotKey>
   answering: false,
   retired: false,
   hits: 0,
-  dirty: Latch.makeUnsafe(false)
+  dirty: Latch.makeUnsafe(false),
+  settling: Semaphore.makeUnsafe(1)
 })
 
 /** Changes what is known of the link, and so who answers reads. */

@@ -24,8 +24,11 @@
  *    revision with another value (written with the triggers disabled) is published.
  * 5. **A row that does not decode comes into force never** and is reported once; the value in force stays.
  * 6. **A new epoch disowns the old one's reads.** Whatever began before it is asked for again.
- * 7. **One read is one step.** Everything learned from a whole read is in the next state together, and a state is never
- *    changed.
+ * 7. **One read is one step.** Everything learned from a whole read is in the next state together, or nothing of it where
+ *    some of it could not be judged; and a state is never changed.
+ * 8. **A loaded snapshot is one state of the table, and over it what this process wrote since.** What a read of one key finds
+ *    changed there was perhaps written together with other keys: it publishes nothing, and everything is read. Before the
+ *    first load it may publish, and a load that began earlier counts only if it found the same.
  *
  * @since 0.1.0
  */
@@ -70,6 +73,8 @@ export interface State {
   readonly wholeClock: number
   /** Whether a whole read has ever been learned. */
   readonly loaded: boolean
+  /** The slots that were published by reads of one key, before anything was loaded. */
+  readonly readAlone: ReadonlyArray<number>
   /** When a whole read last confirmed every key, in milliseconds of a monotonic clock. */
   readonly confirmedAt: number
 }
@@ -86,6 +91,11 @@ export interface Difference {
 export interface Since {
   readonly clock: number
   readonly time: number
+}
+
+/** When a whole read began, and what was known then: whatever it does not mention it found like that. */
+export interface Asked extends Since {
+  readonly slots: ReadonlyArray<Slot>
 }
 
 /** A slot whose value in force, or its revision, changed. */
@@ -131,11 +141,12 @@ export const make = (keys: ReadonlyArray<SnapshotKey>): State => ({
   epochClock: 0,
   wholeClock: 0,
   loaded: false,
+  readAlone: [],
   confirmedAt: 0
 })
 
 /** To be noted before a read is sent. */
-export const begin = (state: State, time: number): Since => ({ clock: state.clock, time })
+export const begin = ({ clock, slots }: State, time: number): Asked => ({ clock, slots, time })
 
 /** The fingerprint of the last row seen of each slot: a whole read asks for what differs from these. */
 export const fingerprints = (state: State): ReadonlyArray<bigint | undefined> =>
@@ -148,24 +159,34 @@ export const revision = (slot: Slot): number => slot.inForce?.revision ?? 0
 export const confirmedAt = (state: State, slot: number): number =>
   Math.max(state.confirmedAt, state.slots[slot]!.confirmedAt)
 
-/** Learns a whole read: every slot not among the differences is as the table has it. */
-export const learn = (state: State, differences: ReadonlyArray<Difference>, since: Since): Outcome => {
+/** Learns a whole read: every slot not among the differences is as the table has it. Or nothing, where some is `again`. */
+export const learn = (state: State, differences: ReadonlyArray<Difference>, since: Asked): Outcome => {
   const wentBack = differences.some(({ row, slot }) => judge(state, state.slots[slot]!, row, since) === "behind")
   const outcome = wentBack ? beginEpoch(state, differences, since) : apply(state, differences, since)
-  // What could not be judged may differ from the table: a read that left something open confirms nothing.
-  const confirmed = outcome.again ? state.confirmedAt : Math.max(state.confirmedAt, since.time)
+  if (outcome.again || isAmbiguous(state, overtaken(state, differences, since), since))
+    return nothing(state, { again: true, behind: false })
   const clock = state.clock + 1
-  return { ...outcome, state: { ...outcome.state, clock, wholeClock: clock, loaded: true, confirmedAt: confirmed } }
+  const confirmedAt = Math.max(state.confirmedAt, since.time)
+  const learned = { ...outcome.state, clock, wholeClock: clock, loaded: true, readAlone: [], confirmedAt }
+  return { ...outcome, state: learned }
 }
 
-/** Learns one key: a row that was read or written, or that there is none. */
-export const learnRow = (state: State, slot: number, row: EntryRow | undefined, since: Since): Outcome =>
-  learnRows(state, [{ slot, row }], since)
+/** Learns a read of one key: its row, or that there is none. */
+export const learnRow = (state: State, slot: number, row: EntryRow | undefined, since: Since): Outcome => {
+  const outcome = learnRows(state, [{ slot, row }], since)
+  if (outcome.again || outcome.behind) return outcome
+  const before = state.slots[slot]!
+  const publishes = outcome.state.slots[slot]!.touched !== before.touched
+  if (publishes && state.loaded) return nothing(state, { again: true, behind: false })
+  if (publishes) return { ...outcome, state: { ...outcome.state, readAlone: [...state.readAlone, slot] } }
+  // Absence has no revision that could tell it from an older row: so that no read under way can bring one in.
+  return before.seen === undefined ? { ...outcome, state: touch(outcome.state, slot) } : outcome
+}
 
-/** Learns some keys in one step, or none of them: rows that were written in one transaction. */
+/** Learns rows that this process wrote in one transaction: in one step, or none of them. */
 export const learnRows = (state: State, rows: ReadonlyArray<Difference>, since: Since): Outcome => {
   const outcome = apply(state, rows, since)
-  if (outcome.again || outcome.behind) return { ...outcome, state, published: [], rejected: [] }
+  if (outcome.again || outcome.behind) return nothing(state, outcome)
   const confirmed = rows.reduce((state, { slot }) => confirmSlot(state, slot, since.time), outcome.state)
   return { ...outcome, state: confirmed }
 }
@@ -176,13 +197,39 @@ export const learnRows = (state: State, rows: ReadonlyArray<Difference>, since: 
 export const learnDeletion = (state: State, slot: number, deleted: number | undefined, since: Since): Outcome => {
   const current = state.slots[slot]!
   const newest = deleted !== undefined && deleted >= current.fence && since.clock >= state.epochClock
+  if (!newest) return learnRow(state, slot, undefined, since)
   // Nothing newer than the deleted row was seen, so the deletion is the newest thing known whatever arrived meanwhile.
-  const outcome = newest
-    ? learnRow(withSlot(state, slot, { ...current, fence: deleted }), slot, undefined, begin(state, since.time))
-    : learnRow(state, slot, undefined, since)
+  const fenced = withSlot(state, slot, { ...current, fence: deleted })
+  const outcome = learnRows(fenced, [{ slot, row: undefined }], begin(state, since.time))
   // Even where the default was in force already, so that no read under way can bring in a row that is gone.
-  return outcome.again ? outcome : { ...outcome, state: touch(outcome.state, slot) }
+  return { ...outcome, state: touch(outcome.state, slot) }
 }
+
+const nothing = (state: State, { again, behind }: Pick<Outcome, "again" | "behind">): Outcome => ({
+  state,
+  published: [],
+  rejected: [],
+  again,
+  behind
+})
+
+/** What a whole read found of the slots that were published since it began. */
+const overtaken = (state: State, differences: ReadonlyArray<Difference>, since: Asked): ReadonlyArray<Difference> => {
+  if (state.clock === since.clock) return []
+  const mentioned = new Map(differences.map(({ row, slot }) => [slot, row]))
+  return [...state.slots.keys()].flatMap((slot) => {
+    if (state.slots[slot]!.touched <= since.clock) return []
+    return [{ slot, row: mentioned.has(slot) ? mentioned.get(slot) : since.slots[slot]!.seen }]
+  })
+}
+
+/** Whether it cannot be told which is newer of some slot, or whether what a read of one key published goes with the rest. */
+const isAmbiguous = (state: State, found: ReadonlyArray<Difference>, since: Since): boolean =>
+  found.some(({ row, slot }) => {
+    const current = state.slots[slot]!
+    const differs = row?.fingerprint !== current.seen?.fingerprint
+    return judge(state, current, row, since) === "again" || (differs && state.readAlone.includes(slot))
+  })
 
 type Verdict = "same" | "publish" | "delete" | "older" | "again" | "behind"
 

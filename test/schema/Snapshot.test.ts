@@ -47,6 +47,10 @@ const whole = (state: Snapshot.State, rows: Readonly<Record<number, EntryRow | u
     since
   )
 
+/** A row of our own. */
+const wrote = (state: Snapshot.State, slot: number, row: EntryRow, since = at(state)) =>
+  Snapshot.learnRows(state, [{ slot, row }], since)
+
 const at = (state: Snapshot.State, time = 0) => Snapshot.begin(state, time)
 
 /** Neither read has anything to say against the other. */
@@ -67,7 +71,7 @@ const absent = ["default", 0]
 describe("1. revisions of a slot only grow (G2)", () => {
   it("also in whole reads, where an older row is dropped and a newer one beside it taken", () => {
     const since = at(loaded)
-    const newer = frozen(Snapshot.learnRow(loaded, a, row(9), since))
+    const newer = frozen(wrote(loaded, a, row(9), since))
     const outcome = whole(newer, { [a]: row(7), [b]: row(8) }, since)
     assertOutcome(outcome, { published: [{ slot: b, before: newer.slots[b]!, after: outcome.state.slots[b]! }] })
     assert.deepStrictEqual(
@@ -81,14 +85,14 @@ describe("1. revisions of a slot only grow (G2)", () => {
 
   it("also below a row that did not decode: an older valid one does not come back", () => {
     const since = at(loaded)
-    const rejected = frozen(Snapshot.learnRow(loaded, a, row(9, bad), since))
-    const outcome = Snapshot.learnRow(rejected, a, row(7), since)
+    const rejected = frozen(wrote(loaded, a, row(9, bad), since))
+    const outcome = wrote(rejected, a, row(7), since)
     assertOutcome(outcome, quiet)
     assert.deepStrictEqual(shows(outcome.state, a), ["v5", 5])
   })
 
   it("of each slot on its own: the revisions of another key say nothing", () => {
-    const outcome = Snapshot.learnRow(frozen(whole(loaded, { [b]: row(90) })), a, row(7), at(loaded))
+    const outcome = wrote(frozen(whole(loaded, { [b]: row(90) })), a, row(7), at(loaded))
     assert.deepStrictEqual(shows(outcome.state, a), ["v7", 7])
   })
 })
@@ -128,7 +132,7 @@ describe("2. a table that went back (G1)", () => {
 
   it("goes on from there: what is above the earlier revision is news", () => {
     const back = frozen(whole(loaded, earlier))
-    assert.deepStrictEqual(shows(Snapshot.learnRow(back, a, row(4), at(back)).state, a), ["v4", 4])
+    assert.deepStrictEqual(shows(wrote(back, a, row(4), at(back)).state, a), ["v4", 4])
   })
 
   it("is reported by the answer to a write too, which nothing is learned from", () => {
@@ -146,7 +150,7 @@ describe("2. a table that went back (G1)", () => {
 
   it("does not take back what was published while the read was under way: that is settled by the next", () => {
     const since = at(loaded)
-    const written = frozen(Snapshot.learnRow(loaded, b, row(9), since))
+    const written = frozen(wrote(loaded, b, row(9), since))
     const back = frozen(whole(written, { [a]: row(3), [b]: row(2) }, since))
     assert.deepStrictEqual([back.epoch, shows(back, a), shows(back, b)], [1, ["v3", 3], ["v9", 9]])
     assert.deepStrictEqual(shows(whole(back, { [b]: row(2) }).state, b), ["v2", 2])
@@ -186,7 +190,7 @@ describe("3. a deletion is fenced", () => {
     const since = at(empty)
     const read = frozen(whole(empty, {}))
     assertOutcome(Snapshot.learnRow(read, a, row(5), since), { again: true })
-    assert.deepStrictEqual(shows(Snapshot.learnRow(read, a, row(5), at(read)).state, a), ["v5", 5])
+    assert.deepStrictEqual(shows(wrote(read, a, row(5), at(read)).state, a), ["v5", 5])
   })
 
   it("of our own, of a row that nobody here had seen, does not hide a newer one", () => {
@@ -221,9 +225,10 @@ describe("3. a deletion is fenced", () => {
     assert.deepStrictEqual([Snapshot.confirmedAt(gone, a), Snapshot.confirmedAt(gone, b)], [7, 0])
   })
 
-  it("of our own, below what was seen, proves that the table went back only as far as one key goes: the row is gone", () => {
+  it("of our own, below what was seen, says as little of the other keys as a read of one: everything is read", () => {
     const outcome = Snapshot.learnDeletion(loaded, a, 3, at(loaded))
-    assert.deepStrictEqual([shows(outcome.state, a), outcome.again, outcome.state.epoch], [absent, false, 0])
+    assertOutcome(outcome, { again: true })
+    assert.strictEqual(outcome.state, loaded)
   })
 
   it("of a bad row puts the default in force, and an older row stays out", () => {
@@ -233,12 +238,12 @@ describe("3. a deletion is fenced", () => {
     assertOutcome(Snapshot.learnRow(gone, a, row(5), since), quiet)
   })
 
-  it("is the same for whoever learned of it: a read of one key fences as well", () => {
-    const since = at(loaded)
-    const gone = frozen(Snapshot.learnRow(loaded, a, undefined, since))
-    assert.deepStrictEqual(shows(gone, a), absent)
-    assertOutcome(whole(gone, { [a]: row(5) }, since), quiet)
-    assertOutcome(whole(gone, { [a]: row(7) }, since), { again: true })
+  it("G2 is the same for whoever learned of it: a read of one key that found none fences as well", () => {
+    const none = frozen(whole(empty, {}))
+    const since = at(none)
+    const gone = frozen(Snapshot.learnRow(none, a, undefined, since))
+    assertOutcome(whole(gone, { [a]: row(5) }, since), { again: true })
+    assert.deepStrictEqual(shows(whole(gone, { [a]: row(5) }).state, a), ["v5", 5])
   })
 
   it("is no news where there was no row, however old the read is", () => {
@@ -249,20 +254,20 @@ describe("3. a deletion is fenced", () => {
 
   it("is over once the key was created again: its fence does not hold up what follows", () => {
     const created = frozen(whole(frozen(whole(loaded, { [a]: undefined })), { [a]: row(8) }))
-    assert.deepStrictEqual(shows(Snapshot.learnRow(created, a, row(9), at(loaded)).state, a), ["v9", 9])
+    assert.deepStrictEqual(shows(wrote(created, a, row(9), at(loaded)).state, a), ["v9", 9])
   })
 })
 
 describe("4. the same row publishes nothing (G3)", () => {
   it("whatever happened since the read began", () => {
     const since = at(loaded)
-    const written = frozen(Snapshot.learnRow(loaded, a, row(8), since))
+    const written = frozen(wrote(loaded, a, row(8), since))
     assertOutcome(whole(written, { [a]: row(8) }, since), quiet)
   })
 
   it("and keeps the very object in force where only its author changed, though it decodes to another one", () => {
     const document = frozen(whole(empty, { [a]: row(7, { list: [1] }) }))
-    const signed = Snapshot.learnRow(document, a, row(7, { list: [1] }, "else"), at(document))
+    const signed = wrote(document, a, row(7, { list: [1] }, "else"), at(document))
     assertOutcome(signed, quiet)
     assert.strictEqual(signed.state.slots[a]!.value, document.slots[a]!.value)
     assert.strictEqual(signed.state.slots[a]!.inForce?.updatedBy, "else")
@@ -283,7 +288,7 @@ describe("4. the same row publishes nothing (G3)", () => {
 
   it("another author or value at the same revision is asked for again where it may be the older one", () => {
     const since = at(loaded)
-    const signed = frozen(Snapshot.learnRow(loaded, a, row(5, "v5", "else"), since))
+    const signed = frozen(wrote(loaded, a, row(5, "v5", "else"), since))
     for (const outcome of [whole(signed, { [a]: row(5) }, since), whole(signed, { [a]: row(5, "other") }, since)]) {
       assertOutcome(outcome, { again: true })
       assert.deepStrictEqual(outcome.state.slots, signed.slots)
@@ -412,9 +417,88 @@ describe("7. one read is one step (G9)", () => {
     assert.throws(() => Object.assign((value as { list: Array<object> }).list[0]!, { of: 2 }), TypeError)
   })
 
+  describe("of which some cannot be judged", () => {
+    /** While everything is read, we delete and somebody creates anew: whether before or after the read, nobody can tell. */
+    const asked = at(loaded, 9)
+    const gone = frozen(Snapshot.learnDeletion(loaded, a, 5, asked))
+    const open = whole(gone, { [a]: row(7), [b]: row(8) }, asked)
+
+    it("publishes nothing of it, and is asked for again", () => {
+      assertOutcome(open, { again: true })
+      assert.strictEqual(open.state, gone)
+    })
+
+    it("reports no bad row: the next read does", () => {
+      assertOutcome(whole(gone, { [a]: row(7), [b]: row(8, bad) }, asked), { again: true })
+    })
+
+    it("begins no epoch, either", () => {
+      const back = whole(gone, { [a]: row(7), [b]: row(2) }, asked)
+      assertOutcome(back, { again: true })
+      assert.strictEqual(back.state.epoch, 0)
+    })
+
+    it("does not count as loaded", () => {
+      const deleted = frozen(Snapshot.learnDeletion(empty, a, 5, at(empty)))
+      assert.isFalse(whole(deleted, { [a]: row(7), [b]: row(8) }, at(empty)).state.loaded)
+    })
+  })
+
+  it("counts what a read does not mention as it was when the read began", () => {
+    const none = frozen(whole(empty, {}))
+    const asked = at(none)
+    const created = frozen(wrote(none, a, row(5), asked))
+    // It found no row of `a`: before ours was written, or after somebody deleted it and wrote the other.
+    assertOutcome(whole(created, { [b]: row(8) }, asked), { again: true })
+    assert.lengthOf(whole(frozen(wrote(loaded, a, row(9))), { [b]: row(8) }, at(loaded)).published, 1)
+  })
+
   it("loads with the first whole read, and with nothing less", () => {
     assert.isFalse(Snapshot.learnRow(empty, a, row(5), at(empty)).state.loaded)
     assert.isTrue(whole(empty, {}).state.loaded)
+  })
+})
+
+describe("8. a loaded snapshot is one state of the table, and our writes over it (G9)", () => {
+  it("a read of one key publishes nothing, neither a row nor that it is gone: everything is read", () => {
+    for (const found of [row(7), row(5, "other"), row(8, bad), undefined]) {
+      const outcome = Snapshot.learnRow(loaded, a, found, at(loaded, 9))
+      assertOutcome(outcome, { again: true })
+      assert.strictEqual(outcome.state, loaded)
+    }
+  })
+
+  it("a deletion that found nothing is such a read", () => {
+    assertOutcome(Snapshot.learnDeletion(loaded, a, undefined, at(loaded)), { again: true })
+  })
+
+  describe("before the first load", () => {
+    const asked = at(empty)
+    const read = frozen(Snapshot.learnRow(empty, a, row(7), at(empty)))
+
+    it("a read of one key publishes what it found", () => {
+      assert.deepStrictEqual(shows(read, a), ["v7", 7])
+    })
+
+    it("a load that began before counts only if it found the same", () => {
+      for (const rows of [{ [a]: row(5), [b]: row(6) }, { [a]: row(9), [b]: row(8) }, { [b]: row(6) }]) {
+        const outcome = whole(read, rows, asked)
+        assertOutcome(outcome, { again: true })
+        assert.strictEqual(outcome.state, read)
+      }
+      const loaded = whole(read, { [a]: row(7), [b]: row(8) }, asked)
+      assert.deepStrictEqual(
+        [shows(loaded.state, a), shows(loaded.state, b)],
+        [
+          ["v7", 7],
+          ["v8", 8]
+        ]
+      )
+    })
+
+    it("one that began after it counts", () => {
+      assert.deepStrictEqual(shows(whole(read, { [a]: row(9) }).state, a), ["v9", 9])
+    })
   })
 })
 
@@ -433,7 +517,7 @@ describe("confirmation (G4)", () => {
   })
 
   it("is what a bad row does too: it was seen, and the value in force stays", () => {
-    assert.strictEqual(Snapshot.confirmedAt(Snapshot.learnRow(loaded, a, row(9, bad), at(loaded, 8)).state, a), 8)
+    assert.strictEqual(Snapshot.confirmedAt(wrote(loaded, a, row(9, bad), at(loaded, 8)).state, a), 8)
   })
 
   it("is not what an answer does that has to be asked for again, or that is behind", () => {
@@ -442,7 +526,7 @@ describe("confirmation (G4)", () => {
     for (const outcome of [
       Snapshot.learnRow(gone, a, row(9), since),
       Snapshot.learnRow(loaded, a, row(2), since),
-      Snapshot.learnDeletion(frozen(Snapshot.learnRow(loaded, a, row(9), since)), a, undefined, since)
+      Snapshot.learnDeletion(frozen(wrote(loaded, a, row(9), since)), a, undefined, since)
     ]) {
       assert.isTrue(outcome.again || outcome.behind)
       assert.isBelow(Snapshot.confirmedAt(outcome.state, b), 8)

@@ -90,7 +90,7 @@ const play = (seed: number, { restores }: { readonly restores: boolean }) => {
     return () => {
       const { again, behind } = absorb(
         `own write ${slot} ${written.revision}`,
-        Snapshot.learnRow(state, slot, written, since)
+        Snapshot.learnRows(state, [{ slot, row: written }], since)
       )
       if (again || behind) settle()
       // G3: this value or a newer one, which may be that it was deleted since.

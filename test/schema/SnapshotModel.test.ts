@@ -2,7 +2,8 @@
  * Generated histories of one tenant: one that breaks a promise is shrunk before it is shown.
  *
  * The model keeps every version that each row ever had, in order. Whatever the snapshot shows of a key must be one of its
- * versions, and never one before the last one shown, nor before the last one that this process wrote or deleted.
+ * versions, and never one before the last one shown, nor before the last one that this process read, wrote or deleted. Once
+ * everything was read, no transaction is ever seen in part.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Result, Schema } from "effect"
@@ -20,6 +21,8 @@ const Step = Schema.Struct({
     "sign",
     "write in place",
     "erase",
+    "write together",
+    "erase together",
     // By us: they begin here, and are carried on by "advance".
     "read everything",
     "read one",
@@ -43,6 +46,8 @@ const key: Snapshot.SnapshotKey = {
 }
 
 type Version = EntryRow | undefined
+/** The versions that one transaction made, by slot; `undefined` where it changed nothing. */
+type Transaction = ReadonlyArray<number | undefined>
 type Table = ReadonlyArray<Version>
 
 /** Sent, then answered by the database, then learned: each a function that returns what is left to do. */
@@ -55,6 +60,7 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
   const histories: Array<Array<Version>> = Array.from({ length: slots }, () => [undefined])
   const shown: Array<number> = Array.from({ length: slots }, () => 0)
   const reported = new Set<bigint>()
+  const transactions: Array<Transaction> = []
   const underWay: Array<Operation> = []
   let state = deepFreeze(Snapshot.make(Array.from({ length: slots }, () => key)))
 
@@ -82,6 +88,40 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
     return histories[slot]!.findIndex((row, index) => index >= from && row?.fingerprint === fingerprint)
   }
 
+  const together = (write: (slot: number) => void): Transaction => {
+    const transaction = histories.map((history, slot) => {
+      const before = history.length
+      write(slot)
+      return history.length > before ? before : undefined
+    })
+    transactions.push(transaction)
+    return transaction
+  }
+
+  /** All versions that the last row seen can be: absence may have come about more than once. */
+  const versionsSeen = (slot: number): ReadonlyArray<number> => {
+    const fingerprint = state.slots[slot]!.seen?.fingerprint
+    return histories[slot]!.flatMap((row, index) => (row?.fingerprint === fingerprint ? [index] : []))
+  }
+
+  /** Whether the versions can be seen beside each other: what a transaction wrote here, beside what it wrote there or later. */
+  const isWhole = (versions: ReadonlyArray<number>) =>
+    transactions.every(
+      (transaction) =>
+        versions.every((version, slot) => version !== transaction[slot]) ||
+        versions.every((version, slot) => version >= (transaction[slot] ?? 0))
+    )
+
+  const assertWhole = () => {
+    if (!state.loaded) return
+    const [first, ...others] = Array.from({ length: slots }, (_, slot) => versionsSeen(slot))
+    const possible = others.reduce(
+      (combinations, versions) => combinations.flatMap((some) => versions.map((version) => [...some, version])),
+      first!.map((version) => [version])
+    )
+    assert.isTrue(possible.some(isWhole), "a transaction was seen in part")
+  }
+
   const absorb = (outcome: Snapshot.Outcome) => {
     const before = state
     state = deepFreeze(outcome.state)
@@ -98,6 +138,7 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
       reported.add(fingerprint)
     }
     assert.strictEqual(state.epoch, 0, "an epoch began, though the table never went back")
+    assertWhole()
     if (outcome.again || outcome.behind) settle()
   }
 
@@ -114,13 +155,13 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
     table.flatMap((row, slot) => (row?.fingerprint === known[slot] ? [] : [{ slot, row }]))
 
   /**
-   * What the process did itself it sees at once: this version or a later one. Where a bad row came in before the answer to a
-   * write, the value that was in force then stays (G6).
+   * What the process read or did itself it sees at once: this version or a later one. Where a bad row came in before the
+   * answer, the value that was in force then stays (G6).
    */
   const assertShows = (slot: number, from: number) => {
     if (state.slots[slot]!.seen?.value === "nonsense") return
     const index = versionShown(slot, from)
-    assert.isAtLeast(index, 0, `slot ${slot} does not show what this process did`)
+    assert.isAtLeast(index, 0, `slot ${slot} does not show what this process read or did`)
     shown[slot] = Math.max(shown[slot]!, index)
   }
 
@@ -146,23 +187,32 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
       }
       case "read one":
         return ask(
-          () => table()[slot],
-          (row) => absorb(Snapshot.learnRow(state, slot, row, since))
-        )
-      case "own write":
-        return ask(
-          () => ({ row: put(slot, "ours"), index: histories[slot]!.length - 1 }),
+          () => ({ row: table()[slot], index: histories[slot]!.length - 1 }),
           ({ index, row }) => {
             absorb(Snapshot.learnRow(state, slot, row, since))
             assertShows(slot, index)
           }
         )
+      case "own write":
+        return ask(
+          () => ({ row: put(slot, "ours"), index: histories[slot]!.length - 1 }),
+          ({ index, row }) => {
+            absorb(Snapshot.learnRows(state, [{ slot, row }], since))
+            assertShows(slot, index)
+          }
+        )
       case "own transaction":
         return ask(
-          () => histories.map((_, slot) => ({ slot, row: put(slot, "together"), index: histories[slot]!.length - 1 })),
-          (written) => {
-            absorb(Snapshot.learnRows(state, written, since))
-            for (const { index, slot } of written) assertShows(slot, index)
+          () => ({ indices: together((slot) => put(slot, "together")), rows: table() }),
+          ({ indices, rows }) => {
+            absorb(
+              Snapshot.learnRows(
+                state,
+                rows.map((row, slot) => ({ slot, row })),
+                since
+              )
+            )
+            for (const [slot, index] of indices.entries()) assertShows(slot, index!)
           }
         )
       case "own deletion":
@@ -191,6 +241,8 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
     else if (what === "sign" && last?.value !== "nonsense") last && put(slot, last.value, last.revision)
     else if (what === "write in place") last && put(slot, "in place", last.revision)
     else if (what === "erase") erase(slot)
+    else if (what === "write together") together((slot) => put(slot, "theirs together"))
+    else if (what === "erase together") together(erase)
     else if (what.startsWith("advance")) {
       advance(which)
       if (what === "advance twice") advance(which)
@@ -214,7 +266,7 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
 
 describe("any history of a snapshot", () => {
   it.prop(
-    "G1 G2 G3 G6: ends at the table, never goes back, shows what we did, and reports a bad row once",
+    "G1 G2 G3 G6 G9: ends at the table, never goes back or apart, shows what we did, and reports a bad row once",
     [Steps],
     ([steps]) => play(steps),
     { arbitrary: { runs: 3000, size: 60, maxShrinks: 20_000, seed: "effect-systemplane" } }

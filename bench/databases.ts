@@ -17,7 +17,7 @@ export const connect = (url: Redacted.Redacted) =>
     (client) => Effect.promise(() => client.end())
   )
 
-export const server = PostgresServer.makeWith({ max_connections: "600" })
+export const server = PostgresServer.makeWith({ max_connections: "1000" })
 
 /** The rows that a prepared database holds: as many keys as said, each with its number for a value. */
 export const rows = (count: number) =>

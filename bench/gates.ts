@@ -93,7 +93,7 @@ export const gates = {
     name: "black hole noticed : configured bound",
     gate: 1.2,
     stretch: 1.05,
-    note: "the bound is maxStaleness: from the last confirmation to the first entry that says it is stale"
+    note: "the bound is maxStaleness: from when the network swallows everything to the first entry that says it is stale"
   },
   readsByTenants: {
     name: "reads at 1,000 tenants : at 1",

@@ -1,6 +1,7 @@
 /**
- * The Unleash Node SDK, offline: bootstrapped with its features, no polling, no metrics, no files. Each feature has the
- * `default` strategy without constraints, its cheapest; every second one is disabled, so that a constant answer shows.
+ * The Unleash Node SDK, offline: bootstrapped with its features, no polling, no files. It counts evaluations, as it does unless
+ * told otherwise and as our reads are counted, and sends the counts nowhere. Each feature has the `default` strategy without
+ * constraints, its cheapest; every second one is disabled, so that a constant answer shows.
  */
 import { once } from "node:events"
 import { Effect } from "effect"
@@ -16,7 +17,7 @@ const open = (keys: Workload.Workload["keys"]) =>
         // Never asked: without an interval nothing is fetched.
         url: "http://127.0.0.1:9/api/",
         refreshInterval: 0,
-        disableMetrics: true,
+        metricsInterval: 0,
         storageProvider: new InMemStorageProvider(),
         bootstrap: {
           data: keys.map(({ key }, k) => ({

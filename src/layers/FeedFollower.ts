@@ -123,10 +123,13 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
    * long as the whole read took by ours. A deleted row has no age.
    */
   const measurePropagation = (tenant: TenantId, { differences, published, took }: Reconciled) => {
-    const visible = new Set(published.map(({ slot }) => slot))
     const seconds: Array<number> = []
+    // Both are in the same order, and not all that differed was published.
+    let next = 0
     for (const { age, slot } of differences) {
-      if (age !== undefined && visible.has(slot)) seconds.push(Math.max(0, age) + took / 1000)
+      if (published[next]?.slot !== slot) continue
+      next++
+      if (age !== undefined) seconds.push(Math.max(0, age) + took / 1000)
     }
     return telemetry.propagated(tenant, seconds)
   }

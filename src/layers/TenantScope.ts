@@ -4,6 +4,7 @@
  * It is mutable, and changed in synchronous steps only, so that a reader on another fiber sees one state or the next.
  */
 import type * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
 import * as Latch from "effect/Latch"
 import * as Semaphore from "effect/Semaphore"
 import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
@@ -75,7 +76,7 @@ export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean, 
     value,
     revision: inForce?.revision ?? 0,
     source: inForce === undefined ? "default" : "stored",
-    updatedAt: inForce?.updatedAt,
+    updatedAt: inForce && DateTime.makeUnsafe(inForce.updatedAt),
     updatedBy: inForce?.updatedBy,
     stale,
     confirmedAt: confirmedAt === 0 ? undefined : Monotonic.timeOfDay(clock, confirmedAt)

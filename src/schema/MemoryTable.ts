@@ -18,7 +18,6 @@
  * distance of two revisions says nothing; fingerprints are hashes of the row. There are no locks here: nobody waits for another's
  * row, since statements and transactions run one after another.
  */
-import * as DateTime from "effect/DateTime"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
@@ -107,7 +106,7 @@ export const rows = (table: Table): ReadonlyArray<Row> =>
 export const entryRow = ({ fingerprint, revision, text, updatedAt, updatedBy }: Row): EntryRow => ({
   value: JSON.parse(text),
   revision,
-  updatedAt: DateTime.makeUnsafe(updatedAt),
+  updatedAt,
   updatedBy,
   fingerprint
 })

@@ -161,8 +161,8 @@ export const confirmedAt = (state: State, slot: number): number =>
 
 /** Learns a whole read: every slot not among the differences is as the table has it. Or nothing, where some is `again`. */
 export const learn = (state: State, differences: ReadonlyArray<Difference>, since: Asked): Outcome => {
-  const wentBack = differences.some(({ row, slot }) => judge(state, state.slots[slot]!, row, since) === "behind")
-  const outcome = wentBack ? beginEpoch(state, differences, since) : apply(state, differences, since)
+  const found = apply(state, differences, since)
+  const outcome = found.behind ? beginEpoch(state, differences, since) : found
   if (outcome.again || isAmbiguous(state, overtaken(state, differences, since), since))
     return nothing(state, { again: true, behind: false })
   const clock = state.clock + 1

@@ -51,7 +51,7 @@ export const configContract = <Database>({ database, name, plane }: Implementati
           const entry = yield* Config.entry(Limit)
           assert.deepInclude(entry, { value: 7, revision, source: "stored", updatedBy: "stranger", stale: false })
           const [row] = (yield* Acme.use((db) => db.rows)).filter(({ key }) => key === Limit.key)
-          assert.deepStrictEqual(entry.updatedAt, row?.updatedAt)
+          assert.strictEqual(entry.updatedAt?.epochMilliseconds, row?.updatedAt)
           assert.deepInclude((yield* Config.snapshot).entry(Limit), { value: 7, revision })
           yield* until("all have heard", () => handled.length > 0 && changes.length > 0 && watched.length > 1)
           assert.deepStrictEqual(handled, [["acme", 600, 7]])

@@ -221,6 +221,26 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
     )
 
     test(
+      "differences find a key whatever its name is made of",
+      Effect.gen(function* () {
+        const names = [`a"b`, "a\\b", "{a,b}", "NULL", "a b", " ", "naïve 🐟", "a\n'b"]
+        const odd = [
+          ...names.map((key) => ({ namespace: "n", key })),
+          ...names.map((namespace) => ({ namespace, key: "k" }))
+        ]
+        yield* Effect.forEach(odd, (name, slot) => put(name, String(slot)))
+        const found = yield* EntryStore.use((store) =>
+          store.differences(acme)(
+            odd,
+            odd.map(() => undefined)
+          )
+        )
+        assert.deepStrictEqual(valuesOf(found), { ...odd.keys().toArray() })
+        yield* Effect.forEach(odd, (name) => remove(name))
+      })
+    )
+
+    test(
       "G1 differences tell of what came and went with the triggers disabled, of TRUNCATE, and of an older copy",
       Effect.gen(function* () {
         const db = yield* Acme

@@ -1,5 +1,5 @@
 /** The implementations on PostgreSQL: a database of its own for each suite, which a migration pipeline prepared. */
-import { Context, DateTime, Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { type MemoryChange, PgConnector } from "effect-systemplane"
 import * as PgEntryStore from "../../src/layers/PgEntryStore.ts"
 import * as PgListenFeed from "../../src/layers/PgListenFeed.ts"
@@ -71,7 +71,7 @@ const stranger = Layer.effect(
         (rows) =>
           rows.map(({ updated_at, updated_by, ...row }) => ({
             ...row,
-            updatedAt: DateTime.makeUnsafe(updated_at),
+            updatedAt: updated_at.getTime(),
             updatedBy: updated_by
           }))
       ),

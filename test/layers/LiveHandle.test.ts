@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, DateTime, Effect } from "effect"
+import { Clock, Effect } from "effect"
 import { TenantId } from "effect-systemplane"
 import * as LiveHandle from "../../src/layers/LiveHandle.ts"
 import * as TenantScope from "../../src/layers/TenantScope.ts"
@@ -11,7 +11,7 @@ const tenant = TenantId.make("acme")
 const rowAt = (revision: number) => ({
   value: revision * 10,
   revision,
-  updatedAt: DateTime.makeUnsafe(0),
+  updatedAt: 0,
   updatedBy: "stranger",
   fingerprint: BigInt(revision)
 })

@@ -273,6 +273,13 @@ describe("PgTarget", () => {
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
       yield* Effect.gen(function* () {
+        yield* Config.set(Limit, 100, { actor: "test" })
+        // So slow that one connection cannot have done all of them before another is open.
+        yield* database.run(`CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS
+                             $$ BEGIN PERFORM pg_sleep(0.05); RETURN new; END $$`)
+        yield* database.run(
+          "CREATE TRIGGER slowly BEFORE UPDATE ON systemplane_entries FOR EACH ROW EXECUTE FUNCTION slowly()"
+        )
         yield* Effect.forEach(Array.from({ length: 20 }).keys(), (n) => Config.set(Limit, n + 1, { actor: "test" }), {
           concurrency: "unbounded"
         })

@@ -10,12 +10,11 @@ const mixed = <A>(good: fc.Arbitrary<A>, ...bad: ReadonlyArray<unknown>) =>
 
 describe("what is decoded by its shape is what the schema decodes", () => {
   it("rows", () => {
-    const bySchema = Schema.decodeUnknownResult(EntryRow.EntryRow)
     const row = fc.record(
       {
         value: mixed(fc.json().map((text) => JSON.parse(text))),
-        revision: mixed(fc.bigInt({ min: 0n, max: 2n ** 60n }), 7, "7", -1n),
-        updatedAt: mixed(fc.date({ noInvalidDate: true }), new Date(Number.NaN), "2026-01-01", 0),
+        revision: mixed(fc.integer(), 7n, "7", 1.5, 2 ** 60),
+        updatedAt: mixed(fc.double({ noNaN: true, noDefaultInfinity: true }), Number.NaN, "2026-01-01", new Date(0)),
         updatedBy: mixed(fc.string(), 7),
         fingerprint: mixed(fc.bigInt(), 7, "7"),
         more: fc.anything()
@@ -25,10 +24,9 @@ describe("what is decoded by its shape is what the schema decodes", () => {
     let accepted = 0
     fc.assert(
       fc.property(fc.oneof(row, fc.anything()), (given) => {
-        const fast = EntryRow.decode(given)
-        const slow = bySchema(given)
-        assert.deepStrictEqual(Result.getOrUndefined(fast), Result.getOrUndefined(slow))
-        if (Result.isSuccess(fast)) accepted++
+        const fast = EntryRow.byShape(given)
+        assert.deepStrictEqual(fast, Result.getOrUndefined(EntryRow.bySchema(given)))
+        if (fast !== undefined) accepted++
       }),
       { numRuns: 2000 }
     )

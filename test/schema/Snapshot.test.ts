@@ -3,7 +3,7 @@
  * in the header of `Snapshot.ts`.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Result } from "effect"
+import { Result } from "effect"
 import type { EntryRow } from "../../src/schema/EntryRow.ts"
 import { deepFreeze } from "../../src/schema/JsonText.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
@@ -24,7 +24,7 @@ const key = keyFor("default")
 const row = (revision: number, value: unknown = `v${revision}`, updatedBy = ""): EntryRow => ({
   value,
   revision,
-  updatedAt: DateTime.makeUnsafe(revision),
+  updatedAt: revision,
   updatedBy,
   fingerprint: fingerprintOf(JSON.stringify([revision, value, updatedBy]))
 })

@@ -3,7 +3,7 @@
  * of strangers, a backup that is restored.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Result } from "effect"
+import { Result } from "effect"
 import type { EntryRow } from "../../src/schema/EntryRow.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
 
@@ -20,7 +20,7 @@ const randomFrom = (seed: number) => () => {
 const row = (revision: number): EntryRow => ({
   value: revision,
   revision,
-  updatedAt: DateTime.makeUnsafe(revision),
+  updatedAt: revision,
   updatedBy: "",
   fingerprint: BigInt(revision)
 })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Result } from "effect"
+import { Result } from "effect"
 import type { EntryRow } from "../../src/schema/EntryRow.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
 
@@ -15,7 +15,7 @@ const b = 1
 const row = (revision: number, value: unknown, updatedBy = "somebody"): EntryRow => ({
   value,
   revision,
-  updatedAt: DateTime.makeUnsafe(revision),
+  updatedAt: revision,
   updatedBy,
   fingerprint:
     BigInt(revision) * 1_000_000n +

@@ -6,7 +6,7 @@
  * everything was read, no transaction is ever seen in part.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Result, Schema } from "effect"
+import { Result, Schema } from "effect"
 import type { EntryRow } from "../../src/schema/EntryRow.ts"
 import { deepFreeze } from "../../src/schema/JsonText.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
@@ -69,7 +69,7 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
     const row = {
       value,
       revision: at,
-      updatedAt: DateTime.makeUnsafe(++version),
+      updatedAt: ++version,
       updatedBy: "",
       fingerprint: BigInt(version)
     }

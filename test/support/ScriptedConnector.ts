@@ -46,11 +46,17 @@ export const upsert = (namespace: string, key: string, revision = 1) =>
 
 interface Row {
   readonly value: unknown
-  readonly revision: bigint
-  readonly updatedAt: Date
+  readonly revision: number
+  readonly updatedAt: number
   readonly updatedBy: string
   readonly fingerprint: bigint
 }
+
+const isReadOfEverything = (sql: string) => sql.includes("generate_subscripts")
+
+/** The elements of an array of texts or numbers as PostgreSQL reads it. */
+const elementsOf = (array: string): ReadonlyArray<string> =>
+  array.startsWith('{"') ? JSON.parse(`[${array.slice(1, -1)}]`) : array.slice(1, -1).split(",")
 
 const failed = new SqlError({ reason: new ConnectionError({ cause: new Error("scripted"), operation: "query" }) })
 
@@ -69,7 +75,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
     const known = tenants.get(tenant)
     if (known !== undefined) return known
     const table = new Map<string, Row>()
-    let sequence = 0n
+    let sequence = 0
     const script: ScriptedTenant = {
       opening: "succeed",
       answering: "yes",
@@ -86,7 +92,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       open: 0,
       write: (key, value) => {
         const revision = ++sequence
-        table.set(key, { value, revision, updatedAt: new Date(0), updatedBy: "stranger", fingerprint: revision })
+        table.set(key, { value, revision, updatedAt: 0, updatedBy: "stranger", fingerprint: BigInt(revision) })
       },
       erase: (key) => {
         table.delete(key)
@@ -114,15 +120,18 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
   const statement = (tenant: string, sql: string, params: ReadonlyArray<unknown> = []): ReadonlyArray<unknown> => {
     const { table } = tenantOf(tenant)
     if (sql.includes("pg_postmaster_start_time")) return [{ identity: tenant }]
-    if (sql.includes("WITH ORDINALITY")) {
-      const [namespaces, keys, known] = params as [ReadonlyArray<string>, ReadonlyArray<string>, string]
-      const fingerprints = known.slice(1, -1).split(",")
+    if (isReadOfEverything(sql)) {
+      const [namespaces, keys, fingerprints] = params.map((array) => elementsOf(array as string)) as [
+        ReadonlyArray<string>,
+        ReadonlyArray<string>,
+        ReadonlyArray<string>
+      ]
       return keys.flatMap((key, slot) => {
         const row = table.get(`${namespaces[slot]}/${key}`)
         const fingerprint = row === undefined ? "NULL" : String(row.fingerprint)
         return fingerprint === fingerprints[slot]
           ? []
-          : [{ slot, present: row !== undefined, age: row === undefined ? null : 0, ...row }]
+          : [{ slot, fingerprint: null, age: row === undefined ? null : 0, ...row }]
       })
     }
     // Seeding: every default has its row already.
@@ -169,7 +178,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       return {
         query: (sql: string, params?: ReadonlyArray<unknown>) =>
           Effect.raceFirst(
-            sql.includes("WITH ORDINALITY") ? read(sql, params) : Effect.sync(() => statement(tenant, sql, params)),
+            isReadOfEverything(sql) ? read(sql, params) : Effect.sync(() => statement(tenant, sql, params)),
             Deferred.await(mine.lost)
           ),
         payloads: Queue.takeAll(mine.payloads),

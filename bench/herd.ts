@@ -108,7 +108,7 @@ const activation: Section = section(
         ? elapsed
         : yield* Effect.die(new Error("the bare driver read too little"))
     })
-    const samples = yield* takeTurns({ ours, bare }, quick ? 3 : 7)
+    const samples = yield* takeTurns({ ours, bare }, quick ? 2 : 7)
     const { ratio, sides } = compare(samples.ours, samples.bare, names.length)
     return [Report.row(gates.activation, ratio, sides)]
   })
@@ -142,7 +142,7 @@ const recovery: Section = section(
       yield* server.start
       return yield* timed(connectAll(server, names))
     })
-    const samples = yield* takeTurns({ ours, bare }, quick ? 3 : 7)
+    const samples = yield* takeTurns({ ours, bare }, quick ? 2 : 7)
     const { ratio, sides } = compare(samples.ours, samples.bare, names.length)
     return [Report.row(gates.recovery, ratio, sides)]
   })

@@ -29,7 +29,8 @@ const weight = <A, E, R>(count: number, make: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const before = yield* heapUsed
     yield* make
-    return ((yield* heapUsed) - before) / count
+    const bytes = (yield* heapUsed) - before
+    return bytes > 0 ? bytes / count : yield* Effect.die(new Error("something else was let go meanwhile"))
   })
 
 const heap: Section = section(

@@ -1,6 +1,7 @@
 /**
  * `Config` over the cache: finds the tenant and the key.
  */
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
@@ -51,8 +52,19 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
 
   const soleMemo: TenantMemo = { remembered: undefined }
 
-  /** The scope of the tenant of a fiber: remembered with the tenant, so that it is seldom looked up. */
+  // A fiber reads several keys in a row. What its context led to holds for as long as it has that context; one is kept.
+  let context: Context.Context<never> | undefined
+  let view: TenantView | undefined
+
   const viewOf = (fiber: Fiber.Fiber<unknown, unknown>): TenantView | undefined => {
+    if (fiber.context === context && view !== undefined && !view.retired) return view
+    context = fiber.context
+    view = findView(fiber)
+    return view
+  }
+
+  /** The scope of the tenant of a fiber: remembered with the tenant, so that it is seldom looked up. */
+  const findView = (fiber: Fiber.Fiber<unknown, unknown>): TenantView | undefined => {
     const tenant = fiber.getRef(CurrentTenant)
     const memo = Option.isSome(tenant) ? memoOf(tenant) : soleMemo
     const known = memo?.remembered

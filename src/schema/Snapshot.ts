@@ -53,7 +53,7 @@ export interface Slot {
   readonly seen: EntryRow | undefined
   /** The highest revision seen in this epoch, across deletions. */
   readonly fence: number
-  /** `State.clock` when the slot was last published, or deleted by us. */
+  /** `State.clock` when the slot was last published, deleted by us, or found without a row by a read of its key. */
   readonly touched: number
   /** When a read of this key alone last confirmed it, in milliseconds of a monotonic clock. */
   readonly confirmedAt: number
@@ -63,7 +63,7 @@ export interface Slot {
 export interface State {
   readonly keys: ReadonlyArray<SnapshotKey>
   readonly slots: ReadonlyArray<Slot>
-  /** Counts publications, whole reads, and deletions of our own. */
+  /** Counts publications, whole reads, deletions of our own, and reads of one key that found no row. */
   readonly clock: number
   /** Counts how often the table was found to have gone back. */
   readonly epoch: number

@@ -370,6 +370,17 @@ const readOf = <A>(key: ConfigKey<A>): CachedRead<A, ConfigError, Config> => {
   return read
 }
 
+// A fiber reads several keys in a row: the last context that was read in, and what it provides.
+let lastContext: Context.Context<never> | undefined
+let lastConfig: ConfigShape | undefined
+
+const configOf = (fiber: Fiber.Fiber<unknown, unknown>): ConfigShape => {
+  if (fiber.context === lastContext && lastConfig !== undefined) return lastConfig
+  lastConfig = Context.getUnsafe(fiber.context, Config)
+  lastContext = fiber.context
+  return lastConfig
+}
+
 class ReadOfKey<A> extends CachedRead<A, ConfigError, Config> {
   readonly key: ConfigKey<A>
   #config: ConfigShape | undefined
@@ -387,7 +398,7 @@ class ReadOfKey<A> extends CachedRead<A, ConfigError, Config> {
   }
 
   peek(fiber: Fiber.Fiber<unknown, unknown>): { readonly value: A } | undefined {
-    const config = Context.getUnsafe(fiber.context, Config)
+    const config = configOf(fiber)
     if (config !== this.#config) {
       const read = config.get(this.key)
       this.#config = config

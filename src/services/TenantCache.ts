@@ -44,7 +44,8 @@ export interface TenantView {
  * **Cost.** All work is done at publication: a read is one map look-up and no allocation; of a handle or a snapshot, a few
  * field loads. Every
  * notification batch costs one statement on the feed's session, one in flight per tenant, however many keys changed.
- * Reads of one key that go to the database share one query, and at most 8 run at once for a tenant.
+ * Reads of one key that go to the database share one query, and at most 8 run at once for a tenant. One that finds its key
+ * changed since everything was last read has everything read, once for all of them: the key was perhaps written together with others.
  *
  * **Gotchas.** Keys beyond `maxEntriesPerTenant` have no snapshot: they are read through, and can be neither watched nor held by a
  * handle.

@@ -1,15 +1,13 @@
 /**
  * `Config` over the cache: finds the tenant and the key.
  */
-import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { Closed, ConfigError, type ConfigErrorReason, UnknownKey } from "../schema/ConfigError.ts"
+import { Closed, type ConfigError } from "../schema/ConfigError.ts"
 import type { Assignment, ConfigKey, ConfigKeyGroup } from "../schema/ConfigKey.ts"
 import { readGroup } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry, NamedEntry } from "../schema/Entry.ts"
@@ -27,9 +25,10 @@ import {
   tenantOf
 } from "../services/CurrentTenant.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
+import * as LastContext from "../services/LastContext.ts"
 import { TenantCache, type TenantView } from "../services/TenantCache.ts"
 import { TenantManager } from "../services/TenantManager.ts"
-import * as Defects from "./Defects.ts"
+import { failWith, getBy, unknownKey, writeSpan, writesSpan } from "./ConfigParts.ts"
 
 export interface CachedConfigOptions {
   /** The tenant where none is set. */
@@ -52,27 +51,17 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
 
   const soleMemo: TenantMemo = { remembered: undefined }
 
-  // A fiber reads several keys in a row. What its context led to holds for as long as it has that context; one is kept.
-  let context: Context.Context<never> | undefined
-  let view: TenantView | undefined
-
-  const viewOf = (fiber: Fiber.Fiber<unknown, unknown>): TenantView | undefined => {
-    if (fiber.context === context && view !== undefined && !view.retired) return view
-    context = fiber.context
-    view = findView(fiber)
-    return view
-  }
+  const wantedBy = LastContext.remember((fiber) => {
+    const tenant = fiber.getRef(CurrentTenant)
+    return Option.isSome(tenant) ? { tenant: tenant.value, memo: memoOf(tenant) } : { tenant: sole, memo: soleMemo }
+  })
 
   /** The scope of the tenant of a fiber: remembered with the tenant, so that it is seldom looked up. */
-  const findView = (fiber: Fiber.Fiber<unknown, unknown>): TenantView | undefined => {
-    const tenant = fiber.getRef(CurrentTenant)
-    const memo = Option.isSome(tenant) ? memoOf(tenant) : soleMemo
+  const viewOf = (fiber: Fiber.Fiber<unknown, unknown>): TenantView | undefined => {
+    const { memo, tenant } = wantedBy(fiber)
     const known = memo?.remembered
     if (known !== undefined && known.registry === registry && !known.retired) return known
-    return lookUp(
-      Option.getOrElse(tenant, () => sole),
-      memo
-    )
+    return lookUp(tenant, memo)
   }
 
   const lookUp = (tenant: TenantId | undefined, memo: TenantMemo | undefined): TenantView | undefined => {
@@ -110,14 +99,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
 
   const get = <A>(key: ConfigKey<A>): Effect.Effect<A, ConfigError> => {
     const slot = registry.slotOf(key)
-    return slot === undefined ? failWith(new UnknownKey({ namespace: key.namespace, key: key.key })) : reads[slot]!
-  }
-
-  const getJson = (namespace: string, name: string): Effect.Effect<Schema.Json, ConfigError> => {
-    const key = registry.find(namespace, name)
-    return key === undefined
-      ? failWith(new UnknownKey({ namespace, key: name }))
-      : Effect.flatMap(get(key), (value) => Effect.fromResult(WriteRequest.encode(key, value)))
+    return slot === undefined ? failWith(unknownKey(key)) : reads[slot]!
   }
 
   const getOrDefault = <A>(key: ConfigKey<A>): Effect.Effect<A> =>
@@ -214,7 +196,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     { actor, ifRevision }: WriteOptions
   ): Effect.Effect<Entry<A>, ConfigError> =>
     Effect.map(setAll([{ key, value, ifRevision }], { actor }), ([entry]) => entry!).pipe(
-      Defects.withSpan("Config.set", { namespace: key.namespace, key: key.key, actor })
+      writeSpan("Config.set", key, actor)
     )
 
   const remove = <A>(key: ConfigKey<A>, { actor, ifRevision }: WriteOptions): Effect.Effect<Entry<A>, ConfigError> =>
@@ -222,7 +204,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
       const tenant = yield* writtenTenant
       yield* Effect.fromResult(WriteRequest.checkRemoval(key, actor, ifRevision))
       return yield* cache.remove(tenant, key, ifRevision)
-    }).pipe(Defects.withSpan("Config.remove", { namespace: key.namespace, key: key.key, actor }))
+    }).pipe(writeSpan("Config.remove", key, actor))
 
   const getGroup = <F extends ConfigKeyGroup.Fields>(
     group: ConfigKeyGroup<F>
@@ -230,8 +212,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     Effect.flatMap(snapshot, (snapshot) => Effect.fromResult(readGroup(snapshot, group)))
 
   return Config.of({
-    get: (first: any, name?: string): Effect.Effect<any, ConfigError> =>
-      name === undefined ? get(first) : getJson(first, name),
+    get: getBy(registry, get),
     getOrDefault,
     entry: (key) => reading((tenant) => cache.entry(tenant, key)),
     snapshot,
@@ -242,17 +223,9 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     changes,
     onChange,
     set,
-    setAll: (assignments, options) =>
-      setAll(assignments, options).pipe(
-        Defects.withSpan("Config.setAll", {
-          keys: assignments.map(({ key }) => `${key.namespace}/${key.key}`),
-          actor: options.actor
-        })
-      ),
+    setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor)),
     remove
   })
 })
 
 export const layer = (options: CachedConfigOptions) => Layer.effect(Config, make(options))
-
-const failWith = (reason: ConfigErrorReason) => Effect.fail(new ConfigError({ reason }))

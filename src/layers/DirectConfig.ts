@@ -5,9 +5,8 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { ConfigError, type ConfigErrorReason, NotSupported, UnknownKey } from "../schema/ConfigError.ts"
+import { ConfigError, NotSupported } from "../schema/ConfigError.ts"
 import type { Assignment, ConfigKey, ConfigKeyGroup } from "../schema/ConfigKey.ts"
 import { type ConfigSnapshot, readGroup } from "../schema/ConfigSnapshot.ts"
 import type { Entry, NamedEntry } from "../schema/Entry.ts"
@@ -21,7 +20,7 @@ import { Config, type WriteAllOptions, type WriteOptions } from "../services/Con
 import { currentTenant } from "../services/CurrentTenant.ts"
 import { EntryStore } from "../services/EntryStore.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
-import * as Defects from "./Defects.ts"
+import { failWith, getBy, unknownKey, writeSpan, writesSpan } from "./ConfigParts.ts"
 import * as DefiniteWrites from "./DefiniteWrites.ts"
 import * as Monotonic from "./Monotonic.ts"
 import * as Preparation from "./Preparation.ts"
@@ -69,8 +68,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
   ): Effect.Effect<Snapshot.State, E> =>
     Effect.flatMap(Monotonic.millis, (time) =>
       Effect.flatMap(rows, (rows) => {
-        const nothing = Snapshot.make(keys)
-        const { rejected, state } = Snapshot.learn(nothing, rows, Snapshot.begin(nothing, time))
+        const { rejected, state } = Snapshot.ofRead(keys, rows, time)
         return Effect.as(report(tenant, keys, rejected, state), state)
       })
     )
@@ -96,13 +94,6 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
 
   const get = <A>(key: ConfigKey<A>): Effect.Effect<A, ConfigError> =>
     Effect.map(read([key]), (snapshot) => snapshot.get(key))
-
-  const getJson = (namespace: string, name: string): Effect.Effect<Schema.Json, ConfigError> => {
-    const key = registry.find(namespace, name)
-    return key === undefined
-      ? failWith(new UnknownKey({ namespace, key: name }))
-      : Effect.flatMap(get(key), (value) => Effect.fromResult(WriteRequest.encode(key, value)))
-  }
 
   const list = (namespace: string): Effect.Effect<ReadonlyArray<NamedEntry>, ConfigError> => {
     const keys = registry.inNamespace(namespace)
@@ -144,7 +135,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
 
   const set = <A>(key: ConfigKey<A>, value: A, { actor, ifRevision }: WriteOptions) =>
     Effect.map(setAll([{ key, value, ifRevision }], { actor }), ([entry]): Entry<A> => entry!).pipe(
-      Defects.withSpan("Config.set", { namespace: key.namespace, key: key.key, actor })
+      writeSpan("Config.set", key, actor)
     )
 
   const remove = <A>(key: ConfigKey<A>, { actor, ifRevision }: WriteOptions) =>
@@ -157,12 +148,11 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
       )
     ).pipe(
       Effect.map(([entry]): Entry<A> => entry!),
-      Defects.withSpan("Config.remove", { namespace: key.namespace, key: key.key, actor })
+      writeSpan("Config.remove", key, actor)
     )
 
   return Config.of({
-    get: (first: any, name?: string): Effect.Effect<any, ConfigError> =>
-      name === undefined ? get(first) : getJson(first, name),
+    get: getBy(registry, get),
     getOrDefault: (key) => Effect.catch(get(key), () => Effect.succeed(key.defaultValue)),
     entry: (key) => Effect.map(read([key]), (snapshot) => snapshot.entry(key)),
     snapshot: read(registry.keys),
@@ -173,13 +163,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
     changes: () => Stream.die(new ConfigError({ reason: notSupported("changes") })),
     onChange: () => Effect.die(new ConfigError({ reason: notSupported("onChange") })),
     set,
-    setAll: (assignments, options) =>
-      setAll(assignments, options).pipe(
-        Defects.withSpan("Config.setAll", {
-          keys: assignments.map(({ key }) => `${key.namespace}/${key.key}`),
-          actor: options.actor
-        })
-      ),
+    setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor)),
     remove
   })
 })
@@ -202,10 +186,6 @@ const snapshotOf = (tenant: TenantId, keys: Keys, state: Snapshot.State, clock: 
 
 /** No row of these keys is known: every row there is comes back. */
 const unknown = (keys: Keys) => keys.map(() => undefined)
-
-const failWith = (reason: ConfigErrorReason) => Effect.fail(new ConfigError({ reason }))
-
-const unknownKey = ({ key, namespace }: ConfigKey.Any) => new UnknownKey({ namespace, key })
 
 const notSupported = (member: "handle" | "watch" | "changes" | "onChange") =>
   new NotSupported({

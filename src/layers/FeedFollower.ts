@@ -19,10 +19,11 @@ import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import { ActivationError, ConnectFailure, LoadFailure, SameDatabase } from "../schema/ActivationError.ts"
 import type { ConnectorError } from "../schema/ConnectorError.ts"
-import { EntryStoreError, Unanswered } from "../schema/EntryStoreError.ts"
+import type { EntryStoreError } from "../schema/EntryStoreError.ts"
 import * as Patience from "../schema/Patience.ts"
-import * as Snapshot from "../schema/Snapshot.ts"
+import type * as Snapshot from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
+import type { ReadDifferences } from "../services/EntryStore.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
 import { type Changed, type FeedSession, ListenFeed } from "../services/ListenFeed.ts"
 import * as Defects from "./Defects.ts"
@@ -30,6 +31,7 @@ import * as Monotonic from "./Monotonic.ts"
 import type { Scopes } from "./Scopes.ts"
 import { Telemetry } from "./Telemetry.ts"
 import type { TenantScope } from "./TenantScope.ts"
+import { timedOut } from "./TimedOut.ts"
 
 /** How fast a tenant answers, from session to session, in milliseconds. */
 interface Pace {
@@ -76,30 +78,17 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
       (share) => share * Math.max(options.maxStaleness - 2 * took, options.maxStaleness / 2)
     )
 
-  /** Reads everything once. Where something of it cannot be judged, nothing was learned. */
-  const read = (scope: TenantScope, session: FeedSession, pace: Pace) =>
-    Effect.gen(function* () {
-      const since = Snapshot.begin(scope.snapshot, yield* Monotonic.millis)
-      const differences = yield* session.differences(scopes.keys, Snapshot.fingerprints(scope.snapshot)).pipe(
-        Effect.timeoutOrElse({
-          duration: pace.patience,
-          orElse: () => {
-            pace.patience = Patience.afterSilence(patience, pace.patience)
-            return Effect.fail(
-              new EntryStoreError({ tenant: scope.tenant, reason: new Unanswered({ code: "ETIMEDOUT" }) })
-            )
-          }
-        })
-      )
-      const { again, published } = yield* scopes.absorb(
-        scope,
-        (state) => Snapshot.learn(state, differences, since),
-        "read"
-      )
-      pace.took = (yield* Monotonic.millis) - since.time
-      pace.patience = Patience.afterAnswer(patience, pace.took)
-      return { again, reconciled: { differences, published, took: pace.took } }
-    })
+  /** The session's answers, as long as they are there in time. */
+  const inTime =
+    (scope: TenantScope, session: FeedSession, pace: Pace): ReadDifferences =>
+    (keys, known) =>
+      Effect.timeoutOrElse(session.differences(keys, known), {
+        duration: pace.patience,
+        orElse: () => {
+          pace.patience = Patience.afterSilence(patience, pace.patience)
+          return Effect.fail(timedOut(scope.tenant))
+        }
+      })
 
   const reconcile = (
     scope: TenantScope,
@@ -107,7 +96,15 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
     pace: Pace
   ): Effect.Effect<Reconciled, EntryStoreError> =>
     Effect.gen(function* () {
-      const { reconciled } = yield* Effect.repeat(read(scope, session, pace), { while: ({ again }) => again })
+      const reconciled = yield* scopes.readWhole(scope, inTime(scope, session, pace)).pipe(
+        Effect.tap(({ took }) =>
+          Effect.sync(() => {
+            pace.took = took
+            pace.patience = Patience.afterAnswer(patience, took)
+          })
+        ),
+        Effect.repeat({ while: ({ again }) => again })
+      )
       // An answer that took too long is overdue when it arrives.
       const overdue = scopes.isOverdue(scope.snapshot, yield* Monotonic.millis)
       yield* scopes.relink(

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import { ConfigError, type ConfigErrorReason, NotSupported, UnknownKey } from "../schema/ConfigError.ts"
+import { ConfigError, NotSupported } from "../schema/ConfigError.ts"
 import type { ConfigKey } from "../schema/ConfigKey.ts"
 import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry } from "../schema/Entry.ts"
@@ -17,6 +17,7 @@ import type { CacheWrite } from "../schema/WriteRequest.ts"
 import type { ConfigHandle } from "../services/ConfigHandle.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
 import { TenantCache } from "../services/TenantCache.ts"
+import { failWith, unknownKey } from "./ConfigParts.ts"
 import * as Fanout from "./Fanout.ts"
 import * as FeedFollower from "./FeedFollower.ts"
 import * as LiveHandle from "./LiveHandle.ts"
@@ -202,13 +203,9 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
 
 export const layer = (options: InProcessTenantCacheOptions) => Layer.effect(TenantCache, make(options))
 
-const unknownKey = ({ key, namespace }: ConfigKey.Any) => new UnknownKey({ namespace, key })
-
 const notCached = ({ key, namespace }: ConfigKey.Any, what: string) =>
   new NotSupported({
     problem: `${namespace}/${key} is beyond maxEntriesPerTenant and cannot be ${what}; raise the limit`
   })
-
-const failWith = (reason: ConfigErrorReason) => Effect.fail(new ConfigError({ reason }))
 
 const sameEntry = (a: Entry<unknown>, b: Entry<unknown>) => a.revision === b.revision && Equal.equals(a.value, b.value)

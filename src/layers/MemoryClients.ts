@@ -9,12 +9,13 @@ import * as Layer from "effect/Layer"
 import * as RcMap from "effect/RcMap"
 import type * as Scope from "effect/Scope"
 import { ConnectFailed, ConnectorError } from "../schema/ConnectorError.ts"
-import { EntryStoreError, type EntryStoreErrorReason, Unanswered, Unreachable } from "../schema/EntryStoreError.ts"
+import { EntryStoreError, type EntryStoreErrorReason, Unreachable } from "../schema/EntryStoreError.ts"
 import type * as MemoryTable from "../schema/MemoryTable.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import { ConnectBudget } from "./ConnectBudget.ts"
 import { type Database, execute, MemoryDatabases } from "./MemoryDatabases.ts"
 import type { Connection } from "./MemoryLinks.ts"
+import { timedOut } from "./TimedOut.ts"
 
 /** How long a statement may take before it counts as unanswered. */
 const statementTimeout = "5 seconds"
@@ -83,7 +84,7 @@ const make = Effect.gen(function* () {
           Effect.onInterrupt(() => giveUp),
           Effect.timeoutOrElse({
             duration: statementTimeout,
-            orElse: () => Effect.fail(sent ? unanswered(tenant) : unreachable(tenant))
+            orElse: () => Effect.fail(sent ? timedOut(tenant) : unreachable(tenant))
           })
         )
       })
@@ -102,8 +103,6 @@ const make = Effect.gen(function* () {
 
 // A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
 export const layer = () => Layer.effect(MemoryClients, make)
-
-const unanswered = (tenant: TenantId) => new EntryStoreError({ tenant, reason: new Unanswered({ code: "ETIMEDOUT" }) })
 
 const unreachable = (tenant: TenantId) =>
   new EntryStoreError({

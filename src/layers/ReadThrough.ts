@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
 import type { ConfigKey } from "../schema/ConfigKey.ts"
 import type { Entry } from "../schema/Entry.ts"
-import { EntryStoreError, Unanswered } from "../schema/EntryStoreError.ts"
+import type { EntryStoreError } from "../schema/EntryStoreError.ts"
 import * as Snapshot from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import { EntryStore } from "../services/EntryStore.ts"
@@ -17,6 +17,7 @@ import * as ReadCircuits from "./ReadCircuits.ts"
 import type { Scopes } from "./Scopes.ts"
 import { Telemetry } from "./Telemetry.ts"
 import type { TenantScope } from "./TenantScope.ts"
+import { timedOut } from "./TimedOut.ts"
 
 /** Reads of one tenant that run at once. Its pool has 4 connections by default: twice that keeps them busy. */
 const readsPerTenant = 8
@@ -46,13 +47,9 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
 
   /** Reads everything through the store, and anew where a write of our own that was under way leaves something of it open. */
   const settle = (scope: TenantScope): Effect.Effect<void, EntryStoreError> =>
-    Effect.gen(function* () {
-      const since = Snapshot.begin(scope.snapshot, yield* Monotonic.millis)
-      const known = Snapshot.fingerprints(scope.snapshot)
-      const differences = yield* store.differences(scope.tenant)(scopes.keys, known)
-      const outcome = yield* scopes.absorb(scope, (state) => Snapshot.learn(state, differences, since), "read")
-      return outcome.again
-    }).pipe(Effect.repeat({ while: (again) => again }), Effect.asVoid)
+    scopes
+      .readWhole(scope, store.differences(scope.tenant))
+      .pipe(Effect.repeat({ while: ({ again }) => again }), Effect.asVoid)
 
   /** What came of one key; where it cannot be judged on its own, everything is read. */
   const learn = (
@@ -124,7 +121,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
       Effect.flatMap((answer): Effect.Effect<A, EntryStoreError> => Deferred.await(answer)),
       Effect.timeoutOrElse({
         duration: readTimeout,
-        orElse: () => Effect.fail(new EntryStoreError({ tenant, reason: new Unanswered({ code: "ETIMEDOUT" }) }))
+        orElse: () => Effect.fail(timedOut(tenant))
       }),
       Effect.tap(telemetry.missed(tenant))
     )
@@ -134,11 +131,10 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
     Effect.suspend(() => {
       const scope = scopes.get(tenant)
       if (scope !== undefined) return Effect.map(settle(scope), () => scope.snapshot)
-      const nothing = Snapshot.make(scopes.keys)
       return Effect.gen(function* () {
-        const since = Snapshot.begin(nothing, yield* Monotonic.millis)
-        const differences = yield* store.differences(tenant)(scopes.keys, Snapshot.fingerprints(nothing))
-        return Snapshot.learn(nothing, differences, since).state
+        const time = yield* Monotonic.millis
+        const nothing = scopes.keys.map(() => undefined)
+        return Snapshot.ofRead(scopes.keys, yield* store.differences(tenant)(scopes.keys, nothing), time).state
       })
     })
 

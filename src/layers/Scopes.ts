@@ -12,6 +12,7 @@ import type { EntryRow } from "../schema/EntryRow.ts"
 import * as Snapshot from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import type { Link, TenantStatus } from "../schema/TenantStatus.ts"
+import type { ReadDifferences } from "../services/EntryStore.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
 import * as EventLoopTurn from "./EventLoopTurn.ts"
 import * as Fanout from "./Fanout.ts"
@@ -115,6 +116,15 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
       return report(scope, outcome.rejected).pipe(Effect.andThen(wentBack), Effect.as(outcome))
     })
 
+  /** Reads everything and learns it. Nothing was learned where some of it could not be judged: then it is `again`. */
+  const readWhole = (scope: TenantScope.TenantScope, differencesOf: ReadDifferences) =>
+    Effect.gen(function* () {
+      const since = Snapshot.begin(scope.snapshot, yield* Monotonic.millis)
+      const differences = yield* differencesOf(keys, Snapshot.fingerprints(scope.snapshot))
+      const { again, published } = yield* absorb(scope, (state) => Snapshot.learn(state, differences, since), "read")
+      return { again, differences, published, took: (yield* Monotonic.millis) - since.time }
+    })
+
   /** Changes the link, and puts the state that follows from it on the board. */
   const relink = (
     scope: TenantScope.TenantScope,
@@ -167,6 +177,7 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
     watchers,
     watchTopic,
     absorb,
+    readWhole,
     relink,
     clock,
     isOverdue,

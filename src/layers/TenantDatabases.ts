@@ -16,12 +16,13 @@ import * as Scope from "effect/Scope"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { ConnectFailed, type ConnectorError, DatabaseShared } from "../schema/ConnectorError.ts"
-import { EntryStoreError, Unanswered, Unreachable } from "../schema/EntryStoreError.ts"
+import { EntryStoreError, Unreachable } from "../schema/EntryStoreError.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import { Connector, type ListenSession, type Query } from "../services/Connector.ts"
 import { ConnectBudget } from "./ConnectBudget.ts"
 import * as PgFailure from "./PgFailure.ts"
 import * as PgSpans from "./PgSpans.ts"
+import { timedOut } from "./TimedOut.ts"
 
 /** How long a statement may take before it counts as unanswered. Entries are few and small: an answer takes milliseconds. */
 const statementTimeout = "5 seconds"
@@ -133,7 +134,7 @@ const make = Effect.gen(function* () {
         Effect.onInterrupt(() => giveUp),
         Effect.timeoutOrElse({
           duration: statementTimeout,
-          orElse: () => Effect.fail(unanswered(tenant))
+          orElse: () => Effect.fail(timedOut(tenant))
         })
       )
     })
@@ -175,7 +176,7 @@ const make = Effect.gen(function* () {
         .pipe(
           Effect.scoped,
           translated(tenant),
-          Effect.timeoutOrElse({ duration: transactionTimeout, orElse: () => Effect.fail(unanswered(tenant)) })
+          Effect.timeoutOrElse({ duration: transactionTimeout, orElse: () => Effect.fail(timedOut(tenant)) })
         ),
     session: (tenant) =>
       budget.session(
@@ -193,8 +194,6 @@ const make = Effect.gen(function* () {
 
 // A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
 export const layer = () => Layer.effect(TenantDatabases, make)
-
-const unanswered = (tenant: TenantId) => new EntryStoreError({ tenant, reason: new Unanswered({ code: "ETIMEDOUT" }) })
 
 const queryOf =
   (client: SqlClient): Query =>

@@ -89,4 +89,4 @@ export const loneEntry = (
   row: EntryRow | undefined,
   time: number,
   clock: Clock.Clock
-): Entry<unknown> => entryOf(Snapshot.learnRow(Snapshot.make([key]), 0, row, { clock: 0, time }).state, 0, false, clock)
+): Entry<unknown> => entryOf(Snapshot.ofRead([key], [{ slot: 0, row }], time).state, 0, false, clock)

@@ -161,14 +161,24 @@ export const confirmedAt = (state: State, slot: number): number =>
 
 /** Learns a whole read: every slot not among the differences is as the table has it. Or nothing, where some is `again`. */
 export const learn = (state: State, differences: ReadonlyArray<Difference>, since: Asked): Outcome => {
-  const found = apply(state, differences, since)
-  const outcome = found.behind ? beginEpoch(state, differences, since) : found
-  if (outcome.again || isAmbiguous(state, overtaken(state, differences, since), since))
-    return nothing(state, { again: true, behind: false })
+  const all = [...differences, ...unmentioned(state, differences, since)]
+  const found = apply(state, all, since)
+  const outcome = found.behind ? beginEpoch(state, all, since) : found
+  if (outcome.again || contradictsReads(state, all, since)) return nothing(state, { again: true, behind: false })
   const clock = state.clock + 1
   const confirmedAt = Math.max(state.confirmedAt, since.time)
   const learned = { ...outcome.state, clock, wholeClock: clock, loaded: true, readAlone: [], confirmedAt }
   return { ...outcome, state: learned }
+}
+
+/** What a whole read says where nothing else is known. */
+export const ofRead = (
+  keys: ReadonlyArray<SnapshotKey>,
+  differences: ReadonlyArray<Difference>,
+  time: number
+): Outcome => {
+  const state = make(keys)
+  return learn(state, differences, begin(state, time))
 }
 
 /** Learns a read of one key: its row, or that there is none. */
@@ -213,22 +223,21 @@ const nothing = (state: State, { again, behind }: Pick<Outcome, "again" | "behin
   behind
 })
 
-/** What a whole read found of the slots that were published since it began. */
-const overtaken = (state: State, differences: ReadonlyArray<Difference>, since: Asked): ReadonlyArray<Difference> => {
+/** The slots that were published since a whole read began and that it does not mention: it found them as they were then. */
+const unmentioned = (state: State, differences: ReadonlyArray<Difference>, since: Asked): ReadonlyArray<Difference> => {
   if (state.clock === since.clock) return []
-  const mentioned = new Map(differences.map(({ row, slot }) => [slot, row]))
-  return [...state.slots.keys()].flatMap((slot) => {
-    if (state.slots[slot]!.touched <= since.clock) return []
-    return [{ slot, row: mentioned.has(slot) ? mentioned.get(slot) : since.slots[slot]!.seen }]
-  })
+  const mentioned = new Set(differences.map(({ slot }) => slot))
+  return [...state.slots.keys()]
+    .filter((slot) => state.slots[slot]!.touched > since.clock && !mentioned.has(slot))
+    .map((slot) => ({ slot, row: since.slots[slot]!.seen }))
 }
 
-/** Whether it cannot be told which is newer of some slot, or whether what a read of one key published goes with the rest. */
-const isAmbiguous = (state: State, found: ReadonlyArray<Difference>, since: Since): boolean =>
+/** Whether a load found another row of some key than a read of that key alone, which was published after the load began. */
+const contradictsReads = (state: State, found: ReadonlyArray<Difference>, since: Since): boolean =>
+  state.readAlone.length > 0 &&
   found.some(({ row, slot }) => {
-    const current = state.slots[slot]!
-    const differs = row?.fingerprint !== current.seen?.fingerprint
-    return judge(state, current, row, since) === "again" || (differs && state.readAlone.includes(slot))
+    const { seen, touched } = state.slots[slot]!
+    return touched > since.clock && row?.fingerprint !== seen?.fingerprint && state.readAlone.includes(slot)
   })
 
 type Verdict = "same" | "publish" | "delete" | "older" | "again" | "behind"

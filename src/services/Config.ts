@@ -15,6 +15,7 @@ import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry, NamedEntry } from "../schema/Entry.ts"
 import { CachedRead } from "./CachedRead.ts"
 import type { ConfigHandle } from "./ConfigHandle.ts"
+import * as LastContext from "./LastContext.ts"
 
 /**
  * @category models
@@ -370,16 +371,7 @@ const readOf = <A>(key: ConfigKey<A>): CachedRead<A, ConfigError, Config> => {
   return read
 }
 
-// A fiber reads several keys in a row: the last context that was read in, and what it provides.
-let lastContext: Context.Context<never> | undefined
-let lastConfig: ConfigShape | undefined
-
-const configOf = (fiber: Fiber.Fiber<unknown, unknown>): ConfigShape => {
-  if (fiber.context === lastContext && lastConfig !== undefined) return lastConfig
-  lastConfig = Context.getUnsafe(fiber.context, Config)
-  lastContext = fiber.context
-  return lastConfig
-}
+const configOf = LastContext.remember((fiber): ConfigShape => Context.getUnsafe(fiber.context, Config))
 
 class ReadOfKey<A> extends CachedRead<A, ConfigError, Config> {
   readonly key: ConfigKey<A>

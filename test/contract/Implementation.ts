@@ -1,6 +1,13 @@
 /** What a contract is run against: the services one by one and the whole plane, for tenant acme. */
-import { Layer } from "effect"
-import type { EntryStore, ListenFeed, SchemaBootstrap, Systemplane, SystemplaneOptions } from "effect-systemplane"
+import { Effect, Layer } from "effect"
+import {
+  type EntryStore,
+  type ListenFeed,
+  type SchemaBootstrap,
+  type Systemplane,
+  type SystemplaneOptions,
+  withTenant
+} from "effect-systemplane"
 import * as ConnectBudget from "../../src/layers/ConnectBudget.ts"
 import * as Recovery from "../../src/layers/Recovery.ts"
 import * as Telemetry from "../../src/layers/Telemetry.ts"
@@ -18,6 +25,17 @@ export interface Implementation<Database> {
   /** Each build begins with an empty database; acme is activated at boot unless `tenants` says otherwise. */
   readonly plane: (options?: PlaneOptions) => Layer.Layer<Systemplane | Acme, Error, Database>
 }
+
+type OnPlane = Effect.Effect<unknown, unknown, Systemplane | Acme>
+
+/** Tests on behalf of acme, each on a plane of its own. */
+export const onPlane =
+  <Database, R>(
+    effect: (title: string, test: () => Effect.Effect<unknown, unknown, Database>) => R,
+    plane: Implementation<Database>["plane"]
+  ) =>
+  (title: string, test: OnPlane, options: PlaneOptions = {}): R =>
+    effect(title, () => test.pipe(withTenant("acme"), Effect.provide(plane(options))))
 
 /** In milliseconds. */
 export const reconnect = { base: 20, cap: 200 }

@@ -1,12 +1,13 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Stream } from "effect"
-import { Config, ConfigKey, type Systemplane, TenantCache, TenantManager, withTenant } from "effect-systemplane"
+import { Config, ConfigKey, TenantCache, TenantManager } from "effect-systemplane"
 import * as keys from "../support/keys.ts"
-import { ApiKey, Burst, Feature, Greeting, Limit } from "../support/keys.ts"
+import { ApiKey, Burst, Greeting, Limit } from "../support/keys.ts"
 import { collect, until } from "../support/observe.ts"
+import { setAllInOrder } from "../support/setAllInOrder.ts"
 import { eventually } from "../support/TestDatabase.ts"
 import { Acme, acme } from "./Acme.ts"
-import type { Implementation, PlaneOptions } from "./Implementation.ts"
+import { type Implementation, onPlane } from "./Implementation.ts"
 
 const actor = { actor: "ada" }
 
@@ -29,11 +30,7 @@ const reasonOf = <A, R>(effect: Effect.Effect<A, { readonly reason: object }, R>
 
 export const configContract = <Database>({ database, name, plane }: Implementation<Database>) =>
   layer(database, { excludeTestServices: true, timeout: "30 seconds" })(`Config: ${name}`, (it) => {
-    const test = (
-      title: string,
-      effect: Effect.Effect<unknown, unknown, Systemplane | Acme>,
-      options: PlaneOptions = {}
-    ) => it.effect(title, () => effect.pipe(withTenant("acme"), Effect.provide(plane(options))))
+    const test = onPlane<Database, void>(it.effect, plane)
 
     test(
       "a change by somebody else is visible through get, entry, snapshot, watch, changes and onChange",
@@ -269,22 +266,7 @@ export const configContract = <Database>({ database, name, plane }: Implementati
     test(
       "setAll writes all, in the order given; nothing where one value is refused, and names each; nor where one expectation fails",
       Effect.gen(function* () {
-        const entries = yield* Config.setAll(
-          [
-            ConfigKey.value(Limit, 7),
-            ConfigKey.value(Burst, 8),
-            ConfigKey.value(Feature, { enabled: true, percent: 5 })
-          ],
-          actor
-        )
-        assert.deepStrictEqual(
-          entries.map(({ updatedBy, value }) => [value, updatedBy]),
-          [
-            [7, "ada"],
-            [8, "ada"],
-            [{ enabled: true, percent: 5 }, "ada"]
-          ]
-        )
+        yield* setAllInOrder
         const before = yield* Acme.use((db) => db.rows)
         const refused = yield* Effect.flip(
           Config.setAll(

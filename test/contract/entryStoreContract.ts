@@ -2,13 +2,9 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
 import { EntryStore, type KeyName, SchemaBootstrap } from "effect-systemplane"
 import * as Witness from "../postgres/Witness.ts"
+import { a, b, c, differences, keys, know, nothing, valuesOf } from "../support/entries.ts"
 import { Acme, acme } from "./Acme.ts"
 import type { Implementation } from "./Implementation.ts"
-
-const a: KeyName = { namespace: "n", key: "a" }
-const b: KeyName = { namespace: "n", key: "b" }
-const c: KeyName = { namespace: "n", key: "c" }
-const keys = [a, b, c]
 
 const read = (key: KeyName) => EntryStore.use((store) => store.read(acme, key))
 const put = (key: KeyName, json: string, options: { actor?: string; ifRevision?: number } = {}) =>
@@ -29,21 +25,6 @@ const seed = (seeds: ReadonlyArray<readonly [KeyName, string]>) =>
       seeds.map(([key, json]) => ({ ...key, json }))
     )
   )
-
-/** How the table differs from what is known. */
-const differences = (known: ReadonlyArray<bigint | undefined>) =>
-  EntryStore.use((store) => store.differences(acme)(keys, known))
-
-const nothing = keys.map(() => undefined)
-
-/** What there is to know of the keys now. */
-const know = Effect.map(differences(nothing), (found) =>
-  keys.map((_, slot) => found.find((difference) => difference.slot === slot)?.row?.fingerprint)
-)
-
-/** Each slot that differs, with its value, or `undefined` where the row is gone. */
-const valuesOf = (found: Effect.Success<ReturnType<typeof differences>>) =>
-  Object.fromEntries(found.map(({ row, slot }) => [slot, row?.value]))
 
 const reasonOf = <A, E extends { readonly reason: object }, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.flip(effect), ({ reason }) => reason as Readonly<Record<string, unknown>>)

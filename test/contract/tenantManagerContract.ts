@@ -1,11 +1,11 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Exit, Layer, Option, Scope } from "effect"
-import { Config, type Systemplane, TenantManager, withTenant } from "effect-systemplane"
+import { Config, TenantManager } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
 import { collect, until } from "../support/observe.ts"
 import { eventually } from "../support/TestDatabase.ts"
 import { Acme, acme } from "./Acme.ts"
-import type { Implementation, PlaneOptions } from "./Implementation.ts"
+import { type Implementation, onPlane } from "./Implementation.ts"
 
 const call = (what: "activate" | "suspend" | "remove" | "rotateCredentials" | "awaitLive") =>
   TenantManager.use((manager) => manager[what]("acme"))
@@ -34,11 +34,7 @@ const become = (what: "listeners" | "sessions", count: number) =>
 
 export const tenantManagerContract = <Database>({ database, name, plane }: Implementation<Database>) =>
   layer(database, { excludeTestServices: true, timeout: "30 seconds" })(`TenantManager: ${name}`, (it) => {
-    const test = (
-      title: string,
-      effect: Effect.Effect<unknown, unknown, Systemplane | Acme>,
-      options: PlaneOptions = {}
-    ) => it.effect(title, () => effect.pipe(withTenant("acme"), Effect.provide(plane(options))))
+    const test = onPlane<Database, void>(it.effect, plane)
 
     test(
       "a tenant of the boot list is live; activating it again changes nothing",

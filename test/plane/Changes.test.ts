@@ -7,17 +7,9 @@ import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 
 const { eventually } = TestDatabase
+const { onAcme } = TestPlane
 
 const limit = Config.get(Limit)
-
-/** Runs a test on behalf of acme, on a database of its own. */
-const onAcme = <A, E, R>(
-  test: (acme: TestDatabase.TestDatabase) => Effect.Effect<A, E, R>,
-  options: Parameters<typeof TestPlane.layer>[1] = {}
-) =>
-  Effect.flatMap(TestDatabase.make, (acme) =>
-    test(acme).pipe(withTenant("acme"), Effect.provide(TestPlane.layer({ acme }, options)))
-  )
 
 const write = (database: TestDatabase.TestDatabase, value: unknown) => database.write(Limit.namespace, Limit.key, value)
 

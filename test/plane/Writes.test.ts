@@ -3,41 +3,20 @@ import { Deferred, Effect, Fiber, Layer } from "effect"
 import { Config, ConfigKey, Ddl, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
 import * as FaultProxy from "../support/FaultProxy.ts"
 import * as keys from "../support/keys.ts"
-import { Burst, Feature, Greeting, Limit } from "../support/keys.ts"
+import { Burst, Greeting, Limit } from "../support/keys.ts"
+import { setAllInOrder } from "../support/setAllInOrder.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 
-const actor = { actor: "ada" }
+const { onAcme } = TestPlane
 
-/** Runs a test on behalf of acme, on a database of its own. */
-const onAcme = <A, E, R>(
-  test: (acme: TestDatabase.TestDatabase) => Effect.Effect<A, E, R>,
-  options: Parameters<typeof TestPlane.layer>[1] = {}
-) =>
-  Effect.flatMap(TestDatabase.make, (acme) =>
-    test(acme).pipe(withTenant("acme"), Effect.provide(TestPlane.layer({ acme }, options)))
-  )
+const actor = { actor: "ada" }
 
 describe("setAll", () => {
   it.live("G9 writes all, visible together, and returns the entries in the order given", () =>
     onAcme((acme) =>
       Effect.gen(function* () {
-        const entries = yield* Config.setAll(
-          [
-            ConfigKey.value(Limit, 7),
-            ConfigKey.value(Burst, 8),
-            ConfigKey.value(Feature, { enabled: true, percent: 5 })
-          ],
-          actor
-        )
-        assert.deepStrictEqual(
-          entries.map(({ updatedBy, value }) => [value, updatedBy]),
-          [
-            [7, "ada"],
-            [8, "ada"],
-            [{ enabled: true, percent: 5 }, "ada"]
-          ]
-        )
+        yield* setAllInOrder
         const rows = yield* acme.run(
           "SELECT count(DISTINCT xmin::text)::int AS transactions FROM systemplane_entries WHERE updated_by = 'ada'"
         )

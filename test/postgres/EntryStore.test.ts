@@ -1,35 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
 import { EntryStore, type KeyName } from "effect-systemplane"
+import { a, b, differences, know, nothing, valuesOf } from "../support/entries.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalogue from "./Catalogue.ts"
 import { acme, onEmptyDatabase } from "./TestStore.ts"
-
-const a: KeyName = { namespace: "n", key: "a" }
-const b: KeyName = { namespace: "n", key: "b" }
-const c: KeyName = { namespace: "n", key: "c" }
-const keys = [a, b, c]
 
 const read = (key: KeyName) => EntryStore.use((store) => store.read(acme, key))
 const put = (key: KeyName, json: string, actor = "test") =>
   EntryStore.use((store) => store.put(acme, { ...key, json }, actor))
 const remove = (key: KeyName) => EntryStore.use((store) => store.remove(acme, key))
 const release = EntryStore.use((store) => store.release(acme))
-
-/** How the table differs from what is known. */
-const differences = (known: ReadonlyArray<bigint | undefined>) =>
-  EntryStore.use((store) => store.differences(acme)(keys, known))
-
-const nothing = keys.map(() => undefined)
-
-/** What there is to know of the keys now. */
-const know = Effect.map(differences(nothing), (found) =>
-  keys.map((_, slot) => found.find((difference) => difference.slot === slot)?.row?.fingerprint)
-)
-
-/** Each slot that differs, with its value, or `undefined` where the row is gone. */
-const valuesOf = (found: Effect.Success<ReturnType<typeof differences>>) =>
-  Object.fromEntries(found.map(({ row, slot }) => [slot, row?.value]))
 
 const onDatabase = <A, E>(test: (database: TestDatabase.TestDatabase) => Effect.Effect<A, E, EntryStore>) =>
   onEmptyDatabase((database) => Effect.andThen(Catalogue.prepare(database), test(database)))

@@ -7,6 +7,7 @@ import { Result } from "effect"
 import type { EntryRow } from "../../src/schema/EntryRow.ts"
 import { deepFreeze } from "../../src/schema/JsonText.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
+import { at, whole, wrote } from "../support/learning.ts"
 
 const bad = "bad"
 
@@ -39,19 +40,6 @@ const [a, b] = [0, 1] as const
 
 /** No state may ever be changed: every one is frozen before it is used. */
 const frozen = (outcome: Snapshot.Outcome): Snapshot.State => deepFreeze(outcome.state)
-
-const whole = (state: Snapshot.State, rows: Readonly<Record<number, EntryRow | undefined>>, since = at(state)) =>
-  Snapshot.learn(
-    state,
-    Object.entries(rows).map(([slot, row]) => ({ slot: Number(slot), row })),
-    since
-  )
-
-/** A row of our own. */
-const wrote = (state: Snapshot.State, slot: number, row: EntryRow, since = at(state)) =>
-  Snapshot.learnRows(state, [{ slot, row }], since)
-
-const at = (state: Snapshot.State, time = 0) => Snapshot.begin(state, time)
 
 /** Neither read has anything to say against the other. */
 const quiet = { published: [], rejected: [], again: false, behind: false }

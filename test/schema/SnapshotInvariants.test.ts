@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import type { EntryRow } from "../../src/schema/EntryRow.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
+import { whole, wrote } from "../support/learning.ts"
 
 /** Values are numbers; anything else is a bad row. */
 const number: Snapshot.SnapshotKey = {
@@ -24,18 +25,7 @@ const row = (revision: number, value: unknown, updatedBy = "somebody"): EntryRow
 
 const empty = Snapshot.make([number, number])
 
-const learn = (state: Snapshot.State, rows: Record<number, EntryRow | undefined>, since = Snapshot.begin(state, 0)) =>
-  Snapshot.learn(
-    state,
-    Object.entries(rows).map(([slot, row]) => ({ slot: Number(slot), row })),
-    since
-  )
-
-/** A row of our own. */
-const wrote = (state: Snapshot.State, slot: number, row: EntryRow, since: Snapshot.Since) =>
-  Snapshot.learnRows(state, [{ slot, row }], since)
-
-const loaded = learn(empty, { [a]: row(5, 50), [b]: row(6, 60) }).state
+const loaded = whole(empty, { [a]: row(5, 50), [b]: row(6, 60) }).state
 
 const inForce = (state: Snapshot.State, slot: number) => state.slots[slot]!.value
 const revisionOf = (state: Snapshot.State, slot: number) => Snapshot.revision(state.slots[slot]!)
@@ -78,42 +68,42 @@ describe("Snapshot", () => {
     })
 
     it("begins a new epoch where everything was read, and is taken as it is", () => {
-      const outcome = learn(loaded, { [a]: row(3, 30), [b]: undefined })
+      const outcome = whole(loaded, { [a]: row(3, 30), [b]: undefined })
       assert.deepStrictEqual([outcome.state.epoch, outcome.behind, outcome.again], [1, false, false])
       assert.deepStrictEqual([inForce(outcome.state, a), revisionOf(outcome.state, a)], [30, 3])
       assert.deepStrictEqual([inForce(outcome.state, b), revisionOf(outcome.state, b)], [0, 0])
     })
 
     it("is found out by a deleted key that comes back below its fence", () => {
-      const deleted = learn(loaded, { [a]: undefined }).state
-      const outcome = learn(deleted, { [a]: row(4, 40) })
+      const deleted = whole(loaded, { [a]: undefined }).state
+      const outcome = whole(deleted, { [a]: row(4, 40) })
       assert.deepStrictEqual([outcome.state.epoch, inForce(outcome.state, a)], [1, 40])
     })
 
     it("does not take back what was published while the read was under way", () => {
       const since = Snapshot.begin(loaded, 1)
       const written = wrote(loaded, b, row(9, 90), since).state
-      const outcome = learn(written, { [a]: row(3, 30), [b]: row(6, 60) }, since)
+      const outcome = whole(written, { [a]: row(3, 30), [b]: row(6, 60) }, since)
       assert.deepStrictEqual([outcome.state.epoch, inForce(outcome.state, a), inForce(outcome.state, b)], [1, 30, 90])
     })
   })
 
   describe("3. a deletion is fenced", () => {
     it("puts the default in force at revision 0", () => {
-      const outcome = learn(loaded, { [a]: undefined })
+      const outcome = whole(loaded, { [a]: undefined })
       assert.deepStrictEqual([inForce(outcome.state, a), revisionOf(outcome.state, a)], [0, 0])
       assert.strictEqual(outcome.published.length, 1)
     })
 
     it("keeps an older read from bringing the row back", () => {
       const since = Snapshot.begin(loaded, 1)
-      const deleted = learn(loaded, { [a]: undefined }, since).state
+      const deleted = whole(loaded, { [a]: undefined }, since).state
       assert.strictEqual(inForce(Snapshot.learnRow(deleted, a, row(5, 50), since).state, a), 0)
     })
 
     it("asks again for a row that may be older than the deletion, though nobody saw its revision", () => {
       const since = Snapshot.begin(loaded, 1)
-      const deleted = learn(loaded, { [a]: undefined }, since).state
+      const deleted = whole(loaded, { [a]: undefined }, since).state
       const outcome = Snapshot.learnRow(deleted, a, row(8, 80), since)
       assert.isTrue(outcome.again)
       assert.strictEqual(inForce(outcome.state, a), 0)
@@ -122,14 +112,14 @@ describe("Snapshot", () => {
     it("asks again for an absence that may be older than the row", () => {
       const since = Snapshot.begin(loaded, 1)
       const written = wrote(loaded, a, row(8, 80), since).state
-      const outcome = learn(written, { [a]: undefined }, since)
+      const outcome = whole(written, { [a]: undefined }, since)
       assert.isTrue(outcome.again)
       assert.strictEqual(inForce(outcome.state, a), 80)
     })
 
     it("lets the key come back above every revision it had", () => {
-      const deleted = learn(loaded, { [a]: undefined }).state
-      const outcome = learn(deleted, { [a]: row(9, 90) })
+      const deleted = whole(loaded, { [a]: undefined }).state
+      const outcome = whole(deleted, { [a]: row(9, 90) })
       assert.deepStrictEqual([inForce(outcome.state, a), outcome.state.epoch], [90, 0])
     })
 
@@ -150,8 +140,8 @@ describe("Snapshot", () => {
 
     it("of our own fences a revision that nobody here had seen", () => {
       const deleted = Snapshot.learnDeletion(loaded, a, 8, Snapshot.begin(loaded, 1)).state
-      assert.strictEqual(learn(deleted, { [a]: row(8, 80) }).state.epoch, 1)
-      assert.strictEqual(learn(deleted, { [a]: row(9, 90) }).state.epoch, 0)
+      assert.strictEqual(whole(deleted, { [a]: row(8, 80) }).state.epoch, 1)
+      assert.strictEqual(whole(deleted, { [a]: row(9, 90) }).state.epoch, 0)
     })
 
     it("that found no row is only as good as a read", () => {
@@ -170,52 +160,52 @@ describe("Snapshot", () => {
     })
 
     it("the same revision and value refreshes who wrote it", () => {
-      const outcome = learn(loaded, { [a]: row(5, 50, "another") })
+      const outcome = whole(loaded, { [a]: row(5, 50, "another") })
       assert.deepStrictEqual(outcome.published, [])
       assert.strictEqual(outcome.state.slots[a]!.inForce?.updatedBy, "another")
     })
 
     it("the same revision with another value is published", () => {
-      const outcome = learn(loaded, { [a]: row(5, 51) })
+      const outcome = whole(loaded, { [a]: row(5, 51) })
       assert.strictEqual(outcome.published.length, 1)
       assert.strictEqual(inForce(outcome.state, a), 51)
     })
 
     it("a new revision with the same value is published once more", () => {
-      const outcome = learn(loaded, { [a]: row(7, 50) })
+      const outcome = whole(loaded, { [a]: row(7, 50) })
       assert.deepStrictEqual([outcome.published.length, revisionOf(outcome.state, a)], [1, 7])
     })
   })
 
   describe("5. a bad row never comes into force (G6)", () => {
     it("leaves the last valid value, and is reported without the value", () => {
-      const outcome = learn(loaded, { [a]: row(8, "bad") })
+      const outcome = whole(loaded, { [a]: row(8, "bad") })
       assert.deepStrictEqual([inForce(outcome.state, a), revisionOf(outcome.state, a)], [50, 5])
       assert.deepStrictEqual(outcome.rejected, [{ slot: a, revision: 8, reason: "not a number" }])
       assert.deepStrictEqual(outcome.published, [])
     })
 
     it("leaves the default where there was no valid value", () => {
-      assert.deepStrictEqual([inForce(learn(empty, { [a]: row(8, "bad") }).state, a)], [0])
+      assert.deepStrictEqual([inForce(whole(empty, { [a]: row(8, "bad") }).state, a)], [0])
     })
 
     it("is reported once", () => {
-      const seen = learn(loaded, { [a]: row(8, "bad") }).state
+      const seen = whole(loaded, { [a]: row(8, "bad") }).state
       assert.deepStrictEqual(Snapshot.learnRow(seen, a, row(8, "bad"), Snapshot.begin(seen, 1)).rejected, [])
       assert.strictEqual(Snapshot.fingerprints(seen)[a], row(8, "bad").fingerprint)
     })
 
     it("is followed by a valid one, or by the default once it is deleted", () => {
-      const seen = learn(loaded, { [a]: row(8, "bad") }).state
-      assert.strictEqual(inForce(learn(seen, { [a]: row(9, 90) }).state, a), 90)
-      assert.strictEqual(inForce(learn(seen, { [a]: undefined }).state, a), 0)
+      const seen = whole(loaded, { [a]: row(8, "bad") }).state
+      assert.strictEqual(inForce(whole(seen, { [a]: row(9, 90) }).state, a), 90)
+      assert.strictEqual(inForce(whole(seen, { [a]: undefined }).state, a), 0)
     })
   })
 
   describe("6. a new epoch disowns the old one's reads", () => {
     it("asks again for whatever began before it", () => {
       const since = Snapshot.begin(loaded, 1)
-      const epoch = learn(loaded, { [a]: row(3, 30) }).state
+      const epoch = whole(loaded, { [a]: row(3, 30) }).state
       const read = Snapshot.learnRow(epoch, a, row(8, 80), since)
       assert.deepStrictEqual([read.again, inForce(read.state, a)], [true, 30])
       const deletion = Snapshot.learnDeletion(epoch, a, 5, since)
@@ -225,7 +215,7 @@ describe("Snapshot", () => {
 
   describe("7. one read is one step (G9)", () => {
     it("publishes everything of a whole read in one state", () => {
-      const outcome = learn(loaded, { [a]: row(7, 1), [b]: row(8, 1) })
+      const outcome = whole(loaded, { [a]: row(7, 1), [b]: row(8, 1) })
       assert.deepStrictEqual(
         outcome.state.slots.map((slot) => slot.value),
         [1, 1]
@@ -235,7 +225,7 @@ describe("Snapshot", () => {
 
     it("publishes a set of written rows whole or not at all", () => {
       const since = Snapshot.begin(loaded, 1)
-      const deleted = learn(loaded, { [b]: undefined }, since).state
+      const deleted = whole(loaded, { [b]: undefined }, since).state
       const outcome = Snapshot.learnRows(
         deleted,
         [
@@ -250,8 +240,8 @@ describe("Snapshot", () => {
 
     it("never changes a state that was given out", () => {
       const before = structuredClone(loaded.slots.map(({ value, fence, touched }) => ({ value, fence, touched })))
-      learn(loaded, { [a]: row(9, 90), [b]: undefined })
-      learn(loaded, { [a]: row(1, 10) })
+      whole(loaded, { [a]: row(9, 90), [b]: undefined })
+      whole(loaded, { [a]: row(1, 10) })
       Snapshot.learnDeletion(loaded, a, 5, Snapshot.begin(loaded, 3))
       assert.deepStrictEqual(
         loaded.slots.map(({ value, fence, touched }) => ({ value, fence, touched })),
@@ -261,15 +251,15 @@ describe("Snapshot", () => {
 
     it("freezes what it puts in force", () => {
       const documents = Snapshot.make([{ defaultValue: {}, decode: (json) => Result.succeed(json) }])
-      const value = inForce(learn(documents, { 0: row(1, { list: [1] }) }).state, 0) as { readonly list: Array<number> }
+      const value = inForce(whole(documents, { 0: row(1, { list: [1] }) }).state, 0) as { readonly list: Array<number> }
       assert.throws(() => value.list.push(2))
     })
   })
 
   describe("confirmation (G4)", () => {
     it("a whole read confirms every key when it began, and time never runs backwards", () => {
-      const later = learn(loaded, {}, Snapshot.begin(loaded, 100)).state
-      const overtaken = learn(later, {}, Snapshot.begin(later, 50)).state
+      const later = whole(loaded, {}, Snapshot.begin(loaded, 100)).state
+      const overtaken = whole(later, {}, Snapshot.begin(later, 50)).state
       assert.deepStrictEqual([Snapshot.confirmedAt(later, b), Snapshot.confirmedAt(overtaken, b)], [100, 100])
     })
 

@@ -5,6 +5,7 @@
 import { Clock, Deferred, Effect, Latch, Layer, Option, Queue, type Scope } from "effect"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import { ConnectFailed, Connector, ConnectorError, SessionLost, type TenantId } from "effect-systemplane"
+import type { EntryRow } from "../../src/schema/EntryRow.ts"
 
 export interface ScriptedTenant {
   /** What the next sessions do when they are opened. */
@@ -44,14 +45,6 @@ export interface ScriptedTenant {
 export const upsert = (namespace: string, key: string, revision = 1) =>
   JSON.stringify({ namespace, key, op: "upsert", revision })
 
-interface Row {
-  readonly value: unknown
-  readonly revision: number
-  readonly updatedAt: number
-  readonly updatedBy: string
-  readonly fingerprint: bigint
-}
-
 const isReadOfEverything = (sql: string) => sql.includes("generate_subscripts")
 
 /** The elements of an array of texts or numbers as PostgreSQL reads it. */
@@ -63,7 +56,7 @@ const failed = new SqlError({ reason: new ConnectionError({ cause: new Error("sc
 export const make = (sole: Option.Option<TenantId> = Option.none()) => {
   const tenants = new Map<
     string,
-    { readonly script: ScriptedTenant; readonly table: Map<string, Row>; session: Session | undefined }
+    { readonly script: ScriptedTenant; readonly table: Map<string, EntryRow>; session: Session | undefined }
   >()
 
   interface Session {
@@ -74,7 +67,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
   const tenantOf = (tenant: string) => {
     const known = tenants.get(tenant)
     if (known !== undefined) return known
-    const table = new Map<string, Row>()
+    const table = new Map<string, EntryRow>()
     let sequence = 0
     const script: ScriptedTenant = {
       opening: "succeed",

@@ -1,5 +1,5 @@
 /** What each exporter sends, brought into one form: a line per series. */
-import { AggregationTemporality, DataPointType, type ResourceMetrics } from "@opentelemetry/sdk-metrics"
+import { AggregationTemporality, type DataPoint, DataPointType, type ResourceMetrics } from "@opentelemetry/sdk-metrics"
 import * as Protobuf from "./Protobuf.ts"
 
 export interface Point {
@@ -25,6 +25,15 @@ export const key = ({ attributes, name }: Point) =>
       .map((entry) => entry.join("="))
   ].join(" ")
 
+const single =
+  (name: string, type: "counter" | "gauge") =>
+  ({ attributes, value }: DataPoint<number>): Point => ({
+    name,
+    type,
+    attributes: attributes as Point["attributes"],
+    value
+  })
+
 /** From OpenTelemetry's own SDK. */
 export const ofOpenTelemetry = ({ scopeMetrics }: ResourceMetrics): ReadonlyArray<Point> =>
   scopeMetrics.flatMap(({ metrics }) =>
@@ -35,19 +44,9 @@ export const ofOpenTelemetry = ({ scopeMetrics }: ResourceMetrics): ReadonlyArra
           if (!metric.isMonotonic || metric.aggregationTemporality !== AggregationTemporality.CUMULATIVE) {
             throw new Error(`${name} is no cumulative, monotonic sum`)
           }
-          return metric.dataPoints.map(({ attributes, value }) => ({
-            name,
-            type: "counter",
-            attributes: attributes as Point["attributes"],
-            value
-          }))
+          return metric.dataPoints.map(single(name, "counter"))
         case DataPointType.GAUGE:
-          return metric.dataPoints.map(({ attributes, value }) => ({
-            name,
-            type: "gauge",
-            attributes: attributes as Point["attributes"],
-            value
-          }))
+          return metric.dataPoints.map(single(name, "gauge"))
         case DataPointType.HISTOGRAM:
           return metric.dataPoints.map(({ attributes, value }) => ({
             name,

@@ -7,7 +7,7 @@ import { Config, PgConnector, SystemplaneLive, TenantManager, withTenant } from 
 import type * as PostgresServer from "../dev/PostgresServer.ts"
 import { eventually } from "../test/support/TestDatabase.ts"
 import * as Databases from "./databases.ts"
-import { gates } from "./gates.ts"
+import { type Gate, gates } from "./gates.ts"
 import * as BareDriver from "./peers/bareDriver.ts"
 import { silent } from "./planes.ts"
 import * as Report from "./report.ts"
@@ -75,19 +75,32 @@ const takeTurns = Effect.fnUntraced(function* (turns: { readonly ours: Turn; rea
   return samples
 })
 
-const compare = (ours: ReadonlyArray<number>, bare: ReadonlyArray<number>, tenants: number) => ({
-  ratio: median(ours) / median(bare),
-  sides: `${tenants} tenants: ours ${Report.duration(median(ours))}, bare driver ${Report.duration(median(bare))}`
+/** A server with the databases of a herd, each with the rows of its keys. */
+const herd = Effect.fnUntraced(function* (quick: boolean) {
+  const names = namesOf(quick)
+  const { keys } = Workload.make(1, 50)
+  const server = yield* Databases.server
+  yield* Databases.create(server, names, keys.length)
+  return { keys, names, server }
+})
+
+/** Compares both over a number of rounds. */
+const contest = Effect.fnUntraced(function* (
+  gate: Gate,
+  turns: { readonly ours: Turn; readonly bare: Turn },
+  tenants: number,
+  quick: boolean
+) {
+  const { bare, ours } = yield* takeTurns(turns, quick ? 2 : 7)
+  const sides = `${tenants} tenants: ours ${Report.duration(median(ours))}, bare driver ${Report.duration(median(bare))}`
+  return [Report.row(gate, median(ours) / median(bare), sides)]
 })
 
 const activation: Section = section(
   "activation of a herd",
   [gates.activation],
   Effect.fnUntraced(function* ({ quick }) {
-    const names = namesOf(quick)
-    const { keys } = Workload.make(1, 50)
-    const server = yield* Databases.server
-    yield* Databases.create(server, names, keys.length)
+    const { keys, names, server } = yield* herd(quick)
     const ours = Effect.gen(function* () {
       const plane = yield* planeOn(templateOf(server), { keys })
       const elapsed = yield* timed(Effect.provide(activateAll(names), plane))
@@ -108,9 +121,7 @@ const activation: Section = section(
         ? elapsed
         : yield* Effect.die(new Error("the bare driver read too little"))
     })
-    const samples = yield* takeTurns({ ours, bare }, quick ? 2 : 7)
-    const { ratio, sides } = compare(samples.ours, samples.bare, names.length)
-    return [Report.row(gates.activation, ratio, sides)]
+    return yield* contest(gates.activation, { ours, bare }, names.length, quick)
   })
 )
 
@@ -118,10 +129,7 @@ const recovery: Section = section(
   "recovery of a herd",
   [gates.recovery],
   Effect.fnUntraced(function* ({ quick }) {
-    const names = namesOf(quick)
-    const { keys } = Workload.make(1, 50)
-    const server = yield* Databases.server
-    yield* Databases.create(server, names, keys.length)
+    const { keys, names, server } = yield* herd(quick)
 
     const ours = Effect.gen(function* () {
       const plane = yield* planeOn(templateOf(server), { keys, bootstrap: "skip", seedDefaults: false })
@@ -142,9 +150,7 @@ const recovery: Section = section(
       yield* server.start
       return yield* timed(connectAll(server, names))
     })
-    const samples = yield* takeTurns({ ours, bare }, quick ? 2 : 7)
-    const { ratio, sides } = compare(samples.ours, samples.bare, names.length)
-    return [Report.row(gates.recovery, ratio, sides)]
+    return yield* contest(gates.recovery, { ours, bare }, names.length, quick)
   })
 )
 

@@ -196,11 +196,14 @@ const hold = Effect.fnUntraced(function* (
         break
       case "StopWriting": {
         yield* Fiber.interrupt(acting)
-        yield* everyPlane(planes, ({ actor }) =>
-          Effect.forEach(
-            actor.tenants,
-            (tenant) => Effect.ignore(TenantManager.use((manager) => manager.activate(tenant))),
-            { concurrency: "unbounded", discard: true }
+        // Nobody waits for them here: one that does not come back is what ReadAll tells of.
+        yield* Effect.forkScoped(
+          everyPlane(planes, ({ actor }) =>
+            Effect.forEach(
+              actor.tenants,
+              (tenant) => Effect.ignore(TenantManager.use((manager) => manager.activate(tenant))),
+              { concurrency: "unbounded", discard: true }
+            )
           )
         )
         yield* flush

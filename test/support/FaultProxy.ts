@@ -24,6 +24,8 @@ export interface FaultProxy {
   readonly lose: (direction?: Direction) => Effect.Effect<void>
   /** Resets the open connections. */
   readonly cut: Effect.Effect<void>
+  /** Closes towards the server what the client has closed without the server's hearing of it. */
+  readonly cutDeserted: Effect.Effect<void>
 
   /** Everything arrives so much later, each way. Zero: at once. */
   readonly delay: (latency: Duration.Input) => Effect.Effect<void>
@@ -154,6 +156,9 @@ export const makeTo = Effect.fnUntraced(function* (target: URL) {
     ),
     lose: (direction) => Effect.sync(() => loseOpen(direction)),
     cut: Effect.sync(destroyOpen),
+    cutDeserted: Effect.sync(() => {
+      for (const { client, server } of connections) if (client.destroyed) server.destroy()
+    }),
     delay: (latency) =>
       change("both", (conditions) => {
         conditions.latency = Duration.toMillis(latency)

@@ -252,6 +252,7 @@ const openSession = Effect.fnUntraced(function* (
         sql,
         Effect.map(orAbandon(session.query(sql, params)), (result) => result.rows)
       ),
+    interchangeable: target.listenUrl === undefined,
     payloads: Queue.takeAll(notifications).pipe(
       Effect.map((batch) => batch.map((notification) => notification.payload)),
       Effect.mapError((error) => PgFailure.sessionLost(tenant, error))

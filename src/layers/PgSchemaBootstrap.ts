@@ -137,13 +137,19 @@ const bootstrapError = (tenant: TenantId) => (reason: SchemaBootstrapErrorReason
 
 const isPermissionDenied = (error: EntryStoreError) => error.reason._tag === "Refused" && error.reason.code === "42501"
 
-const make = Effect.gen(function* () {
+export interface PgSchemaBootstrapOptions {
+  /** Whether the tenant is followed once its database is prepared: on that session, then. */
+  readonly followed: boolean
+}
+
+const make = Effect.fnUntraced(function* ({ followed }: PgSchemaBootstrapOptions) {
   const databases = yield* TenantDatabases
+  const run = followed ? databases.runAhead : databases.run
 
   const failed = (error: EntryStoreError) => new BootstrapFailed({ cause: error.reason })
 
   const inspect = (tenant: TenantId) =>
-    Effect.mapError(databases.run(tenant, readCatalogue), failed).pipe(
+    Effect.mapError(run(tenant, readCatalogue), failed).pipe(
       Effect.map((catalogue) => ({ catalogue, missing: missingParts(catalogue) }))
     )
 
@@ -163,8 +169,8 @@ const make = Effect.gen(function* () {
     })
 
   return SchemaBootstrap.of({
-    ensure: Effect.fn("Systemplane.ensureSchema")(
-      function* (tenant) {
+    ensure: (tenant) =>
+      Effect.gen(function* () {
         const { catalogue, missing } = yield* inspect(tenant)
         if (missing.length === 0) {
           yield* permitted(catalogue)
@@ -177,9 +183,7 @@ const make = Effect.gen(function* () {
               isPermissionDenied(error) ? notAsItShouldBe(catalogue, missing) : failed(error)
             )
           )
-      },
-      (effect, tenant) => Effect.mapError(effect, bootstrapError(tenant))
-    ),
+      }).pipe(Effect.mapError(bootstrapError(tenant))),
     verify: (tenant) =>
       Effect.gen(function* () {
         const { catalogue, missing } = yield* inspect(tenant)
@@ -187,18 +191,16 @@ const make = Effect.gen(function* () {
         yield* permitted(catalogue)
       }).pipe(Effect.mapError(bootstrapError(tenant))),
     seed: (tenant, seeds) =>
-      databases
-        .run(tenant, (query) => PgStatements.seed(query, seeds))
-        .pipe(
-          Effect.catch((error) =>
-            isPermissionDenied(error)
-              ? Effect.flatMap(inspect(tenant), ({ catalogue }) => Effect.fail(denied(catalogue)))
-              : Effect.fail(failed(error))
-          ),
-          Effect.mapError(bootstrapError(tenant))
-        )
+      run(tenant, (query) => PgStatements.seed(query, seeds)).pipe(
+        Effect.catch((error) =>
+          isPermissionDenied(error)
+            ? Effect.flatMap(inspect(tenant), ({ catalogue }) => Effect.fail(denied(catalogue)))
+            : Effect.fail(failed(error))
+        ),
+        Effect.mapError(bootstrapError(tenant))
+      )
   })
 })
 
 // A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
-export const layer = () => Layer.effect(SchemaBootstrap, make)
+export const layer = (options: PgSchemaBootstrapOptions) => Layer.effect(SchemaBootstrap, make(options))

@@ -57,6 +57,6 @@ export const SystemplaneLive = (
 const postgres = (settings: Options.Settings) =>
   Layer.mergeAll(
     PgEntryStore.layer(),
-    PgSchemaBootstrap.layer(),
+    PgSchemaBootstrap.layer({ followed: true }),
     PgListenFeed.layer({ reconnect: settings.reconnect })
   ).pipe(Layer.provide(TenantDatabases.layer()))

@@ -98,7 +98,7 @@ export const SystemplaneReadThrough = (
         })
       )
       return DirectConfig.layer({ ...settings, sole }).pipe(
-        Layer.provide([PgEntryStore.layer(), PgSchemaBootstrap.layer()]),
+        Layer.provide([PgEntryStore.layer(), PgSchemaBootstrap.layer({ followed: false })]),
         Layer.provide(TenantDatabases.layer()),
         Layer.provide(ConnectBudget.layer(settings)),
         Layer.provideMerge(KeyRegistry.layer(options.keys))

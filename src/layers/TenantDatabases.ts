@@ -39,6 +39,9 @@ const transactionTimeout = "1 minute"
 /** How long an unused client is kept. Clients serve reads and writes of operators, which come in bursts. */
 const idleTimeToLive = "10 seconds"
 
+/** How long a session that was opened ahead waits for its feed, which follows at once unless the tenant is no longer wanted. */
+const aheadTimeToLive = "1 second"
+
 /**
  * A running server and a database in it. Two servers cannot share the microsecond of their start and still be told apart
  * only by it, not even clones of one backup, which do share the system identifier.
@@ -53,6 +56,14 @@ export class TenantDatabases extends Context.Service<
   {
     /** Runs a statement on the tenant's pooled client. Returns within 5 seconds, whatever the peer does. */
     readonly run: <A>(
+      tenant: TenantId,
+      statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
+    ) => Effect.Effect<A, EntryStoreError>
+    /**
+     * Runs a statement as `run` does, but on the session that the tenant's feed takes up next, which is opened where there is
+     * none: bringing a tenant up then takes one connection. On the pooled client where the session leads elsewhere.
+     */
+    readonly runAhead: <A>(
       tenant: TenantId,
       statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
     ) => Effect.Effect<A, EntryStoreError>
@@ -82,25 +93,32 @@ const make = Effect.gen(function* () {
   const statements = yield* FiberSet.make()
   const claims = makeClaims()
 
-  const claimed = <A>(tenant: TenantId, resource: A, query: Query) =>
-    query(identify).pipe(
-      Effect.mapError((error) => PgFailure.connectFailure(tenant, error)),
-      Effect.flatMap((rows) =>
-        Effect.mapError(decodeIdentity(rows), () => PgFailure.connectorError(tenant, new ConnectFailed({})))
-      ),
-      Effect.timeoutOrElse({
-        duration: statementTimeout,
-        orElse: () => Effect.fail(PgFailure.connectorError(tenant, new ConnectFailed({ code: "ETIMEDOUT" })))
-      }),
-      Effect.flatMap(([row]) => claims.claim(tenant, row.identity)),
-      Effect.as(resource)
-    )
+  const failed = (tenant: TenantId, code?: string) =>
+    Effect.fail(PgFailure.connectorError(tenant, new ConnectFailed(code === undefined ? {} : { code })))
 
   const opened = <A, R>(tenant: TenantId, opening: Effect.Effect<A, ConnectorError, R>) =>
-    Effect.timeoutOrElse(opening, {
-      duration: openTimeout,
-      orElse: () => Effect.fail(PgFailure.connectorError(tenant, new ConnectFailed({ code: "ETIMEDOUT" })))
-    })
+    Effect.timeoutOrElse(opening, { duration: openTimeout, orElse: () => failed(tenant, "ETIMEDOUT") })
+
+  const identityBy = (tenant: TenantId, query: Query) =>
+    query(identify).pipe(
+      Effect.mapError((error) => PgFailure.connectFailure(tenant, error)),
+      Effect.flatMap((rows) => Effect.catch(decodeIdentity(rows), () => failed(tenant))),
+      Effect.timeoutOrElse({ duration: statementTimeout, orElse: () => failed(tenant, "ETIMEDOUT") }),
+      Effect.map(([row]) => row.identity)
+    )
+
+  /** Opens it, and claims the database it leads to. A connector that dies has failed to connect. */
+  const claimed = <A, R>(
+    tenant: TenantId,
+    opening: Effect.Effect<A, ConnectorError, R>,
+    queryOf: (resource: A) => Query
+  ) =>
+    opened(tenant, opening).pipe(
+      Effect.tap((resource) =>
+        Effect.flatMap(identityBy(tenant, queryOf(resource)), (identity) => claims.claim(tenant, identity))
+      ),
+      Effect.catchDefect(() => failed(tenant))
+    )
 
   // A client that was released while a statement was under way is no longer in the map. Its scope is a child of the layer's
   // all the same, so that closing the layer closes it too, instead of waiting for a statement that may never be answered.
@@ -109,21 +127,22 @@ const make = Effect.gen(function* () {
       Effect.acquireRelease(Scope.fork(ownScope), (scope, exit) => Scope.close(scope, exit)),
       (scope) =>
         // The pool connects when the first statement needs it.
-        budget
-          .client(
-            tenant,
-            Effect.flatMap(opened(tenant, connector.client(tenant)), (client) =>
-              claimed(tenant, client, queryOf(client))
-            )
-          )
-          .pipe(Scope.provide(scope))
-    ).pipe(Effect.catchDefect(() => Effect.fail(PgFailure.connectorError(tenant, new ConnectFailed({})))))
+        budget.client(tenant, claimed(tenant, connector.client(tenant), queryOf)).pipe(Scope.provide(scope))
+    )
 
   const clients = yield* RcMap.make({ lookup: openClient, idleTimeToLive })
 
-  // A failed look-up would be remembered as long as a client.
-  const client = (tenant: TenantId) =>
-    Effect.onError(RcMap.get(clients, tenant), () => RcMap.invalidate(clients, tenant))
+  const openSession = (tenant: TenantId) =>
+    budget.session(
+      tenant,
+      claimed(tenant, connector.session(tenant), (session) => session.query)
+    )
+
+  const sessions = yield* RcMap.make({ lookup: openSession, idleTimeToLive: aheadTimeToLive })
+
+  // A failed look-up would be remembered as long as what it looked for.
+  const resourceOf = <A>(resources: RcMap.RcMap<TenantId, A, ConnectorError>, tenant: TenantId) =>
+    Effect.onError(RcMap.get(resources, tenant), () => RcMap.invalidate(resources, tenant))
 
   // The driver answers interruption by draining the statement's answer, 5 seconds where the peer is gone. So a statement
   // runs in a fiber of its own, and nobody waits for the end of one that was given up.
@@ -159,13 +178,39 @@ const make = Effect.gen(function* () {
     tenant: TenantId,
     statements: (client: SqlClient) => Effect.Effect<A, SqlError | EntryStoreError>
   ) =>
-    bounded(tenant, client(tenant).pipe(Effect.flatMap(statements), Effect.scoped, translated(tenant))).pipe(
+    bounded(
+      tenant,
+      resourceOf(clients, tenant).pipe(Effect.flatMap(statements), Effect.scoped, translated(tenant))
+    ).pipe(
       // Whatever became of the connection, of the server behind it or of the pool: the next statement finds new ones.
       Effect.tapError(({ reason }) => (reason._tag === "Unanswered" ? RcMap.invalidate(clients, tenant) : Effect.void))
     )
 
+  const runAhead = <A>(
+    tenant: TenantId,
+    statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
+  ): Effect.Effect<A, EntryStoreError> =>
+    bounded(
+      tenant,
+      resourceOf(sessions, tenant).pipe(
+        Effect.flatMap((session) =>
+          session.interchangeable ? statement(session.query) : onClient(tenant, (client) => statement(queryOf(client)))
+        ),
+        Effect.scoped,
+        translated(tenant)
+      )
+    ).pipe(
+      // No pool stands behind a session: one that did not answer, or was given up, is of no use to the feed.
+      Effect.onError(() => RcMap.invalidate(sessions, tenant))
+    )
+
+  // What one feed has taken up, no other finds.
+  const takeUp = (tenant: TenantId) =>
+    Effect.tap(resourceOf(sessions, tenant), () => RcMap.invalidate(sessions, tenant))
+
   return TenantDatabases.of({
     run: (tenant, statement) => onClient(tenant, (client) => statement(queryOf(client))),
+    runAhead,
     runInTransaction: (tenant, statements) => onClient(tenant, (client) => inTransaction(client, statements)),
     transaction: (tenant, statements) =>
       budget
@@ -179,15 +224,12 @@ const make = Effect.gen(function* () {
           Effect.timeoutOrElse({ duration: transactionTimeout, orElse: () => Effect.fail(timedOut(tenant)) })
         ),
     session: (tenant) =>
-      budget.session(
-        tenant,
-        Effect.flatMap(opened(tenant, connector.session(tenant)), (session) => claimed(tenant, session, session.query))
-      ),
+      Effect.flatMap(RcMap.has(sessions, tenant), (ahead) => (ahead ? takeUp(tenant) : openSession(tenant))),
     release: (tenant) =>
       Effect.suspend(() => {
         claims.release(tenant)
         budget.forget(tenant)
-        return RcMap.invalidate(clients, tenant)
+        return Effect.andThen(RcMap.invalidate(clients, tenant), RcMap.invalidate(sessions, tenant))
       })
   })
 })

@@ -24,6 +24,8 @@ export type Query = (sql: string, params?: ReadonlyArray<unknown>) => Effect.Eff
 export interface ListenSession {
   /** Interrupting a statement gives the session up: its peer may never answer, and nobody should wait to find out. */
   readonly query: Query
+  /** Whether the tenant's clients lead to the same server as the same role, so that any statement may run on either. */
+  readonly interchangeable: boolean
   /** Waits for a payload and takes all that have arrived, in the order of commit. Fails once the session has ended. */
   readonly payloads: Effect.Effect<ReadonlyArray<string>, ConnectorError>
   /** Gives the session up at once, without a word to the peer. Idempotent. */

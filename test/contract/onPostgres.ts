@@ -88,7 +88,7 @@ const connector = Layer.unwrap(Effect.map(emptied, ({ url }) => PgConnector.laye
 
 const services = Layer.mergeAll(
   PgEntryStore.layer(),
-  PgSchemaBootstrap.layer(),
+  PgSchemaBootstrap.layer({ followed: true }),
   PgListenFeed.layer({ reconnect })
 ).pipe(Layer.provide(TenantDatabases.layer()), Layer.provide(below), Layer.provide(connector), Layer.merge(stranger))
 

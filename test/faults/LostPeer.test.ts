@@ -44,7 +44,12 @@ describe("a peer that no longer answers (behaviour 10, G12)", () => {
       yield* Effect.gen(function* () {
         yield* proxy.blackHole
         yield* soon("suspend", call("suspend"))
+        const attempts = yield* proxy.attempts
         const reads = yield* Effect.forkScoped(Effect.exit(limit), { startImmediately: true })
+        yield* eventually(
+          "the read connects",
+          Effect.map(proxy.attempts, (now) => now > attempts)
+        )
         yield* soon("remove", call("remove"))
         // Once the network is back, so is the tenant.
         yield* proxy.pass

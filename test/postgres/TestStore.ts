@@ -15,7 +15,7 @@ export const acme = TenantId.make("acme")
 export const over = <R>(
   connector: Layer.Layer<Connector, never, R>
 ): Layer.Layer<EntryStore | SchemaBootstrap | Connector, never, R> =>
-  Layer.mergeAll(PgEntryStore.layer(), PgSchemaBootstrap.layer()).pipe(
+  Layer.mergeAll(PgEntryStore.layer(), PgSchemaBootstrap.layer({ followed: false })).pipe(
     Layer.provide(TenantDatabases.layer()),
     Layer.provide(ConnectBudget.layer({ maxConcurrentActivations: 8, maxConnectsPerSecond: 200 })),
     Layer.provideMerge(connector),

@@ -11,7 +11,6 @@ import { Config, type ConfigHandle, SystemplaneLive, withTenant } from "effect-s
 import * as Counted from "./counted.ts"
 import * as Databases from "./databases.ts"
 import { gates } from "./gates.ts"
-import * as BareDriver from "./peers/bareDriver.ts"
 import * as BareListener from "./peers/bareListener.ts"
 import { silent } from "./planes.ts"
 import * as Report from "./report.ts"
@@ -150,64 +149,4 @@ const quiet = async (count: () => number) => {
   }
 }
 
-/** Changes every row with the triggers off, draws the revisions by hand, and announces one key: whoever hears of it has all to read. */
-const replaceAll = (offset: number) => [
-  "SET LOCAL session_replication_role = replica",
-  `UPDATE systemplane_entries
-   SET value = to_jsonb(split_part(key, '-', 2)::int + ${offset}), revision = nextval('systemplane_revision_seq'), updated_at = now()`,
-  `SELECT pg_notify('systemplane_changes', '${JSON.stringify({ ...names(0), op: "upsert", revision: 1 })}')`
-]
-
-const load: Section = section(
-  "load of 10,000 rows",
-  [gates.load],
-  Effect.fnUntraced(function* ({ quick }) {
-    const { keys } = Workload.make(1, burstSize)
-    const server = yield* Databases.server
-    yield* Databases.create(server, ["ours", "bare"], keys.length)
-    const handles = yield* plane(server.url("ours"), keys, { statements: 0 })
-    const bare = yield* BareDriver.session(server.url("bare"))
-    let loaded: ReadonlyArray<Record<string, unknown>> = []
-    yield* bare.notified.pipe(
-      Effect.andThen(bare.selectAll),
-      Effect.tap((rows) =>
-        Effect.sync(() => {
-          loaded = rows
-        })
-      ),
-      Effect.forever,
-      Effect.forkScoped
-    )
-    const writer = yield* Writer.make
-
-    const samples = { ours: [] as Array<number>, bare: [] as Array<number> }
-    const rounds = quick ? 7 : 21
-    yield* Effect.promise(async () => {
-      for (let round = 1; round <= rounds; round++) {
-        const offset = round * 1_000_000
-        loaded = []
-        const isVisible = {
-          ours: () => handles[burstSize - 1]!.current === offset + burstSize - 1,
-          bare: () => loaded.length === burstSize
-        }
-        for (const name of shuffled(["ours", "bare"] as const)) {
-          const committed = writer.write(server.url(name), replaceAll(offset))
-          const elapsed = await visible(committed, isVisible[name])
-          // The first is a warm-up.
-          if (round > 1) samples[name].push(elapsed)
-        }
-        if (handles.some((handle, k) => handle.current !== offset + k)) throw new Error("some values were not loaded")
-        if (loaded.some(({ value }) => Number(value) < offset)) throw new Error("the bare driver read older values")
-      }
-    })
-    return [
-      Report.row(
-        gates.load,
-        median(samples.ours) / median(samples.bare),
-        `ours ${Report.duration(median(samples.ours))}, bare SELECT ${Report.duration(median(samples.bare))}`
-      )
-    ]
-  })
-)
-
-export const sections: ReadonlyArray<Section> = [latency, burst, load]
+export const sections: ReadonlyArray<Section> = [latency, burst]

@@ -69,7 +69,7 @@ export const gates = {
     name: "load of 10,000 rows : bare SELECT",
     gate: 2,
     stretch: 1.4,
-    note: "both on an open session, told by one notification; ours compares, decodes and publishes what the SELECT only returns"
+    note: "a tenant's first load; both connect and listen first; ours hashes, decodes and publishes what the SELECT only returns"
   },
   activation: {
     name: "activation of 200 tenants : bare driver",

@@ -14,6 +14,7 @@ import { EntryStoreError, NotCommitted, RevisionMismatch } from "../schema/Entry
 import type { TenantId } from "../schema/TenantId.ts"
 import type { Query } from "../services/Connector.ts"
 import { EntryStore, type EntryWrite, type KeyName } from "../services/EntryStore.ts"
+import * as PgDifferences from "./PgDifferences.ts"
 import * as PgFailure from "./PgFailure.ts"
 import * as PgStatements from "./PgStatements.ts"
 import { TenantDatabases } from "./TenantDatabases.ts"
@@ -38,7 +39,7 @@ const make = Effect.map(TenantDatabases, (databases) =>
   EntryStore.of({
     read: (tenant, key) => databases.run(tenant, (query) => PgStatements.read(query, key)),
     differences: (tenant) => (keys, known) =>
-      databases.run(tenant, (query) => PgStatements.differences(query, keys, known)),
+      databases.run(tenant, (query) => PgDifferences.differences(query, keys, known)),
     put: (tenant, write, actor) => runAgain(databases.run(tenant, (query) => put(tenant, query, write, actor))),
     // In the order of the keys, so that two transactions wait for each other's rows and never for each other in a circle.
     putAll: (tenant, writes, actor) => {

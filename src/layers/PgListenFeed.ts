@@ -7,8 +7,8 @@ import { EntryStoreError } from "../schema/EntryStoreError.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import type { ListenSession } from "../services/Connector.ts"
 import { ListenFeed } from "../services/ListenFeed.ts"
+import * as PgDifferences from "./PgDifferences.ts"
 import * as PgFailure from "./PgFailure.ts"
-import * as PgStatements from "./PgStatements.ts"
 import * as ReconnectingFeed from "./ReconnectingFeed.ts"
 import { TenantDatabases } from "./TenantDatabases.ts"
 
@@ -26,7 +26,7 @@ const listening =
     abandon: session.abandon,
     differences: (keys, known) =>
       Effect.mapError(
-        PgStatements.differences(session.query, keys, known),
+        PgDifferences.differences(session.query, keys, known),
         (error) => new EntryStoreError({ tenant, reason: PgFailure.statementFailure(tenant, error) })
       )
   })

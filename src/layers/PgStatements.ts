@@ -1,134 +1,15 @@
 /**
- * The statements about entries. Each is one round trip, and decodes what it returns.
+ * The statements about single entries. Each is one round trip, and decodes what it returns.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { SqlError, UnknownError } from "effect/sql/SqlError"
+import type { SqlError } from "effect/sql/SqlError"
 import * as EntryRow from "../schema/EntryRow.ts"
-import type { Difference } from "../schema/Snapshot.ts"
 import type { Query } from "../services/Connector.ts"
 import type { EntryWrite, KeyName } from "../services/EntryStore.ts"
 import type { Seed } from "../services/KeyRegistry.ts"
-
-/**
- * A hash of everything a row says, in 64 bits: two states of one row collide once in 10^19. Of the value it hashes the text,
- * since the hash of a JSON array cannot tell some orders of its elements apart.
- */
-const fingerprint = "hash_record_extended(ROW(e.revision, e.updated_at, e.updated_by, e.value::text), 0)"
-
-const updatedAt = `least(greatest(e.updated_at, 'epoch'), '9999-12-31')`
-
-/** The revision as readers are shown it, to be compared with what they expect. */
-const shownRevision = "least(coalesce(e.revision, 0), 9007199254740991)"
-
-/**
- * A row that somebody wrote with the triggers disabled may hold a revision or a time beyond what JavaScript can express
- * (2^53, `infinity`). It is brought into range, rather than let one row keep all others from being read. Numbers, since the driver
- * makes a `bigint` and a `Date` of what is none: a tenant may have 10,000 rows.
- */
-const columnsWith = (fingerprint: string) => `
-  e.value,
-  ${shownRevision}::float8 AS revision,
-  floor(round(date_part('epoch', ${updatedAt}) * 1e6) / 1e3) AS "updatedAt",
-  coalesce(e.updated_by, '') AS "updatedBy",
-  ${fingerprint} AS fingerprint`
-
-const columns = columnsWith(fingerprint)
-
-/**
- * Decodes rows one by one, until one fails: by their shape, and by the schema what does not have it, which takes twenty times as
- * long.
- */
-const decodeAll =
-  <A>(byShape: (row: any) => A | undefined, bySchema: (row: unknown) => Result.Result<A, Schema.SchemaError>) =>
-  (rows: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<A>, Schema.SchemaError> =>
-    Effect.suspend(() => {
-      const decoded: Array<A> = []
-      for (const row of rows) {
-        const quick = byShape(row)
-        if (quick !== undefined) {
-          decoded.push(quick)
-          continue
-        }
-        const result = bySchema(row)
-        if (Result.isFailure(result)) return Effect.fail(result.failure)
-        decoded.push(result.success)
-      }
-      return Effect.succeed(decoded)
-    })
-
-const decodeRows = decodeAll(EntryRow.byShape, EntryRow.bySchema)
-
-/** The columns of a difference beside those of its row, which are all `NULL` where there is none. */
-const Place = Schema.Struct({ slot: Schema.Int, age: Schema.NullOr(Schema.Finite) })
-const decodePlace = Schema.decodeUnknownResult(Place)
-
-const byShape = (columns: any): Difference | undefined => {
-  const row = EntryRow.byShape(columns)
-  const { age, slot } = columns
-  return row !== undefined && Number.isSafeInteger(slot) && Number.isFinite(age) ? { slot, row, age } : undefined
-}
-
-const bySchema = (columns: any): Result.Result<Difference, Schema.SchemaError> => {
-  const place = decodePlace(columns)
-  if (Result.isFailure(place)) return Result.fail(place.failure)
-  const { age, slot } = place.success
-  if (columns.fingerprint === null) return Result.succeed({ slot, row: undefined })
-  return Result.map(EntryRow.bySchema(columns), (row) => ({ slot, row, age: age ?? undefined }))
-}
-
-const decodeDifferences = decodeAll(byShape, bySchema)
-
-/** The names of keys as they are sent: they are the same for every read of a tenant. */
-const names = new WeakMap<ReadonlyArray<KeyName>, readonly [namespaces: string, keys: string]>()
-
-const namesOf = (keys: ReadonlyArray<KeyName>) => {
-  const sent =
-    names.get(keys) ?? ([arrayOf(keys.map((key) => key.namespace)), arrayOf(keys.map((key) => key.key))] as const)
-  names.set(keys, sent)
-  return sent
-}
-
-/** An array as PostgreSQL reads it. */
-const arrayOf = (texts: ReadonlyArray<string>): string =>
-  `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`).join(",")}}`
-
-/**
- * Each `OFFSET 0` keeps the planner from merging two levels: the arrays are read once, not once for each element, and each row
- * is hashed once, and only if it is asked for.
- */
-const selectDifferences = `
-  SELECT e.slot, ${columnsWith("e.fingerprint")}, date_part('epoch', clock_timestamp() - ${updatedAt}) AS age
-  FROM (
-    SELECT k.slot, k.known, e.value, e.revision, e.updated_at, e.updated_by,
-           CASE WHEN e.namespace IS NOT NULL THEN ${fingerprint} END AS fingerprint
-    FROM (
-      SELECT generate_subscripts(sent.namespaces, 1) - 1 AS slot,
-             unnest(sent.namespaces) AS namespace, unnest(sent.keys) AS key, unnest(sent.known) AS known
-      FROM (SELECT $1::text[] AS namespaces, $2::text[] AS keys, $3::int8[] AS known OFFSET 0) AS sent
-      OFFSET 0
-    ) AS k
-    LEFT JOIN systemplane_entries AS e ON e.namespace = k.namespace AND e.key = k.key
-    OFFSET 0
-  ) AS e
-  WHERE e.fingerprint IS DISTINCT FROM e.known`
-
-/** How the table differs from what is known: see `EntryStore`. */
-export const differences = (
-  query: Query,
-  keys: ReadonlyArray<KeyName>,
-  known: ReadonlyArray<bigint | undefined>
-): Effect.Effect<ReadonlyArray<Difference>, SqlError> => {
-  if (keys.length === 0) return Effect.succeed([])
-  // As text: the driver cannot tell the type of an array that holds nothing but NULL.
-  const fingerprints = `{${known.map((fingerprint) => fingerprint ?? "NULL").join(",")}}`
-  return query(selectDifferences, [...namesOf(keys), fingerprints]).pipe(
-    Effect.flatMap(decodeDifferences),
-    unexpectedShape
-  )
-}
+import { columns, decodeRows, shownRevision, unexpectedShape } from "./PgRows.ts"
 
 /** The row of a key. */
 export const read = (
@@ -229,9 +110,3 @@ export const seed = (query: Query, seeds: ReadonlyArray<Seed>): Effect.Effect<nu
         Effect.map((rows) => rows.length),
         unexpectedShape
       )
-
-// Another shape than the statement asks for: a view in the table's place, or a pooler that answers for the server.
-const unexpectedShape = <A>(effect: Effect.Effect<A, SqlError | Schema.SchemaError>): Effect.Effect<A, SqlError> =>
-  Effect.catchTag(effect, "SchemaError", (cause) =>
-    Effect.fail(new SqlError({ reason: new UnknownError({ cause, message: "Unexpected result", operation: "query" }) }))
-  )

@@ -44,12 +44,13 @@ const aheadTimeToLive = "1 second"
 
 /**
  * A running server and a database in it. Two servers cannot share the microsecond of their start and still be told apart
- * only by it, not even clones of one backup, which do share the system identifier.
+ * only by it, not even clones of one backup, which do share the system identifier. By functions alone, since a new session
+ * would first have to learn what a catalogue table looks like.
  */
-const identify = `SELECT extract(epoch FROM pg_postmaster_start_time())::text || '/' || oid AS identity
-                  FROM pg_database WHERE datname = current_database()`
+const identify = "SELECT date_part('epoch', pg_postmaster_start_time()) AS started, current_database() AS database"
 
-const decodeIdentity = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Schema.Struct({ identity: Schema.String })))
+const Identity = Schema.Struct({ started: Schema.Finite, database: Schema.String })
+const decodeIdentity = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Identity))
 
 export class TenantDatabases extends Context.Service<
   TenantDatabases,
@@ -104,7 +105,7 @@ const make = Effect.gen(function* () {
       Effect.mapError((error) => PgFailure.connectFailure(tenant, error)),
       Effect.flatMap((rows) => Effect.catch(decodeIdentity(rows), () => failed(tenant))),
       Effect.timeoutOrElse({ duration: statementTimeout, orElse: () => failed(tenant, "ETIMEDOUT") }),
-      Effect.map(([row]) => row.identity)
+      Effect.map(([{ database, started }]) => `${started}/${database}`)
     )
 
   /** Opens it, and claims the database it leads to. A connector that dies has failed to connect. */

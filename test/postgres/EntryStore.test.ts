@@ -46,6 +46,33 @@ describe("EntryStore.differences", () => {
     )
   )
 
+  it.live("of many keys of which nothing is known are their rows, as they are found one by one, and no others", () =>
+    onDatabase((database) =>
+      Effect.gen(function* () {
+        const many = Array.from({ length: 40 }, (_, i) => ({ namespace: `n${i % 3}`, key: `k"${i}\\` }))
+        for (const [i, { key, namespace }] of many.entries()) if (i % 2 === 0) yield* database.write(namespace, key, i)
+        yield* database.write("n0", "undeclared", 1)
+        yield* database.write("elsewhere", many[0]!.key, 2)
+        const differencesOf = (keys: ReadonlyArray<KeyName>) =>
+          EntryStore.use((store) =>
+            store.differences(acme)(
+              keys,
+              keys.map(() => undefined)
+            )
+          )
+        const rowsOf = (found: Effect.Success<ReturnType<typeof differencesOf>>) => found.map(({ row }) => row)
+        const together = (yield* differencesOf(many)).toSorted((a, b) => a.slot - b.slot)
+        const one = yield* Effect.forEach(many, (key) => differencesOf([key]))
+        assert.strictEqual(together.length, 20)
+        assert.deepStrictEqual(rowsOf(together), rowsOf(one.flat()))
+        assert.deepStrictEqual(
+          together.map(({ row, slot }) => row?.value === slot),
+          together.map(() => true)
+        )
+      })
+    )
+  )
+
   it.live("are none where there are no keys: not even the table is needed", () =>
     onEmptyDatabase(() =>
       Effect.gen(function* () {

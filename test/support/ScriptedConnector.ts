@@ -112,7 +112,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
 
   const statement = (tenant: string, sql: string, params: ReadonlyArray<unknown> = []): ReadonlyArray<unknown> => {
     const { table } = tenantOf(tenant)
-    if (sql.includes("pg_postmaster_start_time")) return [{ identity: tenant }]
+    if (sql.includes("pg_postmaster_start_time")) return [{ started: 1, database: tenant }]
     if (isReadOfEverything(sql)) {
       const [namespaces, keys, fingerprints] = params.map((array) => elementsOf(array as string)) as [
         ReadonlyArray<string>,

@@ -71,7 +71,7 @@ const drive = (database: TestDatabase.TestDatabase) =>
       TenantManager.use((manager) => manager.awaitLive(tenant))
     )
     yield* database.write("nobody", "knows", 1)
-    yield* counted("notify_received_total", "op", "upsert", 2)
+    yield* counted("notify_received_total", "op", "upsert", 6)
   }).pipe(withTenant(tenant), Effect.scoped)
 
 const exporters = (json: string, protobuf: string, reader: MetricReader) => {

@@ -1,0 +1,116 @@
+/**
+ * How a table differs from what is known of it: one statement, and hence one state of the table.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { SqlError } from "effect/sql/SqlError"
+import * as EntryRow from "../schema/EntryRow.ts"
+import type { Difference } from "../schema/Snapshot.ts"
+import type { Query } from "../services/Connector.ts"
+import type { KeyName } from "../services/EntryStore.ts"
+import * as PgRows from "./PgRows.ts"
+
+/** The columns of a difference beside those of its row, which are all `NULL` where there is none. */
+const Place = Schema.Struct({ slot: Schema.Int, age: Schema.NullOr(Schema.Finite) })
+const decodePlace = Schema.decodeUnknownResult(Place)
+
+const byShape = (columns: any): Difference | undefined => {
+  const row = EntryRow.byShape(columns)
+  const { age, slot } = columns
+  return row !== undefined && Number.isSafeInteger(slot) && Number.isFinite(age) ? { slot, row, age } : undefined
+}
+
+const bySchema = (columns: any): Result.Result<Difference, Schema.SchemaError> => {
+  const place = decodePlace(columns)
+  if (Result.isFailure(place)) return Result.fail(place.failure)
+  const { age, slot } = place.success
+  if (columns.fingerprint === null) return Result.succeed({ slot, row: undefined })
+  return Result.map(EntryRow.bySchema(columns), (row) => ({ slot, row, age: age ?? undefined }))
+}
+
+const decodeDifferences = PgRows.decodeAll(byShape, bySchema)
+
+/** The names of keys as they are sent: they are the same for every read of a tenant. */
+const names = new WeakMap<ReadonlyArray<KeyName>, readonly [namespaces: string, keys: string]>()
+
+const namesOf = (keys: ReadonlyArray<KeyName>) => {
+  const sent =
+    names.get(keys) ?? ([arrayOf(keys.map((key) => key.namespace)), arrayOf(keys.map((key) => key.key))] as const)
+  names.set(keys, sent)
+  return sent
+}
+
+/** An array as PostgreSQL reads it. */
+const arrayOf = (texts: ReadonlyArray<string>): string =>
+  `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`).join(",")}}`
+
+/**
+ * Each `OFFSET 0` keeps the planner from merging two levels: the arrays are read once, not once for each element, and each row
+ * is hashed once, and only if it is asked for.
+ */
+const selectDifferences = `
+  SELECT e.slot, ${PgRows.columnsWith("e.fingerprint")}, date_part('epoch', clock_timestamp() - ${PgRows.updatedAt}) AS age
+  FROM (
+    SELECT k.slot, k.known, e.value, e.revision, e.updated_at, e.updated_by,
+           CASE WHEN e.namespace IS NOT NULL THEN ${PgRows.fingerprint} END AS fingerprint
+    FROM (
+      SELECT generate_subscripts(sent.namespaces, 1) - 1 AS slot,
+             unnest(sent.namespaces) AS namespace, unnest(sent.keys) AS key, unnest(sent.known) AS known
+      FROM (SELECT $1::text[] AS namespaces, $2::text[] AS keys, $3::int8[] AS known OFFSET 0) AS sent
+      OFFSET 0
+    ) AS k
+    LEFT JOIN systemplane_entries AS e ON e.namespace = k.namespace AND e.key = k.key
+    OFFSET 0
+  ) AS e
+  WHERE e.fingerprint IS DISTINCT FROM e.known`
+
+/** How the table differs from what is known: see `EntryStore`. */
+export const differences = (
+  query: Query,
+  keys: ReadonlyArray<KeyName>,
+  known: ReadonlyArray<bigint | undefined>
+): Effect.Effect<ReadonlyArray<Difference>, SqlError> => {
+  if (keys.length === 0) return Effect.succeed([])
+  const nothingKnown = known.every((fingerprint) => fingerprint === undefined)
+  return nothingKnown && keys.length >= many ? rowsOf(query, keys) : compare(query, keys, known)
+}
+
+const compare = (query: Query, keys: ReadonlyArray<KeyName>, known: ReadonlyArray<bigint | undefined>) => {
+  // As text: the driver cannot tell the type of an array that holds nothing but NULL.
+  const fingerprints = `{${known.map((fingerprint) => fingerprint ?? "NULL").join(",")}}`
+  return query(selectDifferences, [...namesOf(keys), fingerprints]).pipe(
+    Effect.flatMap(decodeDifferences),
+    PgRows.unexpectedShape
+  )
+}
+
+/**
+ * From how many keys on the rows are found by their namespaces alone, and those of other keys left out here: finding a row by
+ * its name costs the server more than sending one that nobody asked for.
+ */
+const many = 32
+
+/** Where nothing is known, every row is a difference, and none has to be compared. */
+const selectAll = `
+  SELECT e.namespace, e.key, ${PgRows.columns}
+  FROM systemplane_entries AS e
+  WHERE e.namespace IN (SELECT unnest($1::text[]))`
+
+const rowsOf = (query: Query, keys: ReadonlyArray<KeyName>): Effect.Effect<ReadonlyArray<Difference>, SqlError> => {
+  const slots = new Map<string, Map<string, number>>()
+  for (const [slot, { key, namespace }] of keys.entries()) {
+    const inNamespace = slots.get(namespace) ?? new Map<string, number>()
+    slots.set(namespace, inNamespace.set(key, slot))
+  }
+  const decode = (rows: ReadonlyArray<any>) => {
+    const found: Array<number> = []
+    const declared = rows.filter((row) => {
+      const slot = slots.get(row?.namespace)?.get(row?.key)
+      if (slot !== undefined) found.push(slot)
+      return slot !== undefined
+    })
+    return Effect.map(PgRows.decodeRows(declared), (decoded) => decoded.map((row, i) => ({ slot: found[i]!, row })))
+  }
+  return query(selectAll, [[...slots.keys()]]).pipe(Effect.flatMap(decode), PgRows.unexpectedShape)
+}

@@ -1,0 +1,73 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Layer, Queue, Scope } from "effect"
+import { type Connector, PgConnector } from "effect-systemplane"
+import * as ConnectBudget from "../../src/layers/ConnectBudget.ts"
+import * as TenantDatabases from "../../src/layers/TenantDatabases.ts"
+import * as CountingConnector from "../support/CountingConnector.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import { acme } from "./TestStore.ts"
+
+const onDatabase = <A, E>(
+  test: (
+    database: TestDatabase.TestDatabase,
+    sent: CountingConnector.Sent
+  ) => Effect.Effect<A, E, TenantDatabases.TenantDatabases | Connector | Scope.Scope>
+) =>
+  Effect.gen(function* () {
+    const database = yield* TestDatabase.make
+    const { layer, sent } = CountingConnector.make(PgConnector.layerRecord({ acme: database }))
+    const databases = TenantDatabases.layer().pipe(
+      Layer.provide(ConnectBudget.layer({ maxConcurrentActivations: 8, maxConnectsPerSecond: 200 })),
+      Layer.provideMerge(layer)
+    )
+    return yield* Effect.provide(test(database, sent), databases)
+  }).pipe(Effect.scoped)
+
+const ahead = TenantDatabases.TenantDatabases.use((databases) => databases.runAhead(acme, (query) => query("SELECT 1")))
+
+const sessionOfFeed = TenantDatabases.TenantDatabases.use((databases) => databases.session(acme))
+
+const nothingLeft = (database: TestDatabase.TestDatabase) =>
+  TestDatabase.eventually(
+    "nothing is left",
+    Effect.map(database.sessions, (sessions) => sessions.length === 0)
+  )
+
+describe("a session that was opened ahead", () => {
+  it.live("serves all statements, then one feed; the next feed has another", () =>
+    onDatabase((database, sent) =>
+      Effect.gen(function* () {
+        yield* Effect.all([ahead, ahead, ahead], { concurrency: "unbounded" })
+        const scope = yield* Scope.make()
+        const first = yield* Scope.provide(sessionOfFeed, scope)
+        assert.deepStrictEqual([sent.sessions, sent.clients], [1, 0])
+        yield* database.run("SELECT pg_notify('systemplane_changes', 'hello')")
+        assert.deepStrictEqual(yield* first.payloads, ["hello"])
+        yield* Effect.scoped(sessionOfFeed)
+        assert.strictEqual(sent.sessions, 2)
+        yield* Scope.close(scope, Exit.void)
+        yield* nothingLeft(database)
+      })
+    )
+  )
+
+  it.live("G12 is closed where no feed takes it up", () =>
+    onDatabase((database) => Effect.andThen(ahead, nothingLeft(database)))
+  )
+
+  it.live("is given up with a statement that is interrupted: a feed finds one that works", () =>
+    onDatabase((_, sent) =>
+      Effect.gen(function* () {
+        const databases = yield* TenantDatabases.TenantDatabases
+        const began = yield* Queue.unbounded<void>()
+        const hanging = databases.runAhead(acme, (query) =>
+          Effect.andThen(Queue.offer(began, undefined), query("SELECT pg_sleep(5)"))
+        )
+        yield* Effect.raceFirst(hanging, Queue.take(began))
+        const session = yield* sessionOfFeed
+        assert.deepStrictEqual(yield* session.query("SELECT 1 AS one"), [{ one: 1 }])
+        assert.strictEqual(sent.sessions, 2)
+      })
+    )
+  )
+})

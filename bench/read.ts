@@ -55,12 +55,17 @@ const effectful: Section = section(
     const contenders = [
       Ours.configGet(plane, workload),
       Ours.succeed(plane, workload),
+      Ours.look(plane, workload),
       yield* Unleash.contender(workload, order),
       yield* LaunchDarkly.contender(workload, order),
       yield* OpenFeature.contender(workload, order)
     ]
     const medians = yield* Effect.promise(() => Rounds.measure(contenders, roundsOf(quick)))
-    const against = (gate: Gate, peer: string) => compare(gate, medians, "yield* Config.get", peer)
+    const floor = `, a look at the fiber ${Report.duration(medians["a look at the fiber"]!)}`
+    const against = (gate: Gate, peer: string) => {
+      const row = compare(gate, medians, "yield* Config.get", peer)
+      return { ...row, sides: row.sides + floor }
+    }
     return [
       against(gates.configGet, "yield* Effect.succeed"),
       against(gates.unleash, "Unleash isEnabled"),

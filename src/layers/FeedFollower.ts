@@ -145,6 +145,8 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
         // Closed before the read, so that what arrives during it is read again.
         scope.dirty.closeUnsafe()
         const reconciled = yield* reconcile(scope, session, pace)
+        // Whoever waits for the values goes first; what is told of them follows.
+        yield* Effect.yieldNow
         if (Option.isSome(notified)) yield* measurePropagation(scope.tenant, reconciled)
         else if (reconciled.differences.length > 0) yield* telemetry.reconciled(scope.tenant, "verify")
       }

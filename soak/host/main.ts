@@ -203,6 +203,10 @@ const hold = Effect.fnUntraced(function* (
               actor.tenants,
               (tenant) => Effect.ignore(TenantManager.use((manager) => manager.activate(tenant))),
               { concurrency: "unbounded", discard: true }
+            ).pipe(
+              Effect.catchDefect((defect) =>
+                Recorder.broken(recorder, actor.plane, "brokeCalm", `an activation died: ${defect}`)
+              )
             )
           )
         )

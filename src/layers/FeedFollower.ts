@@ -175,8 +175,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
       // Added first, hence run last: by then nothing is left that could call the scope connected again.
       yield* Effect.addFinalizer(() => scopes.relink(scope, { connected: false, failures: 0 }))
       const reader = yield* FiberHandle.make<void, never>()
-      // After a suspension the snapshot is as old as that: it answers again only once it was reconciled.
-      yield* scopes.relink(scope, { suspended: false, loaded: scope.link.loaded && !scope.link.suspended })
+      yield* scopes.resume(scope)
       yield* Effect.forkScoped(watchOverdue(scope))
       yield* telemetry.dropped(scope.tenant, scopes.dropped)
       const onFirstLoad = yield* Effect.cached(recordWarmLoad(scope, yield* Monotonic.millis))

@@ -197,6 +197,11 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     follow,
     suspend: (tenant) =>
       Effect.suspend(() => scopes.relink(scopes.open(tenant), { suspended: true, connected: false })),
+    resume: (tenant) =>
+      Effect.suspend(() => {
+        const scope = scopes.get(tenant)
+        return scope === undefined ? Effect.void : scopes.resume(scope)
+      }),
     forget: scopes.forget
   })
 })

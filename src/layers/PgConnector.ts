@@ -191,7 +191,8 @@ const make = Effect.fnUntraced(function* <E, R>(
   return Connector.of({
     sole,
     client: (tenant) => Effect.flatMap(target(tenant), (target) => openClient(tenant, target)),
-    session: (tenant) => Effect.flatMap(target(tenant), (target) => openSession(tenant, target))
+    session: (tenant) => Effect.flatMap(target(tenant), (target) => openSession(tenant, target)),
+    interchangeable: (tenant) => Effect.map(target(tenant), ({ listenUrl }) => listenUrl === undefined)
   })
 })
 
@@ -252,7 +253,6 @@ const openSession = Effect.fnUntraced(function* (
         sql,
         Effect.map(orAbandon(session.query(sql, params)), (result) => result.rows)
       ),
-    interchangeable: target.listenUrl === undefined,
     payloads: Queue.takeAll(notifications).pipe(
       Effect.map((batch) => batch.map((notification) => notification.payload)),
       Effect.mapError((error) => PgFailure.sessionLost(tenant, error))

@@ -2,6 +2,7 @@
  * How a table differs from what is known of it: one statement, and hence one state of the table.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
@@ -73,7 +74,10 @@ export const differences = (
 ): Effect.Effect<ReadonlyArray<Difference>, SqlError> => {
   if (keys.length === 0) return Effect.succeed([])
   const nothingKnown = known.every((fingerprint) => fingerprint === undefined)
-  return nothingKnown && keys.length >= many ? rowsOf(query, keys) : compare(query, keys, known)
+  const compared = compare(query, keys, known)
+  return nothingKnown && keys.length >= many
+    ? Effect.flatMap(scan(query, keys), Option.match({ onNone: () => compared, onSome: Effect.succeed }))
+    : compared
 }
 
 const compare = (query: Query, keys: ReadonlyArray<KeyName>, known: ReadonlyArray<bigint | undefined>) => {
@@ -85,32 +89,49 @@ const compare = (query: Query, keys: ReadonlyArray<KeyName>, known: ReadonlyArra
   )
 }
 
-/**
- * From how many keys on the rows are found by their namespaces alone, and those of other keys left out here: finding a row by
- * its name costs the server more than sending one that nobody asked for.
- */
+/** From how many keys on their rows are found by their namespaces: finding each by its name takes the server longer. */
 const many = 32
 
 /** Where nothing is known, every row is a difference, and none has to be compared. */
 const selectAll = `
   SELECT e.namespace, e.key, ${PgRows.columns}
   FROM systemplane_entries AS e
-  WHERE e.namespace IN (SELECT unnest($1::text[]))`
+  WHERE e.namespace IN (SELECT unnest($1::text[]))
+  LIMIT $2`
 
-const rowsOf = (query: Query, keys: ReadonlyArray<KeyName>): Effect.Effect<ReadonlyArray<Difference>, SqlError> => {
+const Name = Schema.Struct({ namespace: Schema.String, key: Schema.String })
+const decodeName = Schema.decodeUnknownEffect(Name)
+
+/** The rows of these keys, where their namespaces hold few others; `None` where that is not so. */
+const scan = (
+  query: Query,
+  keys: ReadonlyArray<KeyName>
+): Effect.Effect<Option.Option<ReadonlyArray<Difference>>, SqlError> => {
   const slots = new Map<string, Map<string, number>>()
   for (const [slot, { key, namespace }] of keys.entries()) {
     const inNamespace = slots.get(namespace) ?? new Map<string, number>()
     slots.set(namespace, inNamespace.set(key, slot))
   }
-  const decode = (rows: ReadonlyArray<any>) => {
-    const found: Array<number> = []
-    const declared = rows.filter((row) => {
-      const slot = slots.get(row?.namespace)?.get(row?.key)
-      if (slot !== undefined) found.push(slot)
-      return slot !== undefined
-    })
-    return Effect.map(PgRows.decodeRows(declared), (decoded) => decoded.map((row, i) => ({ slot: found[i]!, row })))
-  }
-  return query(selectAll, [[...slots.keys()]]).pipe(Effect.flatMap(decode), PgRows.unexpectedShape)
+  const limit = 2 * keys.length
+  return query(selectAll, [[...slots.keys()], limit]).pipe(
+    Effect.flatMap((rows) => (rows.length < limit ? Effect.asSome(decodeScanned(rows, slots)) : Effect.succeedNone)),
+    PgRows.unexpectedShape
+  )
 }
+
+const decodeScanned = (rows: ReadonlyArray<any>, slots: ReadonlyMap<string, ReadonlyMap<string, number>>) =>
+  Effect.gen(function* () {
+    const found: Array<number> = []
+    const declared: Array<unknown> = []
+    for (const row of rows) {
+      const { key, namespace } = isNamed(row) ? row : yield* decodeName(row)
+      const slot = slots.get(namespace)?.get(key)
+      if (slot === undefined) continue
+      found.push(slot)
+      declared.push(row)
+    }
+    const decoded = yield* PgRows.decodeRows(declared)
+    return decoded.map((row, i): Difference => ({ slot: found[i]!, row }))
+  })
+
+const isNamed = (row: any): row is typeof Name.Type => typeof row?.namespace === "string" && typeof row.key === "string"

@@ -138,6 +138,10 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
       return board.update(scope.tenant, { state: scope.state, epoch: scope.snapshot.epoch, ...details })
     })
 
+  /** After a suspension the snapshot is as old as that: it answers again only once it was reconciled. */
+  const resume = (scope: TenantScope.TenantScope) =>
+    relink(scope, { suspended: false, loaded: scope.link.loaded && !scope.link.suspended })
+
   /** Whether something was confirmed too long ago to be trusted. */
   const isOverdue = (snapshot: Snapshot.State, time: number) => time - snapshot.confirmedAt >= options.maxStaleness
 
@@ -179,6 +183,7 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
     absorb,
     readWhole,
     relink,
+    resume,
     clock,
     isOverdue,
     answered,

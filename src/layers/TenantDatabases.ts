@@ -1,6 +1,6 @@
 /**
- * One pooled client per tenant, opened when first needed and closed when idle; and the rule that a database belongs to one
- * tenant only.
+ * One pooled client per tenant, opened when first needed and closed when idle; sessions for feeds, which may be opened ahead; and
+ * the rule that a database belongs to one tenant only.
  *
  * Whoever opens a client or a session of a tenant claims the database it leads to, until the tenant is released. A claim on a
  * database that another tenant holds fails before anything else is read or written there.
@@ -39,8 +39,8 @@ const transactionTimeout = "1 minute"
 /** How long an unused client is kept. Clients serve reads and writes of operators, which come in bursts. */
 const idleTimeToLive = "10 seconds"
 
-/** How long a session that was opened ahead waits for its feed, which follows at once unless the tenant is no longer wanted. */
-const aheadTimeToLive = "1 second"
+/** How long a session that was opened ahead waits for its feed, which follows at once where the tenant is still wanted. */
+const aheadTimeToLive = "100 millis"
 
 /**
  * A running server and a database in it. Two servers cannot share the microsecond of their start and still be told apart
@@ -80,7 +80,7 @@ export class TenantDatabases extends Context.Service<
     ) => Effect.Effect<A, EntryStoreError>
     /** A listening session, on a database that is the tenant's alone. */
     readonly session: (tenant: TenantId) => Effect.Effect<ListenSession, ConnectorError, Scope.Scope>
-    /** Forgets the pooled client, which is closed once the statements under way are done, and the claim. */
+    /** Forgets the pooled client and a session ahead, which are closed once the statements under way are done, and the claim. */
     readonly release: (tenant: TenantId) => Effect.Effect<void>
   }
 >()("effect-systemplane/layers/TenantDatabases") {}
@@ -139,6 +139,11 @@ const make = Effect.gen(function* () {
       claimed(tenant, connector.session(tenant), (session) => session.query)
     )
 
+  const interchangeable = (tenant: TenantId) =>
+    connector.interchangeable === undefined
+      ? Effect.succeed(false)
+      : Effect.catchDefect(opened(tenant, connector.interchangeable(tenant)), () => failed(tenant))
+
   const sessions = yield* RcMap.make({ lookup: openSession, idleTimeToLive: aheadTimeToLive })
 
   // A failed look-up would be remembered as long as what it looked for.
@@ -187,23 +192,27 @@ const make = Effect.gen(function* () {
       Effect.tapError(({ reason }) => (reason._tag === "Unanswered" ? RcMap.invalidate(clients, tenant) : Effect.void))
     )
 
-  const runAhead = <A>(
-    tenant: TenantId,
-    statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
-  ): Effect.Effect<A, EntryStoreError> =>
-    bounded(
-      tenant,
-      resourceOf(sessions, tenant).pipe(
-        Effect.flatMap((session) =>
-          session.interchangeable ? statement(session.query) : onClient(tenant, (client) => statement(queryOf(client)))
-        ),
-        Effect.scoped,
-        translated(tenant)
-      )
-    ).pipe(
+  const onSession = <A>(tenant: TenantId, statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>) =>
+    resourceOf(sessions, tenant).pipe(
+      // Whoever waits for a turn to connect keeps it: the time for the statement begins after that.
+      Effect.flatMap((session) => bounded(tenant, translated(tenant)(statement(session.query)))),
+      Effect.scoped,
       // No pool stands behind a session: one that did not answer, or was given up, is of no use to the feed.
       Effect.onError(() => RcMap.invalidate(sessions, tenant))
     )
+
+  const runAhead = <A>(
+    tenant: TenantId,
+    statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
+  ): Effect.Effect<A, EntryStoreError> => {
+    const onItsClient = onClient(tenant, (client) => statement(queryOf(client)))
+    return interchangeable(tenant).pipe(
+      Effect.flatMap((alike) => (alike ? onSession(tenant, statement) : onItsClient)),
+      // A server that lets nobody listen can be prepared, and read, all the same.
+      Effect.catchIf(isListenFailure, () => onItsClient),
+      translated(tenant)
+    )
+  }
 
   // What one feed has taken up, no other finds.
   const takeUp = (tenant: TenantId) =>
@@ -237,6 +246,9 @@ const make = Effect.gen(function* () {
 
 // A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
 export const layer = () => Layer.effect(TenantDatabases, make)
+
+const isListenFailure = (error: ConnectorError | EntryStoreError): boolean =>
+  error._tag === "ConnectorError" && error.reason._tag === "ListenFailed"
 
 const queryOf =
   (client: SqlClient): Query =>

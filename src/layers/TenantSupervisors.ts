@@ -163,7 +163,10 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       while (true) {
         const { intent } = supervisor
         supervisor.superseded.closeUnsafe()
-        if (intent.want === "active") yield* board.update(tenant, { failures: 0, lastError: undefined })
+        if (intent.want === "active") {
+          yield* cache.resume(tenant)
+          yield* board.update(tenant, { failures: 0, lastError: undefined })
+        }
         Deferred.doneUnsafe(intent.started, Effect.void)
         yield* Effect.raceFirst(pursue(tenant, intent), supervisor.superseded.await)
         if (supervisor.intent !== intent) continue

@@ -24,8 +24,6 @@ export type Query = (sql: string, params?: ReadonlyArray<unknown>) => Effect.Eff
 export interface ListenSession {
   /** Interrupting a statement gives the session up: its peer may never answer, and nobody should wait to find out. */
   readonly query: Query
-  /** Whether the tenant's clients lead to the same server as the same role, so that any statement may run on either. */
-  readonly interchangeable: boolean
   /** Waits for a payload and takes all that have arrived, in the order of commit. Fails once the session has ended. */
   readonly payloads: Effect.Effect<ReadonlyArray<string>, ConnectorError>
   /** Gives the session up at once, without a word to the peer. Idempotent. */
@@ -55,5 +53,10 @@ export class Connector extends Context.Service<
     readonly client: (tenant: TenantId) => Effect.Effect<SqlClient.SqlClient, ConnectorError, Scope.Scope>
     /** A session of its own that listens on `systemplane_changes`; `LISTEN` is confirmed when it is returned. */
     readonly session: (tenant: TenantId) => Effect.Effect<ListenSession, ConnectorError, Scope.Scope>
+    /**
+     * Whether the tenant's sessions and clients lead to the same server as the same role, so that any statement may run on either:
+     * bringing the tenant up then takes one connection. Without it they are taken to differ.
+     */
+    readonly interchangeable?: ((tenant: TenantId) => Effect.Effect<boolean, ConnectorError>) | undefined
   }
 >()("effect-systemplane/services/Connector") {}

@@ -103,6 +103,8 @@ export class TenantCache extends Context.Service<
     readonly follow: (tenant: TenantId) => Effect.Effect<never>
     /** Keeps the tenant's snapshot, but answers reads from the database until it is followed again. */
     readonly suspend: (tenant: TenantId) => Effect.Effect<void>
+    /** A tenant that was suspended is wanted again: it is activating, also while its database is still being prepared. */
+    readonly resume: (tenant: TenantId) => Effect.Effect<void>
     /** Forgets the tenant's scope. Watchers stay, and hear of it again once it is followed again. */
     readonly forget: (tenant: TenantId) => Effect.Effect<void>
   }

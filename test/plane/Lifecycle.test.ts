@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, Redacted, Ref } from "effect"
 import { Config, Ddl, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
+import * as Catalogue from "../postgres/Catalogue.ts"
 import * as FaultProxy from "../support/FaultProxy.ts"
 import * as keys from "../support/keys.ts"
 import { Limit } from "../support/keys.ts"
@@ -134,6 +135,24 @@ describe("behaviour 5: lifecycle on a real server", () => {
           }).pipe(Layer.provide(connector), Layer.provide(TestPlane.silent))
         )
       )
+    })
+  )
+
+  it.live("suspended, wanted again and not to be prepared: it is activating, and somebody hears of it", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      yield* Catalogue.prepare(acme)
+      yield* Effect.gen(function* () {
+        const manager = yield* TenantManager
+        yield* manager.suspend("acme")
+        assert.strictEqual((yield* manager.health).status, "live")
+        yield* acme.run("ALTER TABLE systemplane_entries RENAME TO hidden")
+        yield* Effect.flip(manager.activate("acme"))
+        assert.strictEqual(Option.getOrThrow(yield* manager.status("acme")).state, "activating")
+        assert.notStrictEqual((yield* manager.health).status, "live")
+        yield* acme.run("ALTER TABLE hidden RENAME TO systemplane_entries")
+        yield* manager.awaitLive("acme")
+      }).pipe(Effect.provide(TestPlane.layer({ acme }, { bootstrap: "verify", seedDefaults: false })))
     })
   )
 })

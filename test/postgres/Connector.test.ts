@@ -1,6 +1,6 @@
 import { createServer } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer, Option, Redacted, type Scope } from "effect"
+import { Context, Effect, Exit, Layer, Option, Redacted, type Scope } from "effect"
 import {
   Config,
   Connector,
@@ -9,6 +9,7 @@ import {
   PgConnector,
   SystemplaneLive,
   TenantId,
+  TenantManager,
   withTenant
 } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
@@ -254,6 +255,24 @@ describe("PgTarget", () => {
           Effect.map(Config.get(Limit), (limit) => limit === 8)
         )
       }).pipe(Effect.provide(plane(PgConnector.layerSingle(target))))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("prepares and reads at url also where nobody answers at listenUrl", () =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.make
+      const target = { url: database.url, listenUrl: Redacted.make("postgres://nobody@127.0.0.1:1/nothing") }
+      yield* Effect.gen(function* () {
+        yield* TenantManager.use((manager) => Effect.forkScoped(Effect.ignore(manager.activate("default"))))
+        yield* TestDatabase.eventually(
+          "the default is seeded",
+          Effect.map(
+            Effect.exit(database.run("SELECT FROM systemplane_entries")),
+            (rows) => Exit.isSuccess(rows) && rows.value.length > 0
+          )
+        )
+        assert.strictEqual((yield* Config.set(Limit, 7, { actor: "test" })).value, 7)
+      }).pipe(Effect.provide(plane(PgConnector.layerSingle(target), [])))
     }).pipe(Effect.scoped)
   )
 

@@ -50,9 +50,6 @@ describe("EntryStore.differences", () => {
     onDatabase((database) =>
       Effect.gen(function* () {
         const many = Array.from({ length: 40 }, (_, i) => ({ namespace: `n${i % 3}`, key: `k"${i}\\` }))
-        for (const [i, { key, namespace }] of many.entries()) if (i % 2 === 0) yield* database.write(namespace, key, i)
-        yield* database.write("n0", "undeclared", 1)
-        yield* database.write("elsewhere", many[0]!.key, 2)
         const differencesOf = (keys: ReadonlyArray<KeyName>) =>
           EntryStore.use((store) =>
             store.differences(acme)(
@@ -60,15 +57,35 @@ describe("EntryStore.differences", () => {
               keys.map(() => undefined)
             )
           )
-        const rowsOf = (found: Effect.Success<ReturnType<typeof differencesOf>>) => found.map(({ row }) => row)
-        const together = (yield* differencesOf(many)).toSorted((a, b) => a.slot - b.slot)
-        const one = yield* Effect.forEach(many, (key) => differencesOf([key]))
-        assert.strictEqual(together.length, 20)
-        assert.deepStrictEqual(rowsOf(together), rowsOf(one.flat()))
-        assert.deepStrictEqual(
-          together.map(({ row, slot }) => row?.value === slot),
-          together.map(() => true)
+        yield* database.run(
+          `INSERT INTO systemplane_entries (namespace, key, value)
+           SELECT 'n1', 'undeclared-' || i, '1' FROM generate_series(1, 100) AS i`
         )
+        for (const [i, { key, namespace }] of many.entries()) if (i % 2 === 0) yield* database.write(namespace, key, i)
+        yield* database.write("elsewhere", many[0]!.key, 2)
+        const oneByOne = (yield* Effect.forEach(many, (key) => differencesOf([key]))).flat().map(({ row }) => row)
+        assert.deepStrictEqual(
+          oneByOne.map((row) => row?.value),
+          many
+            .keys()
+            .filter((slot) => slot % 2 === 0)
+            .toArray()
+        )
+        const together = Effect.map(differencesOf(many), (found) => found.toSorted((a, b) => a.slot - b.slot))
+        // Also where their namespaces hold more rows of others, as they do at first.
+        for (const others of ["many others", "few others"]) {
+          const found = yield* together
+          assert.deepStrictEqual(
+            found.map(({ row }) => row),
+            oneByOne,
+            others
+          )
+          assert.deepStrictEqual(
+            found.map(({ slot }) => slot),
+            found.map(({ row }) => row?.value as number)
+          )
+          yield* database.run("DELETE FROM systemplane_entries WHERE key LIKE 'undeclared-__%'")
+        }
       })
     )
   )

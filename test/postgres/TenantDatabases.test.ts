@@ -1,11 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Queue, Scope } from "effect"
-import { type Connector, PgConnector } from "effect-systemplane"
+import { Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
+import { TestClock } from "effect/testing"
+import { Connector, ConnectorError, ListenFailed, PgConnector } from "effect-systemplane"
 import * as ConnectBudget from "../../src/layers/ConnectBudget.ts"
 import * as TenantDatabases from "../../src/layers/TenantDatabases.ts"
 import * as CountingConnector from "../support/CountingConnector.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import { acme } from "./TestStore.ts"
+
+const over = (connector: Layer.Layer<Connector>) =>
+  TenantDatabases.layer().pipe(
+    Layer.provide(ConnectBudget.layer({ maxConcurrentActivations: 8, maxConnectsPerSecond: 200 })),
+    Layer.provideMerge(connector)
+  )
 
 const onDatabase = <A, E>(
   test: (
@@ -16,14 +23,12 @@ const onDatabase = <A, E>(
   Effect.gen(function* () {
     const database = yield* TestDatabase.make
     const { layer, sent } = CountingConnector.make(PgConnector.layerRecord({ acme: database }))
-    const databases = TenantDatabases.layer().pipe(
-      Layer.provide(ConnectBudget.layer({ maxConcurrentActivations: 8, maxConnectsPerSecond: 200 })),
-      Layer.provideMerge(layer)
-    )
-    return yield* Effect.provide(test(database, sent), databases)
+    return yield* Effect.provide(test(database, sent), over(layer))
   }).pipe(Effect.scoped)
 
-const ahead = TenantDatabases.TenantDatabases.use((databases) => databases.runAhead(acme, (query) => query("SELECT 1")))
+const ahead = TenantDatabases.TenantDatabases.use((databases) =>
+  databases.runAhead(acme, (query) => query("SELECT 1 AS one"))
+)
 
 const sessionOfFeed = TenantDatabases.TenantDatabases.use((databases) => databases.session(acme))
 
@@ -69,5 +74,40 @@ describe("a session that was opened ahead", () => {
         assert.strictEqual(sent.sessions, 2)
       })
     )
+  )
+
+  it.live("is not needed where the server lets nobody listen: then a client serves", () =>
+    onDatabase((database) =>
+      Effect.gen(function* () {
+        const inner = yield* Connector
+        const deaf = Connector.of({
+          ...inner,
+          session: (tenant) => Effect.fail(new ConnectorError({ tenant, reason: new ListenFailed({ code: "0A000" }) }))
+        })
+        const databases = over(Layer.succeed(Connector, deaf))
+        assert.deepStrictEqual(yield* Effect.provide(ahead, databases), [{ one: 1 }])
+        yield* nothingLeft(database)
+      })
+    )
+  )
+
+  it.effect("is waited for as long as it takes to be opened: the time for a statement begins after that", () =>
+    Effect.gen(function* () {
+      const slow = Connector.of({
+        sole: Option.none(),
+        client: () => Effect.never,
+        session: () =>
+          Effect.as(Effect.sleep("20 seconds"), {
+            query: (sql) =>
+              Effect.succeed([sql.includes("current_database") ? { started: 1, database: "a" } : { one: 1 }]),
+            payloads: Effect.never,
+            abandon: Effect.void
+          }),
+        interchangeable: () => Effect.succeed(true)
+      })
+      const answer = yield* Effect.forkChild(Effect.provide(ahead, over(Layer.succeed(Connector, slow))))
+      yield* TestClock.adjust("21 seconds")
+      assert.deepStrictEqual(yield* Fiber.join(answer), [{ one: 1 }])
+    })
   )
 })

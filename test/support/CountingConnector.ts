@@ -17,7 +17,7 @@ export const make = <E, R>(connector: Layer.Layer<Connector, E, R>) => {
     Connector,
     Effect.map(Connector, (inner) =>
       Connector.of({
-        sole: inner.sole,
+        ...inner,
         client: (tenant) =>
           Effect.map(inner.client(tenant), (client) => {
             sent.clients++

@@ -174,7 +174,6 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
             isReadOfEverything(sql) ? read(sql, params) : Effect.sync(() => statement(tenant, sql, params)),
             Deferred.await(mine.lost)
           ),
-        interchangeable: true,
         payloads: Queue.takeAll(mine.payloads),
         abandon: Effect.sync(() => {
           if (state.session === mine) script.lose()

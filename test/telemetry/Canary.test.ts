@@ -128,8 +128,6 @@ const dyingAt = (part: (typeof parts)[number], inner: Connector["Service"], erro
         ? dies
         : Effect.map(inner.session(tenant), (session) => ({
             ...session,
-            // So that the database is prepared through the client.
-            interchangeable: false,
             payloads: part === "payloads" ? dies : session.payloads,
             // Not the first statement, which asks what database it is.
             query: (sql, params) =>

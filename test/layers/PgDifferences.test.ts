@@ -1,0 +1,24 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as PgDifferences from "../../src/layers/PgDifferences.ts"
+
+const keys = Array.from({ length: 40 }, (_, i) => ({ namespace: "n", key: `k${i}` }))
+
+const differences = (rows: ReadonlyArray<unknown>) =>
+  PgDifferences.differences(
+    () => Effect.succeed(rows),
+    keys,
+    keys.map(() => undefined)
+  )
+
+describe("PgDifferences", () => {
+  it.effect("an answer of another shape is an error, and not an empty table", () =>
+    Effect.gen(function* () {
+      for (const row of [{ present: true }, null, "n", { namespace: 1, key: "k1" }, { namespace: "n", key: "k1" }]) {
+        const error = yield* Effect.flip(differences([row]))
+        assert.strictEqual(error._tag, "SqlError")
+      }
+      assert.deepStrictEqual(yield* differences([{ namespace: "n", key: "somebody else\u2019s" }]), [])
+    })
+  )
+})

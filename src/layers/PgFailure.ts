@@ -42,6 +42,10 @@ export const listenFailure = (tenant: TenantId, error: SqlError): ConnectorError
 export const sessionLost = (tenant: TenantId, error: SqlError): ConnectorError =>
   connectorError(tenant, new SessionLost(codeOf(error)))
 
+/** Where nothing says more than that no connection came about. */
+export const notConnected = (tenant: TenantId, code?: "ETIMEDOUT"): ConnectorError =>
+  connectorError(tenant, new ConnectFailed(code === undefined ? {} : { code }))
+
 export const connectorError = (tenant: TenantId, reason: ConnectorErrorReason): ConnectorError =>
   new ConnectorError({ tenant, reason })
 

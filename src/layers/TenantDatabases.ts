@@ -1,6 +1,5 @@
 /**
- * One pooled client per tenant, opened when first needed and closed when idle; sessions for feeds, which may be opened ahead; and
- * the rule that a database belongs to one tenant only.
+ * One pooled client per tenant, opened when first needed and closed when idle; and sessions for feeds, which may be opened ahead.
  *
  * Whoever opens a client or a session of a tenant claims the database it leads to, until the tenant is released. A claim on a
  * database that another tenant holds fails before anything else is read or written there.
@@ -11,15 +10,15 @@ import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as RcMap from "effect/RcMap"
-import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
-import { ConnectFailed, type ConnectorError, DatabaseShared } from "../schema/ConnectorError.ts"
+import type { ConnectorError } from "../schema/ConnectorError.ts"
 import { EntryStoreError, Unreachable } from "../schema/EntryStoreError.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import { Connector, type ListenSession, type Query } from "../services/Connector.ts"
 import { ConnectBudget } from "./ConnectBudget.ts"
+import * as DatabaseClaims from "./DatabaseClaims.ts"
 import * as PgFailure from "./PgFailure.ts"
 import * as PgSpans from "./PgSpans.ts"
 import { timedOut } from "./TimedOut.ts"
@@ -41,16 +40,6 @@ const idleTimeToLive = "10 seconds"
 
 /** How long a session that was opened ahead waits for its feed, which follows at once where the tenant is still wanted. */
 const aheadTimeToLive = "100 millis"
-
-/**
- * A running server and a database in it. Two servers cannot share the microsecond of their start and still be told apart
- * only by it, not even clones of one backup, which do share the system identifier. By functions alone, since a new session
- * would first have to learn what a catalogue table looks like.
- */
-const identify = "SELECT date_part('epoch', pg_postmaster_start_time()) AS started, current_database() AS database"
-
-const Identity = Schema.Struct({ started: Schema.Finite, database: Schema.String })
-const decodeIdentity = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Identity))
 
 export class TenantDatabases extends Context.Service<
   TenantDatabases,
@@ -92,21 +81,13 @@ const make = Effect.gen(function* () {
   // Statements that nobody waits for any more end here. Made before the clients, hence closed after them: a statement on a
   // destroyed socket ends at once.
   const statements = yield* FiberSet.make()
-  const claims = makeClaims()
-
-  const failed = (tenant: TenantId, code?: string) =>
-    Effect.fail(PgFailure.connectorError(tenant, new ConnectFailed(code === undefined ? {} : { code })))
+  const claims = DatabaseClaims.make()
 
   const opened = <A, R>(tenant: TenantId, opening: Effect.Effect<A, ConnectorError, R>) =>
-    Effect.timeoutOrElse(opening, { duration: openTimeout, orElse: () => failed(tenant, "ETIMEDOUT") })
-
-  const identityBy = (tenant: TenantId, query: Query) =>
-    query(identify).pipe(
-      Effect.mapError((error) => PgFailure.connectFailure(tenant, error)),
-      Effect.flatMap((rows) => Effect.catch(decodeIdentity(rows), () => failed(tenant))),
-      Effect.timeoutOrElse({ duration: statementTimeout, orElse: () => failed(tenant, "ETIMEDOUT") }),
-      Effect.map(([{ database, started }]) => `${started}/${database}`)
-    )
+    Effect.timeoutOrElse(opening, {
+      duration: openTimeout,
+      orElse: () => Effect.fail(PgFailure.notConnected(tenant, "ETIMEDOUT"))
+    })
 
   /** Opens it, and claims the database it leads to. A connector that dies has failed to connect. */
   const claimed = <A, R>(
@@ -115,10 +96,8 @@ const make = Effect.gen(function* () {
     queryOf: (resource: A) => Query
   ) =>
     opened(tenant, opening).pipe(
-      Effect.tap((resource) =>
-        Effect.flatMap(identityBy(tenant, queryOf(resource)), (identity) => claims.claim(tenant, identity))
-      ),
-      Effect.catchDefect(() => failed(tenant))
+      Effect.tap((resource) => claims.claim(tenant, queryOf(resource))),
+      Effect.catchDefect(() => Effect.fail(PgFailure.notConnected(tenant)))
     )
 
   // A client that was released while a statement was under way is no longer in the map. Its scope is a child of the layer's
@@ -142,7 +121,9 @@ const make = Effect.gen(function* () {
   const interchangeable = (tenant: TenantId) =>
     connector.interchangeable === undefined
       ? Effect.succeed(false)
-      : Effect.catchDefect(opened(tenant, connector.interchangeable(tenant)), () => failed(tenant))
+      : Effect.catchDefect(opened(tenant, connector.interchangeable(tenant)), () =>
+          Effect.fail(PgFailure.notConnected(tenant))
+        )
 
   const sessions = yield* RcMap.make({ lookup: openSession, idleTimeToLive: aheadTimeToLive })
 
@@ -263,29 +244,3 @@ const inTransaction = <A, E>(
   Effect.catchDefect(PgSpans.discreet(client.withTransaction(statements(queryOf(client)))), (defect) =>
     isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)
   )
-
-// A tenant holds one database. After a restart of the server it is another identity, which takes the place of the former one.
-const makeClaims = () => {
-  const holders = new Map<string, TenantId>()
-  const held = new Map<TenantId, string>()
-  const release = (tenant: TenantId) => {
-    const identity = held.get(tenant)
-    if (identity === undefined) return
-    held.delete(tenant)
-    holders.delete(identity)
-  }
-  return {
-    release,
-    claim: (tenant: TenantId, identity: string): Effect.Effect<void, ConnectorError> =>
-      Effect.suspend(() => {
-        const holder = holders.get(identity) ?? tenant
-        if (holder !== tenant) {
-          return Effect.fail(PgFailure.connectorError(tenant, new DatabaseShared({ other: holder })))
-        }
-        release(tenant)
-        holders.set(identity, tenant)
-        held.set(tenant, identity)
-        return Effect.void
-      })
-  }
-}

@@ -95,7 +95,7 @@ const contest = Effect.fnUntraced(function* (
   rounds: number
 ) {
   const { bare, ours } = yield* takeTurns(turns, rounds)
-  const sides = `${tenants} tenants: ours ${Report.duration(median(ours))}, bare driver ${Report.duration(median(bare))}`
+  const sides = `${tenants === 1 ? "one tenant" : `${tenants} tenants`}: ours ${Report.duration(median(ours))}, bare driver ${Report.duration(median(bare))}`
   return [Report.row(gate, median(ours) / median(bare), sides)]
 })
 

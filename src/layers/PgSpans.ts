@@ -28,18 +28,19 @@ export const ofSession = ({ database, host, port }: PgConnection.Config) => {
     ...(database === undefined ? {} : { "db.namespace": database }),
     ...(host === undefined ? {} : { "server.address": host, "server.port": port })
   }
-  return <A>(sql: string, statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> => {
-    const traced = statement.pipe(
+  // Made only where it is needed: a span takes the time of a stack trace.
+  const traced = <A>(sql: string, statement: Effect.Effect<A, SqlError>) =>
+    statement.pipe(
       Effect.withSpan(database ?? "postgresql", {
         kind: "client",
         attributes: { ...attributes, "db.query.text": sql }
       }),
       discreet
     )
-    return Effect.contextWith((context: Context.Context<never>) =>
-      Option.isSome(Context.getOption(context, Tracer.ParentSpan)) ? traced : statement
+  return <A>(sql: string, statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
+    Effect.contextWith((context: Context.Context<never>) =>
+      Option.isSome(Context.getOption(context, Tracer.ParentSpan)) ? traced(sql, statement) : statement
     )
-  }
 }
 
 const withoutWords = (tracer: Tracer.Tracer): Tracer.Tracer => ({

@@ -118,14 +118,14 @@ const make = Effect.gen(function* () {
       claimed(tenant, connector.session(tenant), (session) => session.query)
     )
 
-  const interchangeable = (tenant: TenantId) =>
+  const sessions = yield* RcMap.make({ lookup: openSession, idleTimeToLive: aheadTimeToLive })
+
+  const mayOpenAhead = (tenant: TenantId) =>
     connector.interchangeable === undefined
       ? Effect.succeed(false)
-      : Effect.catchDefect(opened(tenant, connector.interchangeable(tenant)), () =>
-          Effect.fail(PgFailure.notConnected(tenant))
+      : opened(tenant, connector.interchangeable(tenant)).pipe(
+          Effect.catchDefect(() => Effect.fail(PgFailure.notConnected(tenant)))
         )
-
-  const sessions = yield* RcMap.make({ lookup: openSession, idleTimeToLive: aheadTimeToLive })
 
   // A failed look-up would be remembered as long as what it looked for.
   const resourceOf = <A>(resources: RcMap.RcMap<TenantId, A, ConnectorError>, tenant: TenantId) =>
@@ -187,8 +187,9 @@ const make = Effect.gen(function* () {
     statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
   ): Effect.Effect<A, EntryStoreError> => {
     const onItsClient = onClient(tenant, (client) => statement(queryOf(client)))
-    return interchangeable(tenant).pipe(
-      Effect.flatMap((alike) => (alike ? onSession(tenant, statement) : onItsClient)),
+    return RcMap.has(sessions, tenant).pipe(
+      Effect.flatMap((there) => (there ? Effect.succeed(true) : mayOpenAhead(tenant))),
+      Effect.flatMap((ahead) => (ahead ? onSession(tenant, statement) : onItsClient)),
       // A server that lets nobody listen can be prepared, and read, all the same.
       Effect.catchIf(isListenFailure, () => onItsClient),
       translated(tenant)

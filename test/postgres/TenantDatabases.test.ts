@@ -76,6 +76,23 @@ describe("a session that was opened ahead", () => {
     )
   )
 
+  it.live("costs the resolver of tenants two questions, however many statements there are", () =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.make
+      let asked = 0
+      const resolving = PgConnector.layerFrom(() =>
+        Effect.sync(() => {
+          asked++
+          return Option.some(database)
+        })
+      )
+      yield* Effect.andThen(ahead, Effect.andThen(ahead, Effect.scoped(sessionOfFeed))).pipe(
+        Effect.provide(over(resolving))
+      )
+      assert.strictEqual(asked, 2)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("is not needed where the server lets nobody listen: then a client serves", () =>
     onDatabase((database) =>
       Effect.gen(function* () {

@@ -50,8 +50,9 @@ export class TenantDatabases extends Context.Service<
       statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
     ) => Effect.Effect<A, EntryStoreError>
     /**
-     * Runs a statement as `run` does, but on the session that the tenant's feed takes up next, which is opened where there is
-     * none: bringing a tenant up then takes one connection. On the pooled client where the session leads elsewhere.
+     * Runs a statement on the session that the tenant's feed takes up next, which is opened where there is none: bringing a tenant
+     * up then takes one connection. Returns within 5 seconds from when it is open. On the pooled client, as `run` does, where
+     * sessions lead elsewhere, or nobody may listen.
      */
     readonly runAhead: <A>(
       tenant: TenantId,

@@ -66,10 +66,10 @@ export const gates = {
     note: "counted where the connector is asked for them, until half a second passed without one"
   },
   load: {
-    name: "load of 10,000 rows : bare SELECT",
+    name: "first load of 10,000 rows : connect and SELECT",
     gate: 2,
     stretch: 1.4,
-    note: "a tenant's first load; both connect and listen first; ours hashes, decodes and publishes what the SELECT only returns"
+    note: "both connect and listen first, which is in it; ours hashes, decodes and publishes what the SELECT only returns"
   },
   activation: {
     name: "activation of 200 tenants : bare driver",

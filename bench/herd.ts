@@ -131,7 +131,7 @@ const activate = Effect.fnUntraced(function* (
   return yield* contest(gate, { ours, bare }, names.length, rounds)
 })
 
-const load: Section = section("load of 10,000 rows", [gates.load], ({ quick }) =>
+const load: Section = section("first load of 10,000 rows", [gates.load], ({ quick }) =>
   activate(gates.load, { bootstrap: "skip", seedDefaults: false }, ["load"], 10_000, quick ? 9 : 21)
 )
 

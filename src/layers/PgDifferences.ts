@@ -102,16 +102,28 @@ const selectAll = `
 const Name = Schema.Struct({ namespace: Schema.String, key: Schema.String })
 const decodeName = Schema.decodeUnknownEffect(Name)
 
-/** The rows of these keys, where their namespaces hold few others; `None` where that is not so. */
-const scan = (
-  query: Query,
-  keys: ReadonlyArray<KeyName>
-): Effect.Effect<Option.Option<ReadonlyArray<Difference>>, SqlError> => {
+/** The slots of keys by their names: the same for every tenant. */
+const slotsByName = new WeakMap<ReadonlyArray<KeyName>, SlotsByName>()
+type SlotsByName = ReadonlyMap<string, ReadonlyMap<string, number>>
+
+const slotsOf = (keys: ReadonlyArray<KeyName>): SlotsByName => {
+  const remembered = slotsByName.get(keys)
+  if (remembered !== undefined) return remembered
   const slots = new Map<string, Map<string, number>>()
   for (const [slot, { key, namespace }] of keys.entries()) {
     const inNamespace = slots.get(namespace) ?? new Map<string, number>()
     slots.set(namespace, inNamespace.set(key, slot))
   }
+  slotsByName.set(keys, slots)
+  return slots
+}
+
+/** The rows of these keys, where their namespaces hold few others; `None` where that is not so. */
+const scan = (
+  query: Query,
+  keys: ReadonlyArray<KeyName>
+): Effect.Effect<Option.Option<ReadonlyArray<Difference>>, SqlError> => {
+  const slots = slotsOf(keys)
   const limit = 2 * keys.length
   return query(selectAll, [[...slots.keys()], limit]).pipe(
     Effect.flatMap((rows) => (rows.length < limit ? Effect.asSome(decodeScanned(rows, slots)) : Effect.succeedNone)),
@@ -119,7 +131,7 @@ const scan = (
   )
 }
 
-const decodeScanned = (rows: ReadonlyArray<any>, slots: ReadonlyMap<string, ReadonlyMap<string, number>>) =>
+const decodeScanned = (rows: ReadonlyArray<any>, slots: SlotsByName) =>
   Effect.gen(function* () {
     const found: Array<number> = []
     const declared: Array<unknown> = []

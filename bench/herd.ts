@@ -84,7 +84,7 @@ const herd = Effect.fnUntraced(function* (names: ReadonlyArray<string>, keyCount
   const { keys } = Workload.make(1, keyCount)
   const server = yield* Databases.server
   yield* Databases.create(server, names, keys.length)
-  return { keys, names, server }
+  return { keys, server }
 })
 
 /** Compares both over a number of rounds. */

@@ -1,16 +1,14 @@
 /** The driver that the plane is built on, without the plane: a session that listens, and reads when it is told to. */
 import { PgConnection } from "@effect/sql-pg"
-import { Effect, Queue, type Redacted, Scope } from "effect"
+import { Effect, type Redacted, Scope } from "effect"
 
 /** A session of the driver that listens, as long as the scope. */
 export const session = Effect.fnUntraced(function* (url: Redacted.Redacted) {
   const scope = yield* Effect.scope
   const connection = yield* PgConnection.make({ url, applicationName: "bare driver" })
   const session = yield* connection.pin
-  const notifications = yield* Scope.provide(session.listen("systemplane_changes"), scope)
+  yield* Scope.provide(session.listen("systemplane_changes"), scope)
   return {
-    /** Waits for a notification. */
-    notified: Effect.asVoid(Queue.takeAll(notifications)),
     /** All rows, as the driver returns them. */
     selectAll: Effect.map(session.query(selectAll, []), ({ rows }) => rows as ReadonlyArray<Record<string, unknown>>),
     /** Whether the schema is there: the least that anybody would check. */

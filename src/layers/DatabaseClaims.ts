@@ -8,9 +8,7 @@ import { type ConnectorError, DatabaseShared } from "../schema/ConnectorError.ts
 import type { TenantId } from "../schema/TenantId.ts"
 import type { Query } from "../services/Connector.ts"
 import * as PgFailure from "./PgFailure.ts"
-
-/** How long a server may take to say which one it is. */
-const answerTimeout = "5 seconds"
+import { statementTimeout } from "./TimedOut.ts"
 
 /**
  * A running server and a database in it. Two servers cannot share the microsecond of their start and still be told apart
@@ -27,7 +25,7 @@ const identityOf = (tenant: TenantId, query: Query): Effect.Effect<string, Conne
     Effect.mapError((error) => PgFailure.connectFailure(tenant, error)),
     Effect.flatMap((rows) => Effect.mapError(decodeIdentity(rows), () => PgFailure.notConnected(tenant))),
     Effect.timeoutOrElse({
-      duration: answerTimeout,
+      duration: statementTimeout,
       orElse: () => Effect.fail(PgFailure.notConnected(tenant, "ETIMEDOUT"))
     }),
     Effect.map(([{ database, started }]) => `${started}/${database}`)

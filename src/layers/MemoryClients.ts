@@ -15,10 +15,7 @@ import type { TenantId } from "../schema/TenantId.ts"
 import { ConnectBudget } from "./ConnectBudget.ts"
 import { type Database, execute, MemoryDatabases } from "./MemoryDatabases.ts"
 import type { Connection } from "./MemoryLinks.ts"
-import { timedOut } from "./TimedOut.ts"
-
-/** How long a statement may take before it counts as unanswered. */
-const statementTimeout = "5 seconds"
+import { statementTimeout, timedOut } from "./TimedOut.ts"
 
 /** How long an unused client is kept. */
 const idleTimeToLive = "10 seconds"

@@ -32,19 +32,27 @@ const bySchema = (columns: any): Result.Result<Difference, Schema.SchemaError> =
 
 const decodeDifferences = PgRows.decodeAll(byShape, bySchema)
 
-/** The names of keys as they are sent: they are the same for every read of a tenant. */
-const names = new WeakMap<ReadonlyArray<KeyName>, readonly [namespaces: string, keys: string]>()
-
-const namesOf = (keys: ReadonlyArray<KeyName>) => {
-  const sent =
-    names.get(keys) ?? ([arrayOf(keys.map((key) => key.namespace)), arrayOf(keys.map((key) => key.key))] as const)
-  names.set(keys, sent)
-  return sent
+/** Makes something of keys once: they are the same for every read, and for every tenant. */
+const onceFor = <A>(make: (keys: ReadonlyArray<KeyName>) => A): ((keys: ReadonlyArray<KeyName>) => A) => {
+  const made = new WeakMap<ReadonlyArray<KeyName>, { readonly of: A }>()
+  return (keys) => {
+    const known = made.get(keys)
+    if (known !== undefined) return known.of
+    const of = make(keys)
+    made.set(keys, { of })
+    return of
+  }
 }
 
 /** An array as PostgreSQL reads it. */
 const arrayOf = (texts: ReadonlyArray<string>): string =>
   `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`).join(",")}}`
+
+/** The names of keys as they are sent. */
+const namesOf = onceFor((keys): readonly [namespaces: string, keys: string] => [
+  arrayOf(keys.map((key) => key.namespace)),
+  arrayOf(keys.map((key) => key.key))
+])
 
 /**
  * Each `OFFSET 0` keeps the planner from merging two levels: the arrays are read once, not once for each element, and each row
@@ -74,10 +82,12 @@ export const differences = (
 ): Effect.Effect<ReadonlyArray<Difference>, SqlError> => {
   if (keys.length === 0) return Effect.succeed([])
   const nothingKnown = known.every((fingerprint) => fingerprint === undefined)
-  const compared = compare(query, keys, known)
   return nothingKnown && keys.length >= many
-    ? Effect.flatMap(scan(query, keys), Option.match({ onNone: () => compared, onSome: Effect.succeed }))
-    : compared
+    ? Effect.flatMap(
+        scan(query, keys),
+        Option.match({ onNone: () => compare(query, keys, known), onSome: Effect.succeed })
+      )
+    : compare(query, keys, known)
 }
 
 const compare = (query: Query, keys: ReadonlyArray<KeyName>, known: ReadonlyArray<bigint | undefined>) => {
@@ -102,21 +112,17 @@ const selectAll = `
 const Name = Schema.Struct({ namespace: Schema.String, key: Schema.String })
 const decodeName = Schema.decodeUnknownEffect(Name)
 
-/** The slots of keys by their names: the same for every tenant. */
-const slotsByName = new WeakMap<ReadonlyArray<KeyName>, SlotsByName>()
 type SlotsByName = ReadonlyMap<string, ReadonlyMap<string, number>>
 
-const slotsOf = (keys: ReadonlyArray<KeyName>): SlotsByName => {
-  const remembered = slotsByName.get(keys)
-  if (remembered !== undefined) return remembered
+/** The slots of keys by their names. */
+const slotsOf = onceFor((keys): SlotsByName => {
   const slots = new Map<string, Map<string, number>>()
   for (const [slot, { key, namespace }] of keys.entries()) {
     const inNamespace = slots.get(namespace) ?? new Map<string, number>()
     slots.set(namespace, inNamespace.set(key, slot))
   }
-  slotsByName.set(keys, slots)
   return slots
-}
+})
 
 /** The rows of these keys, where their namespaces hold few others; `None` where that is not so. */
 const scan = (

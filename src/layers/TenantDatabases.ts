@@ -21,10 +21,7 @@ import { ConnectBudget } from "./ConnectBudget.ts"
 import * as DatabaseClaims from "./DatabaseClaims.ts"
 import * as PgFailure from "./PgFailure.ts"
 import * as PgSpans from "./PgSpans.ts"
-import { timedOut } from "./TimedOut.ts"
-
-/** How long a statement may take before it counts as unanswered. Entries are few and small: an answer takes milliseconds. */
-const statementTimeout = "5 seconds"
+import { statementTimeout, timedOut } from "./TimedOut.ts"
 
 /**
  * How long a client or session may take to be opened: the connectors of this library take 10 seconds at most to resolve the

@@ -8,9 +8,9 @@ import {
   type SystemplaneOptions,
   withTenant
 } from "effect-systemplane"
-import * as ConnectBudget from "../../src/layers/ConnectBudget.ts"
 import * as Recovery from "../../src/layers/Recovery.ts"
 import * as Telemetry from "../../src/layers/Telemetry.ts"
+import { budget } from "../support/budget.ts"
 import { silent } from "../support/TestPlane.ts"
 import type { Acme } from "./Acme.ts"
 
@@ -42,7 +42,7 @@ export const reconnect = { base: 20, cap: 200 }
 
 /** What services need that are built one by one. */
 export const below = Layer.mergeAll(
-  ConnectBudget.layer({ maxConcurrentActivations: 8, maxConnectsPerSecond: 200 }),
+  budget(),
   Recovery.layer({ reconnect }),
   Telemetry.layer({ aggregateTenantThreshold: 1_000 })
 ).pipe(Layer.merge(silent))

@@ -2,17 +2,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { Connector, ConnectorError, ListenFailed, PgConnector } from "effect-systemplane"
-import * as ConnectBudget from "../../src/layers/ConnectBudget.ts"
 import * as TenantDatabases from "../../src/layers/TenantDatabases.ts"
+import { budget } from "../support/budget.ts"
 import * as CountingConnector from "../support/CountingConnector.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import { acme } from "./TestStore.ts"
 
 const over = (connector: Layer.Layer<Connector>) =>
-  TenantDatabases.layer().pipe(
-    Layer.provide(ConnectBudget.layer({ maxConcurrentActivations: 8, maxConnectsPerSecond: 200 })),
-    Layer.provideMerge(connector)
-  )
+  TenantDatabases.layer().pipe(Layer.provide(budget()), Layer.provideMerge(connector))
 
 const onDatabase = <A, E>(
   test: (

@@ -1,10 +1,10 @@
 /** The services on PostgreSQL one by one, below the plane. */
 import { Effect, Layer } from "effect"
 import { type Connector, type EntryStore, PgConnector, type SchemaBootstrap, TenantId } from "effect-systemplane"
-import * as ConnectBudget from "../../src/layers/ConnectBudget.ts"
 import * as PgEntryStore from "../../src/layers/PgEntryStore.ts"
 import * as PgSchemaBootstrap from "../../src/layers/PgSchemaBootstrap.ts"
 import * as TenantDatabases from "../../src/layers/TenantDatabases.ts"
+import { budget } from "../support/budget.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 
@@ -17,7 +17,7 @@ export const over = <R>(
 ): Layer.Layer<EntryStore | SchemaBootstrap | Connector, never, R> =>
   Layer.mergeAll(PgEntryStore.layer(), PgSchemaBootstrap.layer({ followed: false })).pipe(
     Layer.provide(TenantDatabases.layer()),
-    Layer.provide(ConnectBudget.layer({ maxConcurrentActivations: 8, maxConnectsPerSecond: 200 })),
+    Layer.provide(budget()),
     Layer.provideMerge(connector),
     Layer.provide(TestPlane.silent)
   )

@@ -16,18 +16,12 @@ import * as WriteRequest from "../schema/WriteRequest.ts"
 import { CachedRead } from "../services/CachedRead.ts"
 import { Config, type WriteAllOptions, type WriteOptions } from "../services/Config.ts"
 import type { ConfigHandle } from "../services/ConfigHandle.ts"
-import {
-  CurrentTenant,
-  currentTenant,
-  memoOf,
-  type TenantMemo,
-  tenantMissing,
-  tenantOf
-} from "../services/CurrentTenant.ts"
+import { CurrentTenant, currentTenant, tenantOf } from "../services/CurrentTenant.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
-import * as LastContext from "../services/LastContext.ts"
-import { TenantCache, type TenantView } from "../services/TenantCache.ts"
+import { LastContext } from "../services/LastContext.ts"
+import { TenantCache } from "../services/TenantCache.ts"
 import { TenantManager } from "../services/TenantManager.ts"
+import * as TenantViews from "../services/TenantViews.ts"
 import { failWith, getBy, unknownKey, writeSpan, writesSpan } from "./ConfigParts.ts"
 
 export interface CachedConfigOptions {
@@ -49,53 +43,21 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
   const reading = <A>(read: (tenant: TenantId) => Effect.Effect<A, ConfigError>): Effect.Effect<A, ConfigError> =>
     Effect.flatMap(current, (tenant) => Effect.andThen(manager.demand(tenant), read(tenant)))
 
-  const soleMemo: TenantMemo = { remembered: undefined }
-
-  const wantedBy = LastContext.remember((fiber) => {
-    const tenant = fiber.getRef(CurrentTenant)
-    return Option.isSome(tenant) ? { tenant: tenant.value, memo: memoOf(tenant) } : { tenant: sole, memo: soleMemo }
-  })
-
-  /** The scope of the tenant of a fiber: remembered with the tenant, so that it is seldom looked up. */
-  const viewOf = (fiber: Fiber.Fiber<unknown, unknown>): TenantView | undefined => {
-    const { memo, tenant } = wantedBy(fiber)
-    const known = memo?.remembered
-    if (known !== undefined && known.registry === registry && !known.retired) return known
-    return lookUp(tenant, memo)
-  }
-
-  const lookUp = (tenant: TenantId | undefined, memo: TenantMemo | undefined): TenantView | undefined => {
-    const view = tenant === undefined ? undefined : cache.view(tenant)
-    if (memo !== undefined && view !== undefined) memo.remembered = view
-    return view
-  }
-
-  class ReadOfScope<A> extends CachedRead<A, ConfigError> {
-    readonly #key: ConfigKey<A>
-
-    constructor(key: ConfigKey<A>) {
-      super()
-      this.#key = key
-    }
-
-    peek(fiber: Fiber.Fiber<unknown, unknown>): { readonly value: A } | undefined {
-      return viewOf(fiber)?.peek(this.#key)
-    }
-
-    override asEffect(): Effect.Effect<A, ConfigError> {
-      return Effect.withFiber((fiber): Effect.Effect<A, ConfigError> => {
-        const known = this.peek(fiber)
-        if (known !== undefined) return Effect.succeed(known.value)
-        const tenant = tenantOf(fiber, sole)
-        return tenant === undefined
-          ? tenantMissing
-          : Effect.andThen(manager.demand(tenant), cache.get(tenant, this.#key))
-      })
-    }
+  const viewOf = (fiber: Fiber.Fiber<unknown, unknown>) => {
+    const tenant = tenantOf(fiber, sole)
+    return tenant === undefined ? undefined : cache.view(tenant)
   }
 
   // The hot path: what reads a key is made once, and looks into memory without a generator, a span or an allocation.
-  const reads: ReadonlyArray<CachedRead<any, ConfigError>> = registry.keys.map((key) => new ReadOfScope(key))
+  const views = new LastContext(viewOf)
+  const reads: ReadonlyArray<CachedRead<any, ConfigError>> = registry.keys.map(
+    (key) =>
+      new CachedRead(
+        key,
+        views,
+        reading((tenant) => cache.get(tenant, key))
+      )
+  )
 
   const get = <A>(key: ConfigKey<A>): Effect.Effect<A, ConfigError> => {
     const slot = registry.slotOf(key)
@@ -211,7 +173,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
   ): Effect.Effect<ConfigKeyGroup.Values<F>, ConfigError> =>
     Effect.flatMap(snapshot, (snapshot) => Effect.fromResult(readGroup(snapshot, group)))
 
-  return Config.of({
+  const config = Config.of({
     get: getBy(registry, get),
     getOrDefault,
     entry: (key) => reading((tenant) => cache.entry(tenant, key)),
@@ -226,6 +188,8 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor)),
     remove
   })
+  TenantViews.register(config, viewOf)
+  return config
 })
 
 export const layer = (options: CachedConfigOptions) => Layer.effect(Config, make(options))

@@ -3,30 +3,22 @@
  */
 import type { ConfigKey } from "../schema/ConfigKey.ts"
 import type { Slot } from "../schema/Snapshot.ts"
-import type { KeyRegistry } from "../services/KeyRegistry.ts"
 import type { TenantView } from "../services/TenantCache.ts"
 import type { TenantScope } from "./TenantScope.ts"
 
 /** What all scopes of a plane have in common. */
 export interface Plane {
-  readonly registry: KeyRegistry["Service"]
   readonly mayAnswer: (scope: TenantScope) => boolean
   readonly slotOf: (key: ConfigKey.Any) => number | undefined
 }
 
 export class ScopeView implements TenantView {
-  readonly registry: KeyRegistry["Service"]
   readonly #plane: Plane
   #scope: TenantScope | undefined
 
   constructor(plane: Plane, scope: TenantScope) {
-    this.registry = plane.registry
     this.#plane = plane
     this.#scope = scope
-  }
-
-  get retired(): boolean {
-    return this.#scope === undefined
   }
 
   retire(): void {

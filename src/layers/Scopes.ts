@@ -201,7 +201,7 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
       if (known !== undefined) return known
       const scope = TenantScope.make(tenant, keys)
       scopes.set(tenant, scope)
-      views.set(tenant, new ScopeView({ registry, mayAnswer, slotOf }, scope))
+      views.set(tenant, new ScopeView({ mayAnswer, slotOf }, scope))
       telemetry.observed(tenant, scope)
       return scope
     },

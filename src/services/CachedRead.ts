@@ -6,53 +6,67 @@
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import type * as Fiber from "effect/Fiber"
+import type { ConfigKey } from "../schema/ConfigKey.ts"
+import type { LastContext } from "./LastContext.ts"
+import type { TenantView } from "./TenantCache.ts"
+
+type Look = IteratorYieldResult<Effect.Effect<any>>
 
 /**
- * An effect that reads something, and that memory can usually answer.
+ * An effect that reads a key, and that memory can usually answer.
  *
  * **Details**
  *
  * In a generator it is one step of the fiber where memory answers: the generator is first handed a look into memory, which
  * succeeds at once, and only where that knows nothing the read itself. An effect that decides for itself what to do next
- * takes three. The fiber is asked only when the step is taken, so that whatever is provided around the generator counts.
+ * takes three. The fiber is asked only when the step is taken, never when the generator asks for its first step: a function
+ * made with `Effect.fnUntracedEager` does that while its caller's fiber runs, which may act for another tenant.
  *
- * Make one for each thing to be read, and keep it.
+ * Make one for each key, and keep it.
  */
-export abstract class CachedRead<A, E = never, R = never> extends Effectable.Class<A, E, R> {
-  readonly #look: IteratorYieldResult<Effect.Effect<any, never, R>> = {
-    done: false,
-    value: Effect.withFiberSucceed((fiber) => this.peek(fiber))
+export class CachedRead<A, E = never, R = never> extends Effectable.Class<A, E, R> {
+  readonly key: ConfigKey<A>
+  readonly look: Look
+  readonly #read: Effect.Effect<A, E, R>
+
+  /** `views` finds the scope of a fiber's tenant, and may be shared by the reads of all keys; `read` is run where there is none. */
+  constructor(key: ConfigKey<A>, views: LastContext<TenantView | undefined>, read: Effect.Effect<A, E, R>) {
+    super()
+    const peek = (fiber: Fiber.Fiber<unknown, unknown>) => views.of(fiber)?.peek(key)
+    this.key = key
+    this.look = { done: false, value: Effect.withFiberSucceed(peek) }
+    this.#read = Effect.withFiber((fiber): Effect.Effect<A, E, R> => {
+      const known = peek(fiber)
+      if (known !== undefined) return Effect.succeed(known.value)
+      views.forget()
+      return read
+    })
   }
 
-  /** Looks in memory, on behalf of the tenant of a fiber; `undefined` where memory may not answer. */
-  abstract peek(fiber: Fiber.Fiber<unknown, unknown>): { readonly value: A } | undefined
+  override asEffect(): Effect.Effect<A, E, R> {
+    return this.#read
+  }
 
   override [Symbol.iterator](): Effect.EffectIterator<this> {
-    return new Steps(this, this.#look) as any
+    return new Steps(this) as any
   }
 }
 
 class Steps<A> {
   readonly #read: CachedRead<A, unknown, unknown>
-  readonly #look: IteratorYieldResult<Effect.Effect<any, never, unknown>>
   #taken: number
-  value: unknown
-  done: boolean
 
-  constructor(read: CachedRead<A, unknown, unknown>, look: IteratorYieldResult<Effect.Effect<any, never, unknown>>) {
+  constructor(read: CachedRead<A, unknown, unknown>) {
     this.#read = read
-    this.#look = look
     this.#taken = 0
-    this.value = undefined
-    this.done = false
   }
 
   next(result: any): IteratorResult<Effect.Effect<any, unknown, unknown>, A> {
     this.#taken++
-    if (this.#taken === 1) return this.#look
-    if (this.#taken === 2 && result === undefined) return { done: false, value: this.#read.asEffect() }
-    this.value = this.#taken === 2 ? result.value : result
-    this.done = true
-    return this as any
+    if (this.#taken === 1) return this.#read.look
+    if (this.#taken === 2) {
+      return result === undefined ? { done: false, value: this.#read.asEffect() } : { done: true, value: result.value }
+    }
+    return { done: true, value: result }
   }
 }

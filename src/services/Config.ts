@@ -5,7 +5,6 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -15,7 +14,8 @@ import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry, NamedEntry } from "../schema/Entry.ts"
 import { CachedRead } from "./CachedRead.ts"
 import type { ConfigHandle } from "./ConfigHandle.ts"
-import * as LastContext from "./LastContext.ts"
+import { LastContext } from "./LastContext.ts"
+import * as TenantViews from "./TenantViews.ts"
 
 /**
  * @category models
@@ -365,37 +365,14 @@ export class Config extends Context.Service<Config, ConfigShape>()("effect-syste
 /** What reads this key from whatever `Config` is provided; made when the key is first read, and kept with it. */
 const readOf = <A>(key: ConfigKey<A>): CachedRead<A, ConfigError, Config> => {
   const known = key.readHint
-  if (known instanceof ReadOfKey && known.key === key) return known
-  const read = new ReadOfKey(key)
+  if (known instanceof CachedRead && known.key === key) return known
+  const read = new CachedRead(
+    key,
+    views,
+    Config.use((config) => config.get(key))
+  )
   key.readHint = read
   return read
 }
 
-const configOf = LastContext.remember((fiber): ConfigShape => Context.getUnsafe(fiber.context, Config))
-
-class ReadOfKey<A> extends CachedRead<A, ConfigError, Config> {
-  readonly key: ConfigKey<A>
-  #config: ConfigShape | undefined
-  #read: CachedRead<A, ConfigError> | undefined
-
-  constructor(key: ConfigKey<A>) {
-    super()
-    this.key = key
-    this.#config = undefined
-    this.#read = undefined
-  }
-
-  override asEffect(): Effect.Effect<A, ConfigError, Config> {
-    return Config.use((config) => config.get(this.key))
-  }
-
-  peek(fiber: Fiber.Fiber<unknown, unknown>): { readonly value: A } | undefined {
-    const config = configOf(fiber)
-    if (config !== this.#config) {
-      const read = config.get(this.key)
-      this.#config = config
-      this.#read = read instanceof CachedRead ? (read as CachedRead<A, ConfigError>) : undefined
-    }
-    return this.#read?.peek(fiber)
-  }
-}
+const views = new LastContext((fiber) => TenantViews.find(Context.getUnsafe(fiber.context, Config), fiber))

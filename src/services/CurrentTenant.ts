@@ -9,7 +9,6 @@ import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { ConfigError, InvalidTenantId, TenantMissing } from "../schema/ConfigError.ts"
 import * as Tenant from "../schema/TenantId.ts"
-import type { TenantView } from "./TenantCache.ts"
 
 /**
  * The tenant on whose behalf the current fiber runs. `None` unless {@link withTenant} set it; child fibers inherit it.
@@ -54,17 +53,6 @@ export const withTenant: {
       : Effect.fail(new ConfigError({ reason: InvalidTenantId.from(tenant) }))
   }
 
-/** What reads on behalf of a tenant remember of it, so that they need not look its scope up. */
-export interface TenantMemo {
-  remembered: TenantView | undefined
-}
-
-const memo: unique symbol = Symbol("effect-systemplane/services/CurrentTenant/memo")
-
-/** The memo of a tenant that {@link withTenant} set. */
-export const memoOf = (current: Option.Option<Tenant.TenantId>): TenantMemo | undefined =>
-  (current as { readonly [memo]?: TenantMemo })[memo]
-
 /** Ids that were checked already. Bounded, since they come with requests, from anybody. */
 const known = new Map<string, Option.Option<Tenant.TenantId>>()
 const mostKnown = 10_000
@@ -74,7 +62,6 @@ const remembered = (tenant: string): Option.Option<Tenant.TenantId> => {
   if (before !== undefined) return before
   const id = Tenant.parse(tenant)
   if (Option.isNone(id)) return id
-  Object.defineProperty(id, memo, { value: { remembered: undefined } satisfies TenantMemo })
   if (known.size >= mostKnown) known.clear()
   known.set(tenant, id)
   return id

@@ -14,14 +14,9 @@ import type { Change, Entry } from "../schema/Entry.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import type { CacheWrite } from "../schema/WriteRequest.ts"
 import type { ConfigHandle } from "./ConfigHandle.ts"
-import type { KeyRegistry } from "./KeyRegistry.ts"
 
-/** A tenant's scope, as reads look at it. May be kept until it is retired. */
+/** A tenant's scope, as reads look at it. One that is kept answers nothing once the tenant was removed: it has another scope then. */
 export interface TenantView {
-  /** That of the plane which the scope belongs to: each plane has one of its own. */
-  readonly registry: KeyRegistry["Service"]
-  /** The tenant was removed. Should it come back, it has another scope. */
-  readonly retired: boolean
   /** What the snapshot answers; `undefined` where the database has to be asked. */
   readonly peek: <A>(key: ConfigKey<A>) => { readonly value: A } | undefined
 }

@@ -47,5 +47,5 @@ export {
 } from "./services/ListenFeed.ts"
 export * from "./services/MemoryDriver.ts"
 export { SchemaBootstrap } from "./services/SchemaBootstrap.ts"
-export { TenantCache, type TenantView } from "./services/TenantCache.ts"
+export { notInMemory, TenantCache, type TenantView } from "./services/TenantCache.ts"
 export { type DrainReport, TenantManager } from "./services/TenantManager.ts"

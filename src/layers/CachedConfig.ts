@@ -50,18 +50,23 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
 
   // The hot path: what reads a key is made once, and looks into memory without a generator, a span or an allocation.
   const views = new LastContext(viewOf)
-  const reads: ReadonlyArray<CachedRead<any, ConfigError>> = registry.keys.map(
-    (key) =>
-      new CachedRead(
-        key,
-        views,
-        reading((tenant) => cache.get(tenant, key))
-      )
-  )
+  const reads: Array<CachedRead<any, ConfigError> | undefined> = registry.keys.map(() => undefined)
+
+  const readOf = <A>(key: ConfigKey<A>, slot: number): CachedRead<A, ConfigError> => {
+    const known = reads[slot]
+    if (known !== undefined) return known
+    const read = new CachedRead(
+      key,
+      views,
+      reading((tenant) => cache.get(tenant, key))
+    )
+    reads[slot] = read
+    return read
+  }
 
   const get = <A>(key: ConfigKey<A>): Effect.Effect<A, ConfigError> => {
     const slot = registry.slotOf(key)
-    return slot === undefined ? failWith(unknownKey(key)) : reads[slot]!
+    return slot === undefined ? failWith(unknownKey(key)) : readOf(key, slot)
   }
 
   const getOrDefault = <A>(key: ConfigKey<A>): Effect.Effect<A> =>

@@ -96,22 +96,22 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
     pace: Pace
   ): Effect.Effect<Reconciled, EntryStoreError> =>
     Effect.gen(function* () {
-      const reconciled = yield* scopes.readWhole(scope, inTime(scope, session, pace)).pipe(
-        Effect.tap(({ took }) =>
-          Effect.sync(() => {
-            pace.took = took
-            pace.patience = Patience.afterAnswer(patience, took)
-          })
-        ),
-        Effect.repeat({ while: ({ again }) => again })
-      )
+      let reconciled: Effect.Success<ReturnType<Scopes["readWhole"]>>
+      do {
+        reconciled = yield* scopes.readWhole(scope, inTime(scope, session, pace))
+        pace.took = reconciled.took
+        pace.patience = Patience.afterAnswer(patience, reconciled.took)
+      } while (reconciled.again)
       // An answer that took too long is overdue when it arrives.
       const overdue = scopes.isOverdue(scope.snapshot, yield* Monotonic.millis)
-      yield* scopes.relink(
-        scope,
-        { connected: true, loaded: true, overdue, failures: 0 },
-        { failures: 0, lastError: undefined }
-      )
+      // Of a tenant that is live already, an answer in time tells nothing new.
+      if (overdue || scope.state !== "live") {
+        yield* scopes.relink(
+          scope,
+          { connected: true, loaded: true, overdue, failures: 0 },
+          { failures: 0, lastError: undefined }
+        )
+      }
       return reconciled
     })
 

@@ -16,7 +16,7 @@ import type { TenantId } from "../schema/TenantId.ts"
 import type { CacheWrite } from "../schema/WriteRequest.ts"
 import type { ConfigHandle } from "../services/ConfigHandle.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
-import { TenantCache } from "../services/TenantCache.ts"
+import { notInMemory, TenantCache } from "../services/TenantCache.ts"
 import { failWith, unknownKey } from "./ConfigParts.ts"
 import * as Fanout from "./Fanout.ts"
 import * as FeedFollower from "./FeedFollower.ts"
@@ -181,10 +181,9 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     view: scopes.view,
     get: (tenant, key) =>
       Effect.suspend(() => {
-        const known = scopes.view(tenant)?.peek(key)
-        return known === undefined
-          ? Effect.map(entry(tenant, key), (entry) => entry.value)
-          : Effect.succeed(known.value)
+        const view = scopes.view(tenant)
+        const known = view === undefined ? notInMemory : view.peek(key)
+        return known === notInMemory ? Effect.map(entry(tenant, key), (entry) => entry.value) : Effect.succeed(known)
       }),
     entry,
     lastKnown,

@@ -41,16 +41,10 @@ export const make = Effect.fnUntraced(function* (
   const telemetry = yield* Telemetry
   const recovery = yield* Recovery
 
-  const decode = (tenant: TenantId, payloads: ReadonlyArray<string>) =>
-    Effect.gen(function* () {
-      const notifications = Arr.getSomes(payloads.map((payload) => Notification.decode(payload)))
-      const malformed = payloads.length - notifications.length
-      if (malformed > 0) {
-        yield* Effect.logDebug("Dropped malformed notifications").pipe(Effect.annotateLogs({ tenant, malformed }))
-      }
-      yield* telemetry.notified(tenant, notifications, malformed)
-      return notifications
-    })
+  const tellMalformed = (tenant: TenantId, malformed: number) =>
+    malformed === 0
+      ? Effect.void
+      : Effect.logDebug("Dropped malformed notifications").pipe(Effect.annotateLogs({ tenant, malformed }))
 
   // Runs one session until it ends, and fails with what ended it.
   const session = (
@@ -65,8 +59,13 @@ export const make = Effect.fnUntraced(function* (
         session: { confirm, abandon: session.abandon, differences: session.differences }
       })
       while (true) {
-        const notifications = yield* decode(tenant, yield* session.payloads)
+        const payloads = yield* session.payloads
+        const notifications = Arr.getSomes(payloads.map((payload) => Notification.decode(payload)))
+        const malformed = payloads.length - notifications.length
         if (notifications.length > 0) yield* emit({ _tag: "Changed", notifications })
+        // Whoever waits for the values goes first.
+        yield* tellMalformed(tenant, malformed)
+        yield* telemetry.notified(tenant, notifications, malformed)
       }
     })
 

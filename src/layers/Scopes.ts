@@ -82,6 +82,12 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
       )
     )
 
+  const reportWentBack = (scope: TenantScope.TenantScope) =>
+    Effect.logWarning("The table went back to an earlier state; it is taken as it is").pipe(
+      Effect.annotateLogs({ tenant: scope.tenant, epoch: scope.snapshot.epoch }),
+      Effect.andThen(relink(scope, {}))
+    )
+
   /**
    * Learns something: `learn` is given the scope's state as it is now. Subscribers hear of every change but those of the
    * first load and of reads before it: they were in force before this process looked.
@@ -106,14 +112,13 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
           for (const slot of changed) watchers.publish(watchTopic(scope.tenant, slot), undefined, undefined)
         }
       }
-      const wentBack =
-        outcome.state.epoch === before.epoch
-          ? Effect.void
-          : Effect.logWarning("The table went back to an earlier state; it is taken as it is").pipe(
-              Effect.annotateLogs({ tenant: scope.tenant, epoch: outcome.state.epoch }),
-              Effect.andThen(relink(scope, {}))
-            )
-      return report(scope, outcome.rejected).pipe(Effect.andThen(wentBack), Effect.as(outcome))
+      const wentBack = outcome.state.epoch !== before.epoch
+      return outcome.rejected.length === 0 && !wentBack
+        ? Effect.succeed(outcome)
+        : report(scope, outcome.rejected).pipe(
+            Effect.andThen(wentBack ? reportWentBack(scope) : Effect.void),
+            Effect.as(outcome)
+          )
     })
 
   /** Reads everything and learns it. Nothing was learned where some of it could not be judged: then it is `again`. */

@@ -8,7 +8,7 @@ import * as Effectable from "effect/Effectable"
 import type * as Fiber from "effect/Fiber"
 import type { ConfigKey } from "../schema/ConfigKey.ts"
 import type { LastContext } from "./LastContext.ts"
-import type { TenantView } from "./TenantCache.ts"
+import { notInMemory, type TenantView } from "./TenantCache.ts"
 
 type Look = IteratorYieldResult<Effect.Effect<any>>
 
@@ -32,12 +32,15 @@ export class CachedRead<A, E = never, R = never> extends Effectable.Class<A, E, 
   /** `views` finds the scope of a fiber's tenant, and may be shared by the reads of all keys; `read` is run where there is none. */
   constructor(key: ConfigKey<A>, views: LastContext<TenantView | undefined>, read: Effect.Effect<A, E, R>) {
     super()
-    const peek = (fiber: Fiber.Fiber<unknown, unknown>) => views.of(fiber)?.peek(key)
+    const peek = (fiber: Fiber.Fiber<unknown, unknown>) => {
+      const view = views.of(fiber)
+      return view === undefined ? notInMemory : view.peek(key)
+    }
     this.key = key
     this.look = { done: false, value: Effect.withFiberSucceed(peek) }
     this.#read = Effect.withFiber((fiber): Effect.Effect<A, E, R> => {
       const known = peek(fiber)
-      if (known !== undefined) return Effect.succeed(known.value)
+      if (known !== notInMemory) return Effect.succeed(known)
       views.forget()
       return read
     })
@@ -65,7 +68,7 @@ class Steps<A> {
     this.#taken++
     if (this.#taken === 1) return this.#read.look
     if (this.#taken === 2) {
-      return result === undefined ? { done: false, value: this.#read.asEffect() } : { done: true, value: result.value }
+      return result === notInMemory ? { done: false, value: this.#read.asEffect() } : { done: true, value: result }
     }
     return { done: true, value: result }
   }

@@ -17,9 +17,12 @@ import type { ConfigHandle } from "./ConfigHandle.ts"
 
 /** A tenant's scope, as reads look at it. One that is kept answers nothing once the tenant was removed: it has another scope then. */
 export interface TenantView {
-  /** What the snapshot answers; `undefined` where the database has to be asked. */
-  readonly peek: <A>(key: ConfigKey<A>) => { readonly value: A } | undefined
+  /** The value that the snapshot answers; `notInMemory` where the database has to be asked. */
+  readonly peek: <A>(key: ConfigKey<A>) => A | typeof notInMemory
 }
+
+/** What a {@link TenantView} answers where the database has to be asked: the value of no key. */
+export const notInMemory: unique symbol = Symbol("effect-systemplane/services/TenantCache/notInMemory")
 
 /**
  * One scope per tenant: an immutable snapshot of all cached keys, kept equal to the tenant's database by its feed.

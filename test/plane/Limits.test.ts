@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { Config, TenantCache, TenantId, withTenant } from "effect-systemplane"
+import { notInMemory } from "../../src/services/TenantCache.ts"
 import { ApiKey, Burst, Feature, Greeting, Limit } from "../support/keys.ts"
 import { counted } from "../support/observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
@@ -13,7 +14,7 @@ describe("behaviour 7: maxEntriesPerTenant", () => {
       yield* Effect.gen(function* () {
         const cache = yield* TenantCache
         const answered = [Limit, Burst, Greeting, Feature, ApiKey].map(
-          (key) => cache.view(TenantId.make("limited"))!.peek(key as typeof Limit) !== undefined
+          (key) => cache.view(TenantId.make("limited"))!.peek(key as typeof Limit) !== notInMemory
         )
         assert.deepStrictEqual(answered, [true, true, false, false, false])
 

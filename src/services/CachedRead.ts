@@ -55,6 +55,7 @@ export class CachedRead<A, E = never, R = never> extends Effectable.Class<A, E, 
   }
 }
 
+/** What one generator is handed, step by step. */
 class Steps<A> {
   readonly #read: CachedRead<A, unknown, unknown>
   #taken: number

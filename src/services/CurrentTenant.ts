@@ -77,7 +77,7 @@ export const tenantOf = (
 }
 
 /** What an operation fails with that needs a tenant and has none. */
-export const tenantMissing = Effect.fail(new ConfigError({ reason: new TenantMissing() }))
+const tenantMissing = Effect.fail(new ConfigError({ reason: new TenantMissing() }))
 
 /** {@link tenantOf} as an effect. */
 export const currentTenant = (sole: Tenant.TenantId | undefined): Effect.Effect<Tenant.TenantId, ConfigError> =>

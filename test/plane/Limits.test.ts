@@ -1,7 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import { Config, TenantCache, TenantId, withTenant } from "effect-systemplane"
-import { notInMemory } from "../../src/services/TenantCache.ts"
+import { Config, notInMemory, TenantCache, TenantId, withTenant } from "effect-systemplane"
 import { ApiKey, Burst, Feature, Greeting, Limit } from "../support/keys.ts"
 import { counted } from "../support/observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"

@@ -34,43 +34,62 @@ export const tenantsActive = Metric.gauge(`${prefix}tenants_active`, {
   description: "Tenants that somebody wants live"
 })
 
-export type Instruments = ReturnType<typeof of>
+/** An instrument of one value of `tenant_id`, made when it is needed: a process has thousands of tenants. */
+export type Of<M> = (label: string) => M
 
-/** The instruments of one value of `tenant_id`, with their attributes bound: an update is a look-up and an addition. */
-export const of = (label: string) => {
-  const bound = (description: string, attributes: Readonly<Record<string, string>> = {}) => ({
-    description,
-    attributes: { tenant_id: label, ...attributes }
-  })
-  const counter = (name: string, description: string, attributes?: Readonly<Record<string, string>>) =>
-    Metric.counter(prefix + name, { ...bound(description, attributes), incremental: true })
-  const gauge = (name: string, description: string) => Metric.gauge(prefix + name, bound(description))
-  const histogram = (name: string, description: string, boundaries: ReadonlyArray<number>) =>
-    Metric.histogram(prefix + name, { ...bound(description), boundaries })
+type Attributes = Readonly<Record<string, string>>
 
-  return {
-    notified: each(operations, (op) =>
-      counter("notify_received_total", "Notifications received, by operation", { op })
-    ),
-    disconnected: each(disconnectReasons, (reason) =>
-      counter("listen_disconnects_total", "Listening sessions lost or not opened, by reason", { reason })
-    ),
-    reconciled: each(reconcileReasons, (reason) =>
-      counter("reconcile_total", "Reads of everything after connecting, and verifications that found a difference", {
-        reason
-      })
-    ),
-    reads: each(outcomes, (outcome) =>
-      counter("get_cache_hits_total", "Reads, by whether the snapshot answered", { outcome })
-    ),
-    rejected: counter("rejected_rows_total", "Rows that did not decode with their key's schema"),
-    dropped: counter("cache_dropped_total", "Keys left out of a scope for want of room"),
-    entries: gauge("cache_entries", "Stored entries held in memory"),
-    staleness: gauge("staleness_seconds", "Time since the database last confirmed everything"),
-    warmload: histogram("warmload_latency_seconds", "From opening the feed to live", warmloadBoundaries),
-    propagation: histogram("propagation_seconds", "From commit to visible", propagationBoundaries)
-  }
-}
+const bound = (label: string, description: string, attributes?: Attributes) => ({
+  description,
+  attributes: { tenant_id: label, ...attributes }
+})
+
+const counter =
+  (name: string, description: string, attributes?: Attributes): Of<Metric.Counter<number>> =>
+  (label) =>
+    Metric.counter(prefix + name, { ...bound(label, description, attributes), incremental: true })
+
+const gauge =
+  (name: string, description: string): Of<Metric.Gauge<number>> =>
+  (label) =>
+    Metric.gauge(prefix + name, bound(label, description))
+
+const histogram =
+  (name: string, description: string, boundaries: ReadonlyArray<number>): Of<Metric.Histogram<number>> =>
+  (label) =>
+    Metric.histogram(prefix + name, { ...bound(label, description), boundaries })
 
 const each = <K extends string, A>(values: ReadonlyArray<K>, make: (value: K) => A) =>
   Object.fromEntries(values.map((value) => [value, make(value)])) as Readonly<Record<K, A>>
+
+export const notified = each(operations, (op) =>
+  counter("notify_received_total", "Notifications received, by operation", { op })
+)
+export const disconnected = each(disconnectReasons, (reason) =>
+  counter("listen_disconnects_total", "Listening sessions lost or not opened, by reason", { reason })
+)
+export const reconciled = each(reconcileReasons, (reason) =>
+  counter("reconcile_total", "Reads of everything after connecting, and verifications that found a difference", {
+    reason
+  })
+)
+export const reads = each(outcomes, (outcome) =>
+  counter("get_cache_hits_total", "Reads, by whether the snapshot answered", { outcome })
+)
+export const rejected = counter("rejected_rows_total", "Rows that did not decode with their key's schema")
+export const dropped = counter("cache_dropped_total", "Keys left out of a scope for want of room")
+export const entries = gauge("cache_entries", "Stored entries held in memory")
+export const staleness = gauge("staleness_seconds", "Time since the database last confirmed everything")
+export const warmload = histogram("warmload_latency_seconds", "From opening the feed to live", warmloadBoundaries)
+export const propagation = histogram("propagation_seconds", "From commit to visible", propagationBoundaries)
+
+/** All that bear a `tenant_id`. */
+export const all: ReadonlyArray<Of<Metric.Metric<never, unknown>>> = [
+  ...Object.values({ ...notified, ...disconnected, ...reconciled, ...reads }),
+  rejected,
+  dropped,
+  entries,
+  staleness,
+  warmload,
+  propagation
+]

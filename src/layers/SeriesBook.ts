@@ -51,7 +51,7 @@ const make = (context: Context.Context<never>, clock: Clock.Clock) => {
       total = undefined
     },
     series: (label: string): TenantSeries.TenantSeries => {
-      const series = labels.get(label) ?? TenantSeries.make(label, context, clock)
+      const series = labels.get(label) ?? new TenantSeries.TenantSeries(label, context, clock)
       labels.set(label, series)
       return series
     },

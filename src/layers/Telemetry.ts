@@ -125,7 +125,10 @@ const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThr
     disconnected: (tenant, reason) => count(tenant, (series) => series.disconnected(reason)),
     reconciled: (tenant, reason) => count(tenant, (series) => series.reconciled(reason)),
     warmLoaded: (tenant, seconds) => count(tenant, (series) => series.warmLoaded(seconds)),
-    propagated: (tenant, seconds) => count(tenant, (series) => seconds.forEach(series.propagated)),
+    propagated: (tenant, seconds) =>
+      count(tenant, (series) => {
+        for (const each of seconds) series.propagated(each)
+      }),
     rejected: (tenant, rows) => countSome(tenant, rows, (series) => series.rejected(rows)),
     dropped: (tenant, keys) => countSome(tenant, keys, (series) => series.dropped(keys)),
     missed: (tenant) => count(tenant, (series) => series.missed())

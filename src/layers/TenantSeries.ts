@@ -27,117 +27,160 @@ export interface Counted {
   observed: Observed | undefined
 }
 
-export type TenantSeries = ReturnType<typeof make>
+/** A counter that is looked at when metrics are read: kept as a metric of its own, it would take four times the memory. */
+class Count {
+  #count: number
 
-export const make = (label: string, context: Context.Context<never>, clock: Clock.Clock) => {
-  const instruments = Instruments.of(label)
-  const tenants = new Set<Counted>()
-  const registrations: Array<Metric.Registration> = []
-  let ageing: Metric.Registration | undefined
-  let hits = 0
+  constructor(counter: Metric.Counter<number>, context: Context.Context<never>) {
+    // A counter belongs to its name: another plane of this process may have counted in it before.
+    this.#count = counter.valueUnsafe(context).count
+    register(counter, context, () => ({ count: this.#count, incremental: true }))
+  }
 
-  const add = (metric: Metric.Metric<number, unknown>, input: number) => metric.updateUnsafe(input, context)
+  add(count: number): void {
+    this.#count += count
+  }
+}
 
-  const register = <State>(metric: Metric.Metric<never, State>, get: () => State) =>
-    Metric.registerUnsafe(metric, context, { get, update: () => {}, modify: () => {} })
+export class TenantSeries {
+  readonly label: string
+  readonly #context: Context.Context<never>
+  readonly #clock: Clock.Clock
+  readonly #tenants = new Set<Counted>()
+  readonly #counts = new Map<Instruments.Of<Metric.Counter<number>>, Count>()
+  #entries: Metric.Registration | undefined
+  #staleness: Metric.Registration | undefined
+  #propagation: Metric.Histogram<number> | undefined
+  #hits = 0
 
-  const collect = ({ observed }: Counted) => {
+  constructor(label: string, context: Context.Context<never>, clock: Clock.Clock) {
+    this.label = label
+    this.#context = context
+    this.#clock = clock
+  }
+
+  join(tenant: Counted): void {
+    if (this.#tenants.size === 0) this.#open()
+    this.#tenants.add(tenant)
+    this.refresh()
+  }
+
+  /**
+   * Says whether nobody is left. With the last tenant the series go; `keepCounters` leaves those that counted, for a last
+   * export.
+   */
+  leave(tenant: Counted, { keepCounters }: { readonly keepCounters: boolean }): boolean {
+    this.#collect(tenant)
+    this.#tenants.delete(tenant)
+    this.refresh()
+    if (this.#tenants.size > 0) return false
+    this.#entries?.remove()
+    if (!keepCounters) for (const of of Instruments.all) Metric.removeUnsafe(of(this.label), this.#context)
+    return true
+  }
+
+  /** To be called when `activeSince` of a tenant has changed. Nobody's age is shown where nobody is to be kept current. */
+  refresh(): void {
+    for (const { activeSince } of this.#tenants) {
+      if (activeSince === undefined) continue
+      this.#staleness ??= register(Instruments.staleness(this.label), this.#context, () => this.#oldest())
+      return
+    }
+    this.#staleness?.remove()
+    this.#staleness = undefined
+  }
+
+  notified(op: Instruments.Operation, count: number): void {
+    this.#count(Instruments.notified[op]).add(count)
+  }
+
+  disconnected(reason: Instruments.DisconnectReason): void {
+    this.#count(Instruments.disconnected[reason]).add(1)
+  }
+
+  reconciled(reason: Instruments.ReconcileReason): void {
+    this.#count(Instruments.reconciled[reason]).add(1)
+  }
+
+  missed(): void {
+    this.#count(Instruments.reads.miss).add(1)
+  }
+
+  rejected(rows: number): void {
+    this.#count(Instruments.rejected).add(rows)
+  }
+
+  dropped(keys: number): void {
+    this.#count(Instruments.dropped).add(keys)
+  }
+
+  warmLoaded(seconds: number): void {
+    Instruments.warmload(this.label).updateUnsafe(seconds, this.#context)
+  }
+
+  propagated(seconds: number): void {
+    this.#propagation ??= Instruments.propagation(this.label)
+    this.#propagation.updateUnsafe(seconds, this.#context)
+  }
+
+  #open(): void {
+    for (const counter of fromTheStart) this.#count(counter)
+    const hits = Instruments.reads.hit(this.label)
+    this.#hits = hits.valueUnsafe(this.#context).count
+    register(hits, this.#context, () => this.#collectHits())
+    this.#entries = register(Instruments.entries(this.label), this.#context, () => this.#countEntries())
+  }
+
+  #count(counter: Instruments.Of<Metric.Counter<number>>): Count {
+    const known = this.#counts.get(counter)
+    if (known !== undefined) return known
+    const count = new Count(counter(this.label), this.#context)
+    this.#counts.set(counter, count)
+    return count
+  }
+
+  #collect({ observed }: Counted): void {
     if (observed === undefined) return
-    hits += observed.hits
+    this.#hits += observed.hits
     observed.hits = 0
   }
 
-  const collectHits = () => {
-    tenants.forEach(collect)
-    return { count: hits, incremental: true }
+  #collectHits() {
+    for (const tenant of this.#tenants) this.#collect(tenant)
+    return { count: this.#hits, incremental: true }
   }
 
-  const countEntries = () => {
+  #countEntries() {
     let value = 0
-    for (const { observed } of tenants) if (observed !== undefined) value += stored(observed)
+    for (const { observed } of this.#tenants) if (observed !== undefined) value += stored(observed)
     return { value }
   }
 
   /** The age of the tenant that waits longest for being confirmed: since the last time, or else since it was activated. */
-  const oldest = () => {
-    const now = Monotonic.millisOf(clock)
+  #oldest() {
+    const now = Monotonic.millisOf(this.#clock)
     let value = 0
-    for (const { activeSince, observed } of tenants) {
+    for (const { activeSince, observed } of this.#tenants) {
       if (activeSince === undefined) continue
       value = Math.max(value, (now - Math.max(activeSince, observed?.snapshot.confirmedAt ?? 0)) / 1000)
     }
     return { value }
   }
-
-  // Nobody's age is shown where nobody is to be kept current.
-  const refresh = () => {
-    for (const { activeSince } of tenants) {
-      if (activeSince === undefined) continue
-      ageing ??= register(instruments.staleness, oldest)
-      return
-    }
-    ageing?.remove()
-    ageing = undefined
-  }
-
-  const open = () => {
-    const { dropped, notified, reads, reconciled, rejected } = instruments
-    for (const counter of [
-      notified.upsert,
-      notified.delete,
-      ...Object.values(reconciled),
-      reads.miss,
-      rejected,
-      dropped
-    ]) {
-      add(counter, 0)
-    }
-    // A counter belongs to its name: another plane of this process may have counted in it before.
-    hits = reads.hit.valueUnsafe(context).count
-    registrations.push(register(reads.hit, collectHits), register(instruments.entries, countEntries))
-  }
-
-  const close = (keepCounters: boolean) => {
-    for (const registration of registrations.splice(0)) registration.remove()
-    if (keepCounters) add(instruments.reads.hit, hits)
-    else for (const metric of all(instruments)) Metric.removeUnsafe(metric, context)
-  }
-
-  return {
-    label,
-    join: (tenant: Counted): void => {
-      if (tenants.size === 0) open()
-      tenants.add(tenant)
-      refresh()
-    },
-    /**
-     * Says whether nobody is left. With the last tenant the series go; `keepCounters` leaves those that counted, for a last
-     * export.
-     */
-    leave: (tenant: Counted, { keepCounters }: { readonly keepCounters: boolean }): boolean => {
-      collect(tenant)
-      tenants.delete(tenant)
-      refresh()
-      if (tenants.size === 0) close(keepCounters)
-      return tenants.size === 0
-    },
-    /** To be called when `activeSince` of a tenant has changed. */
-    refresh,
-    notified: (op: Instruments.Operation, count: number) => add(instruments.notified[op], count),
-    disconnected: (reason: Instruments.DisconnectReason) => add(instruments.disconnected[reason], 1),
-    reconciled: (reason: Instruments.ReconcileReason) => add(instruments.reconciled[reason], 1),
-    missed: () => add(instruments.reads.miss, 1),
-    rejected: (rows: number) => add(instruments.rejected, rows),
-    dropped: (keys: number) => add(instruments.dropped, keys),
-    warmLoaded: (seconds: number) => add(instruments.warmload, seconds),
-    propagated: (seconds: number) => add(instruments.propagation, seconds)
-  }
 }
 
-const all = (instruments: Instruments.Instruments): ReadonlyArray<Metric.Metric<never, unknown>> =>
-  Object.values(instruments).flatMap((instrument) =>
-    Metric.isMetric(instrument) ? [instrument] : Object.values(instrument)
-  )
+const { dropped, notified, reads, reconciled, rejected } = Instruments
+const fromTheStart = [
+  notified.upsert,
+  notified.delete,
+  reconciled.connect,
+  reconciled.verify,
+  reads.miss,
+  rejected,
+  dropped
+]
+
+const register = <State>(metric: Metric.Metric<never, State>, context: Context.Context<never>, get: () => State) =>
+  Metric.registerUnsafe(metric, context, { get, update: () => {}, modify: () => {} })
 
 /** Snapshots share their slots while no key changes. */
 const counts = new WeakMap<ReadonlyArray<Snapshot.Slot>, number>()

@@ -4,11 +4,12 @@
  */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Backoff from "../schema/Backoff.ts"
 import { ConnectFailed, ConnectorError } from "../schema/ConnectorError.ts"
@@ -46,62 +47,76 @@ export const make = Effect.fnUntraced(function* (
       ? Effect.void
       : Effect.logDebug("Dropped malformed notifications").pipe(Effect.annotateLogs({ tenant, malformed }))
 
-  // Runs one session until it ends, and fails with what ended it.
-  const session = (
-    tenant: TenantId,
-    emit: (event: FeedEvent) => Effect.Effect<unknown>,
-    confirm: Effect.Effect<void>
-  ): Effect.Effect<never, ConnectorError, Scope.Scope> =>
-    Effect.gen(function* () {
-      const session = yield* open(tenant)
-      yield* emit({
-        _tag: "Connected",
-        session: { confirm, abandon: session.abandon, differences: session.differences }
-      })
-      while (true) {
-        const payloads = yield* session.payloads
-        const notifications = Arr.getSomes(payloads.map((payload) => Notification.decode(payload)))
-        const malformed = payloads.length - notifications.length
-        if (notifications.length > 0) yield* emit({ _tag: "Changed", notifications })
-        // Whoever waits for the values goes first.
-        yield* tellMalformed(tenant, malformed)
-        yield* telemetry.notified(tenant, notifications, malformed)
-      }
+  /** The next event of a feed. Whoever waits for it waits on the session itself: between them stands no other fiber. */
+  const following = (tenant: TenantId, scope: Scope.Scope): Effect.Effect<FeedEvent> => {
+    let current: ListeningSession | undefined
+    let ownScope: Scope.Closeable | undefined
+    let failures = 0
+    let waits = 0
+    let retryIn: number | undefined
+    let hastened = false
+    let confirmedAt: number | undefined
+    /** What is told of the event before: whoever waited for it went first. */
+    let afterwards: Effect.Effect<void> = Effect.void
+
+    const confirm = Effect.gen(function* () {
+      confirmedAt = yield* Monotonic.millis
+      if (failures > 0) yield* recovery.gotThrough
+      failures = 0
     })
 
-  const follow = (tenant: TenantId, queue: Queue.Queue<FeedEvent, Cause.Done>) =>
-    Effect.gen(function* () {
-      let failures = 0
-      let waits = 0
-      let confirmedAt: number | undefined
-      let hastened = false
-      const confirm = Effect.gen(function* () {
-        confirmedAt = yield* Monotonic.millis
-        if (failures > 0) yield* recovery.gotThrough
-        failures = 0
-      })
-      while (true) {
-        confirmedAt = undefined
-        const error = yield* session(tenant, (event) => Queue.offer(queue, event), confirm).pipe(
-          Effect.scoped,
-          // Also what is no typed error: a connector that dies, or interrupts itself, must not end the feed.
-          Effect.catchCause((cause) => Effect.fail(errorOf(tenant, cause))),
-          Effect.flip
+    const connected: Effect.Effect<FeedEvent, ConnectorError> = Effect.gen(function* () {
+      if (retryIn !== undefined) hastened = yield* recovery.pause(retryIn, !hastened)
+      confirmedAt = undefined
+      ownScope = yield* Scope.fork(scope)
+      const session = yield* Scope.provide(open(tenant), ownScope)
+      current = session
+      return { _tag: "Connected", session: { confirm, abandon: session.abandon, differences: session.differences } }
+    })
+
+    const changed = (session: ListeningSession): Effect.Effect<FeedEvent, ConnectorError> =>
+      Effect.flatMap(session.payloads, (payloads) => {
+        const notifications = Arr.getSomes(payloads.map((payload) => Notification.decode(payload)))
+        const malformed = payloads.length - notifications.length
+        const told = Effect.andThen(
+          tellMalformed(tenant, malformed),
+          telemetry.notified(tenant, notifications, malformed)
         )
+        if (notifications.length === 0) return Effect.andThen(told, changed(session))
+        afterwards = told
+        return Effect.succeed<FeedEvent>({ _tag: "Changed", notifications })
+      })
+
+    const disconnected = (cause: Cause.Cause<ConnectorError>): Effect.Effect<FeedEvent> =>
+      Effect.gen(function* () {
+        const error = errorOf(tenant, cause)
+        current = undefined
+        if (ownScope !== undefined) yield* Scope.close(ownScope, Exit.fail(error))
         if (confirmedAt === undefined) failures++
         // Back-off starts over after a session that stayed up for longer than the pause before it may have been. So a server
         // that lets everybody in, answers once and hangs up is met ever more seldom, and the first loss of an old session is
         // followed by a new one at once.
         else if ((yield* Monotonic.millis) - confirmedAt >= Backoff.bound(options.reconnect, waits)) waits = 0
         waits++
-        const retryIn = Backoff.delay(options.reconnect, waits, yield* Random.next)
+        retryIn = Backoff.delay(options.reconnect, waits, yield* Random.next)
         yield* telemetry.disconnected(tenant, error.reason._tag)
-        yield* Queue.offer(queue, { _tag: "Disconnected", error, failures, retryIn })
-        hastened = yield* recovery.pause(retryIn, !hastened)
-      }
-    })
+        return { _tag: "Disconnected", error, failures, retryIn }
+      })
 
-  return ListenFeed.of({ events: (tenant) => Stream.callback((queue) => follow(tenant, queue)) })
+    return Effect.suspend(() => {
+      const before = afterwards
+      afterwards = Effect.void
+      return Effect.andThen(before, current === undefined ? connected : changed(current))
+      // Also what is no typed error: a connector that dies, or interrupts itself, must not end the feed.
+    }).pipe(Effect.catchCause(disconnected))
+  }
+
+  return ListenFeed.of({
+    events: (tenant) =>
+      Stream.fromChannel(
+        Channel.fromTransform((_, scope) => Effect.sync(() => Effect.map(following(tenant, scope), Arr.of)))
+      )
+  })
 })
 
 const errorOf = (tenant: TenantId, cause: Cause.Cause<ConnectorError>): ConnectorError =>

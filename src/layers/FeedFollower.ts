@@ -14,7 +14,6 @@
  */
 import * as Effect from "effect/Effect"
 import * as FiberHandle from "effect/FiberHandle"
-import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import { ActivationError, ConnectFailure, LoadFailure, SameDatabase } from "../schema/ActivationError.ts"
@@ -32,13 +31,20 @@ import type { Scopes } from "./Scopes.ts"
 import { Telemetry } from "./Telemetry.ts"
 import type { TenantScope } from "./TenantScope.ts"
 import { timedOut } from "./TimedOut.ts"
+import * as Upkeep from "./Upkeep.ts"
 
-/** How fast a tenant answers, from session to session, in milliseconds. */
-interface Pace {
-  /** How long the next answer is waited for. */
+/** Why everything is read: the feed connected, something was notified, or nothing was for a while. */
+type Reason = "connect" | "notification" | "verify"
+
+/** A tenant that is followed. Times are in milliseconds. */
+interface Followed {
+  readonly scope: TenantScope
+  /** How long the next answer is waited for: from session to session, since a slow server stays slow. */
   patience: number
-  /** How long the last one took. */
-  took: number
+  /** When everything is to be verified, by the monotonic clock: never without a session, nor while it is being read. */
+  verifyAt: number
+  /** Has everything read on the session, once what is being read is there; does nothing where there is no session. */
+  read: (reason: Reason) => void
 }
 
 export interface FeedFollowerOptions {
@@ -64,6 +70,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
   const feed = yield* ListenFeed
   const registry = yield* KeyRegistry
   const telemetry = yield* Telemetry
+  const upkeep = yield* Upkeep.make(options.maxStaleness / 60)
 
   // A silent feed is verified after a quarter to a third of the bound, and has a third of it to answer: a dead session is
   // noticed within two thirds, which leaves a third for reconnecting before the values count as overdue.
@@ -80,30 +87,28 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
 
   /** The session's answers, as long as they are there in time. */
   const inTime =
-    (scope: TenantScope, session: FeedSession, pace: Pace): ReadDifferences =>
+    (followed: Followed, session: FeedSession): ReadDifferences =>
     (keys, known) =>
       Effect.timeoutOrElse(session.differences(keys, known), {
-        duration: pace.patience,
+        duration: followed.patience,
         orElse: () => {
-          pace.patience = Patience.afterSilence(patience, pace.patience)
-          return Effect.fail(timedOut(scope.tenant))
+          followed.patience = Patience.afterSilence(patience, followed.patience)
+          return Effect.fail(timedOut(followed.scope.tenant))
         }
       })
 
-  const reconcile = (
-    scope: TenantScope,
-    session: FeedSession,
-    pace: Pace
-  ): Effect.Effect<Reconciled, EntryStoreError> =>
+  const reconcile = (followed: Followed, session: FeedSession): Effect.Effect<Reconciled, EntryStoreError> =>
     Effect.gen(function* () {
+      const { scope } = followed
       let reconciled: Effect.Success<ReturnType<Scopes["readWhole"]>>
+      followed.verifyAt = never
       do {
-        reconciled = yield* scopes.readWhole(scope, inTime(scope, session, pace))
-        pace.took = reconciled.took
-        pace.patience = Patience.afterAnswer(patience, reconciled.took)
+        reconciled = yield* scopes.readWhole(scope, inTime(followed, session))
+        followed.patience = Patience.afterAnswer(patience, reconciled.took)
       } while (reconciled.again)
+      const now = yield* Monotonic.millis
       // An answer that took too long is overdue when it arrives.
-      const overdue = scopes.isOverdue(scope.snapshot, yield* Monotonic.millis)
+      const overdue = scopes.isOverdue(scope.snapshot, now)
       // Of a tenant that is live already, an answer in time tells nothing new.
       if (overdue || scope.state !== "live") {
         yield* scopes.relink(
@@ -112,6 +117,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
           { failures: 0, lastError: undefined }
         )
       }
+      followed.verifyAt = now + (yield* verifyDelay(reconciled.took))
       return reconciled
     })
 
@@ -131,25 +137,24 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
     return telemetry.propagated(tenant, seconds)
   }
 
-  const keepCurrent = (scope: TenantScope, session: FeedSession, pace: Pace, onFirstLoad: Effect.Effect<void>) =>
+  const readFirst = (followed: Followed, session: FeedSession, onFirstLoad: Effect.Effect<void>) =>
     Effect.gen(function* () {
-      scope.dirty.closeUnsafe()
-      yield* reconcile(scope, session, pace).pipe(
-        Defects.withSpan("Systemplane.reconcile", { tenant: scope.tenant, reason: "connect" })
+      const { tenant } = followed.scope
+      yield* reconcile(followed, session).pipe(
+        Defects.withSpan("Systemplane.reconcile", { tenant, reason: "connect" satisfies Reason })
       )
       yield* session.confirm
-      yield* telemetry.reconciled(scope.tenant, "connect")
+      yield* telemetry.reconciled(tenant, "connect")
       yield* onFirstLoad
-      while (true) {
-        const notified = yield* Effect.timeoutOption(scope.dirty.await, yield* verifyDelay(pace.took))
-        // Closed before the read, so that what arrives during it is read again.
-        scope.dirty.closeUnsafe()
-        const reconciled = yield* reconcile(scope, session, pace)
-        // Whoever waits for the values goes first; what is told of them follows.
-        yield* Effect.yieldNow
-        if (Option.isSome(notified)) yield* measurePropagation(scope.tenant, reconciled)
-        else if (reconciled.differences.length > 0) yield* telemetry.reconciled(scope.tenant, "verify")
-      }
+    })
+
+  const readLater = (followed: Followed, session: FeedSession, reason: Reason) =>
+    Effect.gen(function* () {
+      const reconciled = yield* reconcile(followed, session)
+      // Whoever waits for the values goes first; what is told of them follows.
+      yield* Effect.yieldNow
+      if (reason === "notification") yield* measurePropagation(followed.scope.tenant, reconciled)
+      else if (reconciled.differences.length > 0) yield* telemetry.reconciled(followed.scope.tenant, "verify")
     })
 
   const concernsUs = ({ notifications }: Changed) =>
@@ -160,30 +165,37 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
 
   // While nothing confirms the snapshot, time alone makes it too old to be trusted. Reads look at the clock themselves; this
   // is for those who watch the tenant's state.
-  const watchOverdue = (scope: TenantScope) =>
-    Effect.gen(function* () {
-      while (true) {
-        const now = yield* Monotonic.millis
-        const overdue = scopes.isOverdue(scope.snapshot, now)
-        if (scope.link.loaded && overdue && !scope.link.overdue) yield* scopes.relink(scope, { overdue })
-        yield* Effect.sleep(overdue ? options.maxStaleness : scope.snapshot.confirmedAt + options.maxStaleness - now)
-      }
+  const overdueAt = ({ link, snapshot }: TenantScope) =>
+    link.loaded && !link.overdue ? snapshot.confirmedAt + options.maxStaleness : never
+
+  const lookAfter = (followed: Followed): Upkeep.Duty => ({
+    dueAt: () => Math.min(followed.verifyAt, overdueAt(followed.scope)),
+    perform: Effect.flatMap(Monotonic.millis, (now) => {
+      if (followed.verifyAt <= now) followed.read("verify")
+      return overdueAt(followed.scope) <= now ? scopes.relink(followed.scope, { overdue: true }) : Effect.void
     })
+  })
 
   const run = (scope: TenantScope) =>
     Effect.gen(function* () {
       // Added first, hence run last: by then nothing is left that could call the scope connected again.
       yield* Effect.addFinalizer(() => scopes.relink(scope, { connected: false, failures: 0 }))
       const reader = yield* FiberHandle.make<void, never>()
+      const runReader = yield* FiberHandle.runtime(reader)<never>()
+      const followed: Followed = { scope, patience: patience.usual, verifyAt: never, read: () => {} }
       yield* scopes.resume(scope)
-      yield* Effect.forkScoped(watchOverdue(scope))
       yield* telemetry.dropped(scope.tenant, scopes.dropped)
+      yield* upkeep.add(lookAfter(followed))
       const onFirstLoad = yield* Effect.cached(recordWarmLoad(scope, yield* Monotonic.millis))
-      const pace: Pace = { patience: patience.usual, took: 0 }
 
       let loadError: EntryStoreError | undefined
-      const follow = (session: FeedSession) =>
-        Effect.catch(keepCurrent(scope, session, pace, onFirstLoad), (error) => {
+      const readsOf = (session: FeedSession) => {
+        const read = (reason: Reason) =>
+          reason === "connect" ? readFirst(followed, session, onFirstLoad) : readLater(followed, session, reason)
+        return oneAtATime((reads) => runReader(orAbandon(session, reads)), read)
+      }
+      const orAbandon = (session: FeedSession, reads: Effect.Effect<void, EntryStoreError>) =>
+        Effect.catch(reads, (error) => {
           loadError = error
           return session.abandon
         }).pipe(
@@ -199,16 +211,27 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
             )
           )
         )
+      const connected = (session: FeedSession) => {
+        loadError = undefined
+        followed.read = readsOf(session)
+        scope.readAgain = () => followed.read("notification")
+        followed.read("connect")
+      }
+      const disconnected = () => {
+        followed.read = () => {}
+        scope.readAgain = () => {}
+        followed.verifyAt = never
+      }
+      yield* Effect.addFinalizer(() => Effect.sync(disconnected))
 
       yield* Stream.runForEach(feed.events(scope.tenant), (event) => {
         switch (event._tag) {
           case "Connected":
-            loadError = undefined
-            return FiberHandle.run(reader, follow(event.session))
+            return Effect.sync(() => connected(event.session))
           case "Changed":
-            if (concernsUs(event)) scope.dirty.openUnsafe()
-            return Effect.void
+            return concernsUs(event) ? Effect.sync(() => followed.read("notification")) : Effect.void
           case "Disconnected":
+            disconnected()
             return Effect.andThen(
               FiberHandle.clear(reader),
               scopes.relink(
@@ -228,6 +251,36 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
   /** Follows the tenant's feed until interrupted. */
   return (tenant: TenantId): Effect.Effect<never> => Effect.scoped(Effect.suspend(() => run(scopes.open(tenant))))
 })
+
+const never = Number.POSITIVE_INFINITY
+
+/** Reads when asked to, one read at a time. What is notified during one is read after it; a verification it makes needless. */
+const oneAtATime = (
+  run: (reads: Effect.Effect<void, EntryStoreError>) => void,
+  read: (reason: Reason) => Effect.Effect<void, EntryStoreError>
+) => {
+  let reading = false
+  let notified = false
+  const reads = (first: Reason) =>
+    Effect.gen(function* () {
+      for (let reason = first; ; reason = "notification") {
+        // Before the read, so that what arrives during it is read again.
+        notified = false
+        yield* read(reason)
+        if (notified) continue
+        reading = false
+        return
+      }
+    })
+  return (reason: Reason): void => {
+    if (reading) {
+      notified ||= reason === "notification"
+      return
+    }
+    reading = true
+    run(reads(reason))
+  }
+}
 
 const activationError = (cause: EntryStoreError | ConnectorError): ActivationError => {
   if (cause._tag === "EntryStoreError") return new ActivationError({ reason: new LoadFailure({ cause }) })

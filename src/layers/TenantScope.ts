@@ -5,7 +5,6 @@
  */
 import type * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
-import * as Latch from "effect/Latch"
 import * as Semaphore from "effect/Semaphore"
 import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Entry } from "../schema/Entry.ts"
@@ -30,8 +29,8 @@ export interface TenantScope {
   retired: boolean
   /** Reads that the snapshot answered and that no metric has counted yet. */
   hits: number
-  /** Open while a notification has arrived that no read has answered. */
-  readonly dirty: Latch.Latch
+  /** Has everything read once more on the session of the feed; where there is none, the next one begins with that. */
+  readAgain: () => void
   /** Held while everything is read because one answer could not be placed. */
   readonly settling: Semaphore.Semaphore
 }
@@ -46,7 +45,7 @@ export const make = (tenant: TenantId, keys: ReadonlyArray<Snapshot.SnapshotKey>
   answering: false,
   retired: false,
   hits: 0,
-  dirty: Latch.makeUnsafe(false),
+  readAgain: () => {},
   settling: Semaphore.makeUnsafe(1)
 })
 

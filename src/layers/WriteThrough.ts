@@ -52,7 +52,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, readThrough: Re
             // the feed has settled it, the snapshot may answer nothing, and what is returned is the row as it was written.
             Effect.catch(() => {
               settled = false
-              scope.dirty.openUnsafe()
+              scope.readAgain()
               return scopes.relink(scope, { overdue: true })
             })
           )

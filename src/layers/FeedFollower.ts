@@ -99,26 +99,28 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
 
   const reconcile = (followed: Followed, session: FeedSession): Effect.Effect<Reconciled, EntryStoreError> =>
     Effect.gen(function* () {
-      const { scope } = followed
       let reconciled: Effect.Success<ReturnType<Scopes["readWhole"]>>
       followed.verifyAt = never
       do {
-        reconciled = yield* scopes.readWhole(scope, inTime(followed, session))
+        reconciled = yield* scopes.readWhole(followed.scope, inTime(followed, session))
         followed.patience = Patience.afterAnswer(patience, reconciled.took)
       } while (reconciled.again)
-      const now = yield* Monotonic.millis
-      // An answer that took too long is overdue when it arrives.
+      followed.verifyAt = (yield* Monotonic.millis) + (yield* verifyDelay(reconciled.took))
+      return reconciled
+    })
+
+  /** Everything was read on the session of the feed: the tenant is live, unless the answer took too long. */
+  const relink = ({ scope }: Followed) =>
+    Effect.flatMap(Monotonic.millis, (now) => {
       const overdue = scopes.isOverdue(scope.snapshot, now)
       // Of a tenant that is live already, an answer in time tells nothing new.
-      if (overdue || scope.state !== "live") {
-        yield* scopes.relink(
-          scope,
-          { connected: true, loaded: true, overdue, failures: 0 },
-          { failures: 0, lastError: undefined }
-        )
-      }
-      followed.verifyAt = now + (yield* verifyDelay(reconciled.took))
-      return reconciled
+      return overdue || scope.state !== "live"
+        ? scopes.relink(
+            scope,
+            { connected: true, loaded: true, overdue, failures: 0 },
+            { failures: 0, lastError: undefined }
+          )
+        : Effect.void
     })
 
   /**
@@ -146,11 +148,14 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
       yield* session.confirm
       yield* telemetry.reconciled(tenant, "connect")
       yield* onFirstLoad
+      // Last: whoever waits for the tenant finds everything told.
+      yield* relink(followed)
     })
 
   const readLater = (followed: Followed, session: FeedSession, reason: Reason) =>
     Effect.gen(function* () {
       const reconciled = yield* reconcile(followed, session)
+      yield* relink(followed)
       // Whoever waits for the values goes first; what is told of them follows.
       yield* Effect.yieldNow
       if (reason === "notification") yield* measurePropagation(followed.scope.tenant, reconciled)

@@ -1,14 +1,13 @@
 /**
- * One supervisor fiber per tenant.
+ * One supervisor fiber per tenant, which pursues the newest intent.
  *
- * A supervisor pursues the newest intent: it starts what the intent asks for, and interrupts it when a newer one arrives.
- * So intents may come in any order and at any time, and the last one wins.
+ * A newer intent has a fiber of its own, which interrupts the one before and begins once that has released everything. So
+ * intents may come in any order and at any time, and the last one wins.
  */
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
-import * as Latch from "effect/Latch"
+import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
@@ -62,9 +61,8 @@ export const makeIntent = (
 })
 
 interface Supervisor {
-  intent: Intent
-  readonly superseded: Latch.Latch
-  fiber: Fiber.Fiber<void> | undefined
+  readonly intent: Intent
+  readonly fiber: Fiber.Fiber<void>
 }
 
 export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptions) {
@@ -96,27 +94,23 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     turns.take(tenant, prepareDatabase(tenant))
 
   /**
-   * Prepares the database, however often it takes, then follows it. Ends only for a demanded tenant that is given up.
+   * Prepares the database, however often it takes, then follows it.
    *
    * After a rotation the database is as it was, and is followed at once: while a snapshot may answer reads, there must be a
    * feed to notice that it cannot be kept current.
    */
-  const becomeLive = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
+  const becomeLive = (tenant: TenantId, intent: Intent): Effect.Effect<never> =>
     Effect.gen(function* () {
+      if (intent.demanded) yield* Effect.forkChild(giveUpUnlessLive(tenant, intent))
       let hastened = false
       for (let failures = 1; ; failures++) {
         const prepared = intent.prepared ? Result.void : yield* Effect.result(activation(tenant, failures))
         if (Result.isSuccess(prepared)) {
           if (failures > 1 && !intent.prepared) yield* recovery.gotThrough
           intent.prepared = true
-          const hopeless = yield* Effect.raceFirst(
-            Effect.as(follow(tenant), false),
-            Effect.as(neverLive(tenant, intent), true)
-          )
-          if (hopeless) return
+          yield* follow(tenant)
         } else {
           yield* board.update(tenant, { failures, lastError: activationError(tenant, prepared.failure) })
-          if (intent.demanded && failures >= options.staleAfterFailures) return
         }
         hastened = yield* recovery.pause(Backoff.delay(options.reconnect, failures, yield* Random.next), !hastened)
       }
@@ -137,59 +131,72 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       Defects.log("Error", "Following a tenant failed unexpectedly", { defect, tenant })
     )
 
-  /** Ends once a demanded tenant has failed too often to become live for the first time. */
-  const neverLive = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
+  /**
+   * Forgets a tenant that only a read asked for, where it fails too often to become live for the first time: so the next read may
+   * try again.
+   */
+  const giveUpUnlessLive = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
     Effect.suspend(() => {
       const status = board.get(tenant)
-      const failed = status?.state === "activating" && status.failures >= options.staleAfterFailures
-      return failed && intent.demanded ? Effect.void : Effect.andThen(board.next(tenant), neverLive(tenant, intent))
+      if (!intent.demanded || status?.state !== "activating") return Effect.void
+      if (status.failures < options.staleAfterFailures) {
+        return Effect.andThen(board.next(tenant), giveUpUnlessLive(tenant, intent))
+      }
+      if (isNewest(tenant, intent)) intend(tenant, makeIntent("absent"))
+      return Effect.void
     })
 
-  /** Does what the intent asks for. For an active tenant it goes on until interrupted. */
+  /** Does what the intent asks for, and keeps it up: only one that wants a tenant absent is ever done. */
   const pursue = (tenant: TenantId, intent: Intent): Effect.Effect<void> => {
     switch (intent.want) {
       case "active":
         return becomeLive(tenant, intent)
       case "suspended":
-        return cache.suspend(tenant)
+        return Effect.andThen(
+          cache.suspend(tenant),
+          Effect.suspend(() => {
+            settle(intent)
+            return Effect.never
+          })
+        )
       case "absent":
         turns.forget(tenant)
         return Effect.andThen(cache.forget(tenant), store.release(tenant))
     }
   }
 
-  const supervise = (tenant: TenantId, supervisor: Supervisor): Effect.Effect<void> =>
+  const takeUp = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
     Effect.gen(function* () {
-      while (true) {
-        const { intent } = supervisor
-        supervisor.superseded.closeUnsafe()
-        if (intent.want === "active") {
-          yield* cache.resume(tenant)
-          yield* board.update(tenant, { failures: 0, lastError: undefined })
-        }
-        Deferred.doneUnsafe(intent.started, Effect.void)
-        yield* Effect.raceFirst(pursue(tenant, intent), supervisor.superseded.await)
-        if (supervisor.intent !== intent) continue
-        if (intent.want === "active") {
-          // A demanded tenant that was given up is forgotten, so that the next read may try again; unless somebody activated it.
-          if (!intent.demanded) continue
-          settle(intent)
-          supervisor.intent = makeIntent("absent")
-          continue
-        }
-        if (intent.want === "absent") supervisors.delete(tenant)
-        Deferred.doneUnsafe(intent.settled, Effect.void)
-        if (intent.want === "absent") return
-        yield* supervisor.superseded.await
+      if (intent.want === "active") {
+        yield* cache.resume(tenant)
+        yield* board.update(tenant, { failures: 0, lastError: undefined })
       }
-    }).pipe(
-      // However it ends: nothing of the tenant stays open, and reads go to the database.
-      Effect.onInterrupt(() => Effect.andThen(unfollowed(tenant, supervisor), store.release(tenant))),
-      Effect.ensuring(Effect.sync(() => settle(supervisor.intent)))
+      Deferred.doneUnsafe(intent.started, Effect.void)
+    })
+
+  const isNewest = (tenant: TenantId, intent: Intent) => supervisors.get(tenant)?.intent === intent
+
+  const supervise = (tenant: TenantId, intent: Intent, before: Fiber.Fiber<void> | undefined): Effect.Effect<void> =>
+    // Whoever supersedes this intent waits for it, and so for all before it: hence not interruptible.
+    Effect.yieldNow.pipe(
+      Effect.andThen(before === undefined ? Effect.void : Fiber.interrupt(before)),
+      Effect.uninterruptible,
+      Effect.andThen(takeUp(tenant, intent)),
+      Effect.andThen(pursue(tenant, intent)),
+      Effect.andThen(
+        Effect.sync(() => {
+          if (isNewest(tenant, intent)) supervisors.delete(tenant)
+        })
+      ),
+      // Drained: nothing of the tenant stays open, and reads go to the database.
+      Effect.onInterrupt(() =>
+        isNewest(tenant, intent) ? Effect.andThen(unfollowed(tenant, intent), store.release(tenant)) : Effect.void
+      ),
+      Effect.ensuring(Effect.sync(() => settle(intent)))
     )
 
   /** Nobody follows the tenant any more: reads go to the database, and nothing is kept of a tenant that is being removed. */
-  const unfollowed = (tenant: TenantId, { intent }: Supervisor): Effect.Effect<void> =>
+  const unfollowed = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
     intent.want === "absent" ? cache.forget(tenant) : cache.suspend(tenant)
 
   /** Nobody waits for an intent any more. */
@@ -198,18 +205,11 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     Deferred.doneUnsafe(intent.settled, Effect.void)
   }
 
-  /** Makes this the newest intent, and starts a supervisor where there is none. */
+  /** Makes this the newest intent. Its fiber takes a turn before it begins: by then it is known, and can be superseded. */
   const intend = (tenant: TenantId, intent: Intent): Intent => {
-    const supervisor = supervisors.get(tenant)
-    if (supervisor !== undefined) {
-      settle(supervisor.intent)
-      supervisor.intent = intent
-      supervisor.superseded.openUnsafe()
-      return intent
-    }
-    const started: Supervisor = { intent, superseded: Latch.makeUnsafe(false), fiber: undefined }
-    supervisors.set(tenant, started)
-    started.fiber = fork(supervise(tenant, started))
+    const before = supervisors.get(tenant)
+    if (before !== undefined) settle(before.intent)
+    supervisors.set(tenant, { intent, fiber: fork(supervise(tenant, intent, before?.fiber)) })
     return intent
   }
 
@@ -221,16 +221,16 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     interrupt: Effect.suspend(() =>
       Effect.forEach(
         [...supervisors],
-        ([tenant, supervisor]) => {
-          supervisor.fiber?.interruptUnsafe()
-          return unfollowed(tenant, supervisor)
+        ([tenant, { fiber, intent }]) => {
+          fiber.interruptUnsafe()
+          return unfollowed(tenant, intent)
         },
         { discard: true }
       )
     ),
     /** The supervisors that were ever started and not removed. */
     fibers: (): ReadonlyArray<{ readonly tenant: TenantId; readonly fiber: Fiber.Fiber<void> }> =>
-      [...supervisors].flatMap(([tenant, { fiber }]) => (fiber === undefined ? [] : [{ tenant, fiber }]))
+      [...supervisors].map(([tenant, { fiber }]) => ({ tenant, fiber }))
   }
 })
 

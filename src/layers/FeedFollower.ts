@@ -36,15 +36,24 @@ import * as Upkeep from "./Upkeep.ts"
 /** Why everything is read: the feed connected, something was notified, or nothing was for a while. */
 type Reason = "connect" | "notification" | "verify"
 
-/** A tenant that is followed. Times are in milliseconds. */
+/** A tenant that is followed. Times are in milliseconds, moments by the monotonic clock. */
 interface Followed {
   readonly scope: TenantScope
-  /** How long the next answer is waited for: from session to session, since a slow server stays slow. */
+  /** How long an answer is waited for: from session to session, since a slow server stays slow. */
   patience: number
-  /** When everything is to be verified, by the monotonic clock: never without a session, nor while it is being read. */
+  /** When everything is to be verified: never without a session, nor while it is being read. */
   verifyAt: number
-  /** Has everything read on the session, once what is being read is there; does nothing where there is no session. */
-  read: (reason: Reason) => void
+  /** By when what is being read must be there. */
+  answerBy: number
+  /** Who reads on the session; `undefined` where there is none. */
+  reader: Reader | undefined
+}
+
+interface Reader {
+  /** Has everything read, once what is being read is there. */
+  readonly read: (reason: Reason) => void
+  /** Gives the session up, since what is being read is not there in time. */
+  readonly giveUp: () => void
 }
 
 export interface FeedFollowerOptions {
@@ -85,26 +94,23 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
       (share) => share * Math.max(options.maxStaleness - 2 * took, options.maxStaleness / 2)
     )
 
-  /** The session's answers, as long as they are there in time. */
+  /** The session's answers, and by when they must be there. */
   const inTime =
     (followed: Followed, session: FeedSession): ReadDifferences =>
-    (keys, known) =>
-      Effect.timeoutOrElse(session.differences(keys, known), {
-        duration: followed.patience,
-        orElse: () => {
-          followed.patience = Patience.afterSilence(patience, followed.patience)
-          return Effect.fail(timedOut(followed.scope.tenant))
-        }
-      })
+    (keys, known) => {
+      followed.answerBy = Monotonic.millisOf(scopes.clock) + followed.patience
+      return session.differences(keys, known)
+    }
 
   const reconcile = (followed: Followed, session: FeedSession): Effect.Effect<Reconciled, EntryStoreError> =>
     Effect.gen(function* () {
-      let reconciled: Effect.Success<ReturnType<Scopes["readWhole"]>>
       followed.verifyAt = never
+      let reconciled: Effect.Success<ReturnType<Scopes["readWhole"]>>
       do {
         reconciled = yield* scopes.readWhole(followed.scope, inTime(followed, session))
         followed.patience = Patience.afterAnswer(patience, reconciled.took)
       } while (reconciled.again)
+      followed.answerBy = never
       followed.verifyAt = (yield* Monotonic.millis) + (yield* verifyDelay(reconciled.took))
       return reconciled
     })
@@ -174,9 +180,14 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
     link.loaded && !link.overdue ? snapshot.confirmedAt + options.maxStaleness : never
 
   const lookAfter = (followed: Followed): Upkeep.Duty => ({
-    dueAt: () => Math.min(followed.verifyAt, overdueAt(followed.scope)),
+    dueAt: () => Math.min(followed.verifyAt, followed.answerBy, overdueAt(followed.scope)),
     perform: Effect.flatMap(Monotonic.millis, (now) => {
-      if (followed.verifyAt <= now) followed.read("verify")
+      if (followed.verifyAt <= now) followed.reader?.read("verify")
+      if (followed.answerBy <= now) {
+        followed.answerBy = never
+        followed.patience = Patience.afterSilence(patience, followed.patience)
+        followed.reader?.giveUp()
+      }
       return overdueAt(followed.scope) <= now ? scopes.relink(followed.scope, { overdue: true }) : Effect.void
     })
   })
@@ -185,60 +196,70 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
     Effect.gen(function* () {
       // Added first, hence run last: by then nothing is left that could call the scope connected again.
       yield* Effect.addFinalizer(() => scopes.relink(scope, { connected: false, failures: 0 }))
-      const reader = yield* FiberHandle.make<void, never>()
-      const runReader = yield* FiberHandle.runtime(reader)<never>()
-      const followed: Followed = { scope, patience: patience.usual, verifyAt: never, read: () => {} }
+      const reading = yield* FiberHandle.make<void, never>()
+      const fork = yield* FiberHandle.runtime(reading)<never>()
+      const followed: Followed = {
+        scope,
+        patience: patience.usual,
+        verifyAt: never,
+        answerBy: never,
+        reader: undefined
+      }
       yield* scopes.resume(scope)
       yield* telemetry.dropped(scope.tenant, scopes.dropped)
       yield* upkeep.add(lookAfter(followed))
       const onFirstLoad = yield* Effect.cached(recordWarmLoad(scope, yield* Monotonic.millis))
 
       let loadError: EntryStoreError | undefined
-      const readsOf = (session: FeedSession) => {
+      const abandon = (session: FeedSession, error: EntryStoreError) => {
+        loadError = error
+        return session.abandon
+      }
+      const readerOf = (session: FeedSession): Reader => {
         const read = (reason: Reason) =>
           reason === "connect" ? readFirst(followed, session, onFirstLoad) : readLater(followed, session, reason)
-        return oneAtATime((reads) => runReader(orAbandon(session, reads)), read)
-      }
-      const orAbandon = (session: FeedSession, reads: Effect.Effect<void, EntryStoreError>) =>
-        Effect.catch(reads, (error) => {
-          loadError = error
-          return session.abandon
-        }).pipe(
-          // A session without a reader would stay open and unread.
-          Effect.catchDefect((defect) =>
-            Effect.andThen(
-              // What fails at every attempt is told once.
-              Defects.log(scope.link.failures === 0 ? "Error" : "Debug", "Reading a feed failed unexpectedly", {
-                defect,
-                tenant: scope.tenant
-              }),
-              session.abandon
+        const orAbandon = (reads: Effect.Effect<void, EntryStoreError>) =>
+          Effect.catch(reads, (error) => abandon(session, error)).pipe(
+            // A session without a reader would stay open and unread.
+            Effect.catchDefect((defect) =>
+              Effect.andThen(
+                // What fails at every attempt is told once.
+                Defects.log(scope.link.failures === 0 ? "Error" : "Debug", "Reading a feed failed unexpectedly", {
+                  defect,
+                  tenant: scope.tenant
+                }),
+                session.abandon
+              )
             )
           )
-        )
-      const connected = (session: FeedSession) => {
-        loadError = undefined
-        followed.read = readsOf(session)
-        scope.readAgain = () => followed.read("notification")
-        followed.read("connect")
+        return {
+          read: oneAtATime((reads) => fork(orAbandon(reads)), read),
+          // In the place of what is being read, which is interrupted.
+          giveUp: () => fork(abandon(session, timedOut(scope.tenant)))
+        }
       }
       const disconnected = () => {
-        followed.read = () => {}
-        scope.readAgain = () => {}
+        followed.reader = undefined
         followed.verifyAt = never
+        followed.answerBy = never
       }
+      scope.readAgain = () => followed.reader?.read("notification")
       yield* Effect.addFinalizer(() => Effect.sync(disconnected))
 
       yield* Stream.runForEach(feed.events(scope.tenant), (event) => {
         switch (event._tag) {
           case "Connected":
-            return Effect.sync(() => connected(event.session))
+            loadError = undefined
+            followed.reader = readerOf(event.session)
+            followed.reader.read("connect")
+            return Effect.void
           case "Changed":
-            return concernsUs(event) ? Effect.sync(() => followed.read("notification")) : Effect.void
+            if (concernsUs(event)) followed.reader?.read("notification")
+            return Effect.void
           case "Disconnected":
             disconnected()
             return Effect.andThen(
-              FiberHandle.clear(reader),
+              FiberHandle.clear(reading),
               scopes.relink(
                 scope,
                 { connected: false, failures: event.failures },

@@ -7,8 +7,8 @@ import { EntryStoreError } from "../schema/EntryStoreError.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import type { ListenSession } from "../services/Connector.ts"
 import { ListenFeed } from "../services/ListenFeed.ts"
-import * as PgDifferences from "./PgDifferences.ts"
 import * as PgFailure from "./PgFailure.ts"
+import * as PgSessionDifferences from "./PgSessionDifferences.ts"
 import * as ReconnectingFeed from "./ReconnectingFeed.ts"
 import { TenantDatabases } from "./TenantDatabases.ts"
 
@@ -21,12 +21,15 @@ export const layer = (options: ReconnectingFeed.ReconnectingFeedOptions) => Laye
 
 const listening =
   (tenant: TenantId) =>
-  (session: ListenSession): ReconnectingFeed.ListeningSession => ({
-    payloads: session.payloads,
-    abandon: session.abandon,
-    differences: (keys, known) =>
-      Effect.mapError(
-        PgDifferences.differences(session.query, keys, known),
-        (error) => new EntryStoreError({ tenant, reason: PgFailure.statementFailure(tenant, error) })
-      )
-  })
+  (session: ListenSession): ReconnectingFeed.ListeningSession => {
+    const differences = PgSessionDifferences.make(session.query)
+    return {
+      payloads: session.payloads,
+      abandon: session.abandon,
+      differences: (keys, known) =>
+        Effect.mapError(
+          differences(keys, known),
+          (error) => new EntryStoreError({ tenant, reason: PgFailure.statementFailure(tenant, error) })
+        )
+    }
+  }

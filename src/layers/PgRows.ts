@@ -8,12 +8,16 @@ import { SqlError, UnknownError } from "effect/sql/SqlError"
 import * as EntryRow from "../schema/EntryRow.ts"
 
 /**
- * A hash of everything a row says, in 64 bits: two states of one row collide once in 10^19. Of the value it hashes the text,
- * since the hash of a JSON array cannot tell some orders of its elements apart.
+ * A hash of everything a row says, its names included, in 64 bits: two rows collide once in 10^19. Of the value it hashes the
+ * text, since the hash of a JSON array cannot tell some orders of its elements apart.
  */
-export const fingerprint = "hash_record_extended(ROW(e.revision, e.updated_at, e.updated_by, e.value::text), 0)"
+export const fingerprint =
+  "hash_record_extended(ROW(e.namespace, e.key, e.revision, e.updated_at, e.updated_by, e.value::text), 0)"
 
 export const updatedAt = `least(greatest(e.updated_at, 'epoch'), '9999-12-31')`
+
+/** How long ago a row was written, in seconds by the database's clock. */
+export const age = `date_part('epoch', clock_timestamp() - ${updatedAt})`
 
 /** The revision as readers are shown it, to be compared with what they expect. */
 export const shownRevision = "least(coalesce(e.revision, 0), 9007199254740991)"

@@ -18,7 +18,8 @@ describe("PgDifferences", () => {
         const error = yield* Effect.flip(differences([row]))
         assert.strictEqual(error._tag, "SqlError")
       }
-      assert.deepStrictEqual(yield* differences([{ namespace: "n", key: "somebody else\u2019s" }]), [])
+      const row = { value: 1, revision: 1, updatedAt: 0, updatedBy: "", fingerprint: 1n, age: 0 }
+      assert.deepStrictEqual(yield* differences([{ ...row, namespace: "n", key: "somebody else\u2019s" }]), [])
     })
   )
 })

@@ -1,0 +1,156 @@
+/**
+ * Rows found by the namespaces of keys, where these hold few others: no names have to be sent but those of the namespaces.
+ */
+import * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { SqlError } from "effect/sql/SqlError"
+import * as EntryRow from "../schema/EntryRow.ts"
+import type { Difference } from "../schema/Snapshot.ts"
+import type { Query } from "../services/Connector.ts"
+import type { KeyName } from "../services/EntryStore.ts"
+import * as PgRows from "./PgRows.ts"
+
+/** A row, and the slot of its key; `undefined` where nobody declared it. */
+export interface NamedRow {
+  readonly slot: number | undefined
+  readonly row: EntryRow.EntryRow
+  /** How long ago it was written, in seconds by the database's clock. */
+  readonly age: number
+}
+
+/** Makes something of keys once: they are the same for every read, and for every tenant. */
+export const onceFor = <A>(make: (keys: ReadonlyArray<KeyName>) => A): ((keys: ReadonlyArray<KeyName>) => A) => {
+  const made = new WeakMap<ReadonlyArray<KeyName>, { readonly of: A }>()
+  return (keys) => {
+    const known = made.get(keys)
+    if (known !== undefined) return known.of
+    const of = make(keys)
+    made.set(keys, { of })
+    return of
+  }
+}
+
+type SlotsByName = ReadonlyMap<string, ReadonlyMap<string, number>>
+
+/** The slots of keys by their names. */
+const slotsOf = onceFor((keys): SlotsByName => {
+  const slots = new Map<string, Map<string, number>>()
+  for (const [slot, { key, namespace }] of keys.entries()) {
+    const inNamespace = slots.get(namespace) ?? new Map<string, number>()
+    slots.set(namespace, inNamespace.set(key, slot))
+  }
+  return slots
+})
+
+const namespacesOf = onceFor((keys) => [...slotsOf(keys).keys()])
+
+const Named = Schema.Struct({ namespace: Schema.String, key: Schema.String, age: Schema.Finite })
+const decodeNamed = Schema.decodeUnknownResult(Named)
+
+const decode = (slots: SlotsByName) => {
+  const slotOf = ({ key, namespace }: KeyName) => slots.get(namespace)?.get(key)
+  const isNamed = (columns: any): columns is typeof Named.Type =>
+    typeof columns?.namespace === "string" && typeof columns.key === "string" && Number.isFinite(columns.age)
+  return PgRows.decodeAll(
+    (columns): NamedRow | undefined => {
+      const row = EntryRow.byShape(columns)
+      return row !== undefined && isNamed(columns) ? { slot: slotOf(columns), row, age: columns.age } : undefined
+    },
+    (columns) =>
+      Result.flatMap(decodeNamed(columns), (named) =>
+        Result.map(EntryRow.bySchema(columns), (row): NamedRow => ({ slot: slotOf(named), row, age: named.age }))
+      )
+  )
+}
+
+/** How many rows the namespaces of keys may hold: above it they are not looked at as a whole. */
+const most = (keys: ReadonlyArray<KeyName>) => 2 * keys.length + 64
+
+const selectAll = `
+  SELECT e.namespace, e.key, ${PgRows.columns}, ${PgRows.age} AS age
+  FROM systemplane_entries AS e
+  WHERE e.namespace IN (SELECT unnest($1::text[]))
+  LIMIT $2`
+
+/** All rows in the namespaces of these keys; `None` where they hold too many. */
+export const all = (
+  query: Query,
+  keys: ReadonlyArray<KeyName>
+): Effect.Effect<Option.Option<ReadonlyArray<NamedRow>>, SqlError> => {
+  const limit = most(keys) + 1
+  return query(selectAll, [namespacesOf(keys), limit]).pipe(
+    Effect.flatMap((rows) => (rows.length < limit ? Effect.asSome(decode(slotsOf(keys))(rows)) : Effect.succeedNone)),
+    PgRows.unexpectedShape
+  )
+}
+
+/** The digest of no rows is `NULL`, and so are the columns of a row where none is newer. */
+const selectNewer = `
+  SELECT t.digest, e.namespace, e.key, ${PgRows.columns}, ${PgRows.age} AS age
+  FROM (
+    SELECT bit_xor(h.fingerprint) AS digest
+    FROM (
+      SELECT ${PgRows.fingerprint} AS fingerprint
+      FROM systemplane_entries AS e
+      WHERE e.namespace = ANY($1::text[])
+      LIMIT $2
+    ) AS h
+  ) AS t
+  LEFT JOIN systemplane_entries AS e ON e.namespace = ANY($1::text[]) AND e.revision > $3`
+
+const Digest = Schema.Struct({ digest: Schema.NullOr(Schema.BigInt) })
+const decodeDigest = PgRows.decodeAll(
+  (columns) => (typeof columns?.digest === "bigint" ? columns.digest : undefined),
+  (columns) => Result.map(Schema.decodeUnknownResult(Digest)(columns), ({ digest }) => digest ?? 0n)
+)
+
+export interface Newer {
+  /** The rows above the revision. */
+  readonly rows: ReadonlyArray<NamedRow>
+  /** The digest of all rows in these namespaces, newer or not; of some of them where they hold too many. */
+  readonly digest: bigint
+}
+
+/** The rows in the namespaces of these keys that are above a revision, and a digest of all of them. */
+export const newer = (query: Query, keys: ReadonlyArray<KeyName>, revision: number): Effect.Effect<Newer, SqlError> =>
+  query(selectNewer, [namespacesOf(keys), most(keys) + 1, BigInt(revision)]).pipe(
+    Effect.flatMap((found) =>
+      Effect.zipWith(
+        decodeDigest(found.slice(0, 1)),
+        decode(slotsOf(keys))(found.filter((columns: any) => columns?.namespace !== null)),
+        ([digest = 0n], rows) => ({ rows, digest })
+      )
+    ),
+    PgRows.unexpectedShape
+  )
+
+/**
+ * Fingerprints of rows as one number: equal sets have equal digests, and different ones the same once in 10^19. A row more
+ * or less changes it by its own fingerprint.
+ */
+export const digestOf = (fingerprints: Iterable<bigint | undefined>): bigint => {
+  let digest = 0n
+  for (const fingerprint of fingerprints) if (fingerprint !== undefined) digest ^= fingerprint
+  return digest
+}
+
+/** How all rows of these keys differ from what is known. */
+export const differences = (
+  rows: ReadonlyArray<NamedRow>,
+  known: ReadonlyArray<bigint | undefined>
+): ReadonlyArray<Difference> => {
+  const gone = new Set(known.flatMap((fingerprint, slot) => (fingerprint === undefined ? [] : [slot])))
+  for (const { slot } of rows) if (slot !== undefined) gone.delete(slot)
+  return [...changes(rows, known), ...[...gone].map((slot) => ({ slot, row: undefined }))]
+}
+
+/** Those of the rows that are not known; of keys that nobody declared none. */
+export const changes = (
+  rows: ReadonlyArray<NamedRow>,
+  known: ReadonlyArray<bigint | undefined>
+): ReadonlyArray<Difference> =>
+  rows.flatMap(({ age, row, slot }) =>
+    slot === undefined || row.fingerprint === known[slot] ? [] : [{ slot, row, age }]
+  )

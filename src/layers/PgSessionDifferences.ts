@@ -1,0 +1,85 @@
+/**
+ * How a table differs from what is known of it, asked for again and again on one session.
+ *
+ * ```
+ *   rows above the highest revision seen, and the digest of all rows
+ *          │ the digest is that of what is known with these rows in it  ──▶  nothing else differs
+ *          │ it is another: a row is gone, was written with the triggers disabled, or committed late; or an undeclared one changed
+ *          ▼
+ *   all rows ──▶ compared here
+ *          │ there are too many beside those of the keys
+ *          ▼
+ *   compared by the server, key by key: from then on always
+ * ```
+ *
+ * The first of these is short in both directions, however many keys there are: what is sent and what comes back is no more
+ * than what changed. Each answer is one statement, and hence one state of the table.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Difference } from "../schema/Snapshot.ts"
+import type { Query } from "../services/Connector.ts"
+import type { KeyName } from "../services/EntryStore.ts"
+import * as PgDifferences from "./PgDifferences.ts"
+import * as PgNamedRows from "./PgNamedRows.ts"
+
+type Known = ReadonlyArray<bigint | undefined>
+type Differences = Effect.Effect<ReadonlyArray<Difference>, SqlError>
+
+/** What was seen of the table beside the rows that the caller knows. */
+interface Seen {
+  /** The digest of the rows of keys that nobody declared. */
+  readonly others: bigint
+  /** The highest revision. */
+  readonly revision: number
+}
+
+/** As `PgDifferences.differences`, one call at a time. */
+export const make = (query: Query): ((keys: ReadonlyArray<KeyName>, known: Known) => Differences) => {
+  const differencesOf = PgNamedRows.onceFor((keys) => following(query, keys))
+  return (keys, known) => differencesOf(keys)(known)
+}
+
+const following = (query: Query, keys: ReadonlyArray<KeyName>): ((known: Known) => Differences) => {
+  let seen: Seen | undefined
+  let crowded = false
+
+  const newer = (known: Known, { others, revision }: Seen) =>
+    Effect.map(PgNamedRows.newer(query, keys, revision), ({ digest, rows }) => {
+      const declared = known.slice()
+      for (const { row, slot } of rows) if (slot !== undefined) declared[slot] = row.fingerprint
+      if ((PgNamedRows.digestOf(declared) ^ others) !== digest) return Option.none()
+      seen = { others, revision: highest(rows, revision) }
+      return Option.some(PgNamedRows.changes(rows, known))
+    })
+
+  const all = (known: Known): Differences =>
+    Effect.flatMap(PgNamedRows.all(query, keys), (found) => {
+      crowded = Option.isNone(found)
+      if (Option.isNone(found)) return PgDifferences.compare(query, keys, known)
+      const rows = found.value
+      const undeclared = rows.filter(({ slot }) => slot === undefined)
+      seen = {
+        others: PgNamedRows.digestOf(undeclared.map(({ row }) => row.fingerprint)),
+        revision: highest(rows, 0)
+      }
+      return Effect.succeed(PgNamedRows.differences(rows, known))
+    })
+
+  return (known) => {
+    if (keys.length === 0) return Effect.succeed([])
+    if (crowded) return PgDifferences.compare(query, keys, known)
+    if (seen === undefined) return all(known)
+    return Effect.flatMap(
+      newer(known, seen),
+      Option.match({ onNone: () => all(known), onSome: Effect.succeed<ReadonlyArray<Difference>> })
+    )
+  }
+}
+
+const highest = (rows: ReadonlyArray<PgNamedRows.NamedRow>, atLeast: number): number => {
+  let revision = atLeast
+  for (const { row } of rows) if (row.revision > revision) revision = row.revision
+  return revision
+}

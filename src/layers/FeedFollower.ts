@@ -189,7 +189,11 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
         followed.reader?.giveUp()
       }
       return overdueAt(followed.scope) <= now ? scopes.relink(followed.scope, { overdue: true }) : Effect.void
-    })
+    }).pipe(
+      Effect.catchDefect((defect) =>
+        Defects.log("Error", "Looking after a tenant failed unexpectedly", { defect, tenant: followed.scope.tenant })
+      )
+    )
   })
 
   const run = (scope: TenantScope) =>

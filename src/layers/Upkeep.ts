@@ -11,7 +11,7 @@ import * as Monotonic from "./Monotonic.ts"
 export interface Duty {
   /** When it is due, by the monotonic clock; `Infinity` while it is not. It may change at any time. */
   readonly dueAt: () => number
-  /** Does what is due: at once, since all others wait meanwhile. */
+  /** Does what is due: at once, since all others wait meanwhile. They go on whatever becomes of it. */
   readonly perform: Effect.Effect<void>
 }
 
@@ -31,7 +31,7 @@ export const make = Effect.fnUntraced(function* (longestPause: number) {
     const now = yield* Monotonic.millis
     let next = now + longestPause
     for (const duty of duties) {
-      if (duty.dueAt() <= now) yield* duty.perform
+      if (duty.dueAt() <= now) yield* Effect.exit(duty.perform)
       next = Math.min(next, duty.dueAt())
     }
     yield* Effect.sleep(Math.max(next - now, duties.size * millisPerDuty, 1))

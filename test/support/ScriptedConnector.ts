@@ -45,7 +45,13 @@ export interface ScriptedTenant {
 export const upsert = (namespace: string, key: string, revision = 1) =>
   JSON.stringify({ namespace, key, op: "upsert", revision })
 
-const isReadOfEverything = (sql: string) => sql.includes("generate_subscripts")
+const comparesKeyByKey = (sql: string) => sql.includes("generate_subscripts")
+const readsAll = (sql: string) => sql.includes("LIMIT $2") && !readsNewer(sql)
+const readsNewer = (sql: string) => sql.includes("bit_xor")
+const isReadOfEverything = (sql: string) => comparesKeyByKey(sql) || readsAll(sql) || readsNewer(sql)
+
+/** Scattered over 64 bits, as hashes are: of some of them nobody may find the digest of others. */
+const fingerprintOf = (revision: number) => BigInt.asIntN(64, BigInt(revision) * 0x9e3779b97f4a7c15n)
 
 /** The elements of an array of texts or numbers as PostgreSQL reads it. */
 const elementsOf = (array: string): ReadonlyArray<string> =>
@@ -85,7 +91,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       open: 0,
       write: (key, value) => {
         const revision = ++sequence
-        table.set(key, { value, revision, updatedAt: 0, updatedBy: "stranger", fingerprint: BigInt(revision) })
+        table.set(key, { value, revision, updatedAt: 0, updatedBy: "stranger", fingerprint: fingerprintOf(revision) })
       },
       erase: (key) => {
         table.delete(key)
@@ -113,7 +119,18 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
   const statement = (tenant: string, sql: string, params: ReadonlyArray<unknown> = []): ReadonlyArray<unknown> => {
     const { table } = tenantOf(tenant)
     if (sql.includes("pg_postmaster_start_time")) return [{ started: 1, database: tenant }]
-    if (isReadOfEverything(sql)) {
+    if (readsAll(sql) || readsNewer(sql)) {
+      const [namespaces, , above = -1n] = params as [ReadonlyArray<string>, number, bigint?]
+      const rows = [...table].flatMap(([name, row]) => {
+        const [namespace, key] = name.split("/") as [string, string]
+        return namespaces.includes(namespace) ? [{ namespace, key, age: 0, ...row }] : []
+      })
+      if (readsAll(sql)) return rows
+      const digest = rows.reduce((digest, { fingerprint }) => digest ^ fingerprint, 0n)
+      const newer = rows.filter(({ revision }) => BigInt(revision) > above)
+      return newer.length === 0 ? [{ digest, namespace: null }] : newer.map((row) => ({ digest, ...row }))
+    }
+    if (comparesKeyByKey(sql)) {
       const [namespaces, keys, fingerprints] = params.map((array) => elementsOf(array as string)) as [
         ReadonlyArray<string>,
         ReadonlyArray<string>,

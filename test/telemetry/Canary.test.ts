@@ -131,7 +131,7 @@ const dyingAt = (part: (typeof parts)[number], inner: Connector["Service"], erro
             payloads: part === "payloads" ? dies : session.payloads,
             // Not the first statement, which asks what database it is.
             query: (sql, params) =>
-              part === "query" && sql.includes("generate_subscripts") ? dies : session.query(sql, params)
+              part === "query" && sql.includes("LIMIT $2") ? dies : session.query(sql, params)
           }))
   })
 }

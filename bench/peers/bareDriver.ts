@@ -1,14 +1,20 @@
 /** The driver that the plane is built on, without the plane: a session that listens, and reads when it is told to. */
 import { PgConnection } from "@effect/sql-pg"
-import { Effect, type Redacted, Scope } from "effect"
+import { Effect, Queue, type Redacted, Scope } from "effect"
+import * as PgSessionDifferences from "../../src/layers/PgSessionDifferences.ts"
+import type { KeyName } from "../../src/services/EntryStore.ts"
+import type { BareListener } from "./bareListener.ts"
 
 /** A session of the driver that listens, as long as the scope. */
 export const session = Effect.fnUntraced(function* (url: Redacted.Redacted) {
   const scope = yield* Effect.scope
   const connection = yield* PgConnection.make({ url, applicationName: "bare driver" })
   const session = yield* connection.pin
-  yield* Scope.provide(session.listen("systemplane_changes"), scope)
+  const notifications = yield* Scope.provide(session.listen("systemplane_changes"), scope)
   return {
+    notifications,
+    query: (sql: string, params: ReadonlyArray<unknown> = []) =>
+      Effect.map(session.query(sql, params), ({ rows }): ReadonlyArray<unknown> => rows),
     /** All rows, as the driver returns them. */
     selectAll: Effect.map(session.query(selectAll, []), ({ rows }) => rows as ReadonlyArray<Record<string, unknown>>),
     /** Whether the schema is there: the least that anybody would check. */
@@ -17,3 +23,32 @@ export const session = Effect.fnUntraced(function* (url: Redacted.Redacted) {
 })
 
 const selectAll = "SELECT namespace, key, value, revision, updated_at, updated_by FROM systemplane_entries"
+
+/**
+ * A listener of the driver that asks as the plane does, for what changed with the proof that nothing else did, and stores the
+ * values: one fiber, and nothing that decodes, times, counts or reconnects.
+ */
+export const prove = Effect.fnUntraced(function* (url: Redacted.Redacted, keys: ReadonlyArray<KeyName>) {
+  const { notifications, query } = yield* session(url)
+  const differences = PgSessionDifferences.make(query)
+  const known: Array<bigint | undefined> = keys.map(() => undefined)
+  const values = new Map<string, unknown>()
+  let heard = 0
+  const read = Effect.gen(function* () {
+    for (const { row, slot } of yield* differences(keys, known.slice())) {
+      known[slot] = row?.fingerprint
+      values.set(`${keys[slot]!.namespace}/${keys[slot]!.key}`, row?.value)
+    }
+  })
+  yield* read
+  yield* Effect.forkScoped(
+    Effect.gen(function* () {
+      while (true) {
+        heard += (yield* Queue.takeAll(notifications)).length
+        yield* read
+      }
+    })
+  )
+  const listener: BareListener = { values, heard: () => heard }
+  return listener
+})

@@ -2,15 +2,18 @@
  * Keeps a scope equal to its tenant's database by following the feed.
  *
  * ```
- *   Connected ──▶ read everything that differs ──▶ live ──▶ wait for a notification, or for the time to verify ──┐
- *                              ▲                                                                                 │
- *                              └─────────────────────────────────────────────────────────────────────────────────┘
+ *   Connected ──────┐
+ *   a notification ─┼──▶ read everything that differs, one read at a time ──▶ live
+ *   time to verify ─┘                  │ not there in time: the session is given up
  * ```
  *
- * There is one kind of read: one statement on the feed's own session that returns how the table differs from the snapshot.
- * It answers all notifications that came before it, proves that nothing else changed (a lost notification, a row written
- * with the triggers disabled, `TRUNCATE`), and confirms every key. So a verification is the same read, made because nothing
- * else prompted one for a while; and where it is not answered in time, the session is dead.
+ * There is one kind of read, on the feed's own session: how one state of the table differs from the snapshot. It answers all
+ * notifications that came before it, proves that nothing else changed (a lost notification, a row written with the triggers
+ * disabled, `TRUNCATE`), and confirms every key. So a verification is the same read, made because nothing else prompted one
+ * for a while; and where it is not answered in time, the session is dead.
+ *
+ * A tenant has one fiber, which waits for events; a read has one as long as it takes, and what goes by the clock is looked
+ * after for all tenants by one.
  */
 import * as Effect from "effect/Effect"
 import * as FiberHandle from "effect/FiberHandle"

@@ -1,5 +1,5 @@
 /**
- * How a table differs from what is known of it: one statement, and hence one state of the table.
+ * How a table differs from what is known of it, asked for once: one statement, and hence one state of the table.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

@@ -27,7 +27,7 @@ export interface EntryWrite extends KeyName {
 
 /**
  * How the table differs from what is known of these keys: the rows whose fingerprint is another, and the keys whose row
- * is gone. One statement, hence one state of the database; no difference proves that the table equals the snapshot.
+ * is gone. The answer of one statement, hence one state of the database; no difference proves that the table equals the snapshot.
  */
 export type ReadDifferences = (
   keys: ReadonlyArray<KeyName>,

@@ -41,7 +41,8 @@ export const notInMemory: unique symbol = Symbol("effect-systemplane/services/Te
  *
  * **Cost.** All work is done at publication: a read is one map look-up and no allocation; of a handle or a snapshot, a few
  * field loads. Every
- * notification batch costs one statement on the feed's session, one in flight per tenant, however many keys changed.
+ * notification batch costs one short statement on the feed's session, one in flight per tenant, however many keys there are and
+ * however many changed; a second one, which returns all rows, where a row went, kept its revision or committed late.
  * Reads of one key that go to the database share one query, and at most 8 run at once for a tenant. One that finds its key
  * changed since everything was last read has everything read, once for all of them: the key was perhaps written together with others.
  *

@@ -130,8 +130,7 @@ const dyingAt = (part: (typeof parts)[number], inner: Connector["Service"], erro
             ...session,
             payloads: part === "payloads" ? dies : session.payloads,
             // Not the first statement, which asks what database it is.
-            query: (sql, params) =>
-              part === "query" && sql.includes("LIMIT $2") ? dies : session.query(sql, params)
+            query: (sql, params) => (part === "query" && sql.includes("LIMIT $2") ? dies : session.query(sql, params))
           }))
   })
 }

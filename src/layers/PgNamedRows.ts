@@ -98,7 +98,8 @@ const selectNewer = `
       LIMIT $2
     ) AS h
   ) AS t
-  LEFT JOIN systemplane_entries AS e ON e.namespace = ANY($1::text[]) AND e.revision > $3`
+  LEFT JOIN systemplane_entries AS e ON e.namespace = ANY($1::text[]) AND e.revision > $3
+  LIMIT $2`
 
 const Digest = Schema.Struct({ digest: Schema.NullOr(Schema.BigInt) })
 const decodeDigest = PgRows.decodeAll(

@@ -9,10 +9,11 @@ import * as EntryRow from "../schema/EntryRow.ts"
 
 /**
  * A hash of everything a row says, its names included, in 64 bits: two rows collide once in 10^19. Of the value it hashes the
- * text, since the hash of a JSON array cannot tell some orders of its elements apart.
+ * text, since the hash of a JSON array cannot tell some orders of its elements apart. Hashed twice: the hash of a record is the
+ * weighted sum of those of its columns, so that two rows which change alike would change a digest of both by the same twice.
  */
 export const fingerprint =
-  "hash_record_extended(ROW(e.namespace, e.key, e.revision, e.updated_at, e.updated_by, e.value::text), 0)"
+  "hashtextextended(hash_record_extended(ROW(e.namespace, e.key, e.revision, e.updated_at, e.updated_by, e.value::text), 0)::text, 0)"
 
 export const updatedAt = `least(greatest(e.updated_at, 'epoch'), '9999-12-31')`
 

@@ -91,7 +91,8 @@ export const make = Effect.fnUntraced(function* (
       Effect.gen(function* () {
         const error = errorOf(tenant, cause)
         current = undefined
-        if (ownScope !== undefined) yield* Scope.close(ownScope, Exit.fail(error))
+        // A connector may die while it releases its session: that is no reason to end the feed.
+        if (ownScope !== undefined) yield* Effect.exit(Scope.close(ownScope, Exit.fail(error)))
         if (confirmedAt === undefined) failures++
         // Back-off starts over after a session that stayed up for longer than the pause before it may have been. So a server
         // that lets everybody in, answers once and hangs up is met ever more seldom, and the first loss of an old session is

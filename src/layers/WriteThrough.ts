@@ -52,8 +52,8 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, readThrough: Re
             // the feed has settled it, the snapshot may answer nothing, and what is returned is the row as it was written.
             Effect.catch(() => {
               settled = false
-              scope.readAgain()
-              return scopes.relink(scope, { overdue: true })
+              // The read after it, which may be there at once.
+              return Effect.tap(scopes.relink(scope, { overdue: true }), () => Effect.sync(scope.readAgain))
             })
           )
       }

@@ -1,6 +1,7 @@
 /**
  * What is told of defects. The text of an error may hold anything, a connector's password too: logs and spans tell its name.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 
 /** The tag or the name of an error, and nothing of what it says. */
@@ -19,6 +20,19 @@ export const log = (
   (level === "Error" ? Effect.logError(what) : Effect.logDebug(what)).pipe(
     Effect.annotateLogs({ tenant, defect: nameOf(defect) })
   )
+
+/**
+ * Recovers from what is no typed error: a defect, or an interruption that is not the fiber's own. Code of others may join a fiber
+ * that somebody else interrupts.
+ */
+export const recover =
+  <B, E2 = never, R2 = never>(handler: (defect: unknown) => Effect.Effect<B, E2, R2>) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A | B, E | E2, R | R2> =>
+    Effect.catchCause(
+      effect,
+      (cause): Effect.Effect<B, E | E2, R2> =>
+        Cause.hasFails(cause) ? Effect.failCause(cause) : handler(Cause.squash(cause))
+    )
 
 /** Gives an effect a span that tells a defect by its name. Whoever runs the effect sees the defect as it is. */
 export const withSpan =

@@ -193,7 +193,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
       }
       return overdueAt(followed.scope) <= now ? scopes.relink(followed.scope, { overdue: true }) : Effect.void
     }).pipe(
-      Effect.catchDefect((defect) =>
+      Defects.recover((defect) =>
         Defects.log("Error", "Looking after a tenant failed unexpectedly", { defect, tenant: followed.scope.tenant })
       )
     )
@@ -228,7 +228,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
         const orAbandon = (reads: Effect.Effect<void, EntryStoreError>) =>
           Effect.catch(reads, (error) => abandon(session, error)).pipe(
             // A session without a reader would stay open and unread.
-            Effect.catchDefect((defect) =>
+            Defects.recover((defect) =>
               Effect.andThen(
                 // What fails at every attempt is told once.
                 Defects.log(scope.link.failures === 0 ? "Error" : "Debug", "Reading a feed failed unexpectedly", {

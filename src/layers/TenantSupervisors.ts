@@ -118,18 +118,23 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
 
   // A defect that comes back at every attempt is told once.
   const activation = (tenant: TenantId, attempt: number) =>
-    Effect.catchDefect(prepare(tenant), (defect) =>
-      Effect.andThen(
-        Defects.log(attempt === 1 ? "Error" : "Debug", "Preparing a tenant failed unexpectedly", { defect, tenant }),
-        Effect.fail(new SchemaBootstrapError({ tenant, reason: new BootstrapFailed({ cause: new Unanswered({}) }) }))
-      )
-    ).pipe(Defects.withSpan("Systemplane.activate", { tenant }))
+    prepare(tenant).pipe(
+      Defects.recover((defect) =>
+        Effect.andThen(
+          Defects.log(attempt === 1 ? "Error" : "Debug", "Preparing a tenant failed unexpectedly", { defect, tenant }),
+          Effect.fail(new SchemaBootstrapError({ tenant, reason: new BootstrapFailed({ cause: new Unanswered({}) }) }))
+        )
+      ),
+      Defects.withSpan("Systemplane.activate", { tenant })
+    )
 
   // A feed never ends by itself. Should a defect end it, it is reported, and the tenant is followed again.
   const follow = (tenant: TenantId): Effect.Effect<void> =>
-    Effect.catchDefect(cache.follow(tenant), (defect) =>
-      Defects.log("Error", "Following a tenant failed unexpectedly", { defect, tenant })
-    )
+    cache
+      .follow(tenant)
+      .pipe(
+        Defects.recover((defect) => Defects.log("Error", "Following a tenant failed unexpectedly", { defect, tenant }))
+      )
 
   /**
    * Forgets a tenant that only a read asked for, where it fails too often to become live for the first time: so the next read may
@@ -161,7 +166,9 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
         )
       case "absent":
         turns.forget(tenant)
-        return Effect.andThen(cache.forget(tenant), store.release(tenant))
+        return Effect.andThen(cache.forget(tenant), store.release(tenant)).pipe(
+          Defects.recover((defect) => Defects.log("Error", "Removing a tenant failed unexpectedly", { defect, tenant }))
+        )
     }
   }
 

@@ -22,14 +22,21 @@ const open = Effect.gen(function* () {
   const database = yield* TestDatabase.make
   yield* Catalogue.prepare(database)
   let asked = 0
+  let most = 0
   const query: Query = (sql, params) => {
     asked++
-    return database.run(sql, params)
+    return Effect.tap(database.run(sql, params), (rows) =>
+      Effect.sync(() => {
+        most = Math.max(most, rows.length)
+      })
+    )
   }
   const differences = PgSessionDifferences.make(query)
   let known: ReadonlyArray<bigint | undefined> = keys.map(() => undefined)
   return {
     database,
+    /** The most rows that a statement of the session answered. */
+    mostRows: () => most,
     /** Takes what the session says for known from now on. Returns how many statements that took. */
     read: Effect.gen(function* () {
       asked = 0
@@ -126,6 +133,20 @@ describe("PgSessionDifferences", () => {
         assert.deepStrictEqual(yield* read, { statements: 3, slots: [1] })
         yield* database.write("left", "b", 2)
         assert.deepStrictEqual(yield* read, { statements: 1, slots: [1] })
+      })
+    )
+  )
+
+  it.live("takes no more rows of others than it may, however many there are", () =>
+    onSession(({ database, mostRows, read }) =>
+      Effect.gen(function* () {
+        yield* database.write("left", "a", 1)
+        yield* read
+        yield* database.run(
+          "INSERT INTO systemplane_entries (namespace, key, value) SELECT 'left', 'other-' || n, '1' FROM generate_series(1, 10000) AS n"
+        )
+        yield* read
+        assert.isAtMost(mostRows(), 2 * keys.length + 65)
       })
     )
   )

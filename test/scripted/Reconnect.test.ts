@@ -3,7 +3,7 @@ import { Clock, Effect, Fiber, Option } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, TenantManager, withTenant } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
-import { breathe, make, withRandom } from "./plane.ts"
+import { breathe, capture, make, withRandom } from "./plane.ts"
 
 const limitKey = `${Limit.namespace}/${Limit.key}`
 
@@ -42,13 +42,45 @@ describe("behaviour 4: reconnecting", () => {
     acme.opening = "fail"
     return Effect.gen(function* () {
       yield* activate("acme")
-      yield* TestClock.adjust("30 minutes")
-      acme.opening = "die"
-      yield* TestClock.adjust("30 minutes")
-      assert.isAbove(acme.attempts.length, 200)
+      for (const opening of ["fail", "die", "interrupt"] as const) {
+        acme.opening = opening
+        const before = acme.attempts.length
+        yield* TestClock.adjust("30 minutes")
+        assert.isAbove(acme.attempts.length - before, 100)
+      }
       acme.opening = "succeed"
       yield* TestClock.adjust("30 seconds")
       assert.strictEqual((yield* statusOf("acme")).state, "live")
+    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+  })
+
+  it.effect("G13 prepares again whatever interrupts the connector's statements", () => {
+    const plane = make({ seedDefaults: true })
+    const acme = plane.tenant("acme")
+    acme.clients = "interrupt"
+    return Effect.gen(function* () {
+      const error = yield* Effect.flip(TenantManager.use((manager) => manager.activate("acme")))
+      assert.strictEqual(error.reason._tag, "BootstrapFailure")
+      acme.clients = "yes"
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual((yield* statusOf("acme")).state, "live")
+    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+  })
+
+  it.effect("G13 replaces a session that dies while it is released", () => {
+    const logged = capture()
+    const plane = make({}, undefined, logged.layer)
+    const acme = plane.tenant("acme")
+    acme.releasing = "die"
+    return Effect.gen(function* () {
+      yield* TenantManager.use((manager) => manager.activate("acme"))
+      acme.lose()
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* statusOf("acme")).state, "live")
+      assert.deepStrictEqual([acme.attempts.length, acme.open], [2, 1])
+      // The feed went on: it was not followed anew after a defect.
+      assert.notInclude(logged.lines, "Following a tenant failed unexpectedly")
+      acme.releasing = "yes"
     }).pipe(Effect.provide(plane.layer), withRandom(0.5))
   })
 

@@ -9,15 +9,15 @@ import type { EntryRow } from "../../src/schema/EntryRow.ts"
 
 export interface ScriptedTenant {
   /** What the next sessions do when they are opened. */
-  opening: "succeed" | "fail" | "hang" | "die"
+  opening: "succeed" | "fail" | "hang" | "die" | "interrupt"
   /** Whether statements on sessions are answered. */
   answering: "yes" | "no" | "never"
   /** How long an answer takes, in milliseconds. */
   answersAfter: number
   /** Whether statements on the pooled client are answered. */
-  clients: "yes" | "no" | "never"
+  clients: "yes" | "no" | "never" | "interrupt"
   /** Whether a session can be released. */
-  releasing: "yes" | "never"
+  releasing: "yes" | "never" | "die"
   /** When sessions were asked for, in milliseconds. */
   readonly attempts: Array<number>
   /** When pooled clients were asked for. */
@@ -158,8 +158,18 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
     throw new Error(`not in the script: ${sql}`)
   }
 
-  const answer = (how: "yes" | "no" | "never", run: () => ReadonlyArray<unknown>) =>
-    how === "yes" ? Effect.sync(run) : how === "no" ? Effect.fail(failed) : Effect.never
+  const answer = (how: ScriptedTenant["clients"], run: () => ReadonlyArray<unknown>) => {
+    switch (how) {
+      case "yes":
+        return Effect.sync(run)
+      case "no":
+        return Effect.fail(failed)
+      case "never":
+        return Effect.never
+      case "interrupt":
+        return Effect.interrupt
+    }
+  }
 
   const session = (tenant: TenantId): Effect.Effect<any, ConnectorError, Scope.Scope> =>
     Effect.gen(function* () {
@@ -168,11 +178,16 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       script.attempts.push(yield* Clock.currentTimeMillis)
       if (script.opening === "fail") return yield* connectError(tenant)
       if (script.opening === "die") return yield* Effect.die("a defect in the connector")
+      if (script.opening === "interrupt") return yield* Effect.interrupt
       if (script.opening === "hang") return yield* Effect.never
       const mine: Session = { payloads: yield* Queue.unbounded<string, ConnectorError>(), lost: Deferred.makeUnsafe() }
       state.session = mine
       script.open++
-      yield* Effect.addFinalizer(() => (script.releasing === "never" ? Effect.never : Effect.sync(() => script.open--)))
+      yield* Effect.addFinalizer(() => {
+        if (script.releasing === "never") return Effect.never
+        script.open--
+        return script.releasing === "die" ? Effect.die("a defect in the connector") : Effect.void
+      })
       const read = (sql: string, params?: ReadonlyArray<unknown>) =>
         Effect.gen(function* () {
           script.reads++

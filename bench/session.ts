@@ -1,7 +1,8 @@
 /** One session: what a live tenant weighs, and how soon it is noticed that its peer is gone. */
 import { setTimeout } from "node:timers/promises"
-import { Effect, Layer, Redacted } from "effect"
+import { Clock, Effect, Layer, Redacted } from "effect"
 import { Config, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
+import { TenantSeries } from "../src/layers/TenantSeries.ts"
 import * as FaultProxy from "../test/support/FaultProxy.ts"
 import * as Databases from "./databases.ts"
 import { gates } from "./gates.ts"
@@ -33,6 +34,18 @@ const weight = <A, E, R>(count: number, make: Effect.Effect<A, E, R>) =>
     return bytes > 0 ? bytes / count : yield* Effect.die(new Error("something else was let go meanwhile"))
   })
 
+/** The metrics of tenants that are live, and nothing else of them. */
+const observe = Effect.fnUntraced(function* (tenants: ReadonlyArray<string>) {
+  const context = yield* Effect.context<never>()
+  const clock = yield* Clock.Clock
+  for (const tenant of tenants) {
+    const series = new TenantSeries(`measured ${tenant}`, context, clock)
+    series.join({ activeSince: 0, observed: { hits: 0, snapshot: { slots: [], confirmedAt: 0 } } })
+    series.warmLoaded(0)
+    series.reconciled("connect")
+  }
+})
+
 /** The first of each pay for what all of them share, such as compiled code. */
 const warmUps = 20
 
@@ -56,13 +69,23 @@ const heap: Section = section(
     const activate = (tenants: ReadonlyArray<string>) => Effect.forEach(tenants, manager.activate, { concurrency: 8 })
     const connect = (tenants: ReadonlyArray<string>) =>
       Effect.forEach(tenants, (tenant) => BareDriver.session(server.url(tenant)), { concurrency: 8 })
+    const prove = (tenants: ReadonlyArray<string>) =>
+      Effect.forEach(tenants, (tenant) => BareDriver.prove(server.url(tenant), keys), { concurrency: 8 })
     yield* activate(warmUp)
     yield* connect(warmUp)
+    yield* prove(warmUp)
+    yield* observe(warmUp)
     const ours = yield* weight(count, activate(names))
     const bare = yield* weight(count, connect(names))
+    const proof = yield* weight(count, prove(names))
+    const series = yield* weight(count, observe(names))
     const kilobytes = (bytes: number) => `${(bytes / 1024).toFixed(1)} KiB`
     return [
-      Report.row(gates.heap, ours / bare, `${count} tenants: ours ${kilobytes(ours)}, bare session ${kilobytes(bare)}`)
+      Report.row(
+        gates.heap,
+        ours / bare,
+        `${count} tenants: ours ${kilobytes(ours)}, bare session ${kilobytes(bare)}, the proof alone ${kilobytes(proof)}, its metrics ${kilobytes(series)}`
+      )
     ]
   })
 )

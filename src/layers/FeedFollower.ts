@@ -217,6 +217,7 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
       yield* upkeep.add(lookAfter(followed))
       const onFirstLoad = yield* Effect.cached(recordWarmLoad(scope, yield* Monotonic.millis))
 
+      /** Why the session was given up, which says more than that it was. */
       let loadError: EntryStoreError | undefined
       const abandon = (session: FeedSession, error: EntryStoreError) => {
         loadError = error
@@ -256,7 +257,6 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
       yield* Stream.runForEach(feed.events(scope.tenant), (event) => {
         switch (event._tag) {
           case "Connected":
-            loadError = undefined
             followed.reader = readerOf(event.session)
             followed.reader.read("connect")
             return Effect.void
@@ -267,11 +267,12 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
             disconnected()
             return Effect.andThen(
               FiberHandle.clear(reading),
-              scopes.relink(
-                scope,
-                { connected: false, failures: event.failures },
-                { failures: event.failures, lastError: activationError(loadError ?? event.error) }
-              )
+              Effect.suspend(() => {
+                const lastError = activationError(loadError ?? event.error)
+                loadError = undefined
+                const { failures } = event
+                return scopes.relink(scope, { connected: false, failures }, { failures, lastError })
+              })
             )
         }
       })

@@ -221,12 +221,10 @@ const openSession = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ListenSession, ConnectorError, Scope.Scope> {
   const { config, connectTimeout, sockets } = yield* settings(tenant, target, target.listenUrl ?? target.url)
   const scope = yield* Effect.scope
-  const statements = yield* Scope.fork(scope)
   // The driver answers interruption by cancelling the statement and draining its answer, which takes 5 seconds where the
-  // peer is gone. So the statement runs in a fiber of the session, and whoever waits for it destroys the socket first. Those
-  // fibers have a scope of their own, made before the socket's finalizer and hence closed after the socket is destroyed.
+  // peer is gone. So the statement runs in a fiber of its own, and whoever waits for it destroys the socket first.
   const orAbandon = <A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
-    Effect.flatMap(Effect.forkIn(statement, statements, { startImmediately: true }), (fiber) =>
+    Effect.flatMap(Effect.forkChild(statement, { startImmediately: true }), (fiber) =>
       Effect.onInterrupt(Fiber.join(fiber), () => sockets.destroy)
     )
   const connection = yield* PgConnection.make({

@@ -3,7 +3,7 @@ import { Clock, Effect, Fiber, Option } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, TenantManager, withTenant } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
-import { breathe, capture, make, withRandom } from "./plane.ts"
+import { breathe, capture, make, promptly, withRandom } from "./plane.ts"
 
 const limitKey = `${Limit.namespace}/${Limit.key}`
 
@@ -187,6 +187,22 @@ describe("behaviour 4: reconnecting", () => {
       }).pipe(Effect.provide(plane.layer), withRandom(0.5))
     }
   )
+
+  it.effect("tells what the last attempt failed with, not an earlier one", () => {
+    const plane = make()
+    const acme = plane.tenant("acme")
+    acme.answering = "no"
+    return Effect.gen(function* () {
+      yield* activate("acme")
+      yield* promptly("the read has failed", () => acme.reads === 1)
+      yield* breathe
+      const reason = Effect.map(statusOf("acme"), ({ lastError }) => lastError?.reason._tag)
+      assert.strictEqual(yield* reason, "LoadFailure")
+      acme.opening = "fail"
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* reason, "ConnectFailure")
+    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+  })
 
   it.effect("an activation fails with the first error while the plane keeps trying", () => {
     const plane = make()

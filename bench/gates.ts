@@ -69,13 +69,13 @@ export const gates = {
     name: "first load of 10,000 rows : connect and SELECT",
     gate: 2,
     stretch: 1.4,
-    note: "both connect and listen first, which is in it; ours hashes, decodes and publishes what the SELECT only returns"
+    note: "both connect and listen first, which is in it; asking what the plane asks is the bare driver with a fingerprint of each row"
   },
   activation: {
     name: "activation of 200 tenants : bare driver",
     gate: 2,
     stretch: 1.3,
-    note: "prepared databases, 8 at once; the bare driver connects, checks the schema, listens and reads"
+    note: "prepared databases, 8 at once; the bare driver asks whether the table is there, the plane for triggers, functions and rights"
   },
   recovery: {
     name: "recovery of 200 tenants : bare driver",

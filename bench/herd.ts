@@ -3,7 +3,7 @@
  * built on doing the least that such a herd needs.
  */
 import { Effect, Layer, Redacted, type Scope } from "effect"
-import { Config, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
+import { Config, KeyRegistry, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
 import type * as PostgresServer from "../dev/PostgresServer.ts"
 import { eventually } from "../test/support/TestDatabase.ts"
 import * as Databases from "./databases.ts"
@@ -43,19 +43,14 @@ const activateAll = (tenants: ReadonlyArray<string>) =>
     discard: true
   })
 
-/** Connects, checks the schema, listens and reads, for each database. */
-const connectAll = Effect.fnUntraced(function* (server: PostgresServer.PostgresServer, names: ReadonlyArray<string>) {
-  return yield* Effect.forEach(
-    names,
-    (name) =>
-      Effect.gen(function* () {
-        const session = yield* BareDriver.session(server.url(name))
-        yield* session.check
-        return yield* session.selectAll
-      }),
-    { concurrency }
-  )
-})
+type Asks = (session: BareDriver.Session) => Effect.Effect<ReadonlyArray<unknown>, unknown>
+
+/** The least that anybody would ask: whether the schema is there, and the rows. */
+const askTheLeast: Asks = (session) => Effect.andThen(session.check, session.selectAll)
+
+/** Connects, listens and asks, for each database. */
+const connectAll = (server: PostgresServer.PostgresServer, names: ReadonlyArray<string>, ask: Asks = askTheLeast) =>
+  Effect.forEach(names, (name) => Effect.flatMap(BareDriver.session(server.url(name)), ask), { concurrency })
 
 const timed = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<number, E, R> =>
   Effect.suspend(() => {
@@ -67,16 +62,25 @@ const timed = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<number, E
 
 type Turn = Effect.Effect<number, unknown, Scope.Scope>
 
-/** Runs both in random order, round after round, in a scope each. The first round is a warm-up. */
-const takeTurns = Effect.fnUntraced(function* (turns: { readonly ours: Turn; readonly bare: Turn }, rounds: number) {
-  const samples = { ours: [] as Array<number>, bare: [] as Array<number> }
+interface Turns {
+  readonly ours: Turn
+  readonly bare: Turn
+  /** The bare driver, where it asks what the plane asks. */
+  readonly asking?: Turn
+}
+
+/** Runs all in random order, round after round, in a scope each, and returns the medians. The first round is a warm-up. */
+const takeTurns = Effect.fnUntraced(function* (turns: Turns, rounds: number) {
+  const samples = { ours: [] as Array<number>, bare: [] as Array<number>, asking: [] as Array<number> }
   for (let round = 0; round <= rounds; round++) {
-    for (const name of shuffled(["ours", "bare"] as const)) {
-      const elapsed = yield* Effect.scoped(turns[name])
+    for (const name of shuffled(["ours", "bare", "asking"] as const)) {
+      const turn = turns[name]
+      if (turn === undefined) continue
+      const elapsed = yield* Effect.scoped(turn)
       if (round > 0) samples[name].push(elapsed)
     }
   }
-  return samples
+  return { ours: median(samples.ours), bare: median(samples.bare), asking: turns.asking && median(samples.asking) }
 })
 
 /** A server with the databases of a herd, each with the rows of its keys. */
@@ -88,15 +92,11 @@ const herd = Effect.fnUntraced(function* (names: ReadonlyArray<string>, keyCount
 })
 
 /** Compares both over a number of rounds. */
-const contest = Effect.fnUntraced(function* (
-  gate: Gate,
-  turns: { readonly ours: Turn; readonly bare: Turn },
-  tenants: number,
-  rounds: number
-) {
-  const { bare, ours } = yield* takeTurns(turns, rounds)
-  const sides = `${tenants === 1 ? "one tenant" : `${tenants} tenants`}: ours ${Report.duration(median(ours))}, bare driver ${Report.duration(median(bare))}`
-  return [Report.row(gate, median(ours) / median(bare), sides)]
+const contest = Effect.fnUntraced(function* (gate: Gate, turns: Turns, tenants: number, rounds: number) {
+  const { asking, bare, ours } = yield* takeTurns(turns, rounds)
+  const floor = asking === undefined ? "" : `, asking what the plane asks ${Report.duration(asking)}`
+  const sides = `${tenants === 1 ? "one tenant" : `${tenants} tenants`}: ours ${Report.duration(ours)}, bare driver ${Report.duration(bare)}${floor}`
+  return [Report.row(gate, ours / bare, sides)]
 })
 
 /** Bringing tenants up whose databases are prepared, as the bare driver does with the least that this takes. */
@@ -108,6 +108,7 @@ const activate = Effect.fnUntraced(function* (
   rounds: number
 ) {
   const { keys, server } = yield* herd(names, keyCount)
+  const { seeds } = yield* KeyRegistry.make(keys)
   const ours = Effect.gen(function* () {
     const plane = yield* planeOn(templateOf(server), { keys, ...options })
     const elapsed = yield* timed(Effect.provide(activateAll(names), plane))
@@ -115,10 +116,10 @@ const activate = Effect.fnUntraced(function* (
     const value = yield* Config.get(keys[7]!).pipe(withTenant(names.at(-1)!), Effect.provide(plane))
     return value === 7 ? elapsed : yield* Effect.die(new Error("an activated tenant answers wrongly"))
   })
-  const bare = Effect.gen(function* () {
+  const driver = Effect.fnUntraced(function* (ask: Asks) {
     let rows = 0
     const elapsed = yield* timed(
-      Effect.tap(connectAll(server, names), (read) =>
+      Effect.tap(connectAll(server, names, ask), (read) =>
         Effect.sync(() => {
           rows = read.flat().length
         })
@@ -128,7 +129,11 @@ const activate = Effect.fnUntraced(function* (
       ? elapsed
       : yield* Effect.die(new Error("the bare driver read too little"))
   })
-  return yield* contest(gate, { ours, bare }, names.length, rounds)
+  const bare = driver(askTheLeast)
+  const asking = driver((session) =>
+    options.bootstrap === "skip" ? session.proved(keys) : session.prepare(keys, seeds)
+  )
+  return yield* contest(gate, { ours, bare, asking }, names.length, rounds)
 })
 
 const load: Section = section("first load of 10,000 rows", [gates.load], ({ quick }) =>

@@ -1,8 +1,12 @@
 /** The driver that the plane is built on, without the plane: a session that listens, and reads when it is told to. */
 import { PgConnection } from "@effect/sql-pg"
-import { Effect, Queue, type Redacted, Scope } from "effect"
+import { Effect, Option, Queue, type Redacted, Scope } from "effect"
+import * as PgCatalogue from "../../src/layers/PgCatalogue.ts"
+import * as PgNamedRows from "../../src/layers/PgNamedRows.ts"
 import * as PgSessionDifferences from "../../src/layers/PgSessionDifferences.ts"
+import * as PgStatements from "../../src/layers/PgStatements.ts"
 import type { KeyName } from "../../src/services/EntryStore.ts"
+import type { Seed } from "../../src/services/KeyRegistry.ts"
 import type { BareListener } from "./bareListener.ts"
 
 /** A session of the driver that listens, as long as the scope. */
@@ -11,16 +15,29 @@ export const session = Effect.fnUntraced(function* (url: Redacted.Redacted) {
   const connection = yield* PgConnection.make({ url, applicationName: "bare driver" })
   const session = yield* connection.pin
   const notifications = yield* Scope.provide(session.listen("systemplane_changes"), scope)
+  const query = (sql: string, params: ReadonlyArray<unknown> = []) =>
+    Effect.map(session.query(sql, params), ({ rows }): ReadonlyArray<unknown> => rows)
+  const proved = (keys: ReadonlyArray<KeyName>) =>
+    Effect.map(PgNamedRows.all(query, keys, { aged: false }), Option.getOrThrow)
   return {
     notifications,
-    query: (sql: string, params: ReadonlyArray<unknown> = []) =>
-      Effect.map(session.query(sql, params), ({ rows }): ReadonlyArray<unknown> => rows),
+    query,
+    /** Asks what the plane asks of a prepared database, one statement after the other: the whole schema, defaults, proved rows. */
+    prepare: Effect.fnUntraced(function* (keys: ReadonlyArray<KeyName>, seeds: ReadonlyArray<Seed>) {
+      yield* PgCatalogue.read(query)
+      yield* PgStatements.seed(query, seeds)
+      return yield* proved(keys)
+    }),
+    /** All rows as the plane reads them, with a fingerprint of each. */
+    proved,
     /** All rows, as the driver returns them. */
     selectAll: Effect.map(session.query(selectAll, []), ({ rows }) => rows as ReadonlyArray<Record<string, unknown>>),
     /** Whether the schema is there: the least that anybody would check. */
     check: session.query("SELECT to_regclass('systemplane_entries') IS NOT NULL AS present", [])
   }
 })
+
+export type Session = Effect.Success<ReturnType<typeof session>>
 
 const selectAll = "SELECT namespace, key, value, revision, updated_at, updated_by FROM systemplane_entries"
 

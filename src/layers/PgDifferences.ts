@@ -6,7 +6,6 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
-import * as EntryRow from "../schema/EntryRow.ts"
 import type { Difference } from "../schema/Snapshot.ts"
 import type { Query } from "../services/Connector.ts"
 import type { KeyName } from "../services/EntryStore.ts"
@@ -18,7 +17,7 @@ const Place = Schema.Struct({ slot: Schema.Int, age: Schema.NullOr(Schema.Finite
 const decodePlace = Schema.decodeUnknownResult(Place)
 
 const byShape = (columns: any): Difference | undefined => {
-  const row = EntryRow.byShape(columns)
+  const row = PgRows.byShape(columns)
   const { age, slot } = columns
   return row !== undefined && Number.isSafeInteger(slot) && Number.isFinite(age) ? { slot, row, age } : undefined
 }
@@ -28,19 +27,15 @@ const bySchema = (columns: any): Result.Result<Difference, Schema.SchemaError> =
   if (Result.isFailure(place)) return Result.fail(place.failure)
   const { age, slot } = place.success
   if (columns.fingerprint === null) return Result.succeed({ slot, row: undefined })
-  return Result.map(EntryRow.bySchema(columns), (row) => ({ slot, row, age: age ?? undefined }))
+  return Result.map(PgRows.bySchema(columns), (row) => ({ slot, row, age: age ?? undefined }))
 }
 
 const decodeDifferences = PgRows.decodeAll(byShape, bySchema)
 
-/** An array as PostgreSQL reads it. */
-const arrayOf = (texts: ReadonlyArray<string>): string =>
-  `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`).join(",")}}`
-
 /** The names of keys as they are sent. */
 const namesOf = PgNamedRows.onceFor((keys): readonly [namespaces: string, keys: string] => [
-  arrayOf(keys.map((key) => key.namespace)),
-  arrayOf(keys.map((key) => key.key))
+  PgRows.arrayOf(keys.map((key) => key.namespace)),
+  PgRows.arrayOf(keys.map((key) => key.key))
 ])
 
 /**
@@ -77,7 +72,7 @@ export const differences = (
   const nothingKnown = known.every((fingerprint) => fingerprint === undefined)
   return nothingKnown && keys.length >= many
     ? Effect.flatMap(
-        PgNamedRows.all(query, keys),
+        PgNamedRows.all(query, keys, { aged: false }),
         Option.match({
           onNone: () => compare(query, keys, known),
           onSome: (rows) => Effect.succeed(PgNamedRows.differences(rows, known))

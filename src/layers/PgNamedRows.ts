@@ -6,7 +6,7 @@ import type * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
-import * as EntryRow from "../schema/EntryRow.ts"
+import type { EntryRow } from "../schema/EntryRow.ts"
 import type { Difference } from "../schema/Snapshot.ts"
 import type { Query } from "../services/Connector.ts"
 import type { KeyName } from "../services/EntryStore.ts"
@@ -15,9 +15,9 @@ import * as PgRows from "./PgRows.ts"
 /** A row, and the slot of its key; `undefined` where nobody declared it. */
 export interface NamedRow {
   readonly slot: number | undefined
-  readonly row: EntryRow.EntryRow
-  /** How long ago it was written, in seconds by the database's clock. */
-  readonly age: number
+  readonly row: EntryRow
+  /** How long ago it was written, in seconds by the database's clock; where that was asked for. */
+  readonly age: number | undefined
 }
 
 /** Makes something of keys once: they are the same for every read, and for every tenant. */
@@ -34,8 +34,7 @@ export const onceFor = <A>(make: (keys: ReadonlyArray<KeyName>) => A): ((keys: R
 
 type SlotsByName = ReadonlyMap<string, ReadonlyMap<string, number>>
 
-/** The slots of keys by their names. */
-const slotsOf = onceFor((keys): SlotsByName => {
+const slotsByName = onceFor((keys): SlotsByName => {
   const slots = new Map<string, Map<string, number>>()
   for (const [slot, { key, namespace }] of keys.entries()) {
     const inNamespace = slots.get(namespace) ?? new Map<string, number>()
@@ -44,23 +43,45 @@ const slotsOf = onceFor((keys): SlotsByName => {
   return slots
 })
 
-const namespacesOf = onceFor((keys) => [...slotsOf(keys).keys()])
+/**
+ * Finds the slots of names. Rows mostly lie in the order in which their keys are declared, as they were seeded: so the one after the
+ * last is tried first.
+ */
+const slotFinder = (keys: ReadonlyArray<KeyName>) => {
+  let next = 0
+  return ({ key, namespace }: KeyName): number | undefined => {
+    const guess = keys[next]
+    const slot = guess?.key === key && guess.namespace === namespace ? next : slotsByName(keys).get(namespace)?.get(key)
+    if (slot !== undefined) next = slot + 1
+    return slot
+  }
+}
 
-const Named = Schema.Struct({ namespace: Schema.String, key: Schema.String, age: Schema.Finite })
+/** The namespaces of keys as they are sent. */
+const namespacesOf = onceFor((keys) => PgRows.arrayOf([...new Set(keys.map((key) => key.namespace))]))
+
+const Named = Schema.Struct({ namespace: Schema.String, key: Schema.String, age: Schema.NullOr(Schema.Finite) })
 const decodeNamed = Schema.decodeUnknownResult(Named)
 
-const decode = (slots: SlotsByName) => {
-  const slotOf = ({ key, namespace }: KeyName) => slots.get(namespace)?.get(key)
+const decode = (keys: ReadonlyArray<KeyName>) => {
+  const slotOf = slotFinder(keys)
   const isNamed = (columns: any): columns is typeof Named.Type =>
-    typeof columns?.namespace === "string" && typeof columns.key === "string" && Number.isFinite(columns.age)
+    typeof columns?.namespace === "string" &&
+    typeof columns.key === "string" &&
+    (columns.age === null || Number.isFinite(columns.age))
+  const namedRow = (named: typeof Named.Type, row: EntryRow): NamedRow => ({
+    slot: slotOf(named),
+    row,
+    age: named.age ?? undefined
+  })
   return PgRows.decodeAll(
     (columns): NamedRow | undefined => {
-      const row = EntryRow.byShape(columns)
-      return row !== undefined && isNamed(columns) ? { slot: slotOf(columns), row, age: columns.age } : undefined
+      const row = PgRows.byShape(columns)
+      return row !== undefined && isNamed(columns) ? namedRow(columns, row) : undefined
     },
     (columns) =>
       Result.flatMap(decodeNamed(columns), (named) =>
-        Result.map(EntryRow.bySchema(columns), (row): NamedRow => ({ slot: slotOf(named), row, age: named.age }))
+        Result.map(PgRows.bySchema(columns), (row) => namedRow(named, row))
       )
   )
 }
@@ -68,20 +89,24 @@ const decode = (slots: SlotsByName) => {
 /** How many rows the namespaces of keys may hold: above it they are not looked at as a whole. */
 const most = (keys: ReadonlyArray<KeyName>) => 2 * keys.length + 64
 
-const selectAll = `
-  SELECT e.namespace, e.key, ${PgRows.columns}, ${PgRows.age} AS age
+const selectAll = (age: string) => `
+  SELECT e.namespace, e.key, ${PgRows.columns}, ${age} AS age
   FROM systemplane_entries AS e
   WHERE e.namespace IN (SELECT unnest($1::text[]))
   LIMIT $2`
 
-/** All rows in the namespaces of these keys; `None` where they hold too many. */
+const selectAllAged = selectAll(PgRows.age)
+const selectAllAgeless = selectAll("NULL::float8")
+
+/** All rows in the namespaces of these keys, and their ages if wanted; `None` where they hold too many. */
 export const all = (
   query: Query,
-  keys: ReadonlyArray<KeyName>
+  keys: ReadonlyArray<KeyName>,
+  { aged }: { readonly aged: boolean }
 ): Effect.Effect<Option.Option<ReadonlyArray<NamedRow>>, SqlError> => {
   const limit = most(keys) + 1
-  return query(selectAll, [namespacesOf(keys), limit]).pipe(
-    Effect.flatMap((rows) => (rows.length < limit ? Effect.asSome(decode(slotsOf(keys))(rows)) : Effect.succeedNone)),
+  return query(aged ? selectAllAged : selectAllAgeless, [namespacesOf(keys), limit]).pipe(
+    Effect.flatMap((rows) => (rows.length < limit ? Effect.asSome(decode(keys)(rows)) : Effect.succeedNone)),
     PgRows.unexpectedShape
   )
 }
@@ -120,7 +145,7 @@ export const newer = (query: Query, keys: ReadonlyArray<KeyName>, revision: numb
     Effect.flatMap((found) =>
       Effect.zipWith(
         decodeDigest(found.slice(0, 1)),
-        decode(slotsOf(keys))(found.filter((columns: any) => columns?.namespace !== null)),
+        decode(keys)(found.filter((columns: any) => columns?.namespace !== null)),
         ([digest = 0n], rows) => ({ rows, digest })
       )
     ),
@@ -142,16 +167,20 @@ export const differences = (
   rows: ReadonlyArray<NamedRow>,
   known: ReadonlyArray<bigint | undefined>
 ): ReadonlyArray<Difference> => {
-  const gone = new Set(known.flatMap((fingerprint, slot) => (fingerprint === undefined ? [] : [slot])))
-  for (const { slot } of rows) if (slot !== undefined) gone.delete(slot)
-  return [...changes(rows, known), ...[...gone].map((slot) => ({ slot, row: undefined }))]
+  const differences = changes(rows, known)
+  const found: Array<boolean> = []
+  for (const { slot } of rows) if (slot !== undefined) found[slot] = true
+  for (let slot = 0; slot < known.length; slot++) {
+    if (known[slot] !== undefined && !found[slot]) differences.push({ slot, row: undefined })
+  }
+  return differences
 }
 
 /** Those of the rows that are not known; of keys that nobody declared none. */
-export const changes = (
-  rows: ReadonlyArray<NamedRow>,
-  known: ReadonlyArray<bigint | undefined>
-): ReadonlyArray<Difference> =>
-  rows.flatMap(({ age, row, slot }) =>
-    slot === undefined || row.fingerprint === known[slot] ? [] : [{ slot, row, age }]
-  )
+export const changes = (rows: ReadonlyArray<NamedRow>, known: ReadonlyArray<bigint | undefined>): Array<Difference> => {
+  const changes: Array<Difference> = []
+  for (const { age, row, slot } of rows) {
+    if (slot !== undefined && row.fingerprint !== known[slot]) changes.push({ slot, row, age })
+  }
+  return changes
+}

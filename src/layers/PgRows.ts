@@ -3,17 +3,20 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
-import * as EntryRow from "../schema/EntryRow.ts"
+import type { EntryRow } from "../schema/EntryRow.ts"
 
 /**
- * A hash of everything a row says, its names included, in 64 bits: two rows collide once in 10^19. Of the value it hashes the
- * text, since the hash of a JSON array cannot tell some orders of its elements apart. Hashed twice: the hash of a record is the
- * weighted sum of those of its columns, so that two rows which change alike would change a digest of both by the same twice.
+ * A hash of everything a row says, its names included, in 64 bits: two rows collide once in 10^19. Each column's hash is the
+ * seed of the next, so that two rows which change alike do not change a digest of both by the same twice, as they would were the
+ * hashes of their columns added up. Of the value it hashes the text, since the hash of a JSON array cannot tell some orders of its
+ * elements apart.
  */
-export const fingerprint =
-  "hashtextextended(hash_record_extended(ROW(e.namespace, e.key, e.revision, e.updated_at, e.updated_by, e.value::text), 0)::text, 0)"
+export const fingerprint = ["e.namespace", "e.key", "coalesce(e.updated_by, '')", "coalesce(e.value::text, '')"].reduce(
+  (seed, text) => `hashtextextended(${text}, ${seed})`,
+  "hashint8extended(coalesce(e.revision, 0), hashfloat8extended(coalesce(date_part('epoch', e.updated_at), 0), 0))"
+)
 
 export const updatedAt = `least(greatest(e.updated_at, 'epoch'), '9999-12-31')`
 
@@ -26,21 +29,59 @@ export const shownRevision = "least(coalesce(e.revision, 0), 9007199254740991)"
 /**
  * A row that somebody wrote with the triggers disabled may hold a revision or a time beyond what JavaScript can express
  * (2^53, `infinity`). It is brought into range, rather than let one row keep all others from being read. Numbers, since the driver
- * makes a `bigint` and a `Date` of what is none: a tenant may have 10,000 rows.
+ * makes a `bigint` and a `Date` of what is none, and the time in seconds, since the server counts it so: a tenant may have 10,000
+ * rows.
  */
 export const columnsWith = (fingerprint: string) => `
   e.value,
   ${shownRevision}::float8 AS revision,
-  floor(round(date_part('epoch', ${updatedAt}) * 1e6) / 1e3) AS "updatedAt",
+  date_part('epoch', ${updatedAt}) AS seconds,
   coalesce(e.updated_by, '') AS "updatedBy",
   ${fingerprint} AS fingerprint`
 
 export const columns = columnsWith(fingerprint)
 
-/**
- * Decodes rows one by one, until one fails: by their shape, and by the schema what does not have it, which takes twenty times as
- * long.
- */
+/** An array as PostgreSQL reads it. */
+export const arrayOf = (texts: ReadonlyArray<string>): string =>
+  `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`).join(",")}}`
+
+/** A row as the statements return it. */
+const Columns = Schema.Struct({
+  value: Schema.Unknown,
+  revision: Schema.Int,
+  /** When it was written, since the epoch. */
+  seconds: Schema.Finite,
+  updatedBy: Schema.String,
+  fingerprint: Schema.BigInt
+})
+const decodeColumns = Schema.decodeUnknownResult(Columns)
+
+// To the microsecond first: a fraction of a second is seldom exact.
+const rowOf = ({ fingerprint, revision, seconds, updatedBy, value }: typeof Columns.Type): EntryRow => ({
+  value,
+  revision,
+  updatedAt: Math.floor(Math.round(seconds * 1e6) / 1e3),
+  updatedBy,
+  fingerprint
+})
+
+/** Decodes a row, and says what is wrong with one that is not as it should be. */
+export const bySchema = (columns: unknown): Result.Result<EntryRow, Schema.SchemaError> =>
+  Result.map(decodeColumns(columns), rowOf)
+
+/** The same of a row that is as it should be, in a twentieth of the time: a tenant may have 10,000. `undefined` otherwise. */
+export const byShape = (columns: any): EntryRow | undefined =>
+  typeof columns === "object" &&
+  columns !== null &&
+  "value" in columns &&
+  Number.isSafeInteger(columns.revision) &&
+  Number.isFinite(columns.seconds) &&
+  typeof columns.updatedBy === "string" &&
+  typeof columns.fingerprint === "bigint"
+    ? rowOf(columns)
+    : undefined
+
+/** Decodes rows one by one, until one fails: by their shape, and by the schema what does not have it. */
 export const decodeAll =
   <A>(byShape: (row: any) => A | undefined, bySchema: (row: unknown) => Result.Result<A, Schema.SchemaError>) =>
   (rows: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<A>, Schema.SchemaError> =>
@@ -59,7 +100,7 @@ export const decodeAll =
       return Effect.succeed(decoded)
     })
 
-export const decodeRows = decodeAll(EntryRow.byShape, EntryRow.bySchema)
+export const decodeRows = decodeAll(byShape, bySchema)
 
 /** Another shape than the statement asks for: a view in the table's place, or a pooler that answers for the server. */
 export const unexpectedShape = <A>(

@@ -3,8 +3,6 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
-import { SqlError, UnknownError } from "effect/sql/SqlError"
 import * as Ddl from "../schema/Ddl.ts"
 import type { EntryStoreError } from "../schema/EntryStoreError.ts"
 import {
@@ -19,6 +17,7 @@ import * as SchemaParts from "../schema/SchemaParts.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import type { Query } from "../services/Connector.ts"
 import { SchemaBootstrap } from "../services/SchemaBootstrap.ts"
+import * as PgCatalogue from "./PgCatalogue.ts"
 import * as PgStatements from "./PgStatements.ts"
 import { TenantDatabases } from "./TenantDatabases.ts"
 
@@ -28,81 +27,17 @@ import { TenantDatabases } from "./TenantDatabases.ts"
  */
 const lock = "SELECT pg_advisory_xact_lock(8320808730298773612)"
 
-const describeFunction = "json_build_object('name', p.proname, 'body', p.prosrc, 'definer', p.prosecdef)"
-
-/** One look at the catalogue. Takes no lock that any statement on the table would wait for. */
-const look = `
-  SELECT
-    current_user::text AS role,
-    t.schema,
-    t.schema IS DISTINCT FROM current_schema() AS elsewhere,
-    t.oid IS NOT NULL AS "table",
-    EXISTS (
-      SELECT FROM pg_class AS s
-      WHERE s.relname = 'systemplane_revision_seq' AND s.relkind = 'S' AND s.relnamespace = to_regnamespace(quote_ident(t.schema))
-    ) AS sequence,
-    EXISTS (
-      SELECT FROM pg_attribute AS a WHERE a.attrelid = t.oid AND a.attname = 'revision' AND NOT a.attisdropped
-    ) AS revision,
-    coalesce(
-      has_table_privilege(t.oid, 'SELECT') AND has_table_privilege(t.oid, 'INSERT')
-        AND has_table_privilege(t.oid, 'UPDATE') AND has_table_privilege(t.oid, 'DELETE'),
-      true
-    ) AS permitted,
-    coalesce((
-      SELECT json_agg(json_build_object('name', g.tgname, 'type', g.tgtype, 'runs', ${describeFunction}))
-      FROM pg_trigger AS g JOIN pg_proc AS p ON p.oid = g.tgfoid
-      WHERE g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
-    ), '[]') AS triggers,
-    coalesce((
-      SELECT json_agg(${describeFunction}) FROM pg_proc AS p
-      WHERE p.proname = ANY ($1::text[]) AND p.pronargs = 0 AND p.pronamespace = to_regnamespace(quote_ident(t.schema))
-    ), '[]') AS functions
-  FROM (
-    SELECT r.oid, coalesce(n.nspname, current_schema())::text AS schema
-    FROM (SELECT to_regclass('systemplane_entries') AS oid) AS r
-    LEFT JOIN pg_class AS c ON c.oid = r.oid
-    LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace
-  ) AS t`
-
 /**
  * What is made must lie beside the table, which need not be in the first schema of the path: a role with a schema of its own
  * name finds a table in `public` all the same.
  */
-const besideTheTable = "SELECT set_config('search_path', quote_ident($1::text) || ', pg_temp', true)"
+const besideTheTable = "SELECT set_config('search_path', $1::text || ', pg_temp', true)"
 
 /** One transaction that holds the table must not make the schema work, and every writer behind it, wait for a minute. */
 const lockTimeout = "SELECT set_config('lock_timeout', '10s', true)"
 
-const CatalogueFunction = Schema.Struct({ name: Schema.String, body: Schema.String, definer: Schema.Boolean })
-
-const Catalogue = Schema.Struct({
-  role: Schema.String,
-  /** Where the table is, or would be made. `null` where the path leads nowhere. */
-  schema: Schema.NullOr(Schema.String),
-  elsewhere: Schema.Boolean,
-  table: Schema.Boolean,
-  sequence: Schema.Boolean,
-  revision: Schema.Boolean,
-  permitted: Schema.Boolean,
-  triggers: Schema.Array(Schema.Struct({ name: Schema.String, type: Schema.Int, runs: CatalogueFunction })),
-  functions: Schema.Array(CatalogueFunction)
-})
-const decodeCatalogue = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Catalogue))
-
-const readCatalogue = (query: Query): Effect.Effect<typeof Catalogue.Type, SqlError> =>
-  query(look, [SchemaParts.functions.map(({ name }) => name)]).pipe(
-    Effect.flatMap(decodeCatalogue),
-    Effect.map(([catalogue]) => catalogue),
-    Effect.catchTag("SchemaError", (cause) =>
-      Effect.fail(
-        new SqlError({ reason: new UnknownError({ cause, message: "Unexpected catalogue", operation: "query" }) })
-      )
-    )
-  )
-
 /** The parts that are missing or outdated, in the order in which they build on each other. */
-const missingParts = (catalogue: typeof Catalogue.Type): ReadonlyArray<SchemaParts.Part> => {
+const missingParts = (catalogue: PgCatalogue.Catalogue): ReadonlyArray<SchemaParts.Part> => {
   const missing = new Set<SchemaParts.Part>()
   if (!catalogue.sequence) missing.add(SchemaParts.sequence)
   if (!catalogue.table) missing.add(SchemaParts.table)
@@ -119,18 +54,18 @@ const missingParts = (catalogue: typeof Catalogue.Type): ReadonlyArray<SchemaPar
   return SchemaParts.parts.filter((part) => missing.has(part))
 }
 
-const pathTo = ({ elsewhere, schema }: typeof Catalogue.Type): string =>
-  elsewhere && schema !== null ? `SET search_path TO "${schema.replaceAll(`"`, `""`)}";\n\n` : ""
+const pathTo = ({ elsewhere, schema }: PgCatalogue.Catalogue): string =>
+  elsewhere && schema !== null ? `SET search_path TO ${schema};\n\n` : ""
 
 const notAsItShouldBe = (
-  catalogue: typeof Catalogue.Type,
+  catalogue: PgCatalogue.Catalogue,
   missing: ReadonlyArray<SchemaParts.Part>
 ): SchemaMissing | SchemaOutdated => {
   const fields = { parts: missing.map((part) => part.name), sql: pathTo(catalogue) + SchemaParts.script(missing) }
   return catalogue.table ? new SchemaOutdated(fields) : new SchemaMissing(fields)
 }
 
-const denied = ({ role }: typeof Catalogue.Type) => new PermissionDenied({ sql: Ddl.grants(role) })
+const denied = ({ role }: PgCatalogue.Catalogue) => new PermissionDenied({ sql: Ddl.grants(role) })
 
 const bootstrapError = (tenant: TenantId) => (reason: SchemaBootstrapErrorReason) =>
   new SchemaBootstrapError({ tenant, reason })
@@ -149,11 +84,11 @@ const make = Effect.fnUntraced(function* ({ followed }: PgSchemaBootstrapOptions
   const failed = (error: EntryStoreError) => new BootstrapFailed({ cause: error.reason })
 
   const inspect = (tenant: TenantId) =>
-    Effect.mapError(run(tenant, readCatalogue), failed).pipe(
+    Effect.mapError(run(tenant, PgCatalogue.read), failed).pipe(
       Effect.map((catalogue) => ({ catalogue, missing: missingParts(catalogue) }))
     )
 
-  const permitted = (catalogue: typeof Catalogue.Type) =>
+  const permitted = (catalogue: PgCatalogue.Catalogue) =>
     catalogue.permitted ? Effect.void : Effect.fail(denied(catalogue))
 
   // Looks again under the lock: another process may have done the work meanwhile.
@@ -161,7 +96,7 @@ const make = Effect.fnUntraced(function* ({ followed }: PgSchemaBootstrapOptions
     Effect.gen(function* () {
       yield* query(lockTimeout)
       yield* query(lock)
-      const catalogue = yield* readCatalogue(query)
+      const catalogue = yield* PgCatalogue.read(query)
       const missing = missingParts(catalogue)
       if (catalogue.table) yield* query(besideTheTable, [catalogue.schema])
       yield* Effect.forEach(missing, (part) => Effect.forEach(part.statements, (sql) => query(sql)), { discard: true })

@@ -55,7 +55,8 @@ const following = (query: Query, keys: ReadonlyArray<KeyName>): ((known: Known) 
     })
 
   const all = (known: Known): Differences =>
-    Effect.flatMap(PgNamedRows.all(query, keys), (found) => {
+    // Of a first load nobody asks how long its changes took to arrive.
+    Effect.flatMap(PgNamedRows.all(query, keys, { aged: seen !== undefined }), (found) => {
       crowded = Option.isNone(found)
       if (Option.isNone(found)) return PgDifferences.compare(query, keys, known)
       const rows = found.value

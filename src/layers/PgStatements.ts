@@ -5,17 +5,14 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
-import * as EntryRow from "../schema/EntryRow.ts"
+import { EntryRow } from "../schema/EntryRow.ts"
 import type { Query } from "../services/Connector.ts"
 import type { EntryWrite, KeyName } from "../services/EntryStore.ts"
 import type { Seed } from "../services/KeyRegistry.ts"
 import { columns, decodeRows, shownRevision, unexpectedShape } from "./PgRows.ts"
 
 /** The row of a key. */
-export const read = (
-  query: Query,
-  { key, namespace }: KeyName
-): Effect.Effect<Option.Option<EntryRow.EntryRow>, SqlError> =>
+export const read = (query: Query, { key, namespace }: KeyName): Effect.Effect<Option.Option<EntryRow>, SqlError> =>
   query(`SELECT ${columns} FROM systemplane_entries AS e WHERE e.namespace = $1 AND e.key = $2`, [namespace, key]).pipe(
     Effect.flatMap(decodeRows),
     Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
@@ -41,7 +38,7 @@ export const put = (
   query: Query,
   { ifRevision, json, key, namespace }: EntryWrite,
   actor: string
-): Effect.Effect<Option.Option<EntryRow.EntryRow>, SqlError> => {
+): Effect.Effect<Option.Option<EntryRow>, SqlError> => {
   const insert = `INSERT INTO systemplane_entries AS e (namespace, key, value, updated_at, updated_by)
                   SELECT $1::text, $2::text, $3::jsonb, now(), $4::text FROM ${patience}`
   const statement =
@@ -62,7 +59,7 @@ export const put = (
   )
 }
 
-const Deleted = Schema.Array(EntryRow.EntryRow.mapFields(({ revision }) => ({ revision })))
+const Deleted = Schema.Array(EntryRow.mapFields(({ revision }) => ({ revision })))
 const decodeDeleted = Schema.decodeUnknownEffect(Deleted)
 
 /** Deletes the row of a key, where it is at the expected revision, and returns that revision. */

@@ -40,6 +40,7 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
 
   /** The keys that scopes hold; those beyond the limit are read through. */
   const keys: ReadonlyArray<ConfigKey.Any> = registry.keys.slice(0, options.maxEntriesPerTenant)
+  const defaults = Snapshot.make(keys)
   const dropped = registry.keys.length - keys.length
   if (dropped > 0) {
     yield* Effect.logWarning("More keys are declared than maxEntriesPerTenant: the last ones are not cached").pipe(
@@ -204,7 +205,7 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
     open: (tenant: TenantId) => {
       const known = scopes.get(tenant)
       if (known !== undefined) return known
-      const scope = TenantScope.make(tenant, keys)
+      const scope = TenantScope.make(tenant, defaults)
       scopes.set(tenant, scope)
       views.set(tenant, new ScopeView({ mayAnswer, slotOf }, scope))
       telemetry.observed(tenant, scope)

@@ -35,10 +35,11 @@ export interface TenantScope {
   readonly settling: Semaphore.Semaphore
 }
 
-export const make = (tenant: TenantId, keys: ReadonlyArray<Snapshot.SnapshotKey>): TenantScope => ({
-  values: keys.map((key) => key.defaultValue),
+/** A scope of which nothing is known but the defaults, which are the same for every tenant. */
+export const make = (tenant: TenantId, defaults: Snapshot.State): TenantScope => ({
+  values: defaults.slots.map(({ value }) => value),
   tenant,
-  snapshot: Snapshot.make(keys),
+  snapshot: defaults,
   image: undefined,
   link: { suspended: false, loaded: false, connected: false, failures: 0, overdue: false },
   state: "activating",

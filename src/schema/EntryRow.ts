@@ -29,29 +29,3 @@ export const EntryRow = Schema.Struct({
  * @since 0.1.0
  */
 export type EntryRow = typeof EntryRow.Type
-
-/**
- * Decodes a row as the database hands it over, and says what is wrong with one that is not as it should be.
- *
- * @category decoding
- * @since 0.1.0
- */
-export const bySchema = Schema.decodeUnknownResult(EntryRow)
-
-/**
- * The same of a row that is as it should be, in a twentieth of the time: a tenant may have 10,000. `undefined` otherwise.
- *
- * @category decoding
- * @since 0.1.0
- */
-export const byShape = (row: any): EntryRow | undefined => {
-  if (typeof row !== "object" || row === null) return undefined
-  const { fingerprint, revision, updatedAt, updatedBy, value } = row
-  return "value" in row &&
-    Number.isSafeInteger(revision) &&
-    Number.isFinite(updatedAt) &&
-    typeof updatedBy === "string" &&
-    typeof fingerprint === "bigint"
-    ? { value, revision, updatedAt, updatedBy, fingerprint }
-    : undefined
-}

@@ -161,7 +161,7 @@ export const confirmedAt = (state: State, slot: number): number =>
 
 /** Learns a whole read: every slot not among the differences is as the table has it. Or nothing, where some is `again`. */
 export const learn = (state: State, differences: ReadonlyArray<Difference>, since: Asked): Outcome => {
-  const all = [...differences, ...unmentioned(state, differences, since)]
+  const all = differences.concat(unmentioned(state, differences, since))
   const found = apply(state, all, since)
   const outcome = found.behind ? beginEpoch(state, all, since) : found
   if (outcome.again || contradictsReads(state, all, since)) return nothing(state, { again: true, behind: false })

@@ -87,13 +87,14 @@ describe("ensure (behaviour 1)", () => {
   it.live("works in another schema than public, and the plane with it", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
-      yield* database.run("CREATE SCHEMA plane")
+      const schema = '"Plane""1"'
+      yield* database.run(`CREATE SCHEMA ${schema}`)
       const url = new URL(Redacted.value(database.url))
-      url.searchParams.set("options", "-c search_path=plane")
+      url.searchParams.set("options", `-c search_path=${schema}`)
       const inSchema = { ...database, url: Redacted.make(url.toString()) }
 
       yield* Effect.gen(function* () {
-        yield* database.run(`UPDATE plane.systemplane_entries SET value = '7' WHERE key = '${Limit.key}'`)
+        yield* database.run(`UPDATE ${schema}.systemplane_entries SET value = '7' WHERE key = '${Limit.key}'`)
         yield* TestDatabase.eventually(
           "7 is seen",
           Effect.map(Config.get(Limit), (limit) => limit === 7)
@@ -105,7 +106,7 @@ describe("ensure (behaviour 1)", () => {
         `SELECT DISTINCT relnamespace::regnamespace::text AS schema FROM pg_class WHERE relname LIKE 'systemplane%'
          UNION SELECT pronamespace::regnamespace::text FROM pg_proc WHERE proname LIKE 'systemplane%'`
       )
-      assert.deepStrictEqual(objects, [{ schema: "plane" }])
+      assert.deepStrictEqual(objects, [{ schema }])
       assert.deepStrictEqual(yield* Effect.provide(ensure, layer({ acme: inSchema })), [])
     }).pipe(Effect.scoped)
   )

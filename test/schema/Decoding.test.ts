@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
 import * as fc from "fast-check"
-import * as EntryRow from "../../src/schema/EntryRow.ts"
+import * as PgRows from "../../src/layers/PgRows.ts"
 import * as Notification from "../../src/schema/Notification.ts"
 
 /** Values as they should be, and as they should not. */
@@ -14,18 +14,18 @@ describe("what is decoded by its shape is what the schema decodes", () => {
       {
         value: mixed(fc.json().map((text) => JSON.parse(text))),
         revision: mixed(fc.integer(), 7n, "7", 1.5, 2 ** 60),
-        updatedAt: mixed(fc.double({ noNaN: true, noDefaultInfinity: true }), Number.NaN, "2026-01-01", new Date(0)),
+        seconds: mixed(fc.double({ noNaN: true, noDefaultInfinity: true }), Number.NaN, "2026-01-01", new Date(0)),
         updatedBy: mixed(fc.string(), 7),
         fingerprint: mixed(fc.bigInt(), 7, "7"),
         more: fc.anything()
       },
-      { requiredKeys: ["value", "revision", "updatedAt", "updatedBy"] }
+      { requiredKeys: ["value", "revision", "seconds", "updatedBy"] }
     )
     let accepted = 0
     fc.assert(
       fc.property(fc.oneof(row, fc.anything()), (given) => {
-        const fast = EntryRow.byShape(given)
-        assert.deepStrictEqual(fast, Result.getOrUndefined(EntryRow.bySchema(given)))
+        const fast = PgRows.byShape(given)
+        assert.deepStrictEqual(fast, Result.getOrUndefined(PgRows.bySchema(given)))
         if (fast !== undefined) accepted++
       }),
       { numRuns: 2000 }

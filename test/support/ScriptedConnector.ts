@@ -5,7 +5,6 @@
 import { Clock, Deferred, Effect, Latch, Layer, Option, Queue, type Scope } from "effect"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import { ConnectFailed, Connector, ConnectorError, SessionLost, type TenantId } from "effect-systemplane"
-import type { EntryRow } from "../../src/schema/EntryRow.ts"
 
 export interface ScriptedTenant {
   /** What the next sessions do when they are opened. */
@@ -50,6 +49,15 @@ const readsAll = (sql: string) => sql.includes("LIMIT $2") && !readsNewer(sql)
 const readsNewer = (sql: string) => sql.includes("bit_xor")
 const isReadOfEverything = (sql: string) => comparesKeyByKey(sql) || readsAll(sql) || readsNewer(sql)
 
+/** A row as statements return it. */
+interface Columns {
+  readonly value: unknown
+  readonly revision: number
+  readonly seconds: number
+  readonly updatedBy: string
+  readonly fingerprint: bigint
+}
+
 /** Scattered over 64 bits, as hashes are: of some of them nobody may find the digest of others. */
 const fingerprintOf = (revision: number) => BigInt.asIntN(64, BigInt(revision) * 0x9e3779b97f4a7c15n)
 
@@ -62,7 +70,7 @@ const failed = new SqlError({ reason: new ConnectionError({ cause: new Error("sc
 export const make = (sole: Option.Option<TenantId> = Option.none()) => {
   const tenants = new Map<
     string,
-    { readonly script: ScriptedTenant; readonly table: Map<string, EntryRow>; session: Session | undefined }
+    { readonly script: ScriptedTenant; readonly table: Map<string, Columns>; session: Session | undefined }
   >()
 
   interface Session {
@@ -73,7 +81,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
   const tenantOf = (tenant: string) => {
     const known = tenants.get(tenant)
     if (known !== undefined) return known
-    const table = new Map<string, EntryRow>()
+    const table = new Map<string, Columns>()
     let sequence = 0
     const script: ScriptedTenant = {
       opening: "succeed",
@@ -91,7 +99,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       open: 0,
       write: (key, value) => {
         const revision = ++sequence
-        table.set(key, { value, revision, updatedAt: 0, updatedBy: "stranger", fingerprint: fingerprintOf(revision) })
+        table.set(key, { value, revision, seconds: 0, updatedBy: "stranger", fingerprint: fingerprintOf(revision) })
       },
       erase: (key) => {
         table.delete(key)
@@ -120,7 +128,8 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
     const { table } = tenantOf(tenant)
     if (sql.includes("pg_postmaster_start_time")) return [{ started: 1, database: tenant }]
     if (readsAll(sql) || readsNewer(sql)) {
-      const [namespaces, , above = -1n] = params as [ReadonlyArray<string>, number, bigint?]
+      const [sent, , above = -1n] = params as [string, number, bigint?]
+      const namespaces = elementsOf(sent)
       const rows = [...table].flatMap(([name, row]) => {
         const [namespace, key] = name.split("/") as [string, string]
         return namespaces.includes(namespace) ? [{ namespace, key, age: 0, ...row }] : []

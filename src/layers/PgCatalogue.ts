@@ -1,0 +1,78 @@
+/**
+ * What the catalogue of a tenant's database says about the schema.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { SqlError, UnknownError } from "effect/sql/SqlError"
+import * as SchemaParts from "../schema/SchemaParts.ts"
+import type { Query } from "../services/Connector.ts"
+
+const describeFunction = "json_build_object('name', p.proname, 'body', p.prosrc, 'definer', p.prosecdef)"
+
+/**
+ * One look at the catalogue. Takes no lock that any statement on the table would wait for. By functions where there are any: a new
+ * session would first have to learn what a catalogue table looks like.
+ */
+const look = `
+  SELECT
+    current_user::text AS role,
+    t.schema,
+    t.schema IS DISTINCT FROM quote_ident(current_schema()) AS elsewhere,
+    t.oid IS NOT NULL AS "table",
+    coalesce(
+      (pg_identify_object('pg_class'::regclass, to_regclass(t.schema || '.systemplane_revision_seq'), 0)).type = 'sequence',
+      false
+    ) AS sequence,
+    EXISTS (
+      SELECT FROM pg_attribute AS a WHERE a.attrelid = t.oid AND a.attname = 'revision' AND NOT a.attisdropped
+    ) AS revision,
+    coalesce(
+      has_table_privilege(t.oid, 'SELECT') AND has_table_privilege(t.oid, 'INSERT')
+        AND has_table_privilege(t.oid, 'UPDATE') AND has_table_privilege(t.oid, 'DELETE'),
+      true
+    ) AS permitted,
+    ARRAY (
+      SELECT json_build_object('name', g.tgname, 'type', g.tgtype, 'runs', ${describeFunction})
+      FROM pg_trigger AS g JOIN pg_proc AS p ON p.oid = g.tgfoid
+      WHERE g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
+    ) AS triggers,
+    ARRAY (
+      SELECT ${describeFunction}
+      FROM pg_proc AS p
+      WHERE p.oid IN (${SchemaParts.functions.map(({ name }) => `to_regprocedure(t.schema || '.${name}()')`).join(", ")})
+    ) AS functions
+  FROM (
+    SELECT r.oid, coalesce(o.schema, quote_ident(current_schema())) AS schema
+    FROM to_regclass('systemplane_entries') AS r (oid), pg_identify_object('pg_class'::regclass, r.oid, 0) AS o
+    OFFSET 0
+  ) AS t`
+
+const CatalogueFunction = Schema.Struct({ name: Schema.String, body: Schema.String, definer: Schema.Boolean })
+
+export const Catalogue = Schema.Struct({
+  role: Schema.String,
+  /** Where the table is, or would be made: quoted where it has to be. `null` where the path leads nowhere. */
+  schema: Schema.NullOr(Schema.String),
+  elsewhere: Schema.Boolean,
+  table: Schema.Boolean,
+  sequence: Schema.Boolean,
+  revision: Schema.Boolean,
+  permitted: Schema.Boolean,
+  triggers: Schema.Array(Schema.Struct({ name: Schema.String, type: Schema.Int, runs: CatalogueFunction })),
+  functions: Schema.Array(CatalogueFunction)
+})
+export type Catalogue = typeof Catalogue.Type
+
+const decodeCatalogue = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Catalogue))
+
+/** The catalogue as it is now. */
+export const read = (query: Query): Effect.Effect<Catalogue, SqlError> =>
+  query(look, []).pipe(
+    Effect.flatMap(decodeCatalogue),
+    Effect.map(([catalogue]) => catalogue),
+    Effect.catchTag("SchemaError", (cause) =>
+      Effect.fail(
+        new SqlError({ reason: new UnknownError({ cause, message: "Unexpected catalogue", operation: "query" }) })
+      )
+    )
+  )

@@ -40,7 +40,7 @@ export const withSpan =
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     effect.pipe(
       Effect.catchDefect((defect) => Effect.die(new Died(defect))),
-      Effect.withSpan(name, { attributes }),
+      Effect.withSpan(name, { attributes }, { captureStackTrace: false }),
       Effect.catchDefect((died) => Effect.die(died instanceof Died ? died.defect() : died))
     ) as Effect.Effect<A, E, R>
 

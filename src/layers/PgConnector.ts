@@ -95,7 +95,13 @@ const resolveTimeout = "10 seconds"
  */
 export const layerFrom = <E, R>(
   resolve: (tenant: TenantId) => Effect.Effect<Option.Option<PgTarget>, E, R>
-): Layer.Layer<Connector, never, R> => Layer.effect(Connector, make(resolve, Option.none()))
+): Layer.Layer<Connector, never, R> =>
+  Layer.effect(
+    Connector,
+    Effect.map(Effect.context<R>(), (context) =>
+      make((tenant) => resolved(tenant, Effect.provide(resolve(tenant), context)))
+    )
+  )
 
 /**
  * A connector for an application with one tenant, which then needs no `withTenant`. Its id is `"default"` unless given.
@@ -105,9 +111,8 @@ export const layerFrom = <E, R>(
  */
 export const layerSingle = (options: PgTarget & { readonly tenant?: TenantId | undefined }): Layer.Layer<Connector> => {
   const sole = options.tenant ?? TenantId.make("default")
-  return Layer.effect(
-    Connector,
-    make((tenant) => Effect.succeed(tenant === sole ? Option.some(options) : Option.none()), Option.some(sole))
+  return Layer.sync(Connector, () =>
+    make((tenant) => (tenant === sole ? Effect.succeed(options) : unknown(tenant)), Option.some(sole))
   )
 }
 
@@ -119,7 +124,12 @@ export const layerSingle = (options: PgTarget & { readonly tenant?: TenantId | u
  */
 export const layerRecord = (targets: Readonly<Record<string, PgTarget>>): Layer.Layer<Connector> => {
   const known = new Map(Object.entries(targets))
-  return layerFrom((tenant) => Effect.succeed(Option.fromUndefinedOr(known.get(tenant))))
+  return Layer.sync(Connector, () =>
+    make((tenant) => {
+      const target = known.get(tenant)
+      return target === undefined ? unknown(tenant) : Effect.succeed(target)
+    })
+  )
 }
 
 /**
@@ -136,65 +146,54 @@ export const layerRecord = (targets: Readonly<Record<string, PgTarget>>): Layer.
 export const layerTemplate = (options: PgTarget): Layer.Layer<Connector> => {
   const fill = (template: Redacted.Redacted, tenant: TenantId) =>
     Redacted.make(Redacted.value(template).replaceAll(placeholder, tenant))
-  return Layer.effect(
-    Connector,
-    make(
-      (tenant) =>
-        Effect.succeed(
-          Option.some({
+  const templates = [options.url, ...(options.listenUrl ? [options.listenUrl] : [])]
+  const everyTenantHasItsOwn = templates.every((url) => Redacted.value(url).includes(placeholder))
+  return Layer.sync(Connector, () =>
+    make((tenant) =>
+      everyTenantHasItsOwn
+        ? Effect.succeed({
             ...options,
             url: fill(options.url, tenant),
             listenUrl: options.listenUrl && fill(options.listenUrl, tenant)
           })
-        ),
-      Option.none(),
-      [options.url, ...(options.listenUrl ? [options.listenUrl] : [])].every((url) =>
-        Redacted.value(url).includes(placeholder)
-      )
-        ? undefined
-        : `the template does not contain ${placeholder}`
+        : invalidAddress(tenant, `the template does not contain ${placeholder}`)
     )
   )
 }
 
 const placeholder = "{tenant}"
 
-const make = Effect.fnUntraced(function* <E, R>(
-  resolve: (tenant: TenantId) => Effect.Effect<Option.Option<PgTarget>, E, R>,
-  sole: Option.Option<TenantId>,
-  problem?: string
-) {
-  const context = yield* Effect.context<R>()
-  const target = (tenant: TenantId): Effect.Effect<PgTarget, ConnectorError> =>
-    problem === undefined
-      ? resolve(tenant).pipe(
-          Effect.provide(context),
-          Effect.catchCause((cause) =>
-            Cause.hasInterruptsOnly(cause)
-              ? Effect.interrupt
-              : Effect.fail(
-                  PgFailure.connectorError(tenant, new ResolverFailed({ name: Defects.nameOf(Cause.squash(cause)) }))
-                )
-          ),
-          Effect.timeoutOrElse({
-            duration: resolveTimeout,
-            orElse: () => Effect.fail(PgFailure.connectorError(tenant, new ResolverFailed({ name: "a timeout" })))
-          }),
-          Effect.flatMap(
-            Option.match({
-              onNone: () => Effect.fail(PgFailure.connectorError(tenant, new UnknownTenant())),
-              onSome: Effect.succeed
-            })
+type Target = Effect.Effect<PgTarget, ConnectorError>
+
+const unknown = (tenant: TenantId): Target => Effect.fail(PgFailure.connectorError(tenant, new UnknownTenant()))
+
+const invalidAddress = (tenant: TenantId, problem: string) =>
+  Effect.fail(PgFailure.connectorError(tenant, new InvalidAddress({ problem })))
+
+/** What code of others resolves a tenant to: in time, and told by the name of the error where it fails. */
+const resolved = <E>(tenant: TenantId, resolving: Effect.Effect<Option.Option<PgTarget>, E>): Target =>
+  resolving.pipe(
+    Effect.catchCause((cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.interrupt
+        : Effect.fail(
+            PgFailure.connectorError(tenant, new ResolverFailed({ name: Defects.nameOf(Cause.squash(cause)) }))
           )
-        )
-      : Effect.fail(PgFailure.connectorError(tenant, new InvalidAddress({ problem })))
-  return Connector.of({
+    ),
+    Effect.timeoutOrElse({
+      duration: resolveTimeout,
+      orElse: () => Effect.fail(PgFailure.connectorError(tenant, new ResolverFailed({ name: "a timeout" })))
+    }),
+    Effect.flatMap(Option.match({ onNone: () => unknown(tenant), onSome: Effect.succeed }))
+  )
+
+const make = (target: (tenant: TenantId) => Target, sole: Option.Option<TenantId> = Option.none()) =>
+  Connector.of({
     sole,
     client: (tenant) => Effect.flatMap(target(tenant), (target) => openClient(tenant, target)),
     session: (tenant) => Effect.flatMap(target(tenant), (target) => openSession(tenant, target)),
     interchangeable: (tenant) => Effect.map(target(tenant), ({ listenUrl }) => listenUrl === undefined)
   })
-})
 
 const openClient = Effect.fnUntraced(function* (
   tenant: TenantId,
@@ -261,13 +260,12 @@ const openSession = Effect.fnUntraced(function* (
 
 const settings = (tenant: TenantId, target: PgTarget, url: Redacted.Redacted) =>
   Result.match(PgAddress.parse(Redacted.value(url)), {
-    onFailure: (problem) => Effect.fail(PgFailure.connectorError(tenant, new InvalidAddress({ problem }))),
+    onFailure: (problem) => invalidAddress(tenant, problem),
     onSuccess: (address) => {
       const sockets = PgSockets.make(address)
       const connectTimeout = Option.getOrUndefined(Duration.fromInput(target.connectTimeout ?? "5 seconds"))
       if (connectTimeout === undefined) {
-        const problem = "its connectTimeout is not a duration"
-        return Effect.fail(PgFailure.connectorError(tenant, new InvalidAddress({ problem })))
+        return invalidAddress(tenant, "its connectTimeout is not a duration")
       }
       const config: PgConnection.Config = {
         url,

@@ -28,14 +28,13 @@ export const ofSession = ({ database, host, port }: PgConnection.Config) => {
     ...(database === undefined ? {} : { "db.namespace": database }),
     ...(host === undefined ? {} : { "server.address": host, "server.port": port })
   }
-  // Made only where it is needed: a span takes the time of a stack trace.
   const traced = <A>(sql: string, statement: Effect.Effect<A, SqlError>) =>
-    statement.pipe(
-      Effect.withSpan(database ?? "postgresql", {
+    discreet(
+      Effect.withSpan(statement, database ?? "postgresql", {
         kind: "client",
-        attributes: { ...attributes, "db.query.text": sql }
-      }),
-      discreet
+        attributes: { ...attributes, "db.query.text": sql },
+        captureStackTrace: false
+      })
     )
   return <A>(sql: string, statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
     Effect.contextWith((context: Context.Context<never>) =>

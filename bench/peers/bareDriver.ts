@@ -1,7 +1,7 @@
 /** The driver that the plane is built on, without the plane: a session that listens, and reads when it is told to. */
 import { PgConnection } from "@effect/sql-pg"
 import { Effect, Option, Queue, type Redacted, Scope } from "effect"
-import * as PgCatalogue from "../../src/layers/PgCatalogue.ts"
+import * as PgGlance from "../../src/layers/PgGlance.ts"
 import * as PgNamedRows from "../../src/layers/PgNamedRows.ts"
 import * as PgSessionDifferences from "../../src/layers/PgSessionDifferences.ts"
 import * as PgStatements from "../../src/layers/PgStatements.ts"
@@ -24,7 +24,7 @@ export const session = Effect.fnUntraced(function* (url: Redacted.Redacted) {
     query,
     /** Asks what the plane asks of a prepared database, one statement after the other: the whole schema, defaults, proved rows. */
     prepare: Effect.fnUntraced(function* (keys: ReadonlyArray<KeyName>, seeds: ReadonlyArray<Seed>) {
-      yield* PgCatalogue.read(query)
+      yield* PgGlance.findsEverything(query)
       yield* PgStatements.seed(query, seeds)
       return yield* proved(keys)
     }),

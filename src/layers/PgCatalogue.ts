@@ -48,6 +48,7 @@ const look = `
   ) AS t`
 
 const CatalogueFunction = Schema.Struct({ name: Schema.String, body: Schema.String, definer: Schema.Boolean })
+export type CatalogueFunction = typeof CatalogueFunction.Type
 
 export const Catalogue = Schema.Struct({
   role: Schema.String,
@@ -76,3 +77,23 @@ export const read = (query: Query): Effect.Effect<Catalogue, SqlError> =>
       )
     )
   )
+
+/** The parts that are missing or outdated, in the order in which they build on each other. */
+export const missingParts = (
+  catalogue: Pick<Catalogue, "table" | "sequence" | "revision" | "triggers" | "functions">
+): ReadonlyArray<SchemaParts.Part> => {
+  const missing = new Set<SchemaParts.Part>()
+  if (!catalogue.sequence) missing.add(SchemaParts.sequence)
+  if (!catalogue.table) missing.add(SchemaParts.table)
+  if (catalogue.table && !(catalogue.revision && catalogue.sequence)) missing.add(SchemaParts.revisionColumn)
+  for (const trigger of SchemaParts.triggers) {
+    const found = catalogue.triggers.find(({ name }) => name === trigger.name)
+    const fires = found?.type === trigger.tgtype && trigger.functions.includes(found.runs.name)
+    if (!fires) missing.add(trigger)
+    // The function of another service's trigger is that service's business.
+    const own = SchemaParts.functions.find(({ name }) => name === (fires ? found.runs.name : trigger.functions[0]))
+    const there = fires ? found.runs : catalogue.functions.find(({ name }) => name === own?.name)
+    if (own !== undefined && (there?.body !== own.body || there.definer !== own.definer)) missing.add(own)
+  }
+  return SchemaParts.parts.filter((part) => missing.has(part))
+}

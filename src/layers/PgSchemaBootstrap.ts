@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Ddl from "../schema/Ddl.ts"
 import type { EntryStoreError } from "../schema/EntryStoreError.ts"
 import {
@@ -18,6 +19,7 @@ import type { TenantId } from "../schema/TenantId.ts"
 import type { Query } from "../services/Connector.ts"
 import { SchemaBootstrap } from "../services/SchemaBootstrap.ts"
 import * as PgCatalogue from "./PgCatalogue.ts"
+import * as PgGlance from "./PgGlance.ts"
 import * as PgStatements from "./PgStatements.ts"
 import { TenantDatabases } from "./TenantDatabases.ts"
 
@@ -35,24 +37,6 @@ const besideTheTable = "SELECT set_config('search_path', $1::text || ', pg_temp'
 
 /** One transaction that holds the table must not make the schema work, and every writer behind it, wait for a minute. */
 const lockTimeout = "SELECT set_config('lock_timeout', '10s', true)"
-
-/** The parts that are missing or outdated, in the order in which they build on each other. */
-const missingParts = (catalogue: PgCatalogue.Catalogue): ReadonlyArray<SchemaParts.Part> => {
-  const missing = new Set<SchemaParts.Part>()
-  if (!catalogue.sequence) missing.add(SchemaParts.sequence)
-  if (!catalogue.table) missing.add(SchemaParts.table)
-  if (catalogue.table && !(catalogue.revision && catalogue.sequence)) missing.add(SchemaParts.revisionColumn)
-  for (const trigger of SchemaParts.triggers) {
-    const found = catalogue.triggers.find(({ name }) => name === trigger.name)
-    const fires = found?.type === trigger.tgtype && trigger.functions.includes(found.runs.name)
-    if (!fires) missing.add(trigger)
-    // The function of another service's trigger is that service's business.
-    const own = SchemaParts.functions.find(({ name }) => name === (fires ? found.runs.name : trigger.functions[0]))
-    const there = fires ? found.runs : catalogue.functions.find(({ name }) => name === own?.name)
-    if (own !== undefined && (there?.body !== own.body || there.definer !== own.definer)) missing.add(own)
-  }
-  return SchemaParts.parts.filter((part) => missing.has(part))
-}
 
 const pathTo = ({ elsewhere, schema }: PgCatalogue.Catalogue): string =>
   elsewhere && schema !== null ? `SET search_path TO ${schema};\n\n` : ""
@@ -83,9 +67,17 @@ const make = Effect.fnUntraced(function* ({ followed }: PgSchemaBootstrapOptions
 
   const failed = (error: EntryStoreError) => new BootstrapFailed({ cause: error.reason })
 
+  const look = (tenant: TenantId) => Effect.mapError(run(tenant, PgCatalogue.read), failed)
+
+  /** The catalogue, where a glance does not find that all is as it should be. */
   const inspect = (tenant: TenantId) =>
-    Effect.mapError(run(tenant, PgCatalogue.read), failed).pipe(
-      Effect.map((catalogue) => ({ catalogue, missing: missingParts(catalogue) }))
+    Effect.mapError(
+      run(tenant, (query) =>
+        Effect.flatMap(PgGlance.findsEverything(query), (everything) =>
+          everything ? Effect.succeedNone : Effect.asSome(PgCatalogue.read(query))
+        )
+      ),
+      failed
     )
 
   const permitted = (catalogue: PgCatalogue.Catalogue) =>
@@ -97,7 +89,7 @@ const make = Effect.fnUntraced(function* ({ followed }: PgSchemaBootstrapOptions
       yield* query(lockTimeout)
       yield* query(lock)
       const catalogue = yield* PgCatalogue.read(query)
-      const missing = missingParts(catalogue)
+      const missing = PgCatalogue.missingParts(catalogue)
       if (catalogue.table) yield* query(besideTheTable, [catalogue.schema])
       yield* Effect.forEach(missing, (part) => Effect.forEach(part.statements, (sql) => query(sql)), { discard: true })
       return missing.map((part) => part.name)
@@ -106,7 +98,10 @@ const make = Effect.fnUntraced(function* ({ followed }: PgSchemaBootstrapOptions
   return SchemaBootstrap.of({
     ensure: (tenant) =>
       Effect.gen(function* () {
-        const { catalogue, missing } = yield* inspect(tenant)
+        const inspected = yield* inspect(tenant)
+        if (Option.isNone(inspected)) return []
+        const catalogue = inspected.value
+        const missing = PgCatalogue.missingParts(catalogue)
         if (missing.length === 0) {
           yield* permitted(catalogue)
           return []
@@ -121,15 +116,17 @@ const make = Effect.fnUntraced(function* ({ followed }: PgSchemaBootstrapOptions
       }).pipe(Effect.mapError(bootstrapError(tenant))),
     verify: (tenant) =>
       Effect.gen(function* () {
-        const { catalogue, missing } = yield* inspect(tenant)
-        if (missing.length > 0) return yield* notAsItShouldBe(catalogue, missing)
-        yield* permitted(catalogue)
+        const inspected = yield* inspect(tenant)
+        if (Option.isNone(inspected)) return
+        const missing = PgCatalogue.missingParts(inspected.value)
+        if (missing.length > 0) return yield* notAsItShouldBe(inspected.value, missing)
+        yield* permitted(inspected.value)
       }).pipe(Effect.mapError(bootstrapError(tenant))),
     seed: (tenant, seeds) =>
       run(tenant, (query) => PgStatements.seed(query, seeds)).pipe(
         Effect.catch((error) =>
           isPermissionDenied(error)
-            ? Effect.flatMap(inspect(tenant), ({ catalogue }) => Effect.fail(denied(catalogue)))
+            ? Effect.flatMap(look(tenant), (catalogue) => Effect.fail(denied(catalogue)))
             : Effect.fail(failed(error))
         ),
         Effect.mapError(bootstrapError(tenant))

@@ -1,0 +1,66 @@
+/**
+ * A glance at the catalogue: whether a tenant's database is prepared. It takes half the time of the look that says what is missing,
+ * since a new session has to learn what each catalogue table looks like that a statement names: this one names a single table, and
+ * asks functions for the rest. What they cannot tell for certain counts as missing, and is looked for.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { Query } from "../services/Connector.ts"
+import * as PgCatalogue from "./PgCatalogue.ts"
+
+/** The triggers that fire, what they run, and what else has to be there. Asking for the rights on a column that is missing fails. */
+const glance = `
+  SELECT
+    g.tgname AS name,
+    g.tgtype AS type,
+    pg_get_functiondef(g.tgfoid) AS runs,
+    has_column_privilege(g.tgrelid, 'revision', 'SELECT') AS revision,
+    has_table_privilege(g.tgrelid, 'SELECT') AND has_table_privilege(g.tgrelid, 'INSERT')
+      AND has_table_privilege(g.tgrelid, 'UPDATE') AND has_table_privilege(g.tgrelid, 'DELETE') AS permitted,
+    coalesce((
+      pg_identify_object('pg_class'::regclass, to_regclass(
+        (pg_identify_object('pg_class'::regclass, g.tgrelid, 0)).schema || '.systemplane_revision_seq'
+      ), 0)
+    ).type = 'sequence', false) AS sequence
+  FROM pg_trigger AS g
+  WHERE g.tgrelid = to_regclass('systemplane_entries') AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')`
+
+const Rows = Schema.Array(
+  Schema.Struct({
+    name: Schema.String,
+    type: Schema.Int,
+    runs: Schema.String,
+    revision: Schema.Boolean,
+    permitted: Schema.Boolean,
+    sequence: Schema.Boolean
+  })
+)
+const decodeRows = Schema.decodeUnknownEffect(Rows)
+
+/** Whether everything is there, is as it should be, and may be used. `false` also where that cannot be told. */
+export const findsEverything = (query: Query): Effect.Effect<boolean> =>
+  query(glance, []).pipe(
+    Effect.flatMap(decodeRows),
+    Effect.map((rows) => {
+      const triggers = rows.map(({ name, runs, type }) => ({ name, type, runs: definition(runs) }))
+      const missing = PgCatalogue.missingParts({ table: true, sequence: true, revision: true, functions: [], triggers })
+      return (
+        missing.length === 0 && rows.every(({ permitted, revision, sequence }) => permitted && revision && sequence)
+      )
+    }),
+    Effect.orElseSucceed(() => false)
+  )
+
+/** As PostgreSQL prints it. Should a version print it otherwise, nothing is recognised, and the look finds that all is well. */
+const printed = /^CREATE OR REPLACE FUNCTION (?:\S*\.)?(\w+)\(\)\n(.*)\nAS \$function\$(.*)\$function\$\n$/s
+
+const definition = (text: string): PgCatalogue.CatalogueFunction =>
+  Option.match(Option.fromNullOr(printed.exec(text)), {
+    onNone: () => ({ name: "", body: "", definer: false }),
+    onSome: ([, name = "", options = "", body = ""]) => ({
+      name,
+      body,
+      definer: options.split("\n").includes(" SECURITY DEFINER")
+    })
+  })

@@ -58,9 +58,17 @@ const slotFinder = (keys: ReadonlyArray<KeyName>) => {
 }
 
 /** The namespaces of keys as they are sent. */
-const namespacesOf = onceFor((keys) => PgRows.arrayOf([...new Set(keys.map((key) => key.namespace))]))
+const namespacesOf = onceFor((keys) => {
+  const namespaces = new Set<string>()
+  for (const { namespace } of keys) namespaces.add(namespace)
+  return PgRows.arrayOf([...namespaces])
+})
 
-const Named = Schema.Struct({ namespace: Schema.String, key: Schema.String, age: Schema.NullOr(Schema.Finite) })
+const Named = Schema.Struct({
+  namespace: Schema.String,
+  key: Schema.String,
+  age: Schema.optional(Schema.NullOr(Schema.Finite))
+})
 const decodeNamed = Schema.decodeUnknownResult(Named)
 
 const decode = (keys: ReadonlyArray<KeyName>) => {
@@ -68,7 +76,7 @@ const decode = (keys: ReadonlyArray<KeyName>) => {
   const isNamed = (columns: any): columns is typeof Named.Type =>
     typeof columns?.namespace === "string" &&
     typeof columns.key === "string" &&
-    (columns.age === null || Number.isFinite(columns.age))
+    (columns.age === undefined || columns.age === null || Number.isFinite(columns.age))
   const namedRow = (named: typeof Named.Type, row: EntryRow): NamedRow => ({
     slot: slotOf(named),
     row,
@@ -90,13 +98,13 @@ const decode = (keys: ReadonlyArray<KeyName>) => {
 const most = (keys: ReadonlyArray<KeyName>) => 2 * keys.length + 64
 
 const selectAll = (age: string) => `
-  SELECT e.namespace, e.key, ${PgRows.columns}, ${age} AS age
+  SELECT e.namespace, e.key, ${PgRows.columns}${age}
   FROM systemplane_entries AS e
   WHERE e.namespace IN (SELECT unnest($1::text[]))
   LIMIT $2`
 
-const selectAllAged = selectAll(PgRows.age)
-const selectAllAgeless = selectAll("NULL::float8")
+const selectAllAged = selectAll(`, ${PgRows.age} AS age`)
+const selectAllAgeless = selectAll("")
 
 /** All rows in the namespaces of these keys, and their ages if wanted; `None` where they hold too many. */
 export const all = (
@@ -167,7 +175,7 @@ export const differences = (
   rows: ReadonlyArray<NamedRow>,
   known: ReadonlyArray<bigint | undefined>
 ): ReadonlyArray<Difference> => {
-  const differences = changes(rows, known)
+  const differences: Array<Difference> = changes(rows, known)
   const found: Array<boolean> = []
   for (const { slot } of rows) if (slot !== undefined) found[slot] = true
   for (let slot = 0; slot < known.length; slot++) {
@@ -177,10 +185,10 @@ export const differences = (
 }
 
 /** Those of the rows that are not known; of keys that nobody declared none. */
-export const changes = (rows: ReadonlyArray<NamedRow>, known: ReadonlyArray<bigint | undefined>): Array<Difference> => {
-  const changes: Array<Difference> = []
-  for (const { age, row, slot } of rows) {
-    if (slot !== undefined && row.fingerprint !== known[slot]) changes.push({ slot, row, age })
-  }
-  return changes
-}
+export const changes = (
+  rows: ReadonlyArray<NamedRow>,
+  known: ReadonlyArray<bigint | undefined>
+): Array<NamedRow & Difference> =>
+  rows.filter(
+    (named): named is NamedRow & Difference => named.slot !== undefined && named.row.fingerprint !== known[named.slot]
+  )

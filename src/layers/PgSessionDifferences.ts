@@ -60,11 +60,7 @@ const following = (query: Query, keys: ReadonlyArray<KeyName>): ((known: Known) 
       crowded = Option.isNone(found)
       if (Option.isNone(found)) return PgDifferences.compare(query, keys, known)
       const rows = found.value
-      const undeclared = rows.filter(({ slot }) => slot === undefined)
-      seen = {
-        others: PgNamedRows.digestOf(undeclared.map(({ row }) => row.fingerprint)),
-        revision: highest(rows, 0)
-      }
+      seen = { others: PgNamedRows.digestOf(undeclared(rows)), revision: highest(rows, 0) }
       return Effect.succeed(PgNamedRows.differences(rows, known))
     })
 
@@ -77,6 +73,10 @@ const following = (query: Query, keys: ReadonlyArray<KeyName>): ((known: Known) 
       Option.match({ onNone: () => all(known), onSome: Effect.succeed<ReadonlyArray<Difference>> })
     )
   }
+}
+
+function* undeclared(rows: ReadonlyArray<PgNamedRows.NamedRow>) {
+  for (const { row, slot } of rows) if (slot === undefined) yield row.fingerprint
 }
 
 const highest = (rows: ReadonlyArray<PgNamedRows.NamedRow>, atLeast: number): number => {

@@ -7,6 +7,21 @@ import { SqlError, UnknownError } from "effect/sql/SqlError"
 import * as SchemaParts from "../schema/SchemaParts.ts"
 import type { Query } from "../services/Connector.ts"
 
+/** Whether the role may do with a table what the plane does at run time. */
+export const permittedOn = (table: string) =>
+  ["SELECT", "INSERT", "UPDATE", "DELETE"].map((right) => `has_table_privilege(${table}, '${right}')`).join(" AND ")
+
+/** Whether the sequence of revisions is in a schema. */
+export const sequenceIn = (schema: string) => `
+  coalesce(
+    (pg_identify_object('pg_class'::regclass, to_regclass(${schema} || '.systemplane_revision_seq'), 0)).type = 'sequence',
+    false
+  )`
+
+/** Which rows of `pg_trigger AS g` are triggers on a table that fire for whoever writes there. */
+export const firesOn = (table: string) => `
+  g.tgrelid = ${table} AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')`
+
 const describeFunction = "json_build_object('name', p.proname, 'body', p.prosrc, 'definer', p.prosecdef)"
 
 /**
@@ -19,22 +34,15 @@ const look = `
     t.schema,
     t.schema IS DISTINCT FROM quote_ident(current_schema()) AS elsewhere,
     t.oid IS NOT NULL AS "table",
-    coalesce(
-      (pg_identify_object('pg_class'::regclass, to_regclass(t.schema || '.systemplane_revision_seq'), 0)).type = 'sequence',
-      false
-    ) AS sequence,
+    ${sequenceIn("t.schema")} AS sequence,
     EXISTS (
       SELECT FROM pg_attribute AS a WHERE a.attrelid = t.oid AND a.attname = 'revision' AND NOT a.attisdropped
     ) AS revision,
-    coalesce(
-      has_table_privilege(t.oid, 'SELECT') AND has_table_privilege(t.oid, 'INSERT')
-        AND has_table_privilege(t.oid, 'UPDATE') AND has_table_privilege(t.oid, 'DELETE'),
-      true
-    ) AS permitted,
+    coalesce(${permittedOn("t.oid")}, true) AS permitted,
     ARRAY (
       SELECT json_build_object('name', g.tgname, 'type', g.tgtype, 'runs', ${describeFunction})
       FROM pg_trigger AS g JOIN pg_proc AS p ON p.oid = g.tgfoid
-      WHERE g.tgrelid = t.oid AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')
+      WHERE ${firesOn("t.oid")}
     ) AS triggers,
     ARRAY (
       SELECT ${describeFunction}

@@ -16,15 +16,10 @@ const glance = `
     g.tgtype AS type,
     pg_get_functiondef(g.tgfoid) AS runs,
     has_column_privilege(g.tgrelid, 'revision', 'SELECT') AS revision,
-    has_table_privilege(g.tgrelid, 'SELECT') AND has_table_privilege(g.tgrelid, 'INSERT')
-      AND has_table_privilege(g.tgrelid, 'UPDATE') AND has_table_privilege(g.tgrelid, 'DELETE') AS permitted,
-    coalesce((
-      pg_identify_object('pg_class'::regclass, to_regclass(
-        (pg_identify_object('pg_class'::regclass, g.tgrelid, 0)).schema || '.systemplane_revision_seq'
-      ), 0)
-    ).type = 'sequence', false) AS sequence
+    ${PgCatalogue.permittedOn("g.tgrelid")} AS permitted,
+    ${PgCatalogue.sequenceIn("(pg_identify_object('pg_class'::regclass, g.tgrelid, 0)).schema")} AS sequence
   FROM pg_trigger AS g
-  WHERE g.tgrelid = to_regclass('systemplane_entries') AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A')`
+  WHERE ${PgCatalogue.firesOn("to_regclass('systemplane_entries')")}`
 
 const Rows = Schema.Array(
   Schema.Struct({
@@ -43,11 +38,12 @@ export const findsEverything = (query: Query): Effect.Effect<boolean> =>
   query(glance, []).pipe(
     Effect.flatMap(decodeRows),
     Effect.map((rows) => {
+      // What is asked of the table is the same in each row.
+      const [table] = rows
+      if (table === undefined) return false
       const triggers = rows.map(({ name, runs, type }) => ({ name, type, runs: definition(runs) }))
-      const missing = PgCatalogue.missingParts({ table: true, sequence: true, revision: true, functions: [], triggers })
-      return (
-        missing.length === 0 && rows.every(({ permitted, revision, sequence }) => permitted && revision && sequence)
-      )
+      const missing = PgCatalogue.missingParts({ ...table, table: true, triggers, functions: [] })
+      return table.permitted && missing.length === 0
     }),
     Effect.orElseSucceed(() => false)
   )

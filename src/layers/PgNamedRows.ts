@@ -175,7 +175,7 @@ export const differences = (
   rows: ReadonlyArray<NamedRow>,
   known: ReadonlyArray<bigint | undefined>
 ): ReadonlyArray<Difference> => {
-  const differences: Array<Difference> = changes(rows, known)
+  const differences = changes(rows, known)
   const found: Array<boolean> = []
   for (const { slot } of rows) if (slot !== undefined) found[slot] = true
   for (let slot = 0; slot < known.length; slot++) {
@@ -185,10 +185,7 @@ export const differences = (
 }
 
 /** Those of the rows that are not known; of keys that nobody declared none. */
-export const changes = (
-  rows: ReadonlyArray<NamedRow>,
-  known: ReadonlyArray<bigint | undefined>
-): Array<NamedRow & Difference> =>
+export const changes = (rows: ReadonlyArray<NamedRow>, known: ReadonlyArray<bigint | undefined>): Array<Difference> =>
   rows.filter(
     (named): named is NamedRow & Difference => named.slot !== undefined && named.row.fingerprint !== known[named.slot]
   )

@@ -69,19 +69,22 @@ const make = Effect.fnUntraced(function* ({ followed }: PgSchemaBootstrapOptions
 
   const look = (tenant: TenantId) => Effect.mapError(run(tenant, PgCatalogue.read), failed)
 
-  /** The catalogue, where a glance does not find that all is as it should be. */
+  /** What is missing; `None` where nothing is. Fails where the role may not use what is there. */
   const inspect = (tenant: TenantId) =>
-    Effect.mapError(
-      run(tenant, (query) =>
-        Effect.flatMap(PgGlance.findsEverything(query), (everything) =>
-          everything ? Effect.succeedNone : Effect.asSome(PgCatalogue.read(query))
-        )
-      ),
-      failed
-    )
-
-  const permitted = (catalogue: PgCatalogue.Catalogue) =>
-    catalogue.permitted ? Effect.void : Effect.fail(denied(catalogue))
+    Effect.gen(function* () {
+      const catalogue = yield* Effect.mapError(
+        run(tenant, (query) =>
+          Effect.flatMap(PgGlance.findsEverything(query), (everything) =>
+            everything ? Effect.succeedNone : Effect.asSome(PgCatalogue.read(query))
+          )
+        ),
+        failed
+      )
+      if (Option.isNone(catalogue)) return Option.none()
+      const missing = PgCatalogue.missingParts(catalogue.value)
+      if (missing.length > 0) return Option.some({ catalogue: catalogue.value, missing })
+      return catalogue.value.permitted ? Option.none() : yield* Effect.fail(denied(catalogue.value))
+    })
 
   // Looks again under the lock: another process may have done the work meanwhile.
   const mend = (query: Query) =>
@@ -100,12 +103,7 @@ const make = Effect.fnUntraced(function* ({ followed }: PgSchemaBootstrapOptions
       Effect.gen(function* () {
         const inspected = yield* inspect(tenant)
         if (Option.isNone(inspected)) return []
-        const catalogue = inspected.value
-        const missing = PgCatalogue.missingParts(catalogue)
-        if (missing.length === 0) {
-          yield* permitted(catalogue)
-          return []
-        }
+        const { catalogue, missing } = inspected.value
         return yield* databases
           .transaction(tenant, mend)
           .pipe(
@@ -117,10 +115,7 @@ const make = Effect.fnUntraced(function* ({ followed }: PgSchemaBootstrapOptions
     verify: (tenant) =>
       Effect.gen(function* () {
         const inspected = yield* inspect(tenant)
-        if (Option.isNone(inspected)) return
-        const missing = PgCatalogue.missingParts(inspected.value)
-        if (missing.length > 0) return yield* notAsItShouldBe(inspected.value, missing)
-        yield* permitted(inspected.value)
+        if (Option.isSome(inspected)) return yield* notAsItShouldBe(inspected.value.catalogue, inspected.value.missing)
       }).pipe(Effect.mapError(bootstrapError(tenant))),
     seed: (tenant, seeds) =>
       run(tenant, (query) => PgStatements.seed(query, seeds)).pipe(

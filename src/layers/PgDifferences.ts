@@ -2,6 +2,7 @@
  * How a table differs from what is known of it, asked for once: one statement, and hence one state of the table.
  */
 import * as Effect from "effect/Effect"
+import { memoize } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -33,7 +34,7 @@ const bySchema = (columns: any): Result.Result<Difference, Schema.SchemaError> =
 const decodeDifferences = PgRows.decodeAll(byShape, bySchema)
 
 /** The names of keys as they are sent. */
-const namesOf = PgNamedRows.onceFor((keys): readonly [namespaces: string, keys: string] => [
+const namesOf = memoize((keys: ReadonlyArray<KeyName>): readonly [namespaces: string, keys: string] => [
   PgRows.arrayOf(keys.map((key) => key.namespace)),
   PgRows.arrayOf(keys.map((key) => key.key))
 ])

@@ -2,6 +2,7 @@
  * Rows found by the namespaces of keys, where these hold few others: no names have to be sent but those of the namespaces.
  */
 import * as Effect from "effect/Effect"
+import { memoize } from "effect/Function"
 import type * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -20,21 +21,10 @@ export interface NamedRow {
   readonly age: number | undefined
 }
 
-/** Makes something of keys once: they are the same for every read, and for every tenant. */
-export const onceFor = <A>(make: (keys: ReadonlyArray<KeyName>) => A): ((keys: ReadonlyArray<KeyName>) => A) => {
-  const made = new WeakMap<ReadonlyArray<KeyName>, { readonly of: A }>()
-  return (keys) => {
-    const known = made.get(keys)
-    if (known !== undefined) return known.of
-    const of = make(keys)
-    made.set(keys, { of })
-    return of
-  }
-}
-
 type SlotsByName = ReadonlyMap<string, ReadonlyMap<string, number>>
 
-const slotsByName = onceFor((keys): SlotsByName => {
+/** Made once for keys, since they are the same for every read, and for every tenant. */
+const slotsByName = memoize((keys: ReadonlyArray<KeyName>): SlotsByName => {
   const slots = new Map<string, Map<string, number>>()
   for (const [slot, { key, namespace }] of keys.entries()) {
     const inNamespace = slots.get(namespace) ?? new Map<string, number>()
@@ -58,9 +48,13 @@ const slotFinder = (keys: ReadonlyArray<KeyName>) => {
 }
 
 /** The namespaces of keys as they are sent. */
-const namespacesOf = onceFor((keys) => {
+const namespacesOf = memoize((keys: ReadonlyArray<KeyName>) => {
   const namespaces = new Set<string>()
-  for (const { namespace } of keys) namespaces.add(namespace)
+  let last: string | undefined
+  for (const { namespace } of keys) {
+    if (namespace !== last) namespaces.add(namespace)
+    last = namespace
+  }
   return PgRows.arrayOf([...namespaces])
 })
 
@@ -176,16 +170,18 @@ export const differences = (
   known: ReadonlyArray<bigint | undefined>
 ): ReadonlyArray<Difference> => {
   const differences = changes(rows, known)
-  const found: Array<boolean> = []
-  for (const { slot } of rows) if (slot !== undefined) found[slot] = true
-  for (let slot = 0; slot < known.length; slot++) {
-    if (known[slot] !== undefined && !found[slot]) differences.push({ slot, row: undefined })
-  }
+  const gone = known.slice()
+  for (const { slot } of rows) if (slot !== undefined) gone[slot] = undefined
+  for (let slot = 0; slot < gone.length; slot++)
+    if (gone[slot] !== undefined) differences.push({ slot, row: undefined })
   return differences
 }
 
 /** Those of the rows that are not known; of keys that nobody declared none. */
-export const changes = (rows: ReadonlyArray<NamedRow>, known: ReadonlyArray<bigint | undefined>): Array<Difference> =>
-  rows.filter(
-    (named): named is NamedRow & Difference => named.slot !== undefined && named.row.fingerprint !== known[named.slot]
-  )
+export const changes = (rows: ReadonlyArray<NamedRow>, known: ReadonlyArray<bigint | undefined>): Array<Difference> => {
+  const changes: Array<Difference> = []
+  for (const { age, row, slot } of rows) {
+    if (slot !== undefined && row.fingerprint !== known[slot]) changes.push({ slot, row, age })
+  }
+  return changes
+}

@@ -18,24 +18,17 @@ export const fingerprint = ["e.namespace", "e.key", "coalesce(e.updated_by, '')"
   "hashint8extended(coalesce(e.revision, 0), hashfloat8extended(coalesce(date_part('epoch', e.updated_at), 0), 0))"
 )
 
-export const updatedAt = `least(greatest(e.updated_at, 'epoch'), '9999-12-31')`
-
 /** How long ago a row was written, in seconds by the database's clock. */
-export const age = `date_part('epoch', clock_timestamp() - ${updatedAt})`
+export const age = `date_part('epoch', clock_timestamp() - least(greatest(e.updated_at, 'epoch'), '9999-12-31'))`
 
 /** The revision as readers are shown it, to be compared with what they expect. */
 export const shownRevision = "least(coalesce(e.revision, 0), 9007199254740991)"
 
-/**
- * A row that somebody wrote with the triggers disabled may hold a revision or a time beyond what JavaScript can express
- * (2^53, `infinity`). It is brought into range, rather than let one row keep all others from being read. Numbers, since the driver
- * makes a `bigint` and a `Date` of what is none, and the time in seconds, since the server counts it so: a tenant may have 10,000
- * rows.
- */
+/** Numbers, since the driver makes a `bigint` and a `Date` of what is none: a tenant may have 10,000 rows. */
 export const columnsWith = (fingerprint: string) => `
   e.value,
-  ${shownRevision}::float8 AS revision,
-  date_part('epoch', ${updatedAt}) AS seconds,
+  coalesce(e.revision, 0)::float8 AS revision,
+  coalesce(date_part('epoch', e.updated_at), 0) AS seconds,
   coalesce(e.updated_by, '') AS "updatedBy",
   ${fingerprint} AS fingerprint`
 
@@ -48,19 +41,25 @@ export const arrayOf = (texts: ReadonlyArray<string>): string =>
 /** A row as the statements return it. */
 const Columns = Schema.Struct({
   value: Schema.Unknown,
-  revision: Schema.Int,
+  revision: Schema.Number,
   /** When it was written, since the epoch. */
-  seconds: Schema.Finite,
+  seconds: Schema.Number,
   updatedBy: Schema.String,
   fingerprint: Schema.BigInt
 })
 const decodeColumns = Schema.decodeUnknownResult(Columns)
 
-// To the microsecond first: a fraction of a second is seldom exact.
+const latest = Date.UTC(9999, 11, 31) / 1000
+
+/**
+ * A row that somebody wrote with the triggers disabled may hold a revision or a time beyond what JavaScript can express
+ * (2^53, `infinity`). It is brought into range, rather than let one row keep all others from being read.
+ */
 const rowOf = ({ fingerprint, revision, seconds, updatedBy, value }: typeof Columns.Type): EntryRow => ({
   value,
-  revision,
-  updatedAt: Math.floor(Math.round(seconds * 1e6) / 1e3),
+  revision: Math.min(revision, Number.MAX_SAFE_INTEGER),
+  // To the microsecond first: a fraction of a second is seldom exact.
+  updatedAt: Math.floor(Math.round(Math.min(Math.max(seconds, 0), latest) * 1e6) / 1e3),
   updatedBy,
   fingerprint
 })
@@ -74,8 +73,8 @@ export const byShape = (columns: any): EntryRow | undefined =>
   typeof columns === "object" &&
   columns !== null &&
   "value" in columns &&
-  Number.isSafeInteger(columns.revision) &&
-  Number.isFinite(columns.seconds) &&
+  typeof columns.revision === "number" &&
+  typeof columns.seconds === "number" &&
   typeof columns.updatedBy === "string" &&
   typeof columns.fingerprint === "bigint"
     ? rowOf(columns)

@@ -16,6 +16,7 @@
  * than what changed. Each answer is one statement, and hence one state of the table.
  */
 import * as Effect from "effect/Effect"
+import { memoize } from "effect/Function"
 import * as Option from "effect/Option"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Difference } from "../schema/Snapshot.ts"
@@ -37,7 +38,7 @@ interface Seen {
 
 /** As `PgDifferences.differences`, one call at a time. */
 export const make = (query: Query): ((keys: ReadonlyArray<KeyName>, known: Known) => Differences) => {
-  const differencesOf = PgNamedRows.onceFor((keys) => following(query, keys))
+  const differencesOf = memoize((keys: ReadonlyArray<KeyName>) => following(query, keys))
   return (keys, known) => differencesOf(keys)(known)
 }
 

@@ -3,12 +3,10 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
-import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as JsonText from "./JsonText.ts"
+import * as KeyCodec from "./KeyCodec.ts"
 
 /**
  * A declared key of type `A`, with the schema that every stored value must pass and the default that is in force where
@@ -16,7 +14,7 @@ import * as JsonText from "./JsonText.ts"
  *
  * **Details**
  *
- * `decode` and `encode` are the key's codec, built once. Neither puts the value into its failure, so that a reason may
+ * `decode` and `encode` are the key's codec, built once per schema. Neither puts the value into its failure, so that a reason may
  * be logged; for a `secret` key the reason does not even tell which part of the value was wrong.
  *
  * @category models
@@ -205,9 +203,11 @@ export const ConfigKey = {
 }
 
 const make = <A>(namespace: string, key: string, options: ConfigKeyOptions<A>): ConfigKey<A> => {
-  const problem = nameProblem("namespace", namespace) ?? nameProblem("key", key) ?? defaultProblem(options)
-  if (problem !== undefined) throw new InvalidConfigKey({ namespace, key, problem })
   const secret = options.secret ?? false
+  const { check, decode, encode } = KeyCodec.of(options.schema, { secret })
+  const problem =
+    nameProblem("namespace", namespace) ?? nameProblem("key", key) ?? defaultProblem(check(options.defaultValue))
+  if (problem !== undefined) throw new InvalidConfigKey({ namespace, key, problem })
   return {
     namespace,
     key,
@@ -215,8 +215,8 @@ const make = <A>(namespace: string, key: string, options: ConfigKeyOptions<A>): 
     defaultValue: JsonText.deepFreeze<A>(options.defaultValue),
     description: options.description,
     secret,
-    decode: withReason(Schema.decodeUnknownExit(options.schema), secret),
-    encode: withReason(Schema.encodeUnknownExit(options.schema), secret),
+    decode,
+    encode,
     slotHint: -1,
     readHint: undefined
   }
@@ -231,31 +231,5 @@ const nameProblem = (what: string, name: string): string | undefined =>
     ? undefined
     : `its ${what} must be 1 to ${maxNameLength} characters of well-formed text`
 
-const defaultProblem = <A>(options: ConfigKeyOptions<A>): string | undefined => {
-  const checked = withReason(
-    Schema.decodeUnknownExit(Schema.toType(options.schema)),
-    options.secret ?? false
-  )(options.defaultValue)
-  return Result.isFailure(checked) ? `its default does not satisfy its schema: ${checked.failure}` : undefined
-}
-
-// A schema that needs a service or an asynchronous step throws instead of failing. The text of what was thrown is not
-// repeated, since it may hold the value.
-const withReason =
-  <A>(codec: (input: unknown) => Exit.Exit<A, Schema.SchemaError>, secret: boolean) =>
-  (input: unknown): Result.Result<A, string> => {
-    try {
-      const exit = codec(input)
-      return Exit.isSuccess(exit) ? Result.succeed(exit.value) : Result.fail(reasonOf(exit.cause, secret))
-    } catch {
-      return Result.fail(threw)
-    }
-  }
-
-const threw = "its schema threw, or cannot be applied synchronously"
-
-const reasonOf = (cause: Cause.Cause<Schema.SchemaError>, secret: boolean): string => {
-  const error = Cause.findErrorOption(cause)
-  if (Option.isNone(error)) return threw
-  return secret ? "it does not satisfy the schema" : error.value.message.replaceAll(/\s*\n\s*/g, " ")
-}
+const defaultProblem = (checked: Result.Result<unknown, string>): string | undefined =>
+  Result.isFailure(checked) ? `its default does not satisfy its schema: ${checked.failure}` : undefined

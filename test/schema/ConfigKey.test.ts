@@ -46,6 +46,13 @@ describe("ConfigKey.make", () => {
     assert.notInclude(failureOf(key.decode({ canary: "canary" })), "canary")
   })
 
+  it("tells nothing of it either where the schema is also that of a key that is no secret", () => {
+    const schema = Schema.Record(Schema.String, Schema.Int)
+    const [open, secret] = [false, true].map((secret) => ConfigKey.make("n", "k", { schema, defaultValue: {}, secret }))
+    assert.include(failureOf(open!.decode({ canary: "text" })), "canary")
+    assert.notInclude(failureOf(secret!.decode({ canary: "text" })), "canary")
+  })
+
   it("survives a schema that throws, or that cannot be applied at once", () => {
     const asynchronous = Schema.Int.pipe(
       Schema.decodeTo(Schema.Int, {

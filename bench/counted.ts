@@ -25,7 +25,11 @@ export const connector = (tenant: string, url: Redacted.Redacted, counts: Counts
             (client): SqlClient.SqlClient => Object.assign(client, { unsafe: count(client.unsafe) })
           ),
         session: (tenant) =>
-          Effect.map(connector.session(tenant), (session) => ({ ...session, query: count(session.query) }))
+          Effect.map(connector.session(tenant), (session) => ({
+            ...session,
+            query: count(session.query),
+            queryEach: session.queryEach && count(session.queryEach)
+          }))
       })
     })
   ).pipe(Layer.provide(PgConnector.layerRecord({ [tenant]: { url } })))

@@ -1,6 +1,7 @@
 /** The driver that the plane is built on, without the plane: a session that listens, and reads when it is told to. */
 import { PgConnection } from "@effect/sql-pg"
-import { Effect, Option, Queue, type Redacted, Scope } from "effect"
+import { Effect, Option, Queue, type Redacted, Scope, Stream } from "effect"
+import type { QueryEach } from "effect-systemplane"
 import * as PgGlance from "../../src/layers/PgGlance.ts"
 import * as PgNamedRows from "../../src/layers/PgNamedRows.ts"
 import * as PgSessionDifferences from "../../src/layers/PgSessionDifferences.ts"
@@ -17,11 +18,14 @@ export const session = Effect.fnUntraced(function* (url: Redacted.Redacted) {
   const notifications = yield* Scope.provide(session.listen("systemplane_changes"), scope)
   const query = (sql: string, params: ReadonlyArray<unknown> = []) =>
     Effect.map(session.query(sql, params), ({ rows }): ReadonlyArray<unknown> => rows)
+  const queryEach: QueryEach = (sql, params, take) =>
+    Stream.runForEachArray(session.stream(sql, params), (rows) => Effect.sync(() => take(rows)))
   const proved = (keys: ReadonlyArray<KeyName>) =>
-    Effect.map(PgNamedRows.all(query, keys, { aged: false }), Option.getOrThrow)
+    Effect.map(PgNamedRows.all(queryEach, keys, { aged: false }), Option.getOrThrow)
   return {
     notifications,
     query,
+    queryEach,
     /** Asks what the plane asks of a prepared database, one statement after the other: the whole schema, defaults, proved rows. */
     prepare: Effect.fnUntraced(function* (keys: ReadonlyArray<KeyName>, seeds: ReadonlyArray<Seed>) {
       yield* PgGlance.findsEverything(query)
@@ -46,8 +50,8 @@ const selectAll = "SELECT namespace, key, value, revision, updated_at, updated_b
  * values: one fiber, and nothing that decodes, times, counts or reconnects.
  */
 export const prove = Effect.fnUntraced(function* (url: Redacted.Redacted, keys: ReadonlyArray<KeyName>) {
-  const { notifications, query } = yield* session(url)
-  const differences = PgSessionDifferences.make(query)
+  const { notifications, query, queryEach } = yield* session(url)
+  const differences = PgSessionDifferences.make(query, queryEach)
   const known: Array<bigint | undefined> = keys.map(() => undefined)
   const values = new Map<string, unknown>()
   let heard = 0

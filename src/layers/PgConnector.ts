@@ -19,6 +19,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import {
@@ -249,6 +250,11 @@ const openSession = Effect.fnUntraced(function* (
       traced(
         sql,
         Effect.map(orAbandon(session.query(sql, params)), (result) => result.rows)
+      ),
+    queryEach: (sql, params, take) =>
+      traced(
+        sql,
+        orAbandon(Stream.runForEachArray(session.stream(sql, params), (rows) => Effect.sync(() => take(rows))))
       ),
     payloads: Queue.takeAll(notifications).pipe(
       Effect.map((batch) => batch.map((notification) => notification.payload)),

@@ -73,7 +73,7 @@ export const differences = (
   const nothingKnown = known.every((fingerprint) => fingerprint === undefined)
   return nothingKnown && keys.length >= many
     ? Effect.flatMap(
-        PgNamedRows.all(query, keys, { aged: false }),
+        PgNamedRows.all(PgNamedRows.atOnce(query), keys, { aged: false }),
         Option.match({
           onNone: () => compare(query, keys, known),
           onSome: (rows) => Effect.succeed(PgNamedRows.differences(rows, known))

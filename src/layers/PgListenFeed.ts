@@ -22,7 +22,7 @@ export const layer = (options: ReconnectingFeed.ReconnectingFeedOptions) => Laye
 const listening =
   (tenant: TenantId) =>
   (session: ListenSession): ReconnectingFeed.ListeningSession => {
-    const differences = PgSessionDifferences.make(session.query)
+    const differences = PgSessionDifferences.make(session.query, session.queryEach)
     return {
       payloads: session.payloads,
       abandon: session.abandon,

@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
 import type { EntryRow } from "../schema/EntryRow.ts"
 import type { Difference } from "../schema/Snapshot.ts"
-import type { Query } from "../services/Connector.ts"
+import type { Query, QueryEach } from "../services/Connector.ts"
 import type { KeyName } from "../services/EntryStore.ts"
 import * as PgRows from "./PgRows.ts"
 
@@ -20,6 +20,12 @@ export interface NamedRow {
   /** How long ago it was written, in seconds by the database's clock; where that was asked for. */
   readonly age: number | undefined
 }
+
+/** Hands all rows over at once, where there is nothing that does as they arrive. */
+export const atOnce =
+  (query: Query): QueryEach =>
+  (sql, params, take) =>
+    Effect.map(query(sql, params), take)
 
 type SlotsByName = ReadonlyMap<string, ReadonlyMap<string, number>>
 
@@ -65,7 +71,7 @@ const Named = Schema.Struct({
 })
 const decodeNamed = Schema.decodeUnknownResult(Named)
 
-const decode = (keys: ReadonlyArray<KeyName>) => {
+const decoder = (keys: ReadonlyArray<KeyName>) => {
   const slotOf = slotFinder(keys)
   const isNamed = (columns: any): columns is typeof Named.Type =>
     typeof columns?.namespace === "string" &&
@@ -76,7 +82,7 @@ const decode = (keys: ReadonlyArray<KeyName>) => {
     row,
     age: named.age ?? undefined
   })
-  return PgRows.decodeAll(
+  return PgRows.decoder(
     (columns): NamedRow | undefined => {
       const row = PgRows.byShape(columns)
       return row !== undefined && isNamed(columns) ? namedRow(columns, row) : undefined
@@ -102,16 +108,23 @@ const selectAllAgeless = selectAll("")
 
 /** All rows in the namespaces of these keys, and their ages if wanted; `None` where they hold too many. */
 export const all = (
-  query: Query,
+  queryEach: QueryEach,
   keys: ReadonlyArray<KeyName>,
   { aged }: { readonly aged: boolean }
-): Effect.Effect<Option.Option<ReadonlyArray<NamedRow>>, SqlError> => {
-  const limit = most(keys) + 1
-  return query(aged ? selectAllAged : selectAllAgeless, [namespacesOf(keys), limit]).pipe(
-    Effect.flatMap((rows) => (rows.length < limit ? Effect.asSome(decode(keys)(rows)) : Effect.succeedNone)),
-    PgRows.unexpectedShape
-  )
-}
+): Effect.Effect<Option.Option<ReadonlyArray<NamedRow>>, SqlError> =>
+  Effect.suspend(() => {
+    const limit = most(keys) + 1
+    const { decoded, take } = decoder(keys)
+    let found = 0
+    const count = (rows: ReadonlyArray<unknown>) => {
+      found += rows.length
+      take(rows)
+    }
+    return queryEach(aged ? selectAllAged : selectAllAgeless, [namespacesOf(keys), limit], count).pipe(
+      Effect.flatMap(() => (found < limit ? Effect.asSome(decoded) : Effect.succeedNone)),
+      PgRows.unexpectedShape
+    )
+  })
 
 /** The digest of no rows is `NULL`, and so are the columns of a row where none is newer. */
 const selectNewer = `
@@ -144,13 +157,11 @@ export interface Newer {
 /** The rows in the namespaces of these keys that are above a revision, and a digest of all of them. */
 export const newer = (query: Query, keys: ReadonlyArray<KeyName>, revision: number): Effect.Effect<Newer, SqlError> =>
   query(selectNewer, [namespacesOf(keys), most(keys) + 1, BigInt(revision)]).pipe(
-    Effect.flatMap((found) =>
-      Effect.zipWith(
-        decodeDigest(found.slice(0, 1)),
-        decode(keys)(found.filter((columns: any) => columns?.namespace !== null)),
-        ([digest = 0n], rows) => ({ rows, digest })
-      )
-    ),
+    Effect.flatMap((found) => {
+      const { decoded, take } = decoder(keys)
+      take(found.filter((columns: any) => columns?.namespace !== null))
+      return Effect.zipWith(decodeDigest(found.slice(0, 1)), decoded, ([digest = 0n], rows) => ({ rows, digest }))
+    }),
     PgRows.unexpectedShape
   )
 

@@ -80,23 +80,42 @@ export const byShape = (columns: any): EntryRow | undefined =>
     ? rowOf(columns)
     : undefined
 
-/** Decodes rows one by one, until one fails: by their shape, and by the schema what does not have it. */
-export const decodeAll =
-  <A>(byShape: (row: any) => A | undefined, bySchema: (row: unknown) => Result.Result<A, Schema.SchemaError>) =>
-  (rows: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<A>, Schema.SchemaError> =>
-    Effect.suspend(() => {
-      const decoded: Array<A> = []
+type ByShape<A> = (row: any) => A | undefined
+type BySchema<A> = (row: unknown) => Result.Result<A, Schema.SchemaError>
+
+/** Decodes rows as they are taken, until one fails: by their shape, and by the schema what does not have it. */
+export const decoder = <A>(byShape: ByShape<A>, bySchema: BySchema<A>) => {
+  const decoded: Array<A> = []
+  let failure: Schema.SchemaError | undefined
+  return {
+    take: (rows: ReadonlyArray<unknown>): void => {
       for (const row of rows) {
+        if (failure !== undefined) return
         const quick = byShape(row)
         if (quick !== undefined) {
           decoded.push(quick)
           continue
         }
         const result = bySchema(row)
-        if (Result.isFailure(result)) return Effect.fail(result.failure)
-        decoded.push(result.success)
+        if (Result.isSuccess(result)) decoded.push(result.success)
+        else failure = result.failure
       }
-      return Effect.succeed(decoded)
+    },
+    /** What was decoded of all that were taken. */
+    decoded: Effect.suspend(() =>
+      failure === undefined ? Effect.succeed<ReadonlyArray<A>>(decoded) : Effect.fail(failure)
+    )
+  }
+}
+
+/** Decodes rows one by one, until one fails. */
+export const decodeAll =
+  <A>(byShape: ByShape<A>, bySchema: BySchema<A>) =>
+  (rows: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<A>, Schema.SchemaError> =>
+    Effect.suspend(() => {
+      const { decoded, take } = decoder(byShape, bySchema)
+      take(rows)
+      return decoded
     })
 
 export const decodeRows = decodeAll(byShape, bySchema)

@@ -20,7 +20,7 @@ import { memoize } from "effect/Function"
 import * as Option from "effect/Option"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Difference } from "../schema/Snapshot.ts"
-import type { Query } from "../services/Connector.ts"
+import type { Query, QueryEach } from "../services/Connector.ts"
 import type { KeyName } from "../services/EntryStore.ts"
 import * as PgDifferences from "./PgDifferences.ts"
 import * as PgNamedRows from "./PgNamedRows.ts"
@@ -37,12 +37,19 @@ interface Seen {
 }
 
 /** As `PgDifferences.differences`, one call at a time. */
-export const make = (query: Query): ((keys: ReadonlyArray<KeyName>, known: Known) => Differences) => {
-  const differencesOf = memoize((keys: ReadonlyArray<KeyName>) => following(query, keys))
+export const make = (
+  query: Query,
+  queryEach: QueryEach = PgNamedRows.atOnce(query)
+): ((keys: ReadonlyArray<KeyName>, known: Known) => Differences) => {
+  const differencesOf = memoize((keys: ReadonlyArray<KeyName>) => following(query, queryEach, keys))
   return (keys, known) => differencesOf(keys)(known)
 }
 
-const following = (query: Query, keys: ReadonlyArray<KeyName>): ((known: Known) => Differences) => {
+const following = (
+  query: Query,
+  queryEach: QueryEach,
+  keys: ReadonlyArray<KeyName>
+): ((known: Known) => Differences) => {
   let seen: Seen | undefined
   let crowded = false
 
@@ -57,7 +64,7 @@ const following = (query: Query, keys: ReadonlyArray<KeyName>): ((known: Known) 
 
   const all = (known: Known): Differences =>
     // Of a first load nobody asks how long its changes took to arrive.
-    Effect.flatMap(PgNamedRows.all(query, keys, { aged: seen !== undefined }), (found) => {
+    Effect.flatMap(PgNamedRows.all(queryEach, keys, { aged: seen !== undefined }), (found) => {
       crowded = Option.isNone(found)
       if (Option.isNone(found)) return PgDifferences.compare(query, keys, known)
       const rows = found.value

@@ -15,6 +15,13 @@ import type { TenantId } from "../schema/TenantId.ts"
 /** Runs one statement and returns its rows, `jsonb` parsed, `int8` as `bigint`, `timestamptz` as `Date`. */
 export type Query = (sql: string, params?: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<unknown>, SqlError>
 
+/** Runs one statement as `Query` does, and hands its rows over as they arrive, some at a time and in their order. */
+export type QueryEach = (
+  sql: string,
+  params: ReadonlyArray<unknown>,
+  take: (rows: ReadonlyArray<unknown>) => void
+) => Effect.Effect<void, SqlError>
+
 /**
  * A session of its own that listens, and on which short statements may run: notifications wait behind them.
  *
@@ -24,6 +31,8 @@ export type Query = (sql: string, params?: ReadonlyArray<unknown>) => Effect.Eff
 export interface ListenSession {
   /** Interrupting a statement gives the session up: its peer may never answer, and nobody should wait to find out. */
   readonly query: Query
+  /** For a first load, whose rows are then decoded while the server still reads the others. Without it all are taken at once. */
+  readonly queryEach?: QueryEach | undefined
   /** Waits for a payload and takes all that have arrived, in the order of commit. Fails once the session has ended. */
   readonly payloads: Effect.Effect<ReadonlyArray<string>, ConnectorError>
   /** Gives the session up at once, without a word to the peer. Idempotent. */

@@ -1,18 +1,21 @@
 import { createServer } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Option, Redacted, type Scope } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Redacted, type Scope } from "effect"
 import {
   Config,
   Connector,
   type ConnectorError,
   EntryStore,
+  type ListenSession,
   PgConnector,
+  type QueryEach,
   SystemplaneLive,
   TenantId,
   TenantManager,
   withTenant
 } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
+import { soon } from "../support/observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 import * as TestStore from "./TestStore.ts"
@@ -309,6 +312,66 @@ describe("PgTarget", () => {
         )
       }).pipe(Effect.provide(plane(PgConnector.layerSingle({ url: database.url, maxConnections: 2 }))))
     }).pipe(Effect.scoped)
+  )
+})
+
+describe("a session hands rows over as they arrive", () => {
+  const onSession = <A, E>(test: (queryEach: QueryEach, session: ListenSession) => Effect.Effect<A, E>) =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.make
+      const session = yield* Connector.use((connector) => connector.session(acme)).pipe(
+        Effect.provide(PgConnector.layerRecord({ acme: { url: database.url } }))
+      )
+      return yield* test(session.queryEach ?? assert.fail("it cannot"), session)
+    }).pipe(Effect.scoped)
+
+  it.live("some at a time, in their order, and each once", () =>
+    onSession((queryEach) =>
+      Effect.gen(function* () {
+        const taken: Array<unknown> = []
+        let times = 0
+        yield* queryEach("SELECT n FROM generate_series(1, $1::int) AS n", [50_000], (rows) => {
+          times++
+          taken.push(...rows)
+        })
+        assert.deepStrictEqual(
+          taken,
+          Array.from({ length: 50_000 }, (_, i) => ({ n: i + 1 }))
+        )
+        assert.isAbove(times, 1)
+      })
+    )
+  )
+
+  it.live("until the statement fails: the session is as good as before", () =>
+    onSession((queryEach, session) =>
+      Effect.gen(function* () {
+        let taken = 0
+        const failing = queryEach("SELECT 1 / (50000 - n) AS n FROM generate_series(1, 50000) AS n", [], (rows) => {
+          taken += rows.length
+        })
+        assert.strictEqual((yield* Effect.flip(failing)).reason._tag, "UnknownError")
+        assert.isAbove(taken, 0)
+        assert.deepStrictEqual(yield* session.query("SELECT 1 AS one"), [{ one: 1 }])
+      })
+    )
+  )
+
+  it.live("and is given up where nobody waits for the rest", () =>
+    onSession((queryEach, session) =>
+      Effect.gen(function* () {
+        const began = yield* Deferred.make<void>()
+        const endless = queryEach(
+          "SELECT n, pg_sleep(CASE WHEN n > 9000 THEN 60 END) FROM generate_series(1, 10000) AS n",
+          [],
+          () => Deferred.doneUnsafe(began, Effect.void)
+        )
+        const reading = yield* Effect.forkChild(endless)
+        yield* Deferred.await(began)
+        yield* soon("interrupting it", Fiber.interrupt(reading))
+        assert.strictEqual((yield* Effect.flip(session.payloads)).reason._tag, "SessionLost")
+      })
+    )
   )
 })
 

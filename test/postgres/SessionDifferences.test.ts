@@ -5,7 +5,7 @@ import * as fc from "fast-check"
 import * as PgDifferences from "../../src/layers/PgDifferences.ts"
 import * as PgSessionDifferences from "../../src/layers/PgSessionDifferences.ts"
 import type { Difference } from "../../src/schema/Snapshot.ts"
-import type { Query } from "../../src/services/Connector.ts"
+import type { Query, QueryEach } from "../../src/services/Connector.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalogue from "./Catalogue.ts"
 
@@ -31,7 +31,12 @@ const open = Effect.gen(function* () {
       })
     )
   }
-  const differences = PgSessionDifferences.make(query)
+  // Row by row, as if each had arrived alone.
+  const queryEach: QueryEach = (sql, params, take) =>
+    Effect.map(query(sql, params), (rows) => {
+      for (const row of rows) take([row])
+    })
+  const differences = PgSessionDifferences.make(query, queryEach)
   let known: ReadonlyArray<bigint | undefined> = keys.map(() => undefined)
   return {
     database,

@@ -110,7 +110,7 @@ const shut = (database: TestDatabase.TestDatabase) =>
 const forAll = <A, B, E>(items: ReadonlyArray<A>, each: (item: A) => Effect.Effect<B, E>) =>
   Effect.forEach(items, each, { concurrency: 4, discard: true })
 
-const parts = ["client", "unsafe", "session", "query", "payloads"] as const
+const parts = ["client", "unsafe", "session", "query", "queryEach", "payloads"] as const
 
 /** A connector of an application's own, one part of which dies. */
 const dyingAt = (part: (typeof parts)[number], inner: Connector["Service"], error: Error) => {
@@ -129,6 +129,7 @@ const dyingAt = (part: (typeof parts)[number], inner: Connector["Service"], erro
         : Effect.map(inner.session(tenant), (session) => ({
             ...session,
             payloads: part === "payloads" ? dies : session.payloads,
+            queryEach: part === "queryEach" ? () => dies : undefined,
             // Not the first statement, which asks what database it is.
             query: (sql, params) => (part === "query" && sql.includes("LIMIT $2") ? dies : session.query(sql, params))
           }))

@@ -5,7 +5,6 @@ import type { QueryEach } from "effect-systemplane"
 import * as PgGlance from "../../src/layers/PgGlance.ts"
 import * as PgNamedRows from "../../src/layers/PgNamedRows.ts"
 import * as PgSessionDifferences from "../../src/layers/PgSessionDifferences.ts"
-import * as PgStatements from "../../src/layers/PgStatements.ts"
 import type { KeyName } from "../../src/services/EntryStore.ts"
 import type { Seed } from "../../src/services/KeyRegistry.ts"
 import type { BareListener } from "./bareListener.ts"
@@ -26,10 +25,9 @@ export const session = Effect.fnUntraced(function* (url: Redacted.Redacted) {
     notifications,
     query,
     queryEach,
-    /** Asks what the plane asks of a prepared database, one statement after the other: the whole schema, defaults, proved rows. */
+    /** Asks what the plane asks of a prepared database, one statement after the other: the whole schema with the defaults, proved rows. */
     prepare: Effect.fnUntraced(function* (keys: ReadonlyArray<KeyName>, seeds: ReadonlyArray<Seed>) {
-      yield* PgGlance.findsEverything(query)
-      yield* PgStatements.seed(query, seeds)
+      yield* PgGlance.findsEverything(query, seeds)
       return yield* proved(keys)
     }),
     /** All rows as the plane reads them, with a fingerprint of each. */

@@ -22,6 +22,7 @@ const make = Effect.map(MemoryClients, (clients) => {
     )
 
   return SchemaBootstrap.of({
+    isPrepared: () => Effect.succeed(false),
     ensure: (tenant) => Effect.as(look(tenant), []),
     verify: look,
     seed: (tenant, seeds) =>

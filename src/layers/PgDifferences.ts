@@ -2,7 +2,6 @@
  * How a table differs from what is known of it, asked for once: one statement, and hence one state of the table.
  */
 import * as Effect from "effect/Effect"
-import { memoize } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -32,12 +31,6 @@ const bySchema = (columns: any): Result.Result<Difference, Schema.SchemaError> =
 }
 
 const decodeDifferences = PgRows.decodeAll(byShape, bySchema)
-
-/** The names of keys as they are sent. */
-const namesOf = memoize((keys: ReadonlyArray<KeyName>): readonly [namespaces: string, keys: string] => [
-  PgRows.arrayOf(keys.map((key) => key.namespace)),
-  PgRows.arrayOf(keys.map((key) => key.key))
-])
 
 /**
  * Each `OFFSET 0` keeps the planner from merging two levels: the arrays are read once, not once for each element, and each row
@@ -90,7 +83,7 @@ export const compare = (
 ): Effect.Effect<ReadonlyArray<Difference>, SqlError> => {
   // As text: the driver cannot tell the type of an array that holds nothing but NULL.
   const fingerprints = `{${known.map((fingerprint) => fingerprint ?? "NULL").join(",")}}`
-  return query(selectDifferences, [...namesOf(keys), fingerprints]).pipe(
+  return query(selectDifferences, [...PgRows.namesOf(keys), fingerprints]).pipe(
     Effect.flatMap(decodeDifferences),
     PgRows.unexpectedShape
   )

@@ -2,10 +2,12 @@
  * The columns of a row as statements return them, for tables that are called `e`, and how they are decoded.
  */
 import * as Effect from "effect/Effect"
+import { memoize } from "effect/Function"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
 import type { EntryRow } from "../schema/EntryRow.ts"
+import type { KeyName } from "../services/EntryStore.ts"
 
 /**
  * A hash of everything a row says, its names included, in 64 bits: two rows collide once in 10^19. Each column's hash is the
@@ -37,6 +39,12 @@ export const columns = columnsWith(fingerprint)
 /** An array as PostgreSQL reads it. */
 export const arrayOf = (texts: ReadonlyArray<string>): string =>
   `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`).join(",")}}`
+
+/** The names of keys as they are sent: they are the same for every tenant. */
+export const namesOf = memoize((keys: ReadonlyArray<KeyName>): readonly [namespaces: string, keys: string] => [
+  arrayOf(keys.map((key) => key.namespace)),
+  arrayOf(keys.map((key) => key.key))
+])
 
 /** A row as the statements return it. */
 const Columns = Schema.Struct({

@@ -72,18 +72,10 @@ const make = Effect.fnUntraced(function* ({ followed }: PgSchemaBootstrapOptions
   /** What is missing; `None` where nothing is. Fails where the role may not use what is there. */
   const inspect = (tenant: TenantId) =>
     Effect.gen(function* () {
-      const catalogue = yield* Effect.mapError(
-        run(tenant, (query) =>
-          Effect.flatMap(PgGlance.findsEverything(query), (everything) =>
-            everything ? Effect.succeedNone : Effect.asSome(PgCatalogue.read(query))
-          )
-        ),
-        failed
-      )
-      if (Option.isNone(catalogue)) return Option.none()
-      const missing = PgCatalogue.missingParts(catalogue.value)
-      if (missing.length > 0) return Option.some({ catalogue: catalogue.value, missing })
-      return catalogue.value.permitted ? Option.none() : yield* Effect.fail(denied(catalogue.value))
+      const catalogue = yield* look(tenant)
+      const missing = PgCatalogue.missingParts(catalogue)
+      if (missing.length > 0) return Option.some({ catalogue, missing })
+      return catalogue.permitted ? Option.none() : yield* Effect.fail(denied(catalogue))
     })
 
   // Looks again under the lock: another process may have done the work meanwhile.
@@ -99,6 +91,10 @@ const make = Effect.fnUntraced(function* ({ followed }: PgSchemaBootstrapOptions
     })
 
   return SchemaBootstrap.of({
+    isPrepared: (tenant, seeds) =>
+      run(tenant, (query) => PgGlance.findsEverything(query, seeds)).pipe(
+        Effect.mapError((error) => bootstrapError(tenant)(failed(error)))
+      ),
     ensure: (tenant) =>
       Effect.gen(function* () {
         const inspected = yield* inspect(tenant)

@@ -9,7 +9,7 @@ import { EntryRow } from "../schema/EntryRow.ts"
 import type { Query } from "../services/Connector.ts"
 import type { EntryWrite, KeyName } from "../services/EntryStore.ts"
 import type { Seed } from "../services/KeyRegistry.ts"
-import { columns, decodeRows, shownRevision, unexpectedShape } from "./PgRows.ts"
+import { arrayOf, columns, decodeRows, namesOf, shownRevision, unexpectedShape } from "./PgRows.ts"
 
 /** The row of a key. */
 export const read = (query: Query, { key, namespace }: KeyName): Effect.Effect<Option.Option<EntryRow>, SqlError> =>
@@ -101,7 +101,7 @@ export const seed = (query: Query, seeds: ReadonlyArray<Seed>): Effect.Effect<nu
          )
          ON CONFLICT (namespace, key) DO NOTHING
          RETURNING namespace`,
-        [seeds.map((s) => s.namespace), seeds.map((s) => s.key), seeds.map((s) => s.json), seeder]
+        [...namesOf(seeds), arrayOf(seeds.map((seed) => seed.json)), seeder]
       ).pipe(
         Effect.flatMap(decodeInserted),
         Effect.map((rows) => rows.length),

@@ -20,14 +20,19 @@ export const prepare = Effect.fnUntraced(function* (options: PreparationOptions)
   const bootstrap = yield* SchemaBootstrap
   const registry = yield* KeyRegistry
 
+  const seeds = options.seedDefaults ? registry.seeds : []
+  const seed = (tenant: TenantId) => (seeds.length === 0 ? Effect.void : Effect.asVoid(bootstrap.seed(tenant, seeds)))
+  if (options.bootstrap === "skip") return seed
+
   const prepareSchema = {
     ensure: (tenant: TenantId) => Effect.asVoid(bootstrap.ensure(tenant)),
-    verify: bootstrap.verify,
-    skip: () => Effect.void
+    verify: bootstrap.verify
   }[options.bootstrap]
 
   return (tenant: TenantId): Effect.Effect<void, SchemaBootstrapError> =>
-    Effect.andThen(prepareSchema(tenant), options.seedDefaults ? bootstrap.seed(tenant, registry.seeds) : Effect.void)
+    Effect.flatMap(bootstrap.isPrepared(tenant, seeds), (prepared) =>
+      prepared ? Effect.void : Effect.andThen(prepareSchema(tenant), seed(tenant))
+    )
 })
 
 /** What runs before each use of a tenant's database: it prepares it once, or again after it failed. */

@@ -35,7 +35,10 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
   const closed = Latch.makeUnsafe(false)
 
   const orClosed = <A>(effect: Effect.Effect<A, ActivationError>): Effect.Effect<A, ActivationError> =>
-    Effect.raceFirst(effect, Effect.andThen(closed.await, failWith(new Closed())))
+    Effect.raceFirst(
+      effect,
+      Effect.andThen(closed.await, () => failWith(new Closed()))
+    )
 
   /** Waits until the tenant is live, or an attempt after the first `before` ones fails, or nobody wants it live any more. */
   const awaitOutcome = (

@@ -24,6 +24,11 @@ export class SchemaBootstrap extends Context.Service<
   SchemaBootstrap,
   {
     /**
+     * Whether there is nothing left to do: the schema is up and may be used, and each of the defaults has a row. One short
+     * statement, for tenants that were prepared long ago; `false` also where it cannot tell.
+     */
+    readonly isPrepared: (tenant: TenantId, seeds: ReadonlyArray<Seed>) => Effect.Effect<boolean, SchemaBootstrapError>
+    /**
      * Looks first, and changes only what is missing or outdated, in one transaction: an up-to-date database sees no DDL
      * and no lock. Returns the names of the parts it changed. A role that may not change the schema fails with
      * `SchemaMissing` or `SchemaOutdated`, as `verify` does.

@@ -241,6 +241,22 @@ describe("seeding (behaviour 1)", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live(
+    "is not even asked for where every default has a row: activation writes nothing, and need not be allowed to",
+    () =>
+      Effect.gen(function* () {
+        const acme = yield* TestDatabase.make
+        yield* Effect.provide(activate, plane(acme))
+        const inserts = yield* watchInserts(acme)
+        yield* acme.run(`ALTER DATABASE "${acme.name}" SET default_transaction_read_only = on`)
+        yield* Effect.gen(function* () {
+          yield* activate
+          assert.strictEqual(yield* state, "live")
+        }).pipe(Effect.provide(plane(acme)))
+        assert.strictEqual(yield* inserts, 0)
+      }).pipe(Effect.scoped)
+  )
+
   it.live("adds the keys that a newer release declares, and leaves the others as they are", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { isSqlError } from "effect/sql/SqlError"
-import { Ddl } from "effect-systemplane"
+import { Ddl, type Seed } from "effect-systemplane"
 import * as PgGlance from "../../src/layers/PgGlance.ts"
 import * as SchemaParts from "../../src/schema/SchemaParts.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
@@ -10,9 +10,11 @@ import * as Catalogue from "./Catalogue.ts"
 import * as OlderServices from "./OlderServices.ts"
 
 /** As a session has it: a statement that the server refuses is a failure. */
-const findsEverything = ({ run }: TestDatabase.Stranger) =>
-  PgGlance.findsEverything((sql, params) =>
-    Effect.catchDefect(run(sql, params), (error) => (isSqlError(error) ? Effect.fail(error) : Effect.die(error)))
+const findsEverything = ({ run }: TestDatabase.Stranger, seeds: ReadonlyArray<Seed> = []) =>
+  PgGlance.findsEverything(
+    (sql, params) =>
+      Effect.catchDefect(run(sql, params), (error) => (isSqlError(error) ? Effect.fail(error) : Effect.die(error))),
+    seeds
   )
 
 const onPreparedDatabase = <A>(test: (database: TestDatabase.TestDatabase) => Effect.Effect<A, unknown>) =>
@@ -40,6 +42,25 @@ describe("a glance at the catalogue", () => {
       Effect.gen(function* () {
         yield* OlderServices.triggersV4(database)
         assert.isTrue(yield* findsEverything(database))
+      })
+    )
+  )
+
+  it.live("finds everything only where each default has a row, whatever its value", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        const seeds = [
+          { namespace: "a", key: 'the "first"', json: "1" },
+          { namespace: "a", key: "second", json: "2" }
+        ]
+        assert.isFalse(yield* findsEverything(database, seeds))
+        yield* database.write("a", 'the "first"', 1)
+        yield* database.write("b", "second", 2)
+        assert.isFalse(yield* findsEverything(database, seeds))
+        yield* database.write("a", "second", "an operator's")
+        assert.isTrue(yield* findsEverything(database, seeds))
+        yield* database.run("DROP TRIGGER systemplane_notify_trigger ON systemplane_entries")
+        assert.isFalse(yield* findsEverything(database, seeds))
       })
     )
   )

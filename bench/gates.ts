@@ -36,7 +36,7 @@ export const gates = {
     name: "yield* Config.get : yield* Effect.succeed",
     gate: 2.8,
     stretch: 1.5,
-    note: "both in a generator, a fiber per tenant; the floor allocates and looks up nothing, and no read can be below it"
+    note: "both in a generator, a fiber per tenant; succeed allocates and looks up nothing, and no read can be below it"
   },
   unleash: { name: "yield* Config.get : Unleash isEnabled", gate: 1, stretch: 0.5, note: peers },
   launchDarkly: { name: "yield* Config.get : LaunchDarkly variation", gate: 0.25, stretch: 0.1, note: peers },

@@ -96,7 +96,7 @@ const contest = Effect.fnUntraced(function* (gate: Gate, turns: Turns, tenants: 
   const { asking, bare, ours } = yield* takeTurns(turns, rounds)
   const floor = asking === undefined ? "" : `, asking what the plane asks ${Report.duration(asking)}`
   const sides = `${tenants === 1 ? "one tenant" : `${tenants} tenants`}: ours ${Report.duration(ours)}, bare driver ${Report.duration(bare)}${floor}`
-  return [Report.row(gate, ours / bare, sides)]
+  return [Report.row(gate, ours / bare, sides, asking && asking / bare)]
 })
 
 /** Bringing tenants up whose databases are prepared, as the bare driver does with the least that this takes. */

@@ -16,10 +16,15 @@ import * as Workload from "./workload.ts"
 const roundsOf = (quick: boolean): Rounds.RoundsOptions =>
   quick ? { rounds: 151, batch: 1, warmUp: 200 } : { rounds: 501, batch: 1, warmUp: 500 }
 
-const compare = (gate: Gate, medians: Rounds.Medians, ours: string, theirs: string): Report.Row => {
-  const mine = medians[ours]!
-  const other = medians[theirs]!
-  return Report.row(gate, mine / other, `${ours} ${Report.duration(mine)}, ${theirs} ${Report.duration(other)}`)
+const compare = (gate: Gate, medians: Rounds.Medians, ours: string, theirs: string, floor?: string): Report.Row => {
+  const against = (name: string) => medians[name]! / medians[theirs]!
+  const sides = [ours, theirs, ...(floor === undefined ? [] : [floor])]
+  return Report.row(
+    gate,
+    against(ours),
+    sides.map((name) => `${name} ${Report.duration(medians[name]!)}`).join(", "),
+    floor === undefined ? undefined : against(floor)
+  )
 }
 
 const synchronous: Section = section(
@@ -61,11 +66,8 @@ const effectful: Section = section(
       yield* OpenFeature.contender(workload, order)
     ]
     const medians = yield* Effect.promise(() => Rounds.measure(contenders, roundsOf(quick)))
-    const floor = `, a look at the fiber ${Report.duration(medians["a look at the fiber"]!)}`
-    const against = (gate: Gate, peer: string) => {
-      const row = compare(gate, medians, "yield* Config.get", peer)
-      return { ...row, sides: row.sides + floor }
-    }
+    const against = (gate: Gate, peer: string) =>
+      compare(gate, medians, "yield* Config.get", peer, "a look at the fiber")
     return [
       against(gates.configGet, "yield* Effect.succeed"),
       against(gates.unleash, "Unleash isEnabled"),

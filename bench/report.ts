@@ -1,11 +1,14 @@
 /** From a measured ratio to a line of the report. */
 import type { Gate } from "./gates.ts"
 
-export type Verdict = "stretch" | "gate" | "MISSED"
+/** `"gate < floor"`: missed, and in the same run the floor by itself took longer than the gate allows. */
+export type Verdict = "stretch" | "gate" | "gate < floor" | "MISSED"
 
 export interface Row {
   readonly name: string
   readonly measured: number
+  /** The same ratio of what cannot be left out, without anything of the plane's engine; where it was measured. */
+  readonly floor?: number | undefined
   readonly gate: number
   readonly stretch: number
   readonly verdict: Verdict
@@ -14,13 +17,21 @@ export interface Row {
   readonly note: string
 }
 
-export const verdict = (measured: number, { gate, stretch }: Pick<Gate, "gate" | "stretch">): Verdict =>
-  measured <= stretch ? "stretch" : measured <= gate ? "gate" : "MISSED"
+export const verdict = (
+  measured: number,
+  { gate, stretch }: Pick<Gate, "gate" | "stretch">,
+  floor?: number | undefined
+): Verdict => {
+  if (measured <= stretch) return "stretch"
+  if (measured <= gate) return "gate"
+  return floor !== undefined && floor > gate ? "gate < floor" : "MISSED"
+}
 
-export const row = (gate: Gate, measured: number, sides: string): Row => ({
+export const row = (gate: Gate, measured: number, sides: string, floor?: number | undefined): Row => ({
   ...gate,
   measured,
-  verdict: verdict(measured, gate),
+  floor,
+  verdict: verdict(measured, gate, floor),
   sides
 })
 
@@ -30,16 +41,18 @@ const numberWidth = 10
 export const heading = [
   "what : against".padEnd(nameWidth),
   "measured".padStart(numberWidth),
+  "floor".padStart(numberWidth),
   "gate".padStart(numberWidth),
   "stretch".padStart(numberWidth),
   "  verdict"
 ].join("")
 
-/** `name measured gate stretch verdict`, in columns. */
-export const line = ({ gate, measured, name, stretch, verdict }: Row): string =>
+/** `name measured floor gate stretch verdict`, in columns. */
+export const line = ({ floor, gate, measured, name, stretch, verdict }: Row): string =>
   [
     name.padEnd(nameWidth),
     ratio(measured).padStart(numberWidth),
+    (floor === undefined ? "" : ratio(floor)).padStart(numberWidth),
     `≤ ${gate}`.padStart(numberWidth),
     `≤ ${stretch}`.padStart(numberWidth),
     `  ${verdict}`

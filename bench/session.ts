@@ -84,7 +84,8 @@ const heap: Section = section(
       Report.row(
         gates.heap,
         ours / bare,
-        `${count} tenants: ours ${kilobytes(ours)}, bare session ${kilobytes(bare)}, the proof alone ${kilobytes(proof)}, its metrics ${kilobytes(series)}`
+        `${count} tenants: ours ${kilobytes(ours)}, bare session ${kilobytes(bare)}, the proof alone ${kilobytes(proof)}, its metrics ${kilobytes(series)}`,
+        (proof + series) / bare
       )
     ]
   })

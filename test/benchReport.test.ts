@@ -47,9 +47,17 @@ describe("a line of the report", () => {
     )
   })
 
-  it("reads name, measured, gate, stretch, verdict", () => {
-    const words = Report.line(Report.row(gate, 0.1234, "1 ns against 8 ns")).split(/ {2,}/)
-    assert.deepStrictEqual(words, ["ours : theirs", "0.123", "≤ 0.25", "≤ 0.12", "gate"])
+  it("tells where a gate that was missed lies below the floor, and there alone", () => {
+    const verdicts = (measured: number) => [0.2, 0.25, 0.2501].map((floor) => Report.verdict(measured, gate, floor))
+    assert.deepStrictEqual(verdicts(0.3), ["MISSED", "MISSED", "gate < floor"])
+    assert.deepStrictEqual(verdicts(0.25), ["gate", "gate", "gate"])
+    assert.deepStrictEqual(verdicts(0.12), ["stretch", "stretch", "stretch"])
+  })
+
+  it("reads name, measured, floor, gate, stretch, verdict", () => {
+    const words = (floor?: number) => Report.line(Report.row(gate, 0.1234, "1 ns against 8 ns", floor)).split(/ {2,}/)
+    assert.deepStrictEqual(words(), ["ours : theirs", "0.123", "≤ 0.25", "≤ 0.12", "gate"])
+    assert.deepStrictEqual(words(0.1), ["ours : theirs", "0.123", "0.100", "≤ 0.25", "≤ 0.12", "gate"])
   })
 
   it("gives three significant digits and no exponent", () => {

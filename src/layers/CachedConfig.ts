@@ -125,14 +125,13 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
         )
       )
 
-    const work = (tenant: TenantId) =>
-      Effect.gen(function* () {
-        for (let change = waiting.get(tenant); change !== undefined; change = waiting.get(tenant)) {
-          waiting.delete(tenant)
-          yield* handle(change)
-        }
-        busy.delete(tenant)
-      })
+    const work = Effect.fnUntraced(function* (tenant: TenantId) {
+      for (let change = waiting.get(tenant); change !== undefined; change = waiting.get(tenant)) {
+        waiting.delete(tenant)
+        yield* handle(change)
+      }
+      busy.delete(tenant)
+    })
 
     const dispatch = (change: Change<A>) => {
       const skipped = waiting.get(change.tenant)
@@ -147,15 +146,14 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     )
   })
 
-  const setAll = (
+  const setAll = Effect.fnUntraced(function* (
     assignments: ReadonlyArray<Assignment.Any>,
     { actor }: WriteAllOptions
-  ): Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError> =>
-    Effect.gen(function* () {
-      const tenant = yield* writtenTenant
-      const writes = yield* Effect.fromResult(WriteRequest.encodeAll(assignments, actor))
-      return writes.length === 0 ? [] : yield* cache.put(tenant, writes, actor)
-    })
+  ): Effect.fn.Return<ReadonlyArray<Entry<any>>, ConfigError> {
+    const tenant = yield* writtenTenant
+    const writes = yield* Effect.fromResult(WriteRequest.encodeAll(assignments, actor))
+    return writes.length === 0 ? [] : yield* cache.put(tenant, writes, actor)
+  })
 
   const set = <A>(
     key: ConfigKey<A>,

@@ -38,39 +38,38 @@ export class ConnectBudget extends Context.Service<
  */
 const longestTurn = 250
 
-const make = (options: ConnectBudgetOptions) =>
-  Effect.gen(function* () {
-    const limiter = yield* RateLimiter.make
-    const turns = { permits: options.maxConcurrentActivations, longest: longestTurn }
-    const sessions = Turns.make(turns)
-    const clients = Turns.make(turns)
+const make = Effect.fnUntraced(function* (options: ConnectBudgetOptions) {
+  const limiter = yield* RateLimiter.make
+  const turns = { permits: options.maxConcurrentActivations, longest: longestTurn }
+  const sessions = Turns.make(turns)
+  const clients = Turns.make(turns)
 
-    // A bucket of b tokens, refilled r times a second, lets at most b + r through in any second: a tenth at once, so that a
-    // process with a few tenants never waits, and the rest evenly.
-    const atOnce = Math.max(1, Math.floor(options.maxConnectsPerSecond / 10))
-    const interval = 1000 / Math.max(1, options.maxConnectsPerSecond - atOnce)
-    const token = limiter.consume({
-      algorithm: "token-bucket",
-      onExceeded: "delay",
-      key: "connect",
-      limit: atOnce,
-      window: Duration.millis(atOnce * interval)
-    })
-    const pace = Monotonic.measured(token).pipe(
-      // A bucket in memory refuses nothing.
-      Effect.orDie,
-      Effect.flatMap(({ delay }) => (Duration.isZero(delay) ? Effect.void : Effect.sleep(delay)))
-    )
-
-    return ConnectBudget.of({
-      session: (tenant, open) => sessions.take(tenant, open, pace),
-      client: (tenant, open) => clients.take(tenant, open, pace),
-      forget: (tenant) => {
-        sessions.forget(tenant)
-        clients.forget(tenant)
-      }
-    })
+  // A bucket of b tokens, refilled r times a second, lets at most b + r through in any second: a tenth at once, so that a
+  // process with a few tenants never waits, and the rest evenly.
+  const atOnce = Math.max(1, Math.floor(options.maxConnectsPerSecond / 10))
+  const interval = 1000 / Math.max(1, options.maxConnectsPerSecond - atOnce)
+  const token = limiter.consume({
+    algorithm: "token-bucket",
+    onExceeded: "delay",
+    key: "connect",
+    limit: atOnce,
+    window: Duration.millis(atOnce * interval)
   })
+  const pace = Monotonic.measured(token).pipe(
+    // A bucket in memory refuses nothing.
+    Effect.orDie,
+    Effect.flatMap(({ delay }) => (Duration.isZero(delay) ? Effect.void : Effect.sleep(delay)))
+  )
+
+  return ConnectBudget.of({
+    session: (tenant, open) => sessions.take(tenant, open, pace),
+    client: (tenant, open) => clients.take(tenant, open, pace),
+    forget: (tenant) => {
+      sessions.forget(tenant)
+      clients.forget(tenant)
+    }
+  })
+})
 
 export const layer = (options: ConnectBudgetOptions) =>
   Layer.effect(ConnectBudget, make(options)).pipe(Layer.provide(RateLimiter.layerStoreMemory))

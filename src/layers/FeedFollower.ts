@@ -105,18 +105,20 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
       return session.differences(keys, known)
     }
 
-  const reconcile = (followed: Followed, session: FeedSession): Effect.Effect<Reconciled, EntryStoreError> =>
-    Effect.gen(function* () {
-      followed.verifyAt = never
-      let reconciled: Effect.Success<ReturnType<Scopes["readWhole"]>>
-      do {
-        reconciled = yield* scopes.readWhole(followed.scope, inTime(followed, session))
-        followed.patience = Patience.afterAnswer(patience, reconciled.took)
-      } while (reconciled.again)
-      followed.answerBy = never
-      followed.verifyAt = (yield* Monotonic.millis) + (yield* verifyDelay(reconciled.took))
-      return reconciled
-    })
+  const reconcile = Effect.fnUntraced(function* (
+    followed: Followed,
+    session: FeedSession
+  ): Effect.fn.Return<Reconciled, EntryStoreError> {
+    followed.verifyAt = never
+    let reconciled: Effect.Success<ReturnType<Scopes["readWhole"]>>
+    do {
+      reconciled = yield* scopes.readWhole(followed.scope, inTime(followed, session))
+      followed.patience = Patience.afterAnswer(patience, reconciled.took)
+    } while (reconciled.again)
+    followed.answerBy = never
+    followed.verifyAt = (yield* Monotonic.millis) + (yield* verifyDelay(reconciled.took))
+    return reconciled
+  })
 
   /** Everything was read on the session of the feed: the tenant is live, unless the answer took too long. */
   const relink = ({ scope }: Followed) =>
@@ -148,28 +150,30 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
     return telemetry.propagated(tenant, seconds)
   }
 
-  const readFirst = (followed: Followed, session: FeedSession, onFirstLoad: Effect.Effect<void>) =>
-    Effect.gen(function* () {
-      const { tenant } = followed.scope
-      yield* reconcile(followed, session).pipe(
-        Defects.withSpan("Systemplane.reconcile", { tenant, reason: "connect" satisfies Reason })
-      )
-      yield* session.confirm
-      yield* telemetry.reconciled(tenant, "connect")
-      yield* onFirstLoad
-      // Last: whoever waits for the tenant finds everything told.
-      yield* relink(followed)
-    })
+  const readFirst = Effect.fnUntraced(function* (
+    followed: Followed,
+    session: FeedSession,
+    onFirstLoad: Effect.Effect<void>
+  ) {
+    const { tenant } = followed.scope
+    yield* reconcile(followed, session).pipe(
+      Defects.withSpan("Systemplane.reconcile", { tenant, reason: "connect" satisfies Reason })
+    )
+    yield* session.confirm
+    yield* telemetry.reconciled(tenant, "connect")
+    yield* onFirstLoad
+    // Last: whoever waits for the tenant finds everything told.
+    yield* relink(followed)
+  })
 
-  const readLater = (followed: Followed, session: FeedSession, reason: Reason) =>
-    Effect.gen(function* () {
-      const reconciled = yield* reconcile(followed, session)
-      yield* relink(followed)
-      // Whoever waits for the values goes first; what is told of them follows.
-      yield* Effect.yieldNow
-      if (reason === "notification") yield* measurePropagation(followed.scope.tenant, reconciled)
-      else if (reconciled.differences.length > 0) yield* telemetry.reconciled(followed.scope.tenant, "verify")
-    })
+  const readLater = Effect.fnUntraced(function* (followed: Followed, session: FeedSession, reason: Reason) {
+    const reconciled = yield* reconcile(followed, session)
+    yield* relink(followed)
+    // Whoever waits for the values goes first; what is told of them follows.
+    yield* Effect.yieldNow
+    if (reason === "notification") yield* measurePropagation(followed.scope.tenant, reconciled)
+    else if (reconciled.differences.length > 0) yield* telemetry.reconciled(followed.scope.tenant, "verify")
+  })
 
   const concernsUs = ({ notifications }: Changed) =>
     notifications.some(({ key, namespace }) => {
@@ -199,85 +203,84 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes, options: FeedFo
     )
   })
 
-  const run = (scope: TenantScope) =>
-    Effect.gen(function* () {
-      // Added first, hence run last: by then nothing is left that could call the scope connected again.
-      yield* Effect.addFinalizer(() => scopes.relink(scope, { connected: false, failures: 0 }))
-      const reading = yield* FiberHandle.make<void, never>()
-      const fork = yield* FiberHandle.runtime(reading)<never>()
-      const followed: Followed = {
-        scope,
-        patience: patience.usual,
-        verifyAt: never,
-        answerBy: never,
-        reader: undefined
-      }
-      yield* scopes.resume(scope)
-      yield* telemetry.dropped(scope.tenant, scopes.dropped)
-      yield* upkeep.add(lookAfter(followed))
-      const onFirstLoad = yield* Effect.cached(recordWarmLoad(scope, yield* Monotonic.millis))
+  const run = Effect.fnUntraced(function* (scope: TenantScope) {
+    // Added first, hence run last: by then nothing is left that could call the scope connected again.
+    yield* Effect.addFinalizer(() => scopes.relink(scope, { connected: false, failures: 0 }))
+    const reading = yield* FiberHandle.make<void, never>()
+    const fork = yield* FiberHandle.runtime(reading)<never>()
+    const followed: Followed = {
+      scope,
+      patience: patience.usual,
+      verifyAt: never,
+      answerBy: never,
+      reader: undefined
+    }
+    yield* scopes.resume(scope)
+    yield* telemetry.dropped(scope.tenant, scopes.dropped)
+    yield* upkeep.add(lookAfter(followed))
+    const onFirstLoad = yield* Effect.cached(recordWarmLoad(scope, yield* Monotonic.millis))
 
-      /** Why the session was given up, which says more than that it was. */
-      let loadError: EntryStoreError | undefined
-      const abandon = (session: FeedSession, error: EntryStoreError) => {
-        loadError = error
-        return session.abandon
-      }
-      const readerOf = (session: FeedSession): Reader => {
-        const read = (reason: Reason) =>
-          reason === "connect" ? readFirst(followed, session, onFirstLoad) : readLater(followed, session, reason)
-        const orAbandon = (reads: Effect.Effect<void, EntryStoreError>) =>
-          Effect.catch(reads, (error) => abandon(session, error)).pipe(
-            // A session without a reader would stay open and unread.
-            Defects.recover((defect) =>
-              Effect.andThen(
-                // What fails at every attempt is told once.
-                Defects.log(scope.link.failures === 0 ? "Error" : "Debug", "Reading a feed failed unexpectedly", {
-                  defect,
-                  tenant: scope.tenant
-                }),
-                session.abandon
-              )
+    /** Why the session was given up, which says more than that it was. */
+    let loadError: EntryStoreError | undefined
+    const abandon = (session: FeedSession, error: EntryStoreError) => {
+      loadError = error
+      return session.abandon
+    }
+    const readerOf = (session: FeedSession): Reader => {
+      const read = (reason: Reason) =>
+        reason === "connect" ? readFirst(followed, session, onFirstLoad) : readLater(followed, session, reason)
+      const orAbandon = (reads: Effect.Effect<void, EntryStoreError>) =>
+        Effect.catch(reads, (error) => abandon(session, error)).pipe(
+          // A session without a reader would stay open and unread.
+          Defects.recover((defect) =>
+            Effect.andThen(
+              // What fails at every attempt is told once.
+              Defects.log(scope.link.failures === 0 ? "Error" : "Debug", "Reading a feed failed unexpectedly", {
+                defect,
+                tenant: scope.tenant
+              }),
+              session.abandon
             )
           )
-        return {
-          read: oneAtATime((reads) => fork(orAbandon(reads)), read),
-          // In the place of what is being read, which is interrupted.
-          giveUp: () => fork(abandon(session, timedOut(scope.tenant)))
-        }
+        )
+      return {
+        read: oneAtATime((reads) => fork(orAbandon(reads)), read),
+        // In the place of what is being read, which is interrupted.
+        giveUp: () => fork(abandon(session, timedOut(scope.tenant)))
       }
-      const disconnected = () => {
-        followed.reader = undefined
-        followed.verifyAt = never
-        followed.answerBy = never
-      }
-      scope.readAgain = () => followed.reader?.read("notification")
-      yield* Effect.addFinalizer(() => Effect.sync(disconnected))
+    }
+    const disconnected = () => {
+      followed.reader = undefined
+      followed.verifyAt = never
+      followed.answerBy = never
+    }
+    scope.readAgain = () => followed.reader?.read("notification")
+    yield* Effect.addFinalizer(() => Effect.sync(disconnected))
 
-      yield* Stream.runForEach(feed.events(scope.tenant), (event) => {
-        switch (event._tag) {
-          case "Connected":
-            followed.reader = readerOf(event.session)
-            followed.reader.read("connect")
-            return Effect.void
-          case "Changed":
-            if (concernsUs(event)) followed.reader?.read("notification")
-            return Effect.void
-          case "Disconnected":
-            disconnected()
-            return Effect.andThen(
-              FiberHandle.clear(reading),
-              Effect.suspend(() => {
-                const lastError = activationError(loadError ?? event.error)
-                loadError = undefined
-                const { failures } = event
-                return scopes.relink(scope, { connected: false, failures }, { failures, lastError })
-              })
-            )
-        }
-      })
-      return yield* Effect.never
+    yield* Stream.runForEach(feed.events(scope.tenant), (event) => {
+      switch (event._tag) {
+        case "Connected":
+          followed.reader = readerOf(event.session)
+          followed.reader.read("connect")
+          return Effect.void
+        case "Changed":
+          if (concernsUs(event)) followed.reader?.read("notification")
+          return Effect.void
+        case "Disconnected":
+          disconnected()
+          return Effect.andThen(
+            FiberHandle.clear(reading),
+            Effect.suspend(() => {
+              const lastError = activationError(loadError ?? event.error)
+              loadError = undefined
+              const { failures } = event
+              return scopes.relink(scope, { connected: false, failures }, { failures, lastError })
+            })
+          )
+      }
     })
+    return yield* Effect.never
+  })
 
   const recordWarmLoad = (scope: TenantScope, startedAt: number) =>
     Effect.flatMap(Monotonic.millis, (now) => telemetry.warmLoaded(scope.tenant, (now - startedAt) / 1000))
@@ -295,17 +298,16 @@ const oneAtATime = (
 ) => {
   let reading = false
   let notified = false
-  const reads = (first: Reason) =>
-    Effect.gen(function* () {
-      for (let reason = first; ; reason = "notification") {
-        // Before the read, so that what arrives during it is read again.
-        notified = false
-        yield* read(reason)
-        if (notified) continue
-        reading = false
-        return
-      }
-    })
+  const reads = Effect.fnUntraced(function* (first: Reason) {
+    for (let reason = first; ; reason = "notification") {
+      // Before the read, so that what arrives during it is read again.
+      notified = false
+      yield* read(reason)
+      if (notified) continue
+      reading = false
+      return
+    }
+  })
   return (reason: Reason): void => {
     if (reading) {
       notified ||= reason === "notification"

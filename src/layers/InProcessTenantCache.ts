@@ -137,21 +137,20 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
       Effect.catch(writeThrough.remove(tenant, key, ifRevision), writeFailed(tenant, [key]))
     )
 
-  const subscribe = (key: ConfigKey.Any) =>
-    Effect.gen(function* () {
-      yield* Effect.orDie(declared(key))
-      if (scopes.slotOf(key) === undefined) {
-        yield* Effect.logWarning("A key beyond maxEntriesPerTenant is not followed: no change of it will be seen").pipe(
-          Effect.annotateLogs({ key: `${key.namespace}/${key.key}` })
-        )
-      }
-      const mailbox = Fanout.makeMailbox<TenantId, Change<any>>((waiting, newer) => ({
-        ...newer,
-        previous: waiting.previous
-      }))
-      yield* scopes.subscribers.subscribe(key, mailbox)
-      return mailbox.take
-    })
+  const subscribe = Effect.fnUntraced(function* (key: ConfigKey.Any) {
+    yield* Effect.orDie(declared(key))
+    if (scopes.slotOf(key) === undefined) {
+      yield* Effect.logWarning("A key beyond maxEntriesPerTenant is not followed: no change of it will be seen").pipe(
+        Effect.annotateLogs({ key: `${key.namespace}/${key.key}` })
+      )
+    }
+    const mailbox = Fanout.makeMailbox<TenantId, Change<any>>((waiting, newer) => ({
+      ...newer,
+      previous: waiting.previous
+    }))
+    yield* scopes.subscribers.subscribe(key, mailbox)
+    return mailbox.take
+  })
 
   const watch = (tenant: TenantId, key: ConfigKey.Any): Stream.Stream<Entry<any>, ConfigError> =>
     Stream.unwrap(

@@ -110,15 +110,14 @@ export const make = (onSet: () => void): Link => {
 
   return {
     conditions,
-    connect: (onClose) =>
-      Effect.gen(function* () {
-        attempts.push(yield* Clock.currentTimeMillis)
-        yield* accepted
-        return yield* Effect.acquireRelease(
-          Effect.sync(() => establish(onClose)),
-          (connection) => Effect.sync(connection.close)
-        )
-      }),
+    connect: Effect.fnUntraced(function* (onClose) {
+      attempts.push(yield* Clock.currentTimeMillis)
+      yield* accepted
+      return yield* Effect.acquireRelease(
+        Effect.sync(() => establish(onClose)),
+        (connection) => Effect.sync(connection.close)
+      )
+    }),
     driver: {
       set: (changed) => Effect.sync(() => set(changed)),
       disconnect: Effect.sync(() => {

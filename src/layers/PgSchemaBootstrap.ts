@@ -70,25 +70,23 @@ const make = Effect.fnUntraced(function* ({ followed }: PgSchemaBootstrapOptions
   const look = (tenant: TenantId) => Effect.mapError(run(tenant, PgCatalogue.read), failed)
 
   /** What is missing; `None` where nothing is. Fails where the role may not use what is there. */
-  const inspect = (tenant: TenantId) =>
-    Effect.gen(function* () {
-      const catalogue = yield* look(tenant)
-      const missing = PgCatalogue.missingParts(catalogue)
-      if (missing.length > 0) return Option.some({ catalogue, missing })
-      return catalogue.permitted ? Option.none() : yield* Effect.fail(denied(catalogue))
-    })
+  const inspect = Effect.fnUntraced(function* (tenant: TenantId) {
+    const catalogue = yield* look(tenant)
+    const missing = PgCatalogue.missingParts(catalogue)
+    if (missing.length > 0) return Option.some({ catalogue, missing })
+    return catalogue.permitted ? Option.none() : yield* Effect.fail(denied(catalogue))
+  })
 
   // Looks again under the lock: another process may have done the work meanwhile.
-  const mend = (query: Query) =>
-    Effect.gen(function* () {
-      yield* query(lockTimeout)
-      yield* query(lock)
-      const catalogue = yield* PgCatalogue.read(query)
-      const missing = PgCatalogue.missingParts(catalogue)
-      if (catalogue.table) yield* query(besideTheTable, [catalogue.schema])
-      yield* Effect.forEach(missing, (part) => Effect.forEach(part.statements, (sql) => query(sql)), { discard: true })
-      return missing.map((part) => part.name)
-    })
+  const mend = Effect.fnUntraced(function* (query: Query) {
+    yield* query(lockTimeout)
+    yield* query(lock)
+    const catalogue = yield* PgCatalogue.read(query)
+    const missing = PgCatalogue.missingParts(catalogue)
+    if (catalogue.table) yield* query(besideTheTable, [catalogue.schema])
+    yield* Effect.forEach(missing, (part) => Effect.forEach(part.statements, (sql) => query(sql)), { discard: true })
+    return missing.map((part) => part.name)
+  })
 
   return SchemaBootstrap.of({
     isPrepared: (tenant, seeds) =>

@@ -64,21 +64,23 @@ export const make = Effect.fnUntraced(function* (scopes: Scopes) {
     return placedOr(scope.settling.withPermit(placedOr(settle(scope))))
   }
 
-  const read = (tenant: TenantId, key: ConfigKey.Any): Effect.Effect<Entry<unknown>, EntryStoreError> =>
-    Effect.gen(function* () {
-      const before = scopes.get(tenant)
-      const slot = scopes.slotOf(key)
-      const time = yield* Monotonic.millis
-      const clock = before?.snapshot.clock ?? 0
-      const row = Option.getOrUndefined(yield* store.read(tenant, key))
-      // One that was opened meanwhile may have loaded an older state than this read saw: it learns the row too, or the next read
-      // would go back in time. For that one, the read began with the scope.
-      const scope = scopes.get(tenant)
-      if (scope === undefined || slot === undefined) return scopes.answeredAlone(key, row, time)
-      const since = { clock: scope === before ? clock : 0, time }
-      yield* learn(scope, (state) => Snapshot.learnRow(state, slot, row, since), "read")
-      return scopes.answered(scope, slot)
-    })
+  const read = Effect.fnUntraced(function* (
+    tenant: TenantId,
+    key: ConfigKey.Any
+  ): Effect.fn.Return<Entry<unknown>, EntryStoreError> {
+    const before = scopes.get(tenant)
+    const slot = scopes.slotOf(key)
+    const time = yield* Monotonic.millis
+    const clock = before?.snapshot.clock ?? 0
+    const row = Option.getOrUndefined(yield* store.read(tenant, key))
+    // One that was opened meanwhile may have loaded an older state than this read saw: it learns the row too, or the next read
+    // would go back in time. For that one, the read began with the scope.
+    const scope = scopes.get(tenant)
+    if (scope === undefined || slot === undefined) return scopes.answeredAlone(key, row, time)
+    const since = { clock: scope === before ? clock : 0, time }
+    yield* learn(scope, (state) => Snapshot.learnRow(state, slot, row, since), "read")
+    return scopes.answered(scope, slot)
+  })
 
   const start = <A>(
     tenant: TenantId,

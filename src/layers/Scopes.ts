@@ -123,13 +123,12 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
     })
 
   /** Reads everything and learns it. Nothing was learned where some of it could not be judged: then it is `again`. */
-  const readWhole = (scope: TenantScope.TenantScope, differencesOf: ReadDifferences) =>
-    Effect.gen(function* () {
-      const since = Snapshot.begin(scope.snapshot, yield* Monotonic.millis)
-      const differences = yield* differencesOf(keys, Snapshot.fingerprints(scope.snapshot))
-      const { again, published } = yield* absorb(scope, (state) => Snapshot.learn(state, differences, since), "read")
-      return { again, differences, published, took: (yield* Monotonic.millis) - since.time }
-    })
+  const readWhole = Effect.fnUntraced(function* (scope: TenantScope.TenantScope, differencesOf: ReadDifferences) {
+    const since = Snapshot.begin(scope.snapshot, yield* Monotonic.millis)
+    const differences = yield* differencesOf(keys, Snapshot.fingerprints(scope.snapshot))
+    const { again, published } = yield* absorb(scope, (state) => Snapshot.learn(state, differences, since), "read")
+    return { again, differences, published, took: (yield* Monotonic.millis) - since.time }
+  })
 
   /** Changes the link, and puts the state that follows from it on the board. */
   const relink = (

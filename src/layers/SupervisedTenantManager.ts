@@ -41,21 +41,20 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
     )
 
   /** Waits until the tenant is live, or an attempt after the first `before` ones fails, or nobody wants it live any more. */
-  const awaitOutcome = (
+  const awaitOutcome = Effect.fnUntraced(function* (
     tenant: TenantId,
     intent: TenantSupervisors.Intent,
     before: number
-  ): Effect.Effect<void, ActivationError> =>
-    Effect.gen(function* () {
-      yield* Deferred.await(intent.started)
-      while (true) {
-        if (supervisors.intentOf(tenant) !== intent) return yield* failWith(new Superseded({ tenant }))
-        const status = board.get(tenant)
-        if (status?.state === "live") return
-        if (status?.lastError !== undefined && status.failures > before) return yield* status.lastError
-        yield* Effect.raceFirst(board.next(tenant), Deferred.await(intent.settled))
-      }
-    }).pipe(orClosed)
+  ): Effect.fn.Return<void, ActivationError> {
+    yield* Deferred.await(intent.started)
+    while (true) {
+      if (supervisors.intentOf(tenant) !== intent) return yield* failWith(new Superseded({ tenant }))
+      const status = board.get(tenant)
+      if (status?.state === "live") return
+      if (status?.lastError !== undefined && status.failures > before) return yield* status.lastError
+      yield* Effect.raceFirst(board.next(tenant), Deferred.await(intent.settled))
+    }
+  }, orClosed)
 
   const activate = (tenant: TenantId) =>
     Effect.suspend(() => {
@@ -117,31 +116,29 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
         onSome: (tenant) => Effect.suspend(() => (closed.isOpen() ? failWith(new Closed()) : call(tenant)))
       })
 
-  const awaitLive = (tenant: TenantId): Effect.Effect<void, ActivationError> =>
-    Effect.gen(function* () {
-      while (board.get(tenant)?.state !== "live") yield* board.next(tenant)
-    }).pipe(orClosed)
+  const awaitLive = Effect.fnUntraced(function* (tenant: TenantId): Effect.fn.Return<void, ActivationError> {
+    while (board.get(tenant)?.state !== "live") yield* board.next(tenant)
+  }, orClosed)
 
-  const drain = (timeout: Duration.Input): Effect.Effect<DrainReport> =>
-    Effect.gen(function* () {
-      closed.openUnsafe()
-      const fibers = supervisors.fibers()
-      yield* supervisors.interrupt
-      yield* Effect.forEach(fibers, ({ fiber }) => Fiber.await(fiber), {
-        concurrency: "unbounded",
-        discard: true
-      }).pipe(Effect.timeoutOption(timeout))
-      const unfinished = fibers.filter(({ fiber }) => fiber.pollUnsafe() === undefined)
-      if (unfinished.length > 0) {
-        yield* Effect.logWarning("Some tenants did not finish within the budget of the drain").pipe(
-          Effect.annotateLogs({ tenants: unfinished.map(({ tenant }) => tenant) })
-        )
-      }
-      return {
-        finished: fibers.filter(({ fiber }) => fiber.pollUnsafe() !== undefined).map(({ tenant }) => tenant),
-        unfinished: unfinished.map(({ tenant }) => tenant)
-      }
-    })
+  const drain = Effect.fnUntraced(function* (timeout: Duration.Input): Effect.fn.Return<DrainReport> {
+    closed.openUnsafe()
+    const fibers = supervisors.fibers()
+    yield* supervisors.interrupt
+    yield* Effect.forEach(fibers, ({ fiber }) => Fiber.await(fiber), {
+      concurrency: "unbounded",
+      discard: true
+    }).pipe(Effect.timeoutOption(timeout))
+    const unfinished = fibers.filter(({ fiber }) => fiber.pollUnsafe() === undefined)
+    if (unfinished.length > 0) {
+      yield* Effect.logWarning("Some tenants did not finish within the budget of the drain").pipe(
+        Effect.annotateLogs({ tenants: unfinished.map(({ tenant }) => tenant) })
+      )
+    }
+    return {
+      finished: fibers.filter(({ fiber }) => fiber.pollUnsafe() !== undefined).map(({ tenant }) => tenant),
+      unfinished: unfinished.map(({ tenant }) => tenant)
+    }
+  })
 
   yield* Effect.addFinalizer(() => drain(options.drainTimeout))
 

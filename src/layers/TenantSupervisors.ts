@@ -99,22 +99,21 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
    * After a rotation the database is as it was, and is followed at once: while a snapshot may answer reads, there must be a
    * feed to notice that it cannot be kept current.
    */
-  const becomeLive = (tenant: TenantId, intent: Intent): Effect.Effect<never> =>
-    Effect.gen(function* () {
-      if (intent.demanded) yield* Effect.forkChild(giveUpUnlessLive(tenant, intent))
-      let hastened = false
-      for (let failures = 1; ; failures++) {
-        const prepared = intent.prepared ? Result.void : yield* Effect.result(activation(tenant, failures))
-        if (Result.isSuccess(prepared)) {
-          if (failures > 1 && !intent.prepared) yield* recovery.gotThrough
-          intent.prepared = true
-          yield* follow(tenant)
-        } else {
-          yield* board.update(tenant, { failures, lastError: activationError(tenant, prepared.failure) })
-        }
-        hastened = yield* recovery.pause(Backoff.delay(options.reconnect, failures, yield* Random.next), !hastened)
+  const becomeLive = Effect.fnUntraced(function* (tenant: TenantId, intent: Intent): Effect.fn.Return<never> {
+    if (intent.demanded) yield* Effect.forkChild(giveUpUnlessLive(tenant, intent))
+    let hastened = false
+    for (let failures = 1; ; failures++) {
+      const prepared = intent.prepared ? Result.void : yield* Effect.result(activation(tenant, failures))
+      if (Result.isSuccess(prepared)) {
+        if (failures > 1 && !intent.prepared) yield* recovery.gotThrough
+        intent.prepared = true
+        yield* follow(tenant)
+      } else {
+        yield* board.update(tenant, { failures, lastError: activationError(tenant, prepared.failure) })
       }
-    })
+      hastened = yield* recovery.pause(Backoff.delay(options.reconnect, failures, yield* Random.next), !hastened)
+    }
+  })
 
   // A defect that comes back at every attempt is told once.
   const activation = (tenant: TenantId, attempt: number) =>
@@ -172,14 +171,13 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     }
   }
 
-  const takeUp = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
-    Effect.gen(function* () {
-      if (intent.want === "active") {
-        yield* cache.resume(tenant)
-        yield* board.update(tenant, { failures: 0, lastError: undefined })
-      }
-      Deferred.doneUnsafe(intent.started, Effect.void)
-    })
+  const takeUp = Effect.fnUntraced(function* (tenant: TenantId, intent: Intent) {
+    if (intent.want === "active") {
+      yield* cache.resume(tenant)
+      yield* board.update(tenant, { failures: 0, lastError: undefined })
+    }
+    Deferred.doneUnsafe(intent.started, Effect.void)
+  })
 
   const isNewest = (tenant: TenantId, intent: Intent) => supervisors.get(tenant)?.intent === intent
 

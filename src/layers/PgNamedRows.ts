@@ -188,11 +188,11 @@ export const differences = (
   return differences
 }
 
+const isDeclared = (named: NamedRow): named is NamedRow & { readonly slot: number } => named.slot !== undefined
+
 /** Those of the rows that are not known; of keys that nobody declared none. */
 export const changes = (rows: ReadonlyArray<NamedRow>, known: ReadonlyArray<bigint | undefined>): Array<Difference> => {
   const changes: Array<Difference> = []
-  for (const { age, row, slot } of rows) {
-    if (slot !== undefined && row.fingerprint !== known[slot]) changes.push({ slot, row, age })
-  }
+  for (const named of rows) if (isDeclared(named) && named.row.fingerprint !== known[named.slot]) changes.push(named)
   return changes
 }

@@ -68,7 +68,7 @@ const following = (
       crowded = Option.isNone(found)
       if (Option.isNone(found)) return PgDifferences.compare(query, keys, known)
       const rows = found.value
-      seen = { others: PgNamedRows.digestOf(undeclared(rows)), revision: highest(rows, 0) }
+      seen = seenIn(rows)
       return Effect.succeed(PgNamedRows.differences(rows, known))
     })
 
@@ -83,9 +83,10 @@ const following = (
   }
 }
 
-function* undeclared(rows: ReadonlyArray<PgNamedRows.NamedRow>) {
-  for (const { row, slot } of rows) if (slot === undefined) yield row.fingerprint
-}
+const seenIn = (rows: ReadonlyArray<PgNamedRows.NamedRow>): Seen => ({
+  others: PgNamedRows.digestOf(rows.filter(({ slot }) => slot === undefined).map(({ row }) => row.fingerprint)),
+  revision: highest(rows, 0)
+})
 
 const highest = (rows: ReadonlyArray<PgNamedRows.NamedRow>, atLeast: number): number => {
   let revision = atLeast

@@ -40,7 +40,7 @@ export const make = Effect.fnUntraced(function* (options: ScopesOptions) {
 
   /** The keys that scopes hold; those beyond the limit are read through. */
   const keys: ReadonlyArray<ConfigKey.Any> = registry.keys.slice(0, options.maxEntriesPerTenant)
-  const defaults = Snapshot.make(keys)
+  const defaults = TenantScope.defaultsOf(keys)
   const dropped = registry.keys.length - keys.length
   if (dropped > 0) {
     yield* Effect.logWarning("More keys are declared than maxEntriesPerTenant: the last ones are not cached").pipe(

@@ -35,11 +35,23 @@ export interface TenantScope {
   readonly settling: Semaphore.Semaphore
 }
 
-/** A scope of which nothing is known but the defaults, which are the same for every tenant. */
-export const make = (tenant: TenantId, defaults: Snapshot.State): TenantScope => ({
-  values: defaults.slots.map(({ value }) => value),
+/** What is known before anything was read: the same for every tenant, whose scopes share it. */
+export interface Defaults {
+  readonly snapshot: Snapshot.State
+  /** By slot. */
+  readonly values: ReadonlyArray<unknown>
+}
+
+export const defaultsOf = (keys: ReadonlyArray<Snapshot.SnapshotKey>): Defaults => ({
+  snapshot: Snapshot.make(keys),
+  values: keys.map(({ defaultValue }) => defaultValue)
+})
+
+/** A scope of which nothing is known but the defaults. */
+export const make = (tenant: TenantId, { snapshot, values }: Defaults): TenantScope => ({
+  values,
   tenant,
-  snapshot: defaults,
+  snapshot,
   image: undefined,
   link: { suspended: false, loaded: false, connected: false, failures: 0, overdue: false },
   state: "activating",

@@ -25,7 +25,7 @@ const scopes = (get: () => TenantScope.TenantScope | undefined): LiveHandle.Succ
   clock
 })
 
-const scopeOf = () => TenantScope.make(tenant, Snapshot.make([Limit]))
+const scopeOf = () => TenantScope.make(tenant, TenantScope.defaultsOf([Limit]))
 
 /** A whole read that began at `time` and found the key at `revision`; 0: it found no row. */
 const load = (scope: TenantScope.TenantScope, revision: number, time: number) =>

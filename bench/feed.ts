@@ -119,7 +119,7 @@ const burst: Section = section(
 
     const samples = { ours: [] as Array<number>, bare: [] as Array<number> }
     const statements: Array<number> = []
-    const rounds = quick ? 5 : 15
+    const rounds = quick ? 5 : 31
     yield* Effect.promise(async () => {
       for (let round = 1; round <= rounds; round++) {
         const offset = round * 1_000_000

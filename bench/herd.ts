@@ -137,7 +137,7 @@ const activate = Effect.fnUntraced(function* (
 })
 
 const load: Section = section("first load of 10,000 rows", [gates.load], ({ quick }) =>
-  activate(gates.load, { bootstrap: "skip", seedDefaults: false }, ["load"], 10_000, quick ? 9 : 21)
+  activate(gates.load, { bootstrap: "skip", seedDefaults: false }, ["load"], 10_000, quick ? 15 : 61)
 )
 
 const activation: Section = section("activation of a herd", [gates.activation], ({ quick }) =>

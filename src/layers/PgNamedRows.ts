@@ -56,6 +56,7 @@ const slotFinder = (keys: ReadonlyArray<KeyName>) => {
 /** The namespaces of keys as they are sent. */
 const namespacesOf = memoize((keys: ReadonlyArray<KeyName>) => {
   const namespaces = new Set<string>()
+  // Keys of a namespace mostly follow one another.
   let last: string | undefined
   for (const { namespace } of keys) {
     if (namespace !== last) namespaces.add(namespace)
@@ -180,19 +181,18 @@ export const differences = (
   rows: ReadonlyArray<NamedRow>,
   known: ReadonlyArray<bigint | undefined>
 ): ReadonlyArray<Difference> => {
-  const differences = changes(rows, known)
+  const found = changes(rows, known)
   const gone = known.slice()
   for (const { slot } of rows) if (slot !== undefined) gone[slot] = undefined
-  for (let slot = 0; slot < gone.length; slot++)
-    if (gone[slot] !== undefined) differences.push({ slot, row: undefined })
-  return differences
+  for (let slot = 0; slot < gone.length; slot++) if (gone[slot] !== undefined) found.push({ slot, row: undefined })
+  return found
 }
 
 const isDeclared = (named: NamedRow): named is NamedRow & { readonly slot: number } => named.slot !== undefined
 
 /** Those of the rows that are not known; of keys that nobody declared none. */
 export const changes = (rows: ReadonlyArray<NamedRow>, known: ReadonlyArray<bigint | undefined>): Array<Difference> => {
-  const changes: Array<Difference> = []
-  for (const named of rows) if (isDeclared(named) && named.row.fingerprint !== known[named.slot]) changes.push(named)
-  return changes
+  const found: Array<Difference> = []
+  for (const named of rows) if (isDeclared(named) && named.row.fingerprint !== known[named.slot]) found.push(named)
+  return found
 }

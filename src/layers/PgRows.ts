@@ -49,7 +49,8 @@ export const namesOf = memoize((keys: ReadonlyArray<KeyName>): readonly [namespa
 /** A row as the statements return it. */
 const Columns = Schema.Struct({
   value: Schema.Unknown,
-  revision: Schema.Number,
+  /** Also beyond 2^53. */
+  revision: Schema.Number.check(Schema.makeFilter(Number.isInteger, { expected: "a whole number" })),
   /** When it was written, since the epoch. */
   seconds: Schema.Number,
   updatedBy: Schema.String,
@@ -81,7 +82,7 @@ export const byShape = (columns: any): EntryRow | undefined =>
   typeof columns === "object" &&
   columns !== null &&
   "value" in columns &&
-  typeof columns.revision === "number" &&
+  Number.isInteger(columns.revision) &&
   typeof columns.seconds === "number" &&
   typeof columns.updatedBy === "string" &&
   typeof columns.fingerprint === "bigint"

@@ -56,6 +56,8 @@ const bootstrapError = (tenant: TenantId) => (reason: SchemaBootstrapErrorReason
 
 const isPermissionDenied = (error: EntryStoreError) => error.reason._tag === "Refused" && error.reason.code === "42501"
 
+const isUnanswered = (error: EntryStoreError) => error.reason._tag === "Unanswered"
+
 export interface PgSchemaBootstrapOptions {
   /** Whether the tenant is followed once its database is prepared: on that session, then. */
   readonly followed: boolean
@@ -91,6 +93,8 @@ const make = Effect.fnUntraced(function* ({ followed }: PgSchemaBootstrapOptions
   return SchemaBootstrap.of({
     isPrepared: (tenant, seeds) =>
       run(tenant, (query) => PgGlance.findsEverything(query, seeds)).pipe(
+        // Unlike the glance, the look waits for nobody who holds the table, and what mends a schema waits for longer.
+        Effect.catchIf(isUnanswered, () => Effect.succeed(false)),
         Effect.mapError((error) => bootstrapError(tenant)(failed(error)))
       ),
     ensure: (tenant) =>

@@ -101,7 +101,7 @@ export const seed = (query: Query, seeds: ReadonlyArray<Seed>): Effect.Effect<nu
          )
          ON CONFLICT (namespace, key) DO NOTHING
          RETURNING namespace`,
-        [...namesOf(seeds), arrayOf(seeds.map((seed) => seed.json)), seeder]
+        [...namesOf(seeds), arrayOf(seeds.map(({ json }) => json)), seeder]
       ).pipe(
         Effect.flatMap(decodeInserted),
         Effect.map((rows) => rows.length),

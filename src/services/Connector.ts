@@ -12,10 +12,25 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { ConnectorError } from "../schema/ConnectorError.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 
-/** Runs one statement and returns its rows, `jsonb` parsed, `int8` as `bigint`, `timestamptz` as `Date`. */
+/**
+ * Runs one statement and returns its rows, `jsonb` parsed, `int8` as `bigint`, `timestamptz` as `Date`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Query = (sql: string, params?: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<unknown>, SqlError>
 
-/** Runs one statement as `Query` does, and hands its rows over as they arrive, some at a time and in their order. */
+/**
+ * Runs one statement as `Query` does, and hands its rows over as they arrive: some at a time, in their order, and each exactly once.
+ *
+ * **Details**
+ *
+ * Where it fails, the rows that it handed over before are void. It never runs the statement again by itself, since rows would then
+ * be handed over twice.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type QueryEach = (
   sql: string,
   params: ReadonlyArray<unknown>,
@@ -31,7 +46,10 @@ export type QueryEach = (
 export interface ListenSession {
   /** Interrupting a statement gives the session up: its peer may never answer, and nobody should wait to find out. */
   readonly query: Query
-  /** For a first load, whose rows are then decoded while the server still reads the others. Without it all are taken at once. */
+  /**
+   * For reads of all rows: a first load, and one that a digest shows to be needed. Their rows are then decoded while the server
+   * still reads the others. Interrupting it gives the session up, as with `query`. Without it all rows are taken at once.
+   */
   readonly queryEach?: QueryEach | undefined
   /** Waits for a payload and takes all that have arrived, in the order of commit. Fails once the session has ended. */
   readonly payloads: Effect.Effect<ReadonlyArray<string>, ConnectorError>

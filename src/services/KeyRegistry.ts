@@ -26,7 +26,12 @@ export class DuplicateKey extends Schema.TaggedError<DuplicateKey>()("DuplicateK
   }
 }
 
-/** A default as the row that seeding would write. */
+/**
+ * A default as the row that seeding would write.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Seed {
   readonly namespace: string
   readonly key: string

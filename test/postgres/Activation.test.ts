@@ -64,6 +64,15 @@ const watchInserts = (database: TestDatabase.Stranger) =>
     })
   })
 
+/** Whether an INSERT waits for whoever holds the table. */
+const seedingWaits = (database: TestDatabase.Stranger) =>
+  Effect.map(
+    database.run(
+      "SELECT FROM pg_locks WHERE relation = 'systemplane_entries'::regclass AND mode = 'RowExclusiveLock' AND NOT granted"
+    ),
+    (waiting) => waiting.length > 0
+  )
+
 describe("activation (behaviour 1)", () => {
   it.live("brings up the schema, seeds the defaults, listens, reads, and goes live", () =>
     Effect.gen(function* () {
@@ -254,6 +263,30 @@ describe("seeding (behaviour 1)", () => {
           assert.strictEqual(yield* state, "live")
         }).pipe(Effect.provide(plane(acme)))
         assert.strictEqual(yield* inserts, 0)
+      }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "waits for whoever holds the table: for longer than a statement may take, where the tenant was prepared before",
+    () =>
+      Effect.gen(function* () {
+        const acme = yield* TestDatabase.make
+        yield* Effect.provide(activate, plane(acme))
+        const inserts = yield* watchInserts(acme)
+        yield* Effect.gen(function* () {
+          const manager = yield* TenantManager
+          const activating = yield* acme.transaction(
+            Effect.gen(function* () {
+              yield* acme.run("LOCK TABLE systemplane_entries IN ACCESS EXCLUSIVE MODE")
+              const activating = yield* Effect.forkDetach(manager.activate("acme"))
+              yield* TestDatabase.eventually("the glance has given way to seeding, which waits too", seedingWaits(acme))
+              return activating
+            })
+          )
+          yield* Fiber.join(activating)
+          assert.strictEqual(yield* state, "live")
+        }).pipe(Effect.provide(plane(acme)))
+        assert.strictEqual(yield* inserts, 1)
       }).pipe(Effect.scoped)
   )
 

@@ -70,6 +70,7 @@ describe("a glance at the catalogue", () => {
       Effect.gen(function* () {
         const database = yield* TestDatabase.make
         assert.isFalse(yield* findsEverything(database))
+        assert.isFalse(yield* findsEverything(database, [{ namespace: "a", key: "first", json: "1" }]))
       })
     )
   )

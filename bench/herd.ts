@@ -62,7 +62,7 @@ const timed = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<number, E
 
 type Turn = Effect.Effect<number, unknown, Scope.Scope>
 
-interface Turns {
+interface TenantLimiter {
   readonly ours: Turn
   readonly bare: Turn
   /** The bare driver, where it asks what the plane asks. */
@@ -70,7 +70,7 @@ interface Turns {
 }
 
 /** Runs all in random order, round after round, in a scope each, and returns the medians. The first round is a warm-up. */
-const takeTurns = Effect.fnUntraced(function* (turns: Turns, rounds: number) {
+const takeTurns = Effect.fnUntraced(function* (turns: TenantLimiter, rounds: number) {
   const samples = { ours: [] as Array<number>, bare: [] as Array<number>, asking: [] as Array<number> }
   for (let round = 0; round <= rounds; round++) {
     for (const name of shuffled(["ours", "bare", "asking"] as const)) {
@@ -92,7 +92,7 @@ const herd = Effect.fnUntraced(function* (names: ReadonlyArray<string>, keyCount
 })
 
 /** Compares both over a number of rounds. */
-const contest = Effect.fnUntraced(function* (gate: Gate, turns: Turns, tenants: number, rounds: number) {
+const contest = Effect.fnUntraced(function* (gate: Gate, turns: TenantLimiter, tenants: number, rounds: number) {
   const { asking, bare, ours } = yield* takeTurns(turns, rounds)
   const floor = asking === undefined ? "" : `, asking what the plane asks ${Report.duration(asking)}`
   const sides = `${tenants === 1 ? "one tenant" : `${tenants} tenants`}: ours ${Report.duration(ours)}, bare driver ${Report.duration(bare)}${floor}`

@@ -2,7 +2,7 @@
 import type { Condition } from "./checks/Conditions.ts"
 import * as Distribution from "./checks/Distribution.ts"
 import { type Check, checks, type Violation, type Violations } from "./checks/Violations.ts"
-import type { Fault } from "./world/faults.ts"
+import type { Fault } from "./world/nemesis.ts"
 
 export interface Memory {
   readonly host: string

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 export type { Systemplane } from "./layers/Engine.ts"
-export * as PgConnector from "./layers/PgConnector.ts"
+export * as PgConnector from "./layers/postgres/PgConnector.ts"
 export * as SystemplaneConfigProvider from "./layers/SystemplaneConfigProvider.ts"
 export { SystemplaneLive } from "./layers/SystemplaneLive.ts"
 export { SystemplaneMemory, type SystemplaneMemoryOptions } from "./layers/SystemplaneMemory.ts"
@@ -18,7 +18,7 @@ export {
   type ConfigKeyOptions,
   InvalidConfigKey
 } from "./schema/ConfigKey.ts"
-export { CollidingNames } from "./schema/ConfigNames.ts"
+export { CollidingNames } from "./schema/ConfigProviderNames.ts"
 export type { ConfigSnapshot } from "./schema/ConfigSnapshot.ts"
 export * from "./schema/ConnectorError.ts"
 export * as Ddl from "./schema/Ddl.ts"
@@ -35,7 +35,7 @@ export { Config, type ConfigShape, type WriteAllOptions, type WriteOptions } fro
 export type { ConfigHandle } from "./services/ConfigHandle.ts"
 export { Connector, type ListenSession, type Query, type QueryEach } from "./services/Connector.ts"
 export { CurrentTenant, withTenant } from "./services/CurrentTenant.ts"
-export { EntryStore, type EntryWrite, type KeyName, type ReadDifferences } from "./services/EntryStore.ts"
+export { EntryStore, type EntryWrite, type KeyName, type ReadDiff } from "./services/EntryStore.ts"
 export { DuplicateKey, KeyRegistry, type Seed, type Unencodable } from "./services/KeyRegistry.ts"
 export {
   type Changed,

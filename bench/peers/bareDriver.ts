@@ -2,9 +2,9 @@
 import { PgConnection } from "@effect/sql-pg"
 import { Effect, Option, Queue, type Redacted, Scope, Stream } from "effect"
 import type { QueryEach } from "effect-systemplane"
-import * as PgGlance from "../../src/layers/PgGlance.ts"
-import * as PgNamedRows from "../../src/layers/PgNamedRows.ts"
-import * as PgSessionDifferences from "../../src/layers/PgSessionDifferences.ts"
+import * as PgDigestDiff from "../../src/layers/postgres/PgDigestDiff.ts"
+import * as PgNamespaceScan from "../../src/layers/postgres/PgNamespaceScan.ts"
+import * as PgPreparedCheck from "../../src/layers/postgres/PgPreparedCheck.ts"
 import type { KeyName } from "../../src/services/EntryStore.ts"
 import type { Seed } from "../../src/services/KeyRegistry.ts"
 import type { BareListener } from "./bareListener.ts"
@@ -20,14 +20,14 @@ export const session = Effect.fnUntraced(function* (url: Redacted.Redacted) {
   const queryEach: QueryEach = (sql, params, take) =>
     Stream.runForEachArray(session.stream(sql, params), (rows) => Effect.sync(() => take(rows)))
   const proved = (keys: ReadonlyArray<KeyName>) =>
-    Effect.map(PgNamedRows.all(queryEach, keys, { aged: false }), Option.getOrThrow)
+    Effect.map(PgNamespaceScan.all(queryEach, keys, { aged: false }), Option.getOrThrow)
   return {
     notifications,
     query,
     queryEach,
     /** Asks what the plane asks of a prepared database, one statement after the other: the whole schema with the defaults, proved rows. */
     prepare: Effect.fnUntraced(function* (keys: ReadonlyArray<KeyName>, seeds: ReadonlyArray<Seed>) {
-      yield* PgGlance.findsEverything(query, seeds)
+      yield* PgPreparedCheck.findsEverything(query, seeds)
       return yield* proved(keys)
     }),
     /** All rows as the plane reads them, with a fingerprint of each. */
@@ -49,7 +49,7 @@ const selectAll = "SELECT namespace, key, value, revision, updated_at, updated_b
  */
 export const prove = Effect.fnUntraced(function* (url: Redacted.Redacted, keys: ReadonlyArray<KeyName>) {
   const { notifications, query, queryEach } = yield* session(url)
-  const differences = PgSessionDifferences.make(query, queryEach)
+  const differences = PgDigestDiff.make(query, queryEach)
   const known: Array<bigint | undefined> = keys.map(() => undefined)
   const values = new Map<string, unknown>()
   let heard = 0

@@ -1,6 +1,6 @@
 /** Under which conditions a version arrived: what was wrong between its commit and its arrival. */
 import type { Interlude } from "../Messages.ts"
-import type { Fault } from "../world/faults.ts"
+import type { Fault } from "../world/nemesis.ts"
 import type { Arrival } from "./Arrivals.ts"
 
 /**

@@ -7,7 +7,7 @@
  */
 import { Effect, Schema } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
-import type { JournalRow } from "../checks/Judge.ts"
+import type { JournalRow } from "../checks/Checker.ts"
 import type { Database } from "./Database.ts"
 
 export const ddl: ReadonlyArray<string> = [

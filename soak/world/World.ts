@@ -2,8 +2,8 @@
 import { Effect, Redacted, type Scope } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { Ddl } from "effect-systemplane"
+import * as FaultProxy from "../../dev/FaultProxy.ts"
 import * as PostgresServer from "../../dev/PostgresServer.ts"
-import * as FaultProxy from "../../test/support/FaultProxy.ts"
 import { connect, type Database } from "./Database.ts"
 import * as Journal from "./Journal.ts"
 

@@ -19,14 +19,14 @@ import type { ListenFeed } from "../services/ListenFeed.ts"
 import type { SchemaBootstrap } from "../services/SchemaBootstrap.ts"
 import type { TenantCache } from "../services/TenantCache.ts"
 import type { TenantManager } from "../services/TenantManager.ts"
-import { boot } from "./Boot.ts"
-import * as CachedConfig from "./CachedConfig.ts"
-import * as ConnectBudget from "./ConnectBudget.ts"
-import * as InProcessTenantCache from "./InProcessTenantCache.ts"
-import * as Recovery from "./Recovery.ts"
-import * as StatusBoard from "./StatusBoard.ts"
-import * as SupervisedTenantManager from "./SupervisedTenantManager.ts"
-import * as Telemetry from "./Telemetry.ts"
+import * as InProcessTenantCache from "./cache/InProcessTenantCache.ts"
+import * as CachedConfig from "./config/CachedConfig.ts"
+import * as ReconnectSignal from "./feed/ReconnectSignal.ts"
+import * as ConnectLimiter from "./runtime/ConnectLimiter.ts"
+import * as StatusBoard from "./telemetry/StatusBoard.ts"
+import * as Telemetry from "./telemetry/Telemetry.ts"
+import { boot } from "./tenants/Boot.ts"
+import * as SupervisedTenantManager from "./tenants/SupervisedTenantManager.ts"
 
 /** What an application gets. */
 export type Systemplane = Config | TenantManager | TenantCache | KeyRegistry
@@ -47,7 +47,7 @@ export const layer = <E, R>(
       const engine = SupervisedTenantManager.layer(settings).pipe(
         Layer.provideMerge(InProcessTenantCache.layer(settings)),
         Layer.provide(backend(settings)),
-        Layer.provide([StatusBoard.layer(), ConnectBudget.layer(settings), Recovery.layer(settings)]),
+        Layer.provide([StatusBoard.layer(), ConnectLimiter.layer(settings), ReconnectSignal.layer(settings)]),
         // Below the board, which tells it of every tenant.
         Layer.provide(Telemetry.layer(settings)),
         Layer.provideMerge(KeyRegistry.layer(options.keys))

@@ -3,7 +3,7 @@
  *
  * ```
  *   Config ──▶ TenantManager ──▶ TenantCache ──▶ ListenFeed ──┐
- *                   │                 └────────▶ EntryStore ──┼──▶ TenantDatabases ──▶ Connector
+ *                   │                 └────────▶ EntryStore ──┼──▶ PgDatabases ──▶ Connector
  *                   └───────▶ SchemaBootstrap ────────────────┘
  *   ╰───────────────────── Engine ──────────────────────────╯
  * ```
@@ -17,10 +17,10 @@ import type * as Options from "../schema/Options.ts"
 import { Connector } from "../services/Connector.ts"
 import type { DuplicateKey } from "../services/KeyRegistry.ts"
 import * as Engine from "./Engine.ts"
-import * as PgEntryStore from "./PgEntryStore.ts"
-import * as PgListenFeed from "./PgListenFeed.ts"
-import * as PgSchemaBootstrap from "./PgSchemaBootstrap.ts"
-import * as TenantDatabases from "./TenantDatabases.ts"
+import * as PgDatabases from "./postgres/PgDatabases.ts"
+import * as PgEntryStore from "./postgres/PgEntryStore.ts"
+import * as PgListenFeed from "./postgres/PgListenFeed.ts"
+import * as PgSchemaBootstrap from "./postgres/PgSchemaBootstrap.ts"
 
 /**
  * The plane on PostgreSQL.
@@ -59,4 +59,4 @@ const postgres = (settings: Options.Settings) =>
     PgEntryStore.layer(),
     PgSchemaBootstrap.layer({ followed: true }),
     PgListenFeed.layer({ reconnect: settings.reconnect })
-  ).pipe(Layer.provide(TenantDatabases.layer()))
+  ).pipe(Layer.provide(PgDatabases.layer()))

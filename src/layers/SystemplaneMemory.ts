@@ -19,11 +19,11 @@ import * as Tenant from "../schema/TenantId.ts"
 import type { DuplicateKey } from "../services/KeyRegistry.ts"
 import type { MemoryDriver } from "../services/MemoryDriver.ts"
 import * as Engine from "./Engine.ts"
-import * as MemoryClients from "./MemoryClients.ts"
-import * as MemoryDatabases from "./MemoryDatabases.ts"
-import * as MemoryEntryStore from "./MemoryEntryStore.ts"
-import * as MemoryListenFeed from "./MemoryListenFeed.ts"
-import * as MemorySchemaBootstrap from "./MemorySchemaBootstrap.ts"
+import * as MemoryClients from "./memory/MemoryClients.ts"
+import * as MemoryDatabases from "./memory/MemoryDatabases.ts"
+import * as MemoryEntryStore from "./memory/MemoryEntryStore.ts"
+import * as MemoryListenFeed from "./memory/MemoryListenFeed.ts"
+import * as MemorySchemaBootstrap from "./memory/MemorySchemaBootstrap.ts"
 
 /**
  * Options of `SystemplaneMemory`.

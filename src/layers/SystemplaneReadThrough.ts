@@ -2,7 +2,7 @@
  * The plane without a cache and without a feed.
  *
  * ```
- *   Config ──┬──▶ EntryStore ──────┬──▶ TenantDatabases ──▶ Connector
+ *   Config ──┬──▶ EntryStore ──────┬──▶ PgDatabases ──▶ Connector
  *            └──▶ SchemaBootstrap ─┘
  * ```
  *
@@ -15,11 +15,11 @@ import * as Options from "../schema/Options.ts"
 import type { Config } from "../services/Config.ts"
 import { Connector } from "../services/Connector.ts"
 import { type DuplicateKey, KeyRegistry } from "../services/KeyRegistry.ts"
-import * as ConnectBudget from "./ConnectBudget.ts"
-import * as DirectConfig from "./DirectConfig.ts"
-import * as PgEntryStore from "./PgEntryStore.ts"
-import * as PgSchemaBootstrap from "./PgSchemaBootstrap.ts"
-import * as TenantDatabases from "./TenantDatabases.ts"
+import * as ReadThroughConfig from "./config/ReadThroughConfig.ts"
+import * as PgDatabases from "./postgres/PgDatabases.ts"
+import * as PgEntryStore from "./postgres/PgEntryStore.ts"
+import * as PgSchemaBootstrap from "./postgres/PgSchemaBootstrap.ts"
+import * as ConnectLimiter from "./runtime/ConnectLimiter.ts"
 
 /**
  * Options of `SystemplaneReadThrough`. Nothing is prepared unless asked for: a function that starts a thousand times a minute
@@ -97,10 +97,10 @@ export const SystemplaneReadThrough = (
           seedDefaults: options.seedDefaults ?? false
         })
       )
-      return DirectConfig.layer({ ...settings, sole }).pipe(
+      return ReadThroughConfig.layer({ ...settings, sole }).pipe(
         Layer.provide([PgEntryStore.layer(), PgSchemaBootstrap.layer({ followed: false })]),
-        Layer.provide(TenantDatabases.layer()),
-        Layer.provide(ConnectBudget.layer(settings)),
+        Layer.provide(PgDatabases.layer()),
+        Layer.provide(ConnectLimiter.layer(settings)),
         Layer.provideMerge(KeyRegistry.layer(options.keys))
       )
     })

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as SchemaParts from "./SchemaParts.ts"
+import * as DdlObjects from "./DdlObjects.ts"
 
 /**
  * The schema part by part, in the order in which the parts build on each other, for pipelines that run one statement at a time.
@@ -11,7 +11,7 @@ import * as SchemaParts from "./SchemaParts.ts"
  * @category constants
  * @since 0.1.0
  */
-export const parts: ReadonlyArray<SchemaParts.Part> = SchemaParts.parts
+export const parts: ReadonlyArray<DdlObjects.Part> = DdlObjects.parts
 
 /**
  * The whole schema as one idempotent script, for a migration pipeline. It also upgrades a table that older services left.
@@ -19,7 +19,7 @@ export const parts: ReadonlyArray<SchemaParts.Part> = SchemaParts.parts
  * @category constants
  * @since 0.1.0
  */
-export const sql: string = SchemaParts.script(parts)
+export const sql: string = DdlObjects.script(parts)
 
 /**
  * What the run-time role needs, as a script: rights on the rows, and none on the schema or the sequence.

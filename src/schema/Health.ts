@@ -38,7 +38,7 @@ export interface TenantHealth {
 }
 
 /**
- * The health of the plane in this process. Turns into JSON as it is.
+ * The health of the plane in this process. TenantLimiter into JSON as it is.
  *
  * @category models
  * @since 0.1.0

@@ -3,8 +3,8 @@
  *
  * ```
  *   feed, verify ──▶ learn      (a whole read: how the table differs from the snapshot, in one statement)
- *   read-through ──▶ learnRow   (one key)                                              ──▶ next State + Outcome
- *   own write    ──▶ learnRows / learnDeletion
+ *   read-through ──▶ applyRow   (one key)                                              ──▶ next State + Outcome
+ *   own write    ──▶ applyRows / applyDeletion
  * ```
  *
  * A read and a publication can overlap, and neither the revision (drawn before commit) nor the time of arrival tells
@@ -182,8 +182,8 @@ export const ofRead = (
 }
 
 /** Learns a read of one key: its row, or that there is none. */
-export const learnRow = (state: State, slot: number, row: EntryRow | undefined, since: Since): Outcome => {
-  const outcome = learnRows(state, [{ slot, row }], since)
+export const applyRow = (state: State, slot: number, row: EntryRow | undefined, since: Since): Outcome => {
+  const outcome = applyRows(state, [{ slot, row }], since)
   if (outcome.again || outcome.behind) return outcome
   const before = state.slots[slot]!
   const publishes = outcome.state.slots[slot]!.touched !== before.touched
@@ -194,7 +194,7 @@ export const learnRow = (state: State, slot: number, row: EntryRow | undefined, 
 }
 
 /** Learns rows that this process wrote in one transaction: in one step, or none of them. */
-export const learnRows = (state: State, rows: ReadonlyArray<Difference>, since: Since): Outcome => {
+export const applyRows = (state: State, rows: ReadonlyArray<Difference>, since: Since): Outcome => {
   const outcome = apply(state, rows, since)
   if (outcome.again || outcome.behind) return nothing(state, outcome)
   const confirmed = rows.reduce((state, { slot }) => confirmSlot(state, slot, since.time), outcome.state)
@@ -204,13 +204,13 @@ export const learnRows = (state: State, rows: ReadonlyArray<Difference>, since: 
 /**
  * Learns that this process deleted the row with the given revision (`undefined`: there was none to delete).
  */
-export const learnDeletion = (state: State, slot: number, deleted: number | undefined, since: Since): Outcome => {
+export const applyDeletion = (state: State, slot: number, deleted: number | undefined, since: Since): Outcome => {
   const current = state.slots[slot]!
   const newest = deleted !== undefined && deleted >= current.fence && since.clock >= state.epochClock
-  if (!newest) return learnRow(state, slot, undefined, since)
+  if (!newest) return applyRow(state, slot, undefined, since)
   // Nothing newer than the deleted row was seen, so the deletion is the newest thing known whatever arrived meanwhile.
   const fenced = withSlot(state, slot, { ...current, fence: deleted })
-  const outcome = learnRows(fenced, [{ slot, row: undefined }], begin(state, since.time))
+  const outcome = applyRows(fenced, [{ slot, row: undefined }], begin(state, since.time))
   // Even where the default was in force already, so that no read under way can bring in a row that is gone.
   return { ...outcome, state: touch(outcome.state, slot) }
 }

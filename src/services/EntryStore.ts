@@ -29,7 +29,7 @@ export interface EntryWrite extends KeyName {
  * How the table differs from what is known of these keys: the rows whose fingerprint is another, and the keys whose row
  * is gone. The answer of one statement, hence one state of the database; no difference proves that the table equals the snapshot.
  */
-export type ReadDifferences = (
+export type ReadDiff = (
   keys: ReadonlyArray<KeyName>,
   /** The fingerprint of each key's last row, in the order of `keys`; `undefined` where none was seen. */
   known: ReadonlyArray<bigint | undefined>
@@ -52,8 +52,8 @@ export class EntryStore extends Context.Service<
   {
     /** The row of a key. */
     readonly read: (tenant: TenantId, key: KeyName) => Effect.Effect<Option.Option<EntryRow>, EntryStoreError>
-    /** See {@link ReadDifferences}. */
-    readonly differences: (tenant: TenantId) => ReadDifferences
+    /** See {@link ReadDiff}. */
+    readonly differences: (tenant: TenantId) => ReadDiff
     /** Writes the value of a key. An identical value keeps its revision. */
     readonly put: (tenant: TenantId, write: EntryWrite, actor: string) => Effect.Effect<EntryRow, EntryStoreError>
     /** Writes the values of several keys in one transaction: all of them, or none. Returns the rows in the order given. */

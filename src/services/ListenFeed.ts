@@ -9,12 +9,12 @@ import type * as Stream from "effect/Stream"
 import type { ConnectorError } from "../schema/ConnectorError.ts"
 import type { Notification } from "../schema/Notification.ts"
 import type { TenantId } from "../schema/TenantId.ts"
-import type { ReadDifferences } from "./EntryStore.ts"
+import type { ReadDiff } from "./EntryStore.ts"
 
 /** The session behind a feed, as its reader sees it. */
 export interface FeedSession {
   /** Reads on the feed's own session. Interrupting it gives the session up. */
-  readonly differences: ReadDifferences
+  readonly differences: ReadDiff
   /**
    * Tells the feed that everything was read: the session counts as established. Back-off starts over once it has stayed up for
    * longer than the pause before it may have been.

@@ -8,8 +8,8 @@ import {
   type SystemplaneOptions,
   withTenant
 } from "effect-systemplane"
-import * as Recovery from "../../src/layers/Recovery.ts"
-import * as Telemetry from "../../src/layers/Telemetry.ts"
+import * as ReconnectSignal from "../../src/layers/feed/ReconnectSignal.ts"
+import * as Telemetry from "../../src/layers/telemetry/Telemetry.ts"
 import { budget } from "../support/budget.ts"
 import { silent } from "../support/TestPlane.ts"
 import type { Acme } from "./Acme.ts"
@@ -43,6 +43,6 @@ export const reconnect = { base: 20, cap: 200 }
 /** What services need that are built one by one. */
 export const below = Layer.mergeAll(
   budget(),
-  Recovery.layer({ reconnect }),
+  ReconnectSignal.layer({ reconnect }),
   Telemetry.layer({ aggregateTenantThreshold: 1_000 })
 ).pipe(Layer.merge(silent))

@@ -1,11 +1,11 @@
 /** The implementations on PostgreSQL: a database of its own for each suite, which a migration pipeline prepared. */
 import { Context, Effect, Layer } from "effect"
 import { type MemoryChange, PgConnector } from "effect-systemplane"
-import * as PgEntryStore from "../../src/layers/PgEntryStore.ts"
-import * as PgListenFeed from "../../src/layers/PgListenFeed.ts"
-import * as PgSchemaBootstrap from "../../src/layers/PgSchemaBootstrap.ts"
-import * as TenantDatabases from "../../src/layers/TenantDatabases.ts"
-import * as Catalogue from "../postgres/Catalogue.ts"
+import * as PgDatabases from "../../src/layers/postgres/PgDatabases.ts"
+import * as PgEntryStore from "../../src/layers/postgres/PgEntryStore.ts"
+import * as PgListenFeed from "../../src/layers/postgres/PgListenFeed.ts"
+import * as PgSchemaBootstrap from "../../src/layers/postgres/PgSchemaBootstrap.ts"
+import * as Catalog from "../postgres/Catalog.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 import { Acme } from "./Acme.ts"
@@ -15,7 +15,7 @@ class Database extends Context.Service<Database, TestDatabase.TestDatabase>()("t
 
 const database = Layer.effect(
   Database,
-  Effect.tap(TestDatabase.make, (database) => Catalogue.prepare(database))
+  Effect.tap(TestDatabase.make, (database) => Catalog.prepare(database))
 )
 
 let copies = 0
@@ -90,7 +90,7 @@ const services = Layer.mergeAll(
   PgEntryStore.layer(),
   PgSchemaBootstrap.layer({ followed: true }),
   PgListenFeed.layer({ reconnect })
-).pipe(Layer.provide(TenantDatabases.layer()), Layer.provide(below), Layer.provide(connector), Layer.merge(stranger))
+).pipe(Layer.provide(PgDatabases.layer()), Layer.provide(below), Layer.provide(connector), Layer.merge(stranger))
 
 export const onPostgres: Implementation<Database> = {
   name: "PostgreSQL",

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Scope } from "effect"
 import { Config, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
-import * as FaultProxy from "../support/FaultProxy.ts"
+import * as FaultProxy from "../../dev/FaultProxy.ts"
 import * as keys from "../support/keys.ts"
 import { Limit } from "../support/keys.ts"
 import { soon, until } from "../support/observe.ts"

@@ -5,10 +5,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Metric, type Redacted, Scope, Stream } from "effect"
 import { Config, ConfigKey, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
+import * as PgBouncer from "../../dev/PgBouncer.ts"
 import * as keys from "../support/keys.ts"
 import { Burst, Limit } from "../support/keys.ts"
 import { collect } from "../support/observe.ts"
-import * as PgBouncer from "../support/PgBouncer.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 

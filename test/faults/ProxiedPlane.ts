@@ -1,7 +1,7 @@
 /** A plane that reaches its database by way of a fault proxy, while strangers write to the server itself. */
 import { type Duration, Effect, Layer, Logger, Option, type Redacted, References } from "effect"
 import { Config, type ConfigKey, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
-import * as FaultProxy from "../support/FaultProxy.ts"
+import * as FaultProxy from "../../dev/FaultProxy.ts"
 import * as keys from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"

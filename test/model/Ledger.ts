@@ -4,8 +4,8 @@
  */
 import { Clock, Effect } from "effect"
 import { TenantId } from "effect-systemplane"
-import type { JournalRow } from "../../soak/checks/Judge.ts"
-import { MemoryDatabases } from "../../src/layers/MemoryDatabases.ts"
+import type { JournalRow } from "../../soak/checks/Checker.ts"
+import { MemoryDatabases } from "../../src/layers/memory/MemoryDatabases.ts"
 import * as MemoryTable from "../../src/schema/MemoryTable.ts"
 
 /** Begins to note what becomes of these tenants' tables. */

@@ -5,8 +5,8 @@
 import { Effect, Exit, type Fiber, Layer, Option, Random, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, MemoryDriver, type MemoryTenant, TenantManager, withTenant } from "effect-systemplane"
+import * as Checker from "../../soak/checks/Checker.ts"
 import * as Convergence from "../../soak/checks/Convergence.ts"
-import * as Judge from "../../soak/checks/Judge.ts"
 import type { Violation } from "../../soak/checks/Violations.ts"
 import type { Actor } from "../../soak/host/Actor.ts"
 import * as lifecycle from "../../soak/host/lifecycle.ts"
@@ -17,11 +17,11 @@ import * as writers from "../../soak/host/writers.ts"
 import * as keys from "../../soak/keys.ts"
 import type { Seen } from "../../soak/Messages.ts"
 import * as Engine from "../../src/layers/Engine.ts"
-import * as MemoryClients from "../../src/layers/MemoryClients.ts"
-import * as MemoryDatabases from "../../src/layers/MemoryDatabases.ts"
-import * as MemoryEntryStore from "../../src/layers/MemoryEntryStore.ts"
-import * as MemoryListenFeed from "../../src/layers/MemoryListenFeed.ts"
-import * as MemorySchemaBootstrap from "../../src/layers/MemorySchemaBootstrap.ts"
+import * as MemoryClients from "../../src/layers/memory/MemoryClients.ts"
+import * as MemoryDatabases from "../../src/layers/memory/MemoryDatabases.ts"
+import * as MemoryEntryStore from "../../src/layers/memory/MemoryEntryStore.ts"
+import * as MemoryListenFeed from "../../src/layers/memory/MemoryListenFeed.ts"
+import * as MemorySchemaBootstrap from "../../src/layers/memory/MemorySchemaBootstrap.ts"
 import { silent } from "../support/TestPlane.ts"
 import { type Command, tenants } from "./commands.ts"
 import * as Ledger from "./Ledger.ts"
@@ -64,7 +64,7 @@ export const play = (history: ReadonlyArray<Command>): Promise<ReadonlyArray<Vio
       const judges = new Map(
         tenants.map((tenant) => [
           tenant as string,
-          Judge.make({ tenant, maxStaleness, tolerance: 1, broken: (one) => broken.push(one), arrived: () => {} })
+          Checker.make({ tenant, maxStaleness, tolerance: 1, broken: (one) => broken.push(one), arrived: () => {} })
         ])
       )
       const ledger = Ledger.keep(tenants, (tenant, rows) => judges.get(tenant)!.committed(rows))
@@ -238,12 +238,12 @@ const makeWorld = Effect.fnUntraced(function* (actor: Actor) {
 /** Every plane equals its database; and every subscriber hears of one last write. */
 const lastWord = (
   { lastWrite }: Effect.Success<ReturnType<typeof makeWorld>>,
-  judges: ReadonlyMap<string, Judge.Judge>,
+  judges: ReadonlyMap<string, Checker.Checker>,
   heard: subscribers.Heard
 ) =>
   Effect.gen(function* () {
     const check = (
-      problem: (final: Parameters<typeof Convergence.problemOf>[0], judge: Judge.Judge) => string | undefined
+      problem: (final: Parameters<typeof Convergence.problemOf>[0], judge: Checker.Checker) => string | undefined
     ) =>
       Effect.map(
         Effect.forEach(tenants, (tenant) =>

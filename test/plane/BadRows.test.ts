@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { Config, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
-import * as Catalogue from "../postgres/Catalogue.ts"
+import * as Catalog from "../postgres/Catalog.ts"
 import { captureLogs } from "../postgres/Witness.ts"
 import * as keys from "../support/keys.ts"
 import { ApiKey, Feature, Greeting, Limit } from "../support/keys.ts"
@@ -21,7 +21,7 @@ const onBadRows = <A, E, R>(
 ) =>
   Effect.gen(function* () {
     const database = yield* TestDatabase.make
-    yield* Catalogue.prepare(database)
+    yield* Catalog.prepare(database)
     for (const [{ key, namespace }, value] of rows) yield* database.write(namespace, key, value)
     const logs = captureLogs()
     const reports = (canary: string) => {

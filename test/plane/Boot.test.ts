@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import { Config, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
-import * as Catalogue from "../postgres/Catalogue.ts"
-import * as FaultProxy from "../support/FaultProxy.ts"
+import * as FaultProxy from "../../dev/FaultProxy.ts"
+import * as Catalog from "../postgres/Catalog.ts"
 import * as keys from "../support/keys.ts"
 import { Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
@@ -95,7 +95,7 @@ describe("activation", () => {
   it.live("onDemand: the first read is answered by the database, and makes the tenant live", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
-      yield* Catalogue.prepare(acme)
+      yield* Catalog.prepare(acme)
       yield* acme.write(Limit.namespace, Limit.key, 7)
       yield* Effect.gen(function* () {
         const manager = yield* TenantManager
@@ -110,7 +110,7 @@ describe("activation", () => {
   it.live("explicit: a read is answered by the database, and activates nothing", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
-      yield* Catalogue.prepare(acme)
+      yield* Catalog.prepare(acme)
       yield* Effect.gen(function* () {
         const manager = yield* TenantManager
         for (const value of [7, 8]) {

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, Redacted, Ref } from "effect"
 import { Config, Ddl, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
-import * as Catalogue from "../postgres/Catalogue.ts"
-import * as FaultProxy from "../support/FaultProxy.ts"
+import * as FaultProxy from "../../dev/FaultProxy.ts"
+import * as Catalog from "../postgres/Catalog.ts"
 import * as keys from "../support/keys.ts"
 import { Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
@@ -141,7 +141,7 @@ describe("behaviour 5: lifecycle on a real server", () => {
   it.live("suspended, wanted again and not to be prepared: it is activating, and somebody hears of it", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
-      yield* Catalogue.prepare(acme)
+      yield* Catalog.prepare(acme)
       yield* Effect.gen(function* () {
         const manager = yield* TenantManager
         yield* manager.suspend("acme")

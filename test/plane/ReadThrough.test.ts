@@ -11,8 +11,8 @@ import {
   SystemplaneReadThrough,
   withTenant
 } from "effect-systemplane"
+import * as FaultProxy from "../../dev/FaultProxy.ts"
 import * as CountingConnector from "../support/CountingConnector.ts"
-import * as FaultProxy from "../support/FaultProxy.ts"
 import * as keys from "../support/keys.ts"
 import { ApiKey, Burst, Feature, Greeting, Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer } from "effect"
 import { Config, ConfigKey, Ddl, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
-import * as FaultProxy from "../support/FaultProxy.ts"
+import * as FaultProxy from "../../dev/FaultProxy.ts"
 import * as keys from "../support/keys.ts"
 import { Burst, Greeting, Limit } from "../support/keys.ts"
 import { setAllInOrder } from "../support/setAllInOrder.ts"

@@ -13,7 +13,7 @@ import {
 import * as keys from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
-import * as Catalogue from "./Catalogue.ts"
+import * as Catalog from "./Catalog.ts"
 import * as TestStore from "./TestStore.ts"
 import * as Witness from "./Witness.ts"
 
@@ -40,7 +40,7 @@ const seeded = [
 ].map((row) => ({ ...row, updated_by: "systemplane.manager" }))
 
 const rows = (database: TestDatabase.Stranger) =>
-  Effect.map(Catalogue.rows(database), (rows) =>
+  Effect.map(Catalog.rows(database), (rows) =>
     rows.map(({ revision: _, updated_at: __, ...row }) => row as (typeof seeded)[number])
   )
 
@@ -111,7 +111,7 @@ describe("activation (behaviour 1)", () => {
         const { reason } = yield* Effect.flip(activate)
         if (reason._tag !== "BootstrapFailure" || reason.cause.reason._tag !== "SchemaMissing")
           return assert.fail(reason.message)
-        yield* Catalogue.runScript(acme, reason.cause.reason.sql)
+        yield* Catalog.runScript(acme, reason.cause.reason.sql)
         yield* awaitLive
         assert.strictEqual(yield* Config.get(Limit), 600)
       }).pipe(withTenant("acme"), Effect.provide(plane(acme, { bootstrap: "verify" })))
@@ -123,22 +123,22 @@ describe(`bootstrap: "skip"`, () => {
   it.live("looks at nothing: a schema that verify refuses goes live as it is", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
-      yield* Catalogue.prepare(acme)
+      yield* Catalog.prepare(acme)
       yield* acme.run("DROP TRIGGER systemplane_notify_trigger ON systemplane_entries")
-      const left = yield* Catalogue.triggers(acme)
+      const left = yield* Catalog.triggers(acme)
 
       const refused = yield* Effect.provide(Effect.flip(activate), plane(acme, { bootstrap: "verify" }))
       assert.strictEqual(refused.reason._tag, "BootstrapFailure")
 
       yield* Effect.provide(activate, plane(acme, { bootstrap: "skip" }))
-      assert.deepStrictEqual(yield* Catalogue.triggers(acme), left)
+      assert.deepStrictEqual(yield* Catalog.triggers(acme), left)
     }).pipe(Effect.scoped)
   )
 
   it.live("makes nothing on an empty database, and says what to run", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
-      const ddl = yield* Catalogue.watchDdl(acme)
+      const ddl = yield* Catalog.watchDdl(acme)
       for (const seedDefaults of [true, false]) {
         const error = yield* Effect.provide(Effect.flip(activate), plane(acme, { bootstrap: "skip", seedDefaults }))
         assert.include(error.message, "Tenant acme")
@@ -153,7 +153,7 @@ describe("seeding (behaviour 1)", () => {
   it.live("writes all defaults in one statement", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
-      yield* Catalogue.prepare(acme)
+      yield* Catalog.prepare(acme)
       const inserts = yield* watchInserts(acme)
       yield* Effect.provide(activate, plane(acme))
       assert.strictEqual(yield* inserts, 1)
@@ -164,14 +164,14 @@ describe("seeding (behaviour 1)", () => {
   it.live("never writes over an operator's value (G7)", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
-      yield* Catalogue.prepare(acme)
+      yield* Catalog.prepare(acme)
       yield* acme.write("rate-limits", "requests-per-minute", 7)
       yield* acme.write("rate-limits", "burst", "not even valid")
-      const operators = yield* Catalogue.rows(acme)
+      const operators = yield* Catalog.rows(acme)
 
       yield* Effect.provide(activate, plane(acme))
 
-      const after = yield* Catalogue.rows(acme)
+      const after = yield* Catalog.rows(acme)
       assert.strictEqual(after.length, seeded.length)
       assert.deepStrictEqual(
         after.filter((row) => row.namespace === "rate-limits"),
@@ -183,7 +183,7 @@ describe("seeding (behaviour 1)", () => {
   it.live("gives way to a value that an operator is just committing (G7)", () =>
     TestStore.onEmptyDatabase((database) =>
       Effect.gen(function* () {
-        yield* Catalogue.prepare(database)
+        yield* Catalog.prepare(database)
         const services = yield* Effect.context<SchemaBootstrap>()
         const seeds = [
           { namespace: "a", key: "first", json: "1" },
@@ -196,13 +196,13 @@ describe("seeding (behaviour 1)", () => {
               Effect.provide(services),
               Effect.forkDetach
             )
-            yield* TestDatabase.eventually("the seeding waits for the operator", Catalogue.blocked(database))
+            yield* TestDatabase.eventually("the seeding waits for the operator", Catalog.blocked(database))
             return seeding
           })
         )
         assert.strictEqual(yield* Fiber.join(seeding), 1)
         assert.deepStrictEqual(
-          (yield* Catalogue.rows(database)).map(({ key, value, updated_by }) => ({ key, value, updated_by })),
+          (yield* Catalog.rows(database)).map(({ key, value, updated_by }) => ({ key, value, updated_by })),
           [
             { key: "first", value: 1, updated_by: "systemplane.manager" },
             { key: "second", value: "the operator's", updated_by: "stranger" }
@@ -215,7 +215,7 @@ describe("seeding (behaviour 1)", () => {
   it.live("by many at once stores every default once", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
-      yield* Catalogue.prepare(acme)
+      yield* Catalog.prepare(acme)
       const seeds = Array.from({ length: 40 }, (_, n) => ({ namespace: "a", key: `key-${n}`, json: `${n}` }))
       const counts = yield* Effect.all(
         Array.from({ length: 8 }, () =>
@@ -230,7 +230,7 @@ describe("seeding (behaviour 1)", () => {
         counts.reduce((sum, count) => sum + count, 0),
         40
       )
-      assert.strictEqual((yield* Catalogue.rows(acme)).length, 40)
+      assert.strictEqual((yield* Catalog.rows(acme)).length, 40)
     }).pipe(Effect.scoped)
   )
 
@@ -239,12 +239,12 @@ describe("seeding (behaviour 1)", () => {
       const acme = yield* TestDatabase.make
       yield* Effect.gen(function* () {
         yield* activate
-        const before = yield* Catalogue.rows(acme)
+        const before = yield* Catalog.rows(acme)
         const last = yield* drawn(acme)
         yield* TenantManager.use((manager) => manager.suspend("acme"))
         yield* activate
         yield* Effect.provide(activate, plane(acme))
-        assert.deepStrictEqual(yield* Catalogue.rows(acme), before)
+        assert.deepStrictEqual(yield* Catalog.rows(acme), before)
         assert.strictEqual(yield* drawn(acme), last)
       }).pipe(Effect.provide(plane(acme)))
     }).pipe(Effect.scoped)
@@ -294,9 +294,9 @@ describe("seeding (behaviour 1)", () => {
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Effect.provide(activate, plane(acme, { keys: [Limit] }))
-      const before = yield* Catalogue.rows(acme)
+      const before = yield* Catalog.rows(acme)
       yield* Effect.provide(activate, plane(acme, { keys: [Limit, Burst] }))
-      const after = yield* Catalogue.rows(acme)
+      const after = yield* Catalog.rows(acme)
       assert.deepStrictEqual(after.slice(1), before)
       assert.deepInclude(after[0], { key: "burst", value: 20, revision: before[0].revision + 1 })
     }).pipe(Effect.scoped)

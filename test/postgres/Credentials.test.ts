@@ -15,7 +15,7 @@ import {
 } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
-import * as Catalogue from "./Catalogue.ts"
+import * as Catalog from "./Catalog.ts"
 import { acme, layer } from "./TestStore.ts"
 import * as Witness from "./Witness.ts"
 
@@ -111,7 +111,7 @@ describe("credentials appear nowhere", () => {
       const role = yield* TestDatabase.makeRole
       const database = yield* TestDatabase.make
       yield* role.alterPassword(canary)
-      yield* Catalogue.prepare(database)
+      yield* Catalog.prepare(database)
       yield* database.run(Ddl.grants(role.user))
       const logs = Witness.captureLogs()
       const plane = SystemplaneLive({

@@ -3,7 +3,7 @@ import { Effect, Fiber, Option } from "effect"
 import { EntryStore, type KeyName } from "effect-systemplane"
 import { a, b, differences, know, nothing, valuesOf } from "../support/entries.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
-import * as Catalogue from "./Catalogue.ts"
+import * as Catalog from "./Catalog.ts"
 import { acme, onEmptyDatabase } from "./TestStore.ts"
 
 const read = (key: KeyName) => EntryStore.use((store) => store.read(acme, key))
@@ -13,7 +13,7 @@ const remove = (key: KeyName) => EntryStore.use((store) => store.remove(acme, ke
 const release = EntryStore.use((store) => store.release(acme))
 
 const onDatabase = <A, E>(test: (database: TestDatabase.TestDatabase) => Effect.Effect<A, E, EntryStore>) =>
-  onEmptyDatabase((database) => Effect.andThen(Catalogue.prepare(database), test(database)))
+  onEmptyDatabase((database) => Effect.andThen(Catalog.prepare(database), test(database)))
 
 /** Runs a statement as replication and restoring do: no trigger fires. */
 const withoutTriggers = (database: TestDatabase.TestDatabase, statement: string) =>
@@ -146,7 +146,7 @@ describe("EntryStore.release", () => {
           Effect.gen(function* () {
             yield* database.write("n", "a", 2)
             const writing = yield* Effect.forkDetach(Effect.provide(put(a, "3"), services))
-            yield* TestDatabase.eventually("the write waits for the row", Catalogue.blocked(database))
+            yield* TestDatabase.eventually("the write waits for the row", Catalog.blocked(database))
             yield* Effect.provide(release, services)
             return writing
           })
@@ -185,7 +185,7 @@ describe("EntryStore errors", () => {
           Effect.gen(function* () {
             yield* database.write("n", "a", 2)
             const writing = yield* Effect.forkDetach(Effect.flip(Effect.provide(put(a, "3"), services)))
-            yield* TestDatabase.eventually("the write waits for the row", Catalogue.blocked(database))
+            yield* TestDatabase.eventually("the write waits for the row", Catalog.blocked(database))
             const [session] = yield* database.sessions
             yield* database.run("SELECT pg_terminate_backend($1)", [session?.pid])
             return yield* Effect.orDie(Fiber.join(writing))

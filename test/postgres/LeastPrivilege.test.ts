@@ -4,7 +4,7 @@ import { Config, Ddl, type SystemplaneOptions, TenantManager, withTenant } from 
 import { Greeting, Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
-import * as Catalogue from "./Catalogue.ts"
+import * as Catalog from "./Catalog.ts"
 
 const activate = TenantManager.use((manager) => manager.activate("acme"))
 
@@ -35,7 +35,7 @@ describe("a run-time role with nothing but Ddl.grants, on a database prepared wi
     it.live(`activates with bootstrap: "${bootstrap}", reads, writes, removes, and sees what others change`, () =>
       withRole((database, role) =>
         Effect.gen(function* () {
-          yield* Catalogue.prepare(database)
+          yield* Catalog.prepare(database)
           yield* database.run(Ddl.grants(role.user))
 
           yield* activate
@@ -64,7 +64,7 @@ describe("a run-time role with nothing but Ddl.grants, on a database prepared wi
   it.live("has no other right: not on the sequence, not to change the schema, not to empty the table", () =>
     withRole((database, role) =>
       Effect.gen(function* () {
-        yield* Catalogue.prepare(database)
+        yield* Catalog.prepare(database)
         yield* database.run(Ddl.grants(role.user))
         const rights = yield* database.run(
           `SELECT has_sequence_privilege($1, 'systemplane_revision_seq', 'USAGE, SELECT, UPDATE') AS sequence,
@@ -81,7 +81,7 @@ describe("a run-time role with nothing but Ddl.grants, on a database prepared wi
   it.live("may have any name that PostgreSQL allows", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
-      yield* Catalogue.prepare(database)
+      yield* Catalog.prepare(database)
       const name = `${database.name} "app"; --`
       yield* Effect.acquireRelease(database.run(`CREATE ROLE "${name.replaceAll(`"`, `""`)}"`), () =>
         Effect.andThen(
@@ -109,7 +109,7 @@ describe("a run-time role that may not change the schema (behaviour 11)", () => 
           assert.include(reason.parts, "table systemplane_entries")
 
           // What it says is what has to be done; then the plane goes live by itself.
-          yield* Catalogue.runScript(database, reason.sql)
+          yield* Catalog.runScript(database, reason.sql)
           yield* database.run(Ddl.grants(role.user))
           yield* TenantManager.use((manager) => manager.awaitLive("acme"))
         }).pipe(Effect.provide(plane(database, role, { bootstrap })))
@@ -119,7 +119,7 @@ describe("a run-time role that may not change the schema (behaviour 11)", () => 
     it.live(`on an outdated database gets SchemaOutdated with the SQL to run (bootstrap: "${bootstrap}")`, () =>
       withRole((database, role) =>
         Effect.gen(function* () {
-          yield* Catalogue.prepare(database)
+          yield* Catalog.prepare(database)
           yield* database.run(Ddl.grants(role.user))
           yield* database.run("DROP TRIGGER systemplane_notify_trigger ON systemplane_entries")
 
@@ -127,7 +127,7 @@ describe("a run-time role that may not change the schema (behaviour 11)", () => 
           if (reason._tag !== "SchemaOutdated") return assert.fail(reason._tag)
           assert.deepStrictEqual(reason.parts, ["systemplane_notify_trigger"])
 
-          yield* Catalogue.runScript(database, reason.sql)
+          yield* Catalog.runScript(database, reason.sql)
           yield* TenantManager.use((manager) => manager.awaitLive("acme"))
         }).pipe(Effect.provide(plane(database, role, { bootstrap })))
       )
@@ -138,7 +138,7 @@ describe("a run-time role that may not change the schema (behaviour 11)", () => 
     it.live(`without grants gets PermissionDenied with the grants to run (bootstrap: "${bootstrap}")`, () =>
       withRole((database, role) =>
         Effect.gen(function* () {
-          yield* Catalogue.prepare(database)
+          yield* Catalog.prepare(database)
 
           const reason = yield* refusal
           if (reason._tag !== "PermissionDenied") return assert.fail(reason._tag)
@@ -154,7 +154,7 @@ describe("a run-time role that may not change the schema (behaviour 11)", () => 
   it.live("without all of the grants gets PermissionDenied too", () =>
     withRole((database, role) =>
       Effect.gen(function* () {
-        yield* Catalogue.prepare(database)
+        yield* Catalog.prepare(database)
         for (const missing of ["SELECT", "INSERT", "UPDATE", "DELETE"]) {
           yield* database.run(Ddl.grants(role.user))
           yield* database.run(`REVOKE ${missing} ON systemplane_entries FROM ${role.user}`)

@@ -1,22 +1,22 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import { Config, Ddl, SchemaBootstrap, withTenant } from "effect-systemplane"
-import * as SchemaParts from "../../src/schema/SchemaParts.ts"
+import * as DdlObjects from "../../src/schema/DdlObjects.ts"
 import { Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
-import * as Catalogue from "./Catalogue.ts"
+import * as Catalog from "./Catalog.ts"
 import * as OlderServices from "./OlderServices.ts"
 import { acme, layer, onEmptyDatabase } from "./TestStore.ts"
 
 const ensure = SchemaBootstrap.use((bootstrap) => bootstrap.ensure(acme))
 const verify = SchemaBootstrap.use((bootstrap) => bootstrap.verify(acme))
-const names = (parts: ReadonlyArray<SchemaParts.Part>) => parts.map((part) => part.name)
+const names = (parts: ReadonlyArray<DdlObjects.Part>) => parts.map((part) => part.name)
 
 /** All of the schema on an empty database: there the column comes with the table. */
-const everything = names(Ddl.parts.filter((part) => part !== SchemaParts.revisionColumn))
+const everything = names(Ddl.parts.filter((part) => part !== DdlObjects.revisionColumn))
 
-const [drawRevision, notify] = SchemaParts.functions as [SchemaParts.FunctionPart, SchemaParts.FunctionPart]
+const [drawRevision, notify] = DdlObjects.functions as [DdlObjects.FunctionPart, DdlObjects.FunctionPart]
 
 describe("ensure (behaviour 1)", () => {
   it.live("brings up an empty database, and says what it made", () =>
@@ -33,7 +33,7 @@ describe("ensure (behaviour 1)", () => {
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* ensure
-        const ddl = yield* Catalogue.watchDdl(database)
+        const ddl = yield* Catalog.watchDdl(database)
 
         assert.deepStrictEqual(yield* ensure, [])
         assert.deepStrictEqual(yield* ddl, [])
@@ -67,7 +67,7 @@ describe("ensure (behaviour 1)", () => {
   it.live("of 8 that meet on an empty database all succeed, and one does the work", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
-      const ddl = yield* Catalogue.watchDdl(database)
+      const ddl = yield* Catalog.watchDdl(database)
       const planes = Array.from({ length: 8 }, () => Effect.provide(ensure, layer({ acme: database })))
 
       const changed = yield* Effect.all(planes, { concurrency: "unbounded" })
@@ -113,15 +113,15 @@ describe("ensure (behaviour 1)", () => {
 })
 
 describe("ensure restores what was lost or changed (behaviour 1)", () => {
-  for (const { name } of SchemaParts.triggers) {
+  for (const { name } of DdlObjects.triggers) {
     it.live(`the missing trigger ${name}`, () =>
       onEmptyDatabase((database) =>
         Effect.gen(function* () {
           yield* ensure
-          const before = yield* Catalogue.triggers(database)
+          const before = yield* Catalog.triggers(database)
           yield* database.run(`DROP TRIGGER ${name} ON systemplane_entries`)
           assert.deepStrictEqual(yield* ensure, [name])
-          assert.deepStrictEqual(yield* Catalogue.triggers(database), before)
+          assert.deepStrictEqual(yield* Catalog.triggers(database), before)
         })
       )
     )
@@ -131,13 +131,13 @@ describe("ensure restores what was lost or changed (behaviour 1)", () => {
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* ensure
-        const before = yield* Catalogue.triggers(database)
+        const before = yield* Catalog.triggers(database)
         for (const change of ["DISABLE", "ENABLE REPLICA"]) {
-          for (const { name } of SchemaParts.triggers) {
+          for (const { name } of DdlObjects.triggers) {
             yield* database.run(`ALTER TABLE systemplane_entries ${change} TRIGGER ${name}`)
           }
-          assert.deepStrictEqual(yield* ensure, names(SchemaParts.triggers))
-          assert.deepStrictEqual(yield* Catalogue.triggers(database), before)
+          assert.deepStrictEqual(yield* ensure, names(DdlObjects.triggers))
+          assert.deepStrictEqual(yield* Catalog.triggers(database), before)
         }
       })
     )
@@ -147,13 +147,13 @@ describe("ensure restores what was lost or changed (behaviour 1)", () => {
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* ensure
-        const before = yield* Catalogue.triggers(database)
+        const before = yield* Catalog.triggers(database)
         yield* database.run(
           `CREATE OR REPLACE TRIGGER systemplane_notify_trigger AFTER INSERT ON systemplane_entries
            FOR EACH ROW EXECUTE FUNCTION ${notify.name}()`
         )
         assert.deepStrictEqual(yield* ensure, ["systemplane_notify_trigger"])
-        assert.deepStrictEqual(yield* Catalogue.triggers(database), before)
+        assert.deepStrictEqual(yield* Catalog.triggers(database), before)
       })
     )
   )
@@ -162,15 +162,15 @@ describe("ensure restores what was lost or changed (behaviour 1)", () => {
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* ensure
-        const before = yield* Catalogue.triggers(database)
+        const before = yield* Catalog.triggers(database)
         yield* OlderServices.notifyV3(database)
         assert.deepStrictEqual(yield* ensure, ["systemplane_notify_trigger", "systemplane_notify_update_trigger"])
-        assert.deepStrictEqual(yield* Catalogue.triggers(database), before)
+        assert.deepStrictEqual(yield* Catalog.triggers(database), before)
       })
     )
   )
 
-  for (const { name } of SchemaParts.functions) {
+  for (const { name } of DdlObjects.functions) {
     it.live(`an outdated body of the function ${name}`, () =>
       onEmptyDatabase((database) =>
         Effect.gen(function* () {
@@ -180,7 +180,7 @@ describe("ensure restores what was lost or changed (behaviour 1)", () => {
           )
           assert.deepStrictEqual(yield* ensure, [name])
           const body = yield* database.run("SELECT prosrc AS body FROM pg_proc WHERE proname = $1", [name])
-          assert.deepStrictEqual(body, [{ body: SchemaParts.functions.find((part) => part.name === name)?.body }])
+          assert.deepStrictEqual(body, [{ body: DdlObjects.functions.find((part) => part.name === name)?.body }])
         })
       )
     )
@@ -220,14 +220,14 @@ describe("ensure beside other services on one database (behaviour 1)", () => {
       Effect.gen(function* () {
         yield* ensure
         yield* OlderServices.triggersV4(database)
-        yield* Effect.forEach(SchemaParts.functions, ({ name }) => database.run(`DROP FUNCTION ${name}()`))
-        const theirs = yield* Catalogue.triggers(database)
-        const ddl = yield* Catalogue.watchDdl(database)
+        yield* Effect.forEach(DdlObjects.functions, ({ name }) => database.run(`DROP FUNCTION ${name}()`))
+        const theirs = yield* Catalog.triggers(database)
+        const ddl = yield* Catalog.watchDdl(database)
 
         assert.deepStrictEqual(yield* ensure, [])
         yield* verify
         assert.deepStrictEqual(yield* ddl, [])
-        assert.deepStrictEqual(yield* Catalogue.triggers(database), theirs)
+        assert.deepStrictEqual(yield* Catalog.triggers(database), theirs)
       })
     )
   )
@@ -247,11 +247,11 @@ describe("ensure beside other services on one database (behaviour 1)", () => {
         )
         const before = yield* kept
 
-        assert.deepStrictEqual(yield* ensure, names(Ddl.parts.filter((part) => part !== SchemaParts.table)))
+        assert.deepStrictEqual(yield* ensure, names(Ddl.parts.filter((part) => part !== DdlObjects.table)))
         yield* verify
 
         assert.deepStrictEqual(yield* kept, before)
-        const revisions = (yield* Catalogue.rows(database)).map((row): number => row.revision)
+        const revisions = (yield* Catalog.rows(database)).map((row): number => row.revision)
         assert.strictEqual(new Set(revisions).size, 50)
         assert.isAbove(Math.min(...revisions), 0)
         assert.isAbove(yield* database.write("rates", "key-1", "changed"), Math.max(...revisions))
@@ -263,23 +263,23 @@ describe("ensure beside other services on one database (behaviour 1)", () => {
 
 /** Ways in which a prepared database can be out of order, and the parts that are named for it. */
 const disorders: ReadonlyArray<readonly [what: string, statement: string, parts: ReadonlyArray<string>]> = [
-  ["no sequence", "DROP SEQUENCE systemplane_revision_seq", names([SchemaParts.sequence, SchemaParts.revisionColumn])],
-  ["no revisions", "ALTER TABLE systemplane_entries DROP COLUMN revision", [SchemaParts.revisionColumn.name]],
+  ["no sequence", "DROP SEQUENCE systemplane_revision_seq", names([DdlObjects.sequence, DdlObjects.revisionColumn])],
+  ["no revisions", "ALTER TABLE systemplane_entries DROP COLUMN revision", [DdlObjects.revisionColumn.name]],
   [
     "renamed functions",
     `ALTER FUNCTION ${notify.name}() RENAME TO old`,
-    [notify.name, ...names(SchemaParts.triggers.slice(1))]
+    [notify.name, ...names(DdlObjects.triggers.slice(1))]
   ],
   ["functions without rights", `ALTER FUNCTION ${drawRevision.name}() SECURITY INVOKER`, [drawRevision.name]],
-  ["no triggers", `DROP FUNCTION ${notify.name}() CASCADE`, [notify.name, ...names(SchemaParts.triggers.slice(1))]],
-  ["disabled triggers", "ALTER TABLE systemplane_entries DISABLE TRIGGER ALL", names(SchemaParts.triggers)]
+  ["no triggers", `DROP FUNCTION ${notify.name}() CASCADE`, [notify.name, ...names(DdlObjects.triggers.slice(1))]],
+  ["disabled triggers", "ALTER TABLE systemplane_entries DISABLE TRIGGER ALL", names(DdlObjects.triggers)]
 ]
 
 describe("verify (behaviour 1)", () => {
   it.live("reports SchemaMissing on an empty database, changes nothing, and its SQL mends it", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
-        const ddl = yield* Catalogue.watchDdl(database)
+        const ddl = yield* Catalog.watchDdl(database)
         const error = yield* Effect.flip(verify)
         assert.deepStrictEqual(yield* ddl, [])
         if (error.reason._tag !== "SchemaMissing") return assert.fail(error.reason._tag)
@@ -287,7 +287,7 @@ describe("verify (behaviour 1)", () => {
         assert.include(error.message, "Tenant acme")
         assert.include(error.message, error.reason.sql)
 
-        yield* Catalogue.runScript(database, error.reason.sql)
+        yield* Catalog.runScript(database, error.reason.sql)
         yield* verify
       })
     )
@@ -300,16 +300,16 @@ describe("verify (behaviour 1)", () => {
           yield* ensure
           yield* database.write("any", "key", 1)
           yield* database.run(statement)
-          const ddl = yield* Catalogue.watchDdl(database)
+          const ddl = yield* Catalog.watchDdl(database)
 
           const error = yield* Effect.flip(verify)
           assert.deepStrictEqual(yield* ddl, [])
           if (error.reason._tag !== "SchemaOutdated") return assert.fail(error.reason._tag)
           assert.deepStrictEqual(error.reason.parts, parts)
 
-          yield* Catalogue.runScript(database, error.reason.sql)
+          yield* Catalog.runScript(database, error.reason.sql)
           yield* verify
-          const [row] = yield* Catalogue.rows(database)
+          const [row] = yield* Catalog.rows(database)
           assert.isAbove(yield* database.write("any", "key", 2), row.revision)
         })
       )
@@ -321,16 +321,16 @@ describe("Ddl.sql", () => {
   it.live("prepares a database, as a script and statement by statement, and may run again", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
-        yield* Catalogue.prepare(database)
+        yield* Catalog.prepare(database)
         yield* verify
         yield* database.write("any", "key", 1)
-        const before = yield* Catalogue.rows(database)
+        const before = yield* Catalog.rows(database)
 
-        yield* Catalogue.prepare(database)
+        yield* Catalog.prepare(database)
         for (const part of Ddl.parts) yield* Effect.forEach(part.statements, (statement) => database.run(statement))
         yield* verify
         assert.deepStrictEqual(yield* ensure, [])
-        assert.deepStrictEqual(yield* Catalogue.rows(database), before)
+        assert.deepStrictEqual(yield* Catalog.rows(database), before)
       })
     )
   )
@@ -341,9 +341,9 @@ describe("Ddl.sql", () => {
         yield* OlderServices.tableWithoutRevision(database)
         yield* OlderServices.notifyV3(database)
         yield* database.run("INSERT INTO systemplane_entries (namespace, key, value) VALUES ('any', 'key', '1')")
-        yield* Catalogue.prepare(database)
+        yield* Catalog.prepare(database)
         yield* verify
-        assert.strictEqual((yield* Catalogue.rows(database)).length, 1)
+        assert.strictEqual((yield* Catalog.rows(database)).length, 1)
       })
     )
   )

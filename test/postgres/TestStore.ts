@@ -1,9 +1,9 @@
 /** The services on PostgreSQL one by one, below the plane. */
 import { Effect, Layer } from "effect"
 import { type Connector, type EntryStore, PgConnector, type SchemaBootstrap, TenantId } from "effect-systemplane"
-import * as PgEntryStore from "../../src/layers/PgEntryStore.ts"
-import * as PgSchemaBootstrap from "../../src/layers/PgSchemaBootstrap.ts"
-import * as TenantDatabases from "../../src/layers/TenantDatabases.ts"
+import * as PgDatabases from "../../src/layers/postgres/PgDatabases.ts"
+import * as PgEntryStore from "../../src/layers/postgres/PgEntryStore.ts"
+import * as PgSchemaBootstrap from "../../src/layers/postgres/PgSchemaBootstrap.ts"
 import { budget } from "../support/budget.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
@@ -16,7 +16,7 @@ export const over = <R>(
   connector: Layer.Layer<Connector, never, R>
 ): Layer.Layer<EntryStore | SchemaBootstrap | Connector, never, R> =>
   Layer.mergeAll(PgEntryStore.layer(), PgSchemaBootstrap.layer({ followed: false })).pipe(
-    Layer.provide(TenantDatabases.layer()),
+    Layer.provide(PgDatabases.layer()),
     Layer.provide(budget()),
     Layer.provideMerge(connector),
     Layer.provide(TestPlane.silent)

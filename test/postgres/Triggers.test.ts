@@ -2,18 +2,18 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { TestDatabase } from "../support/TestDatabase.ts"
 import * as TestDatabases from "../support/TestDatabase.ts"
-import * as Catalogue from "./Catalogue.ts"
+import * as Catalog from "./Catalog.ts"
 
 /** Runs a test on a database that a migration pipeline prepared. */
 const onPreparedDatabase = <A>(test: (database: TestDatabase) => Effect.Effect<A>) =>
   Effect.gen(function* () {
     const database = yield* TestDatabases.make
-    yield* Catalogue.prepare(database)
+    yield* Catalog.prepare(database)
     return yield* test(database)
   }).pipe(Effect.scoped)
 
 const revisionOf = (database: TestDatabase) =>
-  Effect.map(Catalogue.rows(database), ([row]): number => {
+  Effect.map(Catalog.rows(database), ([row]): number => {
     assert.isDefined(row)
     return row.revision
   })
@@ -73,7 +73,7 @@ describe("revisions", () => {
     Effect.gen(function* () {
       const role = yield* TestDatabases.makeRole
       const database = yield* TestDatabases.make
-      yield* Catalogue.prepare(database)
+      yield* Catalog.prepare(database)
       yield* database.run(`GRANT SELECT, INSERT, UPDATE ON systemplane_entries TO ${role.user}`)
       const rights = yield* database.run(
         "SELECT has_sequence_privilege($1, 'systemplane_revision_seq', 'USAGE, SELECT, UPDATE') AS any",
@@ -131,7 +131,7 @@ describe("notifications", () => {
   it.live("name the key, the operation and the revision, and never a value (G14)", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
-        const notifications = yield* Catalogue.listen(database)
+        const notifications = yield* Catalog.listen(database)
         const inserted = yield* database.write("secrets", "api-key", "canary-1")
         const changed = yield* database.write("secrets", "api-key", "canary-2")
         yield* database.erase("secrets", "api-key")
@@ -154,7 +154,7 @@ describe("notifications", () => {
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         const revision = yield* database.write("texts", "greeting", "hello")
-        const notifications = yield* Catalogue.listen(database)
+        const notifications = yield* Catalog.listen(database)
         yield* database.run("UPDATE systemplane_entries SET value = value, updated_by = updated_by")
         assert.deepStrictEqual(yield* notifications, [])
         yield* database.run("UPDATE systemplane_entries SET updated_by = 'somebody else'")
@@ -169,11 +169,11 @@ describe("notifications", () => {
   it.live("wait for the commit, and are not sent for what is rolled back", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
-        const notifications = yield* Catalogue.listen(database)
+        const notifications = yield* Catalog.listen(database)
         yield* database
           .transaction(Effect.andThen(database.write("texts", "greeting", "rolled back"), Effect.die("roll back")))
           .pipe(Effect.exit)
-        assert.deepStrictEqual(yield* Catalogue.rows(database), [])
+        assert.deepStrictEqual(yield* Catalog.rows(database), [])
         assert.deepStrictEqual(yield* notifications, [])
       }).pipe(Effect.scoped)
     )
@@ -182,7 +182,7 @@ describe("notifications", () => {
   it.live("fit for the longest names there can be, in the widest characters", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
-        const notifications = yield* Catalogue.listen(database)
+        const notifications = yield* Catalog.listen(database)
         // A control character takes six bytes as JSON; one beyond the basic plane takes four.
         for (const name of ["\u0001".repeat(255), "\u{1F41F}".repeat(255)]) {
           const revision = yield* database.write(name, name, 1)
@@ -198,12 +198,12 @@ describe("notifications", () => {
   it.live("are left out for names that no key can have: the write succeeds all the same", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
-        const notifications = yield* Catalogue.listen(database)
+        const notifications = yield* Catalog.listen(database)
         const name = "\u{1F41F}".repeat(300)
         assert.isAbove(yield* database.write(name, name, 1), 0)
         assert.isAbove(yield* database.write(name, name, 2), 1)
         yield* database.erase(name, name)
-        assert.deepStrictEqual(yield* Catalogue.rows(database), [])
+        assert.deepStrictEqual(yield* Catalog.rows(database), [])
         assert.deepStrictEqual(yield* notifications, [])
       }).pipe(Effect.scoped)
     )

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
 import * as fc from "fast-check"
-import * as PgRows from "../../src/layers/PgRows.ts"
+import * as PgRows from "../../src/layers/postgres/PgRows.ts"
 import * as Notification from "../../src/schema/Notification.ts"
 
 /** Values as they should be, and as they should not. */

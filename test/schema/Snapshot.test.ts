@@ -124,7 +124,7 @@ describe("2. a table that went back (G1)", () => {
   })
 
   it("is reported by the answer to a write too, which nothing is learned from", () => {
-    const outcome = Snapshot.learnRows(
+    const outcome = Snapshot.applyRows(
       loaded,
       [
         { slot: a, row: row(4) },
@@ -159,8 +159,8 @@ describe("3. a deletion is fenced", () => {
     ["nothing, because a stranger was faster", undefined]
   ] as const) {
     it(`G3 of our own keeps a read under way from bringing in ${what}`, () => {
-      const gone = frozen(Snapshot.learnDeletion(empty, a, deleted, since))
-      for (const outcome of [whole(gone, { [a]: row(5) }, since), Snapshot.learnRow(gone, a, row(5), since)]) {
+      const gone = frozen(Snapshot.applyDeletion(empty, a, deleted, since))
+      for (const outcome of [whole(gone, { [a]: row(5) }, since), Snapshot.applyRow(gone, a, row(5), since)]) {
         assert.deepStrictEqual([shows(outcome.state, a), outcome.state.epoch], [absent, 0])
         assertOutcome(outcome, { again: deleted === undefined })
       }
@@ -170,19 +170,19 @@ describe("3. a deletion is fenced", () => {
   it("of our own does not undo a row that was created after it, and seen before its answer", () => {
     const since = at(loaded)
     const created = frozen(whole(loaded, { [a]: row(9) }, since))
-    assertOutcome(Snapshot.learnDeletion(created, a, 5, since), { again: true })
-    assert.deepStrictEqual(shows(Snapshot.learnDeletion(created, a, 5, since).state, a), ["v9", 9])
+    assertOutcome(Snapshot.applyDeletion(created, a, 5, since), { again: true })
+    assert.deepStrictEqual(shows(Snapshot.applyDeletion(created, a, 5, since).state, a), ["v9", 9])
   })
 
   it("that everything was read after keeps a read that began before from bringing in a row, though nobody saw either", () => {
     const since = at(empty)
     const read = frozen(whole(empty, {}))
-    assertOutcome(Snapshot.learnRow(read, a, row(5), since), { again: true })
+    assertOutcome(Snapshot.applyRow(read, a, row(5), since), { again: true })
     assert.deepStrictEqual(shows(wrote(read, a, row(5), at(read)).state, a), ["v5", 5])
   })
 
   it("of our own, of a row that nobody here had seen, does not hide a newer one", () => {
-    const gone = frozen(Snapshot.learnDeletion(empty, a, 5, since))
+    const gone = frozen(Snapshot.applyDeletion(empty, a, 5, since))
     assertOutcome(whole(gone, { [a]: row(8) }, since), { again: true })
     assert.deepStrictEqual(shows(whole(gone, { [a]: row(8) }).state, a), ["v8", 8])
   })
@@ -190,7 +190,7 @@ describe("3. a deletion is fenced", () => {
   it("G4 leaves a newer row that a read could not place unconfirmed, and everything with it", () => {
     const before = frozen(whole(empty, {}, at(empty, 100)))
     const since = at(before, 200)
-    const gone = frozen(Snapshot.learnDeletion(before, a, 5, at(before, 150)))
+    const gone = frozen(Snapshot.applyDeletion(before, a, 5, at(before, 150)))
     const read = whole(gone, { [a]: row(8) }, since)
     assert.deepStrictEqual([read.again, Snapshot.confirmedAt(read.state, b)], [true, 100])
     assert.isBelow(Snapshot.confirmedAt(read.state, a), 200)
@@ -199,37 +199,37 @@ describe("3. a deletion is fenced", () => {
   })
 
   it("of our own publishes the default once, and a second one nothing", () => {
-    const first = Snapshot.learnDeletion(loaded, a, 5, at(loaded))
+    const first = Snapshot.applyDeletion(loaded, a, 5, at(loaded))
     assert.deepStrictEqual(
       first.published.map(({ after, before, slot }) => [slot, before.value, after.value]),
       [[a, "v5", "default"]]
     )
     const gone = frozen(first)
-    assertOutcome(Snapshot.learnDeletion(gone, a, undefined, at(gone)), quiet)
+    assertOutcome(Snapshot.applyDeletion(gone, a, undefined, at(gone)), quiet)
   })
 
   it("of our own confirms the key", () => {
-    const gone = Snapshot.learnDeletion(loaded, a, 5, at(loaded, 7)).state
+    const gone = Snapshot.applyDeletion(loaded, a, 5, at(loaded, 7)).state
     assert.deepStrictEqual([Snapshot.confirmedAt(gone, a), Snapshot.confirmedAt(gone, b)], [7, 0])
   })
 
   it("of our own, below what was seen, says as little of the other keys as a read of one: everything is read", () => {
-    const outcome = Snapshot.learnDeletion(loaded, a, 3, at(loaded))
+    const outcome = Snapshot.applyDeletion(loaded, a, 3, at(loaded))
     assertOutcome(outcome, { again: true })
     assert.strictEqual(outcome.state, loaded)
   })
 
   it("of a bad row puts the default in force, and an older row stays out", () => {
     const since = at(loaded)
-    const gone = frozen(Snapshot.learnDeletion(frozen(whole(loaded, { [a]: row(9, bad) }, since)), a, 9, since))
+    const gone = frozen(Snapshot.applyDeletion(frozen(whole(loaded, { [a]: row(9, bad) }, since)), a, 9, since))
     assert.deepStrictEqual(shows(gone, a), absent)
-    assertOutcome(Snapshot.learnRow(gone, a, row(5), since), quiet)
+    assertOutcome(Snapshot.applyRow(gone, a, row(5), since), quiet)
   })
 
   it("G2 is the same for whoever learned of it: a read of one key that found none fences as well", () => {
     const none = frozen(whole(empty, {}))
     const since = at(none)
-    const gone = frozen(Snapshot.learnRow(none, a, undefined, since))
+    const gone = frozen(Snapshot.applyRow(none, a, undefined, since))
     assertOutcome(whole(gone, { [a]: row(5) }, since), { again: true })
     assert.deepStrictEqual(shows(whole(gone, { [a]: row(5) }).state, a), ["v5", 5])
   })
@@ -237,7 +237,7 @@ describe("3. a deletion is fenced", () => {
   it("is no news where there was no row, however old the read is", () => {
     const since = at(loaded)
     const gone = frozen(whole(loaded, { [a]: undefined }))
-    assertOutcome(Snapshot.learnRow(gone, a, undefined, since), quiet)
+    assertOutcome(Snapshot.applyRow(gone, a, undefined, since), quiet)
   })
 
   it("is over once the key was created again: its fence does not hold up what follows", () => {
@@ -300,7 +300,7 @@ describe("5. a bad row never comes into force (G6)", () => {
   it("is reported once also where a read that began before sees it too", () => {
     const since = at(loaded)
     const rejected = frozen(whole(loaded, { [a]: row(9, bad) }, since))
-    assertOutcome(Snapshot.learnRow(rejected, a, row(9, bad), since), quiet)
+    assertOutcome(Snapshot.applyRow(rejected, a, row(9, bad), since), quiet)
     assertOutcome(whole(rejected, { [a]: row(9, bad) }, since), quiet)
   })
 
@@ -329,7 +329,7 @@ describe("5. a bad row never comes into force (G6)", () => {
       { slot: a, row: row(8, bad) },
       { slot: b, row: row(9) }
     ]
-    assertOutcome(Snapshot.learnRows(gone, rows, since), { again: true })
+    assertOutcome(Snapshot.applyRows(gone, rows, since), { again: true })
   })
 })
 
@@ -346,10 +346,10 @@ describe("6. a new epoch disowns the old one's reads", () => {
 
   it("of one key, and our own writes: they confirm nothing either", () => {
     for (const outcome of [
-      Snapshot.learnRow(back, a, row(3), since),
-      Snapshot.learnRow(back, a, undefined, since),
-      Snapshot.learnDeletion(back, a, 8, since),
-      Snapshot.learnDeletion(back, a, undefined, since)
+      Snapshot.applyRow(back, a, row(3), since),
+      Snapshot.applyRow(back, a, undefined, since),
+      Snapshot.applyDeletion(back, a, 8, since),
+      Snapshot.applyDeletion(back, a, undefined, since)
     ]) {
       assertOutcome(outcome, { again: true })
       assert.strictEqual(outcome.state, back)
@@ -375,7 +375,7 @@ describe("7. one read is one step (G9)", () => {
   })
 
   it("publishes rows that were written together in one state", () => {
-    const outcome = Snapshot.learnRows(
+    const outcome = Snapshot.applyRows(
       loaded,
       [
         { slot: b, row: row(9) },
@@ -388,7 +388,7 @@ describe("7. one read is one step (G9)", () => {
   })
 
   it("of nothing is nothing", () => {
-    assert.strictEqual(Snapshot.learnRows(loaded, [], at(loaded, 4)).state, loaded)
+    assert.strictEqual(Snapshot.applyRows(loaded, [], at(loaded, 4)).state, loaded)
   })
 
   it("tells what was before and what is after, as the states have it", () => {
@@ -408,7 +408,7 @@ describe("7. one read is one step (G9)", () => {
   describe("of which some cannot be judged", () => {
     /** While everything is read, we delete and somebody creates anew: whether before or after the read, nobody can tell. */
     const asked = at(loaded, 9)
-    const gone = frozen(Snapshot.learnDeletion(loaded, a, 5, asked))
+    const gone = frozen(Snapshot.applyDeletion(loaded, a, 5, asked))
     const open = whole(gone, { [a]: row(7), [b]: row(8) }, asked)
 
     it("publishes nothing of it, and is asked for again", () => {
@@ -427,7 +427,7 @@ describe("7. one read is one step (G9)", () => {
     })
 
     it("does not count as loaded", () => {
-      const deleted = frozen(Snapshot.learnDeletion(empty, a, 5, at(empty)))
+      const deleted = frozen(Snapshot.applyDeletion(empty, a, 5, at(empty)))
       assert.isFalse(whole(deleted, { [a]: row(7), [b]: row(8) }, at(empty)).state.loaded)
     })
   })
@@ -442,7 +442,7 @@ describe("7. one read is one step (G9)", () => {
   })
 
   it("loads with the first whole read, and with nothing less", () => {
-    assert.isFalse(Snapshot.learnRow(empty, a, row(5), at(empty)).state.loaded)
+    assert.isFalse(Snapshot.applyRow(empty, a, row(5), at(empty)).state.loaded)
     assert.isTrue(whole(empty, {}).state.loaded)
   })
 })
@@ -450,19 +450,19 @@ describe("7. one read is one step (G9)", () => {
 describe("8. a loaded snapshot is one state of the table, and our writes over it (G9)", () => {
   it("a read of one key publishes nothing, neither a row nor that it is gone: everything is read", () => {
     for (const found of [row(7), row(5, "other"), row(8, bad), undefined]) {
-      const outcome = Snapshot.learnRow(loaded, a, found, at(loaded, 9))
+      const outcome = Snapshot.applyRow(loaded, a, found, at(loaded, 9))
       assertOutcome(outcome, { again: true })
       assert.strictEqual(outcome.state, loaded)
     }
   })
 
   it("a deletion that found nothing is such a read", () => {
-    assertOutcome(Snapshot.learnDeletion(loaded, a, undefined, at(loaded)), { again: true })
+    assertOutcome(Snapshot.applyDeletion(loaded, a, undefined, at(loaded)), { again: true })
   })
 
   describe("before the first load", () => {
     const asked = at(empty)
-    const read = frozen(Snapshot.learnRow(empty, a, row(7), at(empty)))
+    const read = frozen(Snapshot.applyRow(empty, a, row(7), at(empty)))
 
     it("a read of one key publishes what it found", () => {
       assert.deepStrictEqual(shows(read, a), ["v7", 7])
@@ -492,14 +492,14 @@ describe("8. a loaded snapshot is one state of the table, and our writes over it
 
 describe("confirmation (G4)", () => {
   it("of a slot is the later of its own and of everything's", () => {
-    const own = frozen(Snapshot.learnRow(loaded, a, row(5), at(loaded, 100)))
+    const own = frozen(Snapshot.applyRow(loaded, a, row(5), at(loaded, 100)))
     const all = frozen(whole(own, {}, at(own, 60)))
     assert.deepStrictEqual([Snapshot.confirmedAt(all, a), Snapshot.confirmedAt(all, b)], [100, 60])
   })
 
   it("never runs backwards, whichever read is learned last", () => {
-    const later = frozen(Snapshot.learnRow(loaded, a, row(5), at(loaded, 100)))
-    assert.strictEqual(Snapshot.learnRow(later, a, row(5), at(later, 40)).state, later)
+    const later = frozen(Snapshot.applyRow(loaded, a, row(5), at(loaded, 100)))
+    assert.strictEqual(Snapshot.applyRow(later, a, row(5), at(later, 40)).state, later)
     const all = frozen(whole(loaded, {}, at(loaded, 100)))
     assert.strictEqual(Snapshot.confirmedAt(whole(all, {}, at(all, 40)).state, b), 100)
   })
@@ -512,14 +512,14 @@ describe("confirmation (G4)", () => {
     const since = at(loaded, 8)
     const gone = frozen(whole(loaded, { [a]: undefined }))
     for (const outcome of [
-      Snapshot.learnRow(gone, a, row(9), since),
-      Snapshot.learnRow(loaded, a, row(2), since),
-      Snapshot.learnDeletion(frozen(wrote(loaded, a, row(9), since)), a, undefined, since)
+      Snapshot.applyRow(gone, a, row(9), since),
+      Snapshot.applyRow(loaded, a, row(2), since),
+      Snapshot.applyDeletion(frozen(wrote(loaded, a, row(9), since)), a, undefined, since)
     ]) {
       assert.isTrue(outcome.again || outcome.behind)
       assert.isBelow(Snapshot.confirmedAt(outcome.state, b), 8)
     }
-    assert.strictEqual(Snapshot.confirmedAt(Snapshot.learnRow(gone, a, row(9), since).state, a), 0)
+    assert.strictEqual(Snapshot.confirmedAt(Snapshot.applyRow(gone, a, row(9), since).state, a), 0)
   })
 })
 

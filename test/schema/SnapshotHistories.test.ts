@@ -73,7 +73,7 @@ const play = (seed: number, { restores }: { readonly restores: boolean }) => {
     const since = Snapshot.begin(state, time)
     const seen = table[slot]
     return () => {
-      const { again, behind } = absorb(`read ${slot}`, Snapshot.learnRow(state, slot, seen, since))
+      const { again, behind } = absorb(`read ${slot}`, Snapshot.applyRow(state, slot, seen, since))
       if (again || behind) settle()
     }
   }
@@ -90,7 +90,7 @@ const play = (seed: number, { restores }: { readonly restores: boolean }) => {
     return () => {
       const { again, behind } = absorb(
         `own write ${slot} ${written.revision}`,
-        Snapshot.learnRows(state, [{ slot, row: written }], since)
+        Snapshot.applyRows(state, [{ slot, row: written }], since)
       )
       if (again || behind) settle()
       // G3: this value or a newer one, which may be that it was deleted since.
@@ -113,7 +113,7 @@ const play = (seed: number, { restores }: { readonly restores: boolean }) => {
     const deleted = table[slot]?.revision
     erase(slot)
     return () => {
-      const { again, behind } = absorb(`own delete ${slot}`, Snapshot.learnDeletion(state, slot, deleted, since))
+      const { again, behind } = absorb(`own delete ${slot}`, Snapshot.applyDeletion(state, slot, deleted, since))
       if (again || behind) settle()
     }
   }

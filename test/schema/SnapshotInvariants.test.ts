@@ -48,7 +48,7 @@ describe("Snapshot", () => {
     it("drops a lower one that was read before the slot was published", () => {
       const since = Snapshot.begin(loaded, 1)
       const newer = wrote(loaded, a, row(7, 70), since).state
-      const outcome = Snapshot.learnRow(newer, a, row(5, 50), since)
+      const outcome = Snapshot.applyRow(newer, a, row(5, 50), since)
       assert.strictEqual(inForce(outcome.state, a), 70)
       assert.deepStrictEqual([outcome.published, outcome.again, outcome.behind], [[], false, false])
     })
@@ -62,7 +62,7 @@ describe("Snapshot", () => {
 
   describe("2. a table that went back (G1)", () => {
     it("is reported, and changes nothing, where one key alone was read", () => {
-      const outcome = Snapshot.learnRow(loaded, a, row(3, 30), Snapshot.begin(loaded, 1))
+      const outcome = Snapshot.applyRow(loaded, a, row(3, 30), Snapshot.begin(loaded, 1))
       assert.isTrue(outcome.behind)
       assert.deepStrictEqual(outcome.state.slots, loaded.slots)
     })
@@ -98,13 +98,13 @@ describe("Snapshot", () => {
     it("keeps an older read from bringing the row back", () => {
       const since = Snapshot.begin(loaded, 1)
       const deleted = whole(loaded, { [a]: undefined }, since).state
-      assert.strictEqual(inForce(Snapshot.learnRow(deleted, a, row(5, 50), since).state, a), 0)
+      assert.strictEqual(inForce(Snapshot.applyRow(deleted, a, row(5, 50), since).state, a), 0)
     })
 
     it("asks again for a row that may be older than the deletion, though nobody saw its revision", () => {
       const since = Snapshot.begin(loaded, 1)
       const deleted = whole(loaded, { [a]: undefined }, since).state
-      const outcome = Snapshot.learnRow(deleted, a, row(8, 80), since)
+      const outcome = Snapshot.applyRow(deleted, a, row(8, 80), since)
       assert.isTrue(outcome.again)
       assert.strictEqual(inForce(outcome.state, a), 0)
     })
@@ -126,20 +126,20 @@ describe("Snapshot", () => {
     it("of our own counts at once, whatever was read before it", () => {
       const since = Snapshot.begin(loaded, 1)
       const refreshed = wrote(loaded, a, row(7, 70), since).state
-      const outcome = Snapshot.learnDeletion(refreshed, a, 7, since)
+      const outcome = Snapshot.applyDeletion(refreshed, a, 7, since)
       assert.deepStrictEqual([inForce(outcome.state, a), outcome.again], [0, false])
     })
 
     it("of our own does not undo a row that was created after it", () => {
       const since = Snapshot.begin(loaded, 1)
       const recreated = wrote(loaded, a, row(9, 90), since).state
-      const outcome = Snapshot.learnDeletion(recreated, a, 5, since)
+      const outcome = Snapshot.applyDeletion(recreated, a, 5, since)
       assert.strictEqual(inForce(outcome.state, a), 90)
       assert.isTrue(outcome.again)
     })
 
     it("of our own fences a revision that nobody here had seen", () => {
-      const deleted = Snapshot.learnDeletion(loaded, a, 8, Snapshot.begin(loaded, 1)).state
+      const deleted = Snapshot.applyDeletion(loaded, a, 8, Snapshot.begin(loaded, 1)).state
       assert.strictEqual(whole(deleted, { [a]: row(8, 80) }).state.epoch, 1)
       assert.strictEqual(whole(deleted, { [a]: row(9, 90) }).state.epoch, 0)
     })
@@ -147,14 +147,14 @@ describe("Snapshot", () => {
     it("that found no row is only as good as a read", () => {
       const since = Snapshot.begin(loaded, 1)
       const written = wrote(loaded, a, row(8, 80), since).state
-      assert.isTrue(Snapshot.learnDeletion(written, a, undefined, since).again)
-      assert.strictEqual(inForce(Snapshot.learnDeletion(empty, a, undefined, since).state, a), 0)
+      assert.isTrue(Snapshot.applyDeletion(written, a, undefined, since).again)
+      assert.strictEqual(inForce(Snapshot.applyDeletion(empty, a, undefined, since).state, a), 0)
     })
   })
 
   describe("4. the same row publishes nothing (G3)", () => {
     it("the same row is our own echo", () => {
-      const outcome = Snapshot.learnRow(loaded, a, row(5, 50), Snapshot.begin(loaded, 9))
+      const outcome = Snapshot.applyRow(loaded, a, row(5, 50), Snapshot.begin(loaded, 9))
       assert.deepStrictEqual(outcome.published, [])
       assert.strictEqual(Snapshot.confirmedAt(outcome.state, a), 9)
     })
@@ -191,7 +191,7 @@ describe("Snapshot", () => {
 
     it("is reported once", () => {
       const seen = whole(loaded, { [a]: row(8, "bad") }).state
-      assert.deepStrictEqual(Snapshot.learnRow(seen, a, row(8, "bad"), Snapshot.begin(seen, 1)).rejected, [])
+      assert.deepStrictEqual(Snapshot.applyRow(seen, a, row(8, "bad"), Snapshot.begin(seen, 1)).rejected, [])
       assert.strictEqual(Snapshot.fingerprints(seen)[a], row(8, "bad").fingerprint)
     })
 
@@ -206,9 +206,9 @@ describe("Snapshot", () => {
     it("asks again for whatever began before it", () => {
       const since = Snapshot.begin(loaded, 1)
       const epoch = whole(loaded, { [a]: row(3, 30) }).state
-      const read = Snapshot.learnRow(epoch, a, row(8, 80), since)
+      const read = Snapshot.applyRow(epoch, a, row(8, 80), since)
       assert.deepStrictEqual([read.again, inForce(read.state, a)], [true, 30])
-      const deletion = Snapshot.learnDeletion(epoch, a, 5, since)
+      const deletion = Snapshot.applyDeletion(epoch, a, 5, since)
       assert.deepStrictEqual([deletion.again, inForce(deletion.state, a)], [true, 30])
     })
   })
@@ -226,7 +226,7 @@ describe("Snapshot", () => {
     it("publishes a set of written rows whole or not at all", () => {
       const since = Snapshot.begin(loaded, 1)
       const deleted = whole(loaded, { [b]: undefined }, since).state
-      const outcome = Snapshot.learnRows(
+      const outcome = Snapshot.applyRows(
         deleted,
         [
           { slot: a, row: row(8, 1) },
@@ -242,7 +242,7 @@ describe("Snapshot", () => {
       const before = structuredClone(loaded.slots.map(({ value, fence, touched }) => ({ value, fence, touched })))
       whole(loaded, { [a]: row(9, 90), [b]: undefined })
       whole(loaded, { [a]: row(1, 10) })
-      Snapshot.learnDeletion(loaded, a, 5, Snapshot.begin(loaded, 3))
+      Snapshot.applyDeletion(loaded, a, 5, Snapshot.begin(loaded, 3))
       assert.deepStrictEqual(
         loaded.slots.map(({ value, fence, touched }) => ({ value, fence, touched })),
         before
@@ -264,7 +264,7 @@ describe("Snapshot", () => {
     })
 
     it("a read of one key confirms that key only", () => {
-      const state = Snapshot.learnRow(loaded, a, row(5, 50), Snapshot.begin(loaded, 100)).state
+      const state = Snapshot.applyRow(loaded, a, row(5, 50), Snapshot.begin(loaded, 100)).state
       assert.deepStrictEqual([Snapshot.confirmedAt(state, a), Snapshot.confirmedAt(state, b)], [100, 0])
     })
   })

@@ -189,7 +189,7 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
         return ask(
           () => ({ row: table()[slot], index: histories[slot]!.length - 1 }),
           ({ index, row }) => {
-            absorb(Snapshot.learnRow(state, slot, row, since))
+            absorb(Snapshot.applyRow(state, slot, row, since))
             assertShows(slot, index)
           }
         )
@@ -197,7 +197,7 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
         return ask(
           () => ({ row: put(slot, "ours"), index: histories[slot]!.length - 1 }),
           ({ index, row }) => {
-            absorb(Snapshot.learnRows(state, [{ slot, row }], since))
+            absorb(Snapshot.applyRows(state, [{ slot, row }], since))
             assertShows(slot, index)
           }
         )
@@ -206,7 +206,7 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
           () => ({ indices: together((slot) => put(slot, "together")), rows: table() }),
           ({ indices, rows }) => {
             absorb(
-              Snapshot.learnRows(
+              Snapshot.applyRows(
                 state,
                 rows.map((row, slot) => ({ slot, row })),
                 since
@@ -219,7 +219,7 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
         return ask(
           () => ({ deleted: erase(slot), index: histories[slot]!.length - 1 }),
           ({ deleted, index }) => {
-            absorb(Snapshot.learnDeletion(state, slot, deleted, since))
+            absorb(Snapshot.applyDeletion(state, slot, deleted, since))
             assertShows(slot, index)
           }
         )

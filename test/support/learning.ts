@@ -18,4 +18,4 @@ export const whole = (
 
 /** A row of our own. */
 export const wrote = (state: Snapshot.State, slot: number, row: EntryRow, since: Snapshot.Since = at(state)) =>
-  Snapshot.learnRows(state, [{ slot, row }], since)
+  Snapshot.applyRows(state, [{ slot, row }], since)

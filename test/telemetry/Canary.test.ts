@@ -16,7 +16,7 @@ import {
   TenantManager,
   withTenant
 } from "effect-systemplane"
-import * as Catalogue from "../postgres/Catalogue.ts"
+import * as Catalog from "../postgres/Catalog.ts"
 import * as keys from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Sinks from "./Sinks.ts"
@@ -73,7 +73,7 @@ const live = (connector: Layer.Layer<Connector>, options: Partial<Parameters<typ
 /** A database that holds canaries, some of which do not decode, and that repeats a value when it refuses it. */
 const makeDatabase = Effect.gen(function* () {
   const database = yield* TestDatabase.make
-  yield* Catalogue.prepare(database)
+  yield* Catalog.prepare(database)
   yield* database.write(ApiKey.namespace, ApiKey.key, `${canary}-secret`)
   yield* database.write(Greeting.namespace, Greeting.key, `${canary}-ordinary`)
   yield* database.write(Limit.namespace, Limit.key, `${canary}-bad`)
@@ -361,7 +361,7 @@ describe("a value or a credential is in no log, span, error or metric", () => {
       yield* role.alterPassword(password)
       const target = { url: empty.urlAs({ ...role, password }) }
       const refusing = yield* TestDatabase.make
-      yield* Catalogue.prepare(refusing)
+      yield* Catalog.prepare(refusing)
       yield* refusing.run(
         `ALTER TABLE systemplane_entries ADD CONSTRAINT no_canary CHECK (value::text NOT LIKE '%${canary}%')`
       )

@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
 import { Effect, Layer } from "effect"
 import { Config, ConfigKey, TenantManager, withTenant } from "effect-systemplane"
-import * as Catalogue from "../postgres/Catalogue.ts"
+import * as Catalog from "../postgres/Catalog.ts"
 import { captureLogs, textOf } from "../postgres/Witness.ts"
 import * as ScriptedPlane from "../scripted/plane.ts"
 import * as keys from "../support/keys.ts"
@@ -51,7 +51,7 @@ describe("spans", () => {
   it.live("of activation, reconcile and writes, with the statements below them, and of no read; no value in any", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
-      yield* Catalogue.prepare(database)
+      yield* Catalog.prepare(database)
       // A rule of the operators' own, whose refusal repeats the row.
       yield* database.run(
         `ALTER TABLE systemplane_entries ADD CONSTRAINT no_refused CHECK (value::text NOT LIKE '%refused%')`

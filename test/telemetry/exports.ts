@@ -8,7 +8,7 @@ import { Effect, Fiber, Layer, Stream } from "effect"
 import { FetchHttpClient, HttpClient, HttpRouter, HttpServer } from "effect/http"
 import { OtlpExporter, OtlpMetrics, OtlpSerialization, PrometheusMetrics } from "effect/observability"
 import { Config, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
-import * as Catalogue from "../postgres/Catalogue.ts"
+import * as Catalog from "../postgres/Catalog.ts"
 import * as keys from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
@@ -98,7 +98,7 @@ export interface Exports {
 
 export const run: Effect.Effect<Exports> = Effect.gen(function* () {
   const database = yield* TestDatabase.make
-  yield* Catalogue.prepare(database)
+  yield* Catalog.prepare(database)
   yield* database.write(Burst.namespace, Burst.key, "not a number")
   const json = yield* Collector.make
   const protobuf = yield* Collector.make

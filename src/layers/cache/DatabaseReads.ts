@@ -1,0 +1,156 @@
+/**
+ * Reads that go to the database: shared, bounded, behind a circuit, and learned from.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Option from "effect/Option"
+import * as Semaphore from "effect/Semaphore"
+import type { ConfigKey } from "../../schema/ConfigKey.ts"
+import type { Entry } from "../../schema/Entry.ts"
+import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import * as Snapshot from "../../schema/Snapshot.ts"
+import type { TenantId } from "../../schema/TenantId.ts"
+import { EntryStore } from "../../services/EntryStore.ts"
+import * as MonotonicClock from "../runtime/MonotonicClock.ts"
+import { timedOut } from "../runtime/Timeouts.ts"
+import { Telemetry } from "../telemetry/Telemetry.ts"
+import * as ReadCircuits from "./ReadCircuits.ts"
+import type { Replica } from "./Replica.ts"
+import type { Replicas } from "./Replicas.ts"
+
+/** Reads of one tenant that run at once. Its pool has 4 connections by default: twice that keeps them busy. */
+const readsPerTenant = 8
+
+/** How long a read may wait, for its turn and for its answer. */
+const readTimeout = "5 seconds"
+
+type Answer = Deferred.Deferred<any, EntryStoreError>
+
+/** What is read: one key, or everything. */
+type Subject = ConfigKey.Any | "everything"
+
+/** The reads of one tenant that are under way. */
+interface Lane {
+  readonly running: Map<Subject, Answer>
+  readonly turns: Semaphore.Semaphore
+}
+
+export type ReadThrough = Effect.Success<ReturnType<typeof make>>
+
+export const make = Effect.fnUntraced(function* (scopes: Replicas) {
+  const store = yield* EntryStore
+  const telemetry = yield* Telemetry
+  const throughCircuit = yield* ReadCircuits.make
+  const fibers = yield* FiberSet.make()
+  const lanes = new Map<TenantId, Lane>()
+
+  /** Reads everything through the store, and anew where a write of our own that was under way leaves something of it open. */
+  const settle = (scope: Replica): Effect.Effect<void, EntryStoreError> =>
+    scopes
+      .reconcile(scope, store.differences(scope.tenant))
+      .pipe(Effect.repeat({ while: ({ again }) => again }), Effect.asVoid)
+
+  /** What came of one key; where it cannot be judged on its own, everything is read. */
+  const learn = (
+    scope: Replica,
+    learnOne: (state: Snapshot.State) => Snapshot.Outcome,
+    source: "read" | "write"
+  ): Effect.Effect<void, EntryStoreError> => {
+    const placed = Effect.map(scopes.absorb(scope, learnOne, source), ({ again, behind }) => !again && !behind)
+    const placedOr = (settle: Effect.Effect<void, EntryStoreError>) =>
+      Effect.flatMap(placed, (done) => (done ? Effect.void : settle))
+    // Whoever waited for its turn may find that the read before it has settled this, too.
+    return placedOr(scope.settling.withPermit(placedOr(settle(scope))))
+  }
+
+  const read = Effect.fnUntraced(function* (
+    tenant: TenantId,
+    key: ConfigKey.Any
+  ): Effect.fn.Return<Entry<unknown>, EntryStoreError> {
+    const before = scopes.get(tenant)
+    const slot = scopes.slotOf(key)
+    const time = yield* MonotonicClock.millis
+    const clock = before?.snapshot.clock ?? 0
+    const row = Option.getOrUndefined(yield* store.read(tenant, key))
+    // One that was opened meanwhile may have loaded an older state than this read saw: it learns the row too, or the next read
+    // would go back in time. For that one, the read began with the scope.
+    const scope = scopes.get(tenant)
+    if (scope === undefined || slot === undefined) return scopes.answeredAlone(key, row, time)
+    const since = { clock: scope === before ? clock : 0, time }
+    yield* learn(scope, (state) => Snapshot.applyRow(state, slot, row, since), "read")
+    return scopes.answered(scope, slot)
+  })
+
+  const start = <A>(
+    tenant: TenantId,
+    lane: Lane,
+    subject: Subject,
+    read: Effect.Effect<A, EntryStoreError>
+  ): Effect.Effect<Answer> => {
+    const answer: Answer = Deferred.makeUnsafe()
+    lane.running.set(subject, answer)
+    return lane.turns.withPermit(throughCircuit(tenant, read)).pipe(
+      Effect.onExit((exit) =>
+        Effect.sync(() => {
+          // Finished first: who waits goes on within the next line, and may read again at once.
+          finish(tenant, lane, subject, answer)
+          Deferred.doneUnsafe(answer, exit)
+        })
+      ),
+      (effect) => FiberSet.run(fibers, effect),
+      Effect.as(answer)
+    )
+  }
+
+  const finish = (tenant: TenantId, lane: Lane, subject: Subject, answer: Answer) => {
+    if (lane.running.get(subject) === answer) lane.running.delete(subject)
+    if (lane.running.size === 0 && lanes.get(tenant) === lane) lanes.delete(tenant)
+  }
+
+  /** Joins the read of the subject that is under way, or starts one. */
+  const shared = <A>(
+    tenant: TenantId,
+    subject: Subject,
+    read: Effect.Effect<A, EntryStoreError>
+  ): Effect.Effect<A, EntryStoreError> =>
+    Effect.suspend((): Effect.Effect<Answer> => {
+      const lane: Lane = lanes.get(tenant) ?? { running: new Map(), turns: Semaphore.makeUnsafe(readsPerTenant) }
+      lanes.set(tenant, lane)
+      const running = lane.running.get(subject)
+      return running === undefined ? start(tenant, lane, subject, read) : Effect.succeed(running)
+    }).pipe(
+      Effect.flatMap((answer): Effect.Effect<A, EntryStoreError> => Deferred.await(answer)),
+      Effect.timeoutOrElse({
+        duration: readTimeout,
+        orElse: () => Effect.fail(timedOut(tenant))
+      }),
+      Effect.tap(telemetry.missed(tenant))
+    )
+
+  /** Everything in one statement: learned by the tenant's scope, or kept by nobody where there is none. */
+  const whole = (tenant: TenantId): Effect.Effect<Snapshot.State, EntryStoreError> =>
+    Effect.suspend(() => {
+      const scope = scopes.get(tenant)
+      if (scope !== undefined) return Effect.map(settle(scope), () => scope.snapshot)
+      return Effect.gen(function* () {
+        const time = yield* MonotonicClock.millis
+        const nothing = scopes.keys.map(() => undefined)
+        return Snapshot.ofRead(scopes.keys, yield* store.differences(tenant)(scopes.keys, nothing), time).state
+      })
+    })
+
+  return {
+    learn,
+    /** Reads everything from the database. Reads that overlap share one statement. */
+    whole: (tenant: TenantId) => shared(tenant, "everything", whole(tenant)),
+    /** Reads a key from the database. Reads that overlap share one statement. */
+    entry: (tenant: TenantId, key: ConfigKey.Any) => shared(tenant, key, read(tenant, key)),
+    /** Later reads of the key share no statement that began before now: it may not see what was just written. */
+    detach: (tenant: TenantId, key: ConfigKey.Any): void => {
+      const running = lanes.get(tenant)?.running
+      running?.delete(key)
+      running?.delete("everything")
+    }
+  }
+})

@@ -1,0 +1,330 @@
+/**
+ * Keeps a scope equal to its tenant's database by following the feed.
+ *
+ * ```
+ *   Connected ──────┐
+ *   a notification ─┼──▶ read everything that differs, one read at a time ──▶ live
+ *   time to verify ─┘                  │ not there in time: the session is given up
+ * ```
+ *
+ * There is one kind of read, on the feed's own session: how one state of the table differs from the snapshot. It answers all
+ * notifications that came before it, proves that nothing else changed (a lost notification, a row written with the triggers
+ * disabled, `TRUNCATE`), and confirms every key. So a verification is the same read, made because nothing else prompted one
+ * for a while; and where it is not answered in time, the session is dead.
+ *
+ * A tenant has one fiber, which waits for events; a read has one as long as it takes, and what goes by the clock is looked
+ * after for all tenants by one.
+ */
+import * as Effect from "effect/Effect"
+import * as FiberHandle from "effect/FiberHandle"
+import * as Random from "effect/Random"
+import * as Stream from "effect/Stream"
+import { ActivationError, ConnectFailure, LoadFailure, SameDatabase } from "../../schema/ActivationError.ts"
+import * as AdaptiveTimeout from "../../schema/AdaptiveTimeout.ts"
+import type { ConnectorError } from "../../schema/ConnectorError.ts"
+import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import type * as Snapshot from "../../schema/Snapshot.ts"
+import type { TenantId } from "../../schema/TenantId.ts"
+import type { ReadDiff } from "../../services/EntryStore.ts"
+import { KeyRegistry } from "../../services/KeyRegistry.ts"
+import { type Changed, type FeedSession, ListenFeed } from "../../services/ListenFeed.ts"
+import * as DeadlineScheduler from "../runtime/DeadlineScheduler.ts"
+import * as MonotonicClock from "../runtime/MonotonicClock.ts"
+import { timedOut } from "../runtime/Timeouts.ts"
+import * as Redaction from "../telemetry/Redaction.ts"
+import { Telemetry } from "../telemetry/Telemetry.ts"
+import type { Replica } from "./Replica.ts"
+import type { Replicas } from "./Replicas.ts"
+
+/** Why everything is read: the feed connected, something was notified, or nothing was for a while. */
+type Reason = "connect" | "notification" | "verify"
+
+/** A tenant that is followed. Times are in milliseconds, moments by the monotonic clock. */
+interface Followed {
+  readonly scope: Replica
+  /** How long an answer is waited for: from session to session, since a slow server stays slow. */
+  patience: number
+  /** When everything is to be verified: never without a session, nor while it is being read. */
+  verifyAt: number
+  /** By when what is being read must be there. */
+  answerBy: number
+  /** Who reads on the session; `undefined` where there is none. */
+  reader: Reader | undefined
+}
+
+interface Reader {
+  /** Has everything read, once what is being read is there. */
+  readonly read: (reason: Reason) => void
+  /** Gives the session up, since what is being read is not there in time. */
+  readonly giveUp: () => void
+}
+
+export interface FeedFollowerOptions {
+  /** In milliseconds. */
+  readonly maxStaleness: number
+}
+
+/** What came of reading everything. */
+interface Reconciled {
+  readonly differences: ReadonlyArray<Snapshot.Difference>
+  readonly published: ReadonlyArray<Snapshot.Published>
+  /** From sending the read to publishing it, in milliseconds. */
+  readonly took: number
+}
+
+/** A server that is well answers a short statement within this time, however large `maxStaleness` is. */
+const longestUsualAnswer = 5_000
+
+/** 10,000 keys are about a megabyte each way: half a minute over a link of 64 kB a second, and as much again for the server. */
+const longestAnswer = 60_000
+
+export const make = Effect.fnUntraced(function* (scopes: Replicas, options: FeedFollowerOptions) {
+  const feed = yield* ListenFeed
+  const registry = yield* KeyRegistry
+  const telemetry = yield* Telemetry
+  const upkeep = yield* DeadlineScheduler.make(options.maxStaleness / 60)
+
+  // A silent feed is verified after a quarter to a third of the bound, and has a third of it to answer: a dead session is
+  // noticed within two thirds, which leaves a third for reconnecting before the values count as overdue.
+  const patience: AdaptiveTimeout.AdaptiveTimeout = {
+    usual: Math.min(options.maxStaleness / 3, longestUsualAnswer),
+    longest: longestAnswer
+  }
+  // The slower the answers, the sooner the next one is asked for, within limits: it must be there before the bound is.
+  const verifyDelay = (took: number) =>
+    Effect.map(
+      Random.nextBetween(1 / 4, 1 / 3),
+      (share) => share * Math.max(options.maxStaleness - 2 * took, options.maxStaleness / 2)
+    )
+
+  /** The session's answers, and by when they must be there. */
+  const inTime =
+    (followed: Followed, session: FeedSession): ReadDiff =>
+    (keys, known) => {
+      followed.answerBy = MonotonicClock.millisOf(scopes.clock) + followed.patience
+      return session.differences(keys, known)
+    }
+
+  const reconcile = Effect.fnUntraced(function* (
+    followed: Followed,
+    session: FeedSession
+  ): Effect.fn.Return<Reconciled, EntryStoreError> {
+    followed.verifyAt = never
+    let reconciled: Effect.Success<ReturnType<Replicas["reconcile"]>>
+    do {
+      reconciled = yield* scopes.reconcile(followed.scope, inTime(followed, session))
+      followed.patience = AdaptiveTimeout.afterAnswer(patience, reconciled.took)
+    } while (reconciled.again)
+    followed.answerBy = never
+    followed.verifyAt = (yield* MonotonicClock.millis) + (yield* verifyDelay(reconciled.took))
+    return reconciled
+  })
+
+  /** Everything was read on the session of the feed: the tenant is live, unless the answer took too long. */
+  const setCondition = ({ scope }: Followed) =>
+    Effect.flatMap(MonotonicClock.millis, (now) => {
+      const overdue = scopes.isOverdue(scope.snapshot, now)
+      // Of a tenant that is live already, an answer in time tells nothing new.
+      return overdue || scope.state !== "live"
+        ? scopes.setCondition(
+            scope,
+            { connected: true, loaded: true, overdue, failures: 0 },
+            { failures: 0, lastError: undefined }
+          )
+        : Effect.void
+    })
+
+  /**
+   * How long changes took to become visible: their age when they were read, by the database's clock alone, and then at most as
+   * long as the whole read took by ours. A deleted row has no age.
+   */
+  const measurePropagation = (tenant: TenantId, { differences, published, took }: Reconciled) => {
+    const seconds: Array<number> = []
+    // Both are in the same order, and not all that differed was published.
+    let next = 0
+    for (const { age, slot } of differences) {
+      if (published[next]?.slot !== slot) continue
+      next++
+      if (age !== undefined) seconds.push(Math.max(0, age) + took / 1000)
+    }
+    return telemetry.propagated(tenant, seconds)
+  }
+
+  const readFirst = Effect.fnUntraced(function* (
+    followed: Followed,
+    session: FeedSession,
+    onFirstLoad: Effect.Effect<void>
+  ) {
+    const { tenant } = followed.scope
+    yield* reconcile(followed, session).pipe(
+      Redaction.withSpan("Systemplane.reconcile", { tenant, reason: "connect" satisfies Reason })
+    )
+    yield* session.confirm
+    yield* telemetry.reconciled(tenant, "connect")
+    yield* onFirstLoad
+    // Last: whoever waits for the tenant finds everything told.
+    yield* setCondition(followed)
+  })
+
+  const readLater = Effect.fnUntraced(function* (followed: Followed, session: FeedSession, reason: Reason) {
+    const reconciled = yield* reconcile(followed, session)
+    yield* setCondition(followed)
+    // Whoever waits for the values goes first; what is told of them follows.
+    yield* Effect.yieldNow
+    if (reason === "notification") yield* measurePropagation(followed.scope.tenant, reconciled)
+    else if (reconciled.differences.length > 0) yield* telemetry.reconciled(followed.scope.tenant, "verify")
+  })
+
+  const concernsUs = ({ notifications }: Changed) =>
+    notifications.some(({ key, namespace }) => {
+      const declared = registry.find(namespace, key)
+      return declared !== undefined && scopes.slotOf(declared) !== undefined
+    })
+
+  // While nothing confirms the snapshot, time alone makes it too old to be trusted. Reads look at the clock themselves; this
+  // is for those who watch the tenant's state.
+  const overdueAt = ({ link, snapshot }: Replica) =>
+    link.loaded && !link.overdue ? snapshot.confirmedAt + options.maxStaleness : never
+
+  const lookAfter = (followed: Followed): DeadlineScheduler.Deadline => ({
+    dueAt: () => Math.min(followed.verifyAt, followed.answerBy, overdueAt(followed.scope)),
+    perform: Effect.flatMap(MonotonicClock.millis, (now) => {
+      if (followed.verifyAt <= now) followed.reader?.read("verify")
+      if (followed.answerBy <= now) {
+        followed.answerBy = never
+        followed.patience = AdaptiveTimeout.afterSilence(patience, followed.patience)
+        followed.reader?.giveUp()
+      }
+      return overdueAt(followed.scope) <= now ? scopes.setCondition(followed.scope, { overdue: true }) : Effect.void
+    }).pipe(
+      Redaction.recover((defect) =>
+        Redaction.log("Error", "Looking after a tenant failed unexpectedly", { defect, tenant: followed.scope.tenant })
+      )
+    )
+  })
+
+  const run = Effect.fnUntraced(function* (scope: Replica) {
+    // Added first, hence run last: by then nothing is left that could call the scope connected again.
+    yield* Effect.addFinalizer(() => scopes.setCondition(scope, { connected: false, failures: 0 }))
+    const reading = yield* FiberHandle.make<void, never>()
+    const fork = yield* FiberHandle.runtime(reading)<never>()
+    const followed: Followed = {
+      scope,
+      patience: patience.usual,
+      verifyAt: never,
+      answerBy: never,
+      reader: undefined
+    }
+    yield* scopes.resume(scope)
+    yield* telemetry.dropped(scope.tenant, scopes.dropped)
+    yield* upkeep.add(lookAfter(followed))
+    const onFirstLoad = yield* Effect.cached(recordWarmLoad(scope, yield* MonotonicClock.millis))
+
+    /** Why the session was given up, which says more than that it was. */
+    let loadError: EntryStoreError | undefined
+    const abandon = (session: FeedSession, error: EntryStoreError) => {
+      loadError = error
+      return session.abandon
+    }
+    const readerOf = (session: FeedSession): Reader => {
+      const read = (reason: Reason) =>
+        reason === "connect" ? readFirst(followed, session, onFirstLoad) : readLater(followed, session, reason)
+      const orAbandon = (reads: Effect.Effect<void, EntryStoreError>) =>
+        Effect.catch(reads, (error) => abandon(session, error)).pipe(
+          // A session without a reader would stay open and unread.
+          Redaction.recover((defect) =>
+            Effect.andThen(
+              // What fails at every attempt is told once.
+              Redaction.log(scope.link.failures === 0 ? "Error" : "Debug", "Reading a feed failed unexpectedly", {
+                defect,
+                tenant: scope.tenant
+              }),
+              session.abandon
+            )
+          )
+        )
+      return {
+        read: oneAtATime((reads) => fork(orAbandon(reads)), read),
+        // In the place of what is being read, which is interrupted.
+        giveUp: () => fork(abandon(session, timedOut(scope.tenant)))
+      }
+    }
+    const disconnected = () => {
+      followed.reader = undefined
+      followed.verifyAt = never
+      followed.answerBy = never
+    }
+    scope.readAgain = () => followed.reader?.read("notification")
+    yield* Effect.addFinalizer(() => Effect.sync(disconnected))
+
+    yield* Stream.runForEach(feed.events(scope.tenant), (event) => {
+      switch (event._tag) {
+        case "Connected":
+          followed.reader = readerOf(event.session)
+          followed.reader.read("connect")
+          return Effect.void
+        case "Changed":
+          if (concernsUs(event)) followed.reader?.read("notification")
+          return Effect.void
+        case "Disconnected":
+          disconnected()
+          return Effect.andThen(
+            FiberHandle.clear(reading),
+            Effect.suspend(() => {
+              const lastError = activationError(loadError ?? event.error)
+              loadError = undefined
+              const { failures } = event
+              return scopes.setCondition(scope, { connected: false, failures }, { failures, lastError })
+            })
+          )
+      }
+    })
+    return yield* Effect.never
+  })
+
+  const recordWarmLoad = (scope: Replica, startedAt: number) =>
+    Effect.flatMap(MonotonicClock.millis, (now) => telemetry.warmLoaded(scope.tenant, (now - startedAt) / 1000))
+
+  /** Follows the tenant's feed until interrupted. */
+  return (tenant: TenantId): Effect.Effect<never> => Effect.scoped(Effect.suspend(() => run(scopes.open(tenant))))
+})
+
+const never = Number.POSITIVE_INFINITY
+
+/** Reads when asked to, one read at a time. What is notified during one is read after it; a verification it makes needless. */
+const oneAtATime = (
+  run: (reads: Effect.Effect<void, EntryStoreError>) => void,
+  read: (reason: Reason) => Effect.Effect<void, EntryStoreError>
+) => {
+  let reading = false
+  let notified = false
+  const reads = Effect.fnUntraced(function* (first: Reason) {
+    for (let reason = first; ; reason = "notification") {
+      // Before the read, so that what arrives during it is read again.
+      notified = false
+      yield* read(reason)
+      if (notified) continue
+      reading = false
+      return
+    }
+  })
+  return (reason: Reason): void => {
+    if (reading) {
+      notified ||= reason === "notification"
+      return
+    }
+    reading = true
+    run(reads(reason))
+  }
+}
+
+const activationError = (cause: EntryStoreError | ConnectorError): ActivationError => {
+  if (cause._tag === "EntryStoreError") return new ActivationError({ reason: new LoadFailure({ cause }) })
+  const { reason, tenant } = cause
+  return new ActivationError({
+    reason:
+      reason._tag === "DatabaseShared"
+        ? new SameDatabase({ tenant, other: reason.other })
+        : new ConnectFailure({ cause })
+  })
+}

@@ -1,0 +1,68 @@
+/**
+ * A circuit per tenant for the reads that go to its database: a server that does not answer is not asked by every read.
+ *
+ * ```
+ *   closed ──▶ three reads in a row without an answer ──▶ open: reads fail at once, and say for how long
+ *      ▲                                                    │ 500 ms, then twice as long each time, up to 10 s; jittered
+ *      └── it was answered ◀── one read tries, the others still fail at once ◀──┘
+ * ```
+ *
+ * Without it each read would wait for its 5 seconds, and hold one of the tenant's turns meanwhile. That the server refused a
+ * statement is an answer.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
+import * as Schedule from "effect/Schedule"
+import { EntryStoreError, NotAsked } from "../../schema/EntryStoreError.ts"
+import type { TenantId } from "../../schema/TenantId.ts"
+import * as MonotonicClock from "../runtime/MonotonicClock.ts"
+
+/** One lost connection fails the reads that were on it, up to four with the default pool; three in a row are no accident. */
+const failuresInARow = 3
+
+/** A server that is down for long is tried six times a minute and tenant at most: as seldom as its feed is. */
+const openFor = Schedule.min([Schedule.exponential("500 millis"), Schedule.spaced("10 seconds")]).pipe(
+  Schedule.jittered
+)
+
+export const make = Effect.gen(function* () {
+  const breaker = yield* CircuitBreaker.make({
+    tripPolicy: CircuitBreaker.consecutive(failuresInARow),
+    openDuration: openFor,
+    onStoreError: "fail"
+  })
+
+  /** Runs a read of the tenant's database where its circuit allows it. */
+  return <A>(tenant: TenantId, read: Effect.Effect<A, EntryStoreError>): Effect.Effect<A, EntryStoreError> =>
+    Effect.clockWith((clock) =>
+      // The circuit measures by the clock it is given, and the read goes on by the one there was.
+      breaker.execute(Effect.provideService(read, Clock.Clock, clock), { key: tenant, classify: outcomeOf }).pipe(
+        MonotonicClock.measured,
+        Effect.catchTag("CircuitBreakerError", ({ reason }) => {
+          switch (reason._tag) {
+            case "CircuitOpen":
+              return notAsked(tenant, reason.retryAfter)
+            case "CircuitHalfOpen":
+              return notAsked(tenant)
+            case "CircuitBreakerStoreError":
+              // A store in memory does not fail.
+              return Effect.die(reason)
+          }
+        })
+      )
+    )
+}).pipe(Effect.provide(CircuitBreaker.layerStoreMemory()))
+
+const outcomeOf = (exit: Exit.Exit<unknown, EntryStoreError>): CircuitBreaker.Outcome => {
+  if (Exit.isSuccess(exit)) return CircuitBreaker.success
+  const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+  return error?.reason._tag === "Refused" ? CircuitBreaker.success : CircuitBreaker.failure()
+}
+
+const notAsked = (tenant: TenantId, retryAfter?: Duration.Duration) =>
+  Effect.fail(new EntryStoreError({ tenant, reason: new NotAsked(retryAfter === undefined ? {} : { retryAfter }) }))

@@ -1,0 +1,198 @@
+/**
+ * `Config` over the cache: finds the tenant and the key.
+ */
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { Closed, type ConfigError } from "../../schema/ConfigError.ts"
+import type { Assignment, ConfigKey, ConfigKeyGroup } from "../../schema/ConfigKey.ts"
+import { readGroup } from "../../schema/ConfigSnapshot.ts"
+import type { Change, Entry, NamedEntry } from "../../schema/Entry.ts"
+import type { TenantId } from "../../schema/TenantId.ts"
+import * as WriteRequest from "../../schema/WriteRequest.ts"
+import { CachedRead } from "../../services/CachedRead.ts"
+import { Config, type WriteAllOptions, type WriteOptions } from "../../services/Config.ts"
+import type { ConfigHandle } from "../../services/ConfigHandle.ts"
+import { CurrentTenant, currentTenant, tenantOf } from "../../services/CurrentTenant.ts"
+import { KeyRegistry } from "../../services/KeyRegistry.ts"
+import { LastContext } from "../../services/LastContext.ts"
+import { TenantCache } from "../../services/TenantCache.ts"
+import { TenantManager } from "../../services/TenantManager.ts"
+import * as TenantViews from "../../services/TenantViews.ts"
+import { failWith, getBy, unknownKey, writeSpan, writesSpan } from "./byName.ts"
+
+export interface CachedConfigOptions {
+  /** The tenant where none is set. */
+  readonly sole: Option.Option<TenantId>
+}
+
+const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
+  const cache = yield* TenantCache
+  const manager = yield* TenantManager
+  const registry = yield* KeyRegistry
+  const sole = Option.getOrUndefined(options.sole)
+  const current = currentTenant(sole)
+
+  /** The current tenant, which the span of the write names. */
+  const writtenTenant = Effect.tap(current, (tenant) => Effect.annotateCurrentSpan("tenant", tenant))
+
+  /** Runs a read of the current tenant, having told the manager that the tenant is wanted. */
+  const reading = <A>(read: (tenant: TenantId) => Effect.Effect<A, ConfigError>): Effect.Effect<A, ConfigError> =>
+    Effect.flatMap(current, (tenant) => Effect.andThen(manager.demand(tenant), read(tenant)))
+
+  const viewOf = (fiber: Fiber.Fiber<unknown, unknown>) => {
+    const tenant = tenantOf(fiber, sole)
+    return tenant === undefined ? undefined : cache.view(tenant)
+  }
+
+  // The hot path: what reads a key is made once, and looks into memory without a generator, a span or an allocation.
+  const views = new LastContext(viewOf)
+  const reads: Array<CachedRead<any, ConfigError> | undefined> = registry.keys.map(() => undefined)
+
+  const readOf = <A>(key: ConfigKey<A>, slot: number): CachedRead<A, ConfigError> => {
+    const known = reads[slot]
+    if (known !== undefined) return known
+    const read = new CachedRead(
+      key,
+      views,
+      reading((tenant) => cache.get(tenant, key))
+    )
+    reads[slot] = read
+    return read
+  }
+
+  const get = <A>(key: ConfigKey<A>): Effect.Effect<A, ConfigError> => {
+    const slot = registry.slotOf(key)
+    return slot === undefined ? failWith(unknownKey(key)) : readOf(key, slot)
+  }
+
+  const getOrDefault = <A>(key: ConfigKey<A>): Effect.Effect<A> =>
+    Effect.catch(get(key), () =>
+      Effect.map(Effect.option(current), (tenant) => {
+        const known = Option.isSome(tenant) ? cache.lastKnown(tenant.value, key) : undefined
+        return known === undefined ? key.defaultValue : known.value
+      })
+    )
+
+  const snapshot = reading((tenant) => cache.snapshot(tenant))
+
+  const list = (namespace: string): Effect.Effect<ReadonlyArray<NamedEntry>, ConfigError> =>
+    reading((tenant) =>
+      Effect.forEach(
+        registry.inNamespace(namespace),
+        (key) => Effect.map(cache.entry(tenant, key), (entry) => ({ namespace, key: key.key, ...entry })),
+        { concurrency: "unbounded" }
+      )
+    )
+
+  const handle = <A>(key: ConfigKey<A>): Effect.Effect<ConfigHandle<A>, ConfigError> =>
+    Effect.flatMap(manager.isClosed, (closed) =>
+      closed ? failWith(new Closed()) : reading((tenant) => cache.handle(tenant, key))
+    )
+
+  const watch = <A>(key: ConfigKey<A>): Stream.Stream<Entry<A>, ConfigError> =>
+    Stream.unwrap(
+      Effect.gen(function* () {
+        if (yield* manager.isClosed) return yield* failWith(new Closed())
+        return yield* reading((tenant) => Effect.succeed(cache.watch(tenant, key)))
+      })
+    )
+
+  const changes = <A>(key: ConfigKey<A>): Stream.Stream<Change<A>> =>
+    Stream.unwrap(Effect.map(cache.subscribe(key), (take) => Stream.flattenIterable(Stream.fromEffectRepeat(take))))
+
+  // One worker per tenant with a change to handle: a handler that hangs holds up its own tenant only. A worker that finds
+  // nothing more to do marks itself idle in the same step, so that no change is left behind.
+  const onChange = Effect.fnUntraced(function* <A, E, R>(
+    key: ConfigKey<A>,
+    handler: (change: Change<A>) => Effect.Effect<void, E, R>
+  ) {
+    const take = yield* cache.subscribe(key)
+    const workers = yield* FiberSet.make()
+    const waiting = new Map<TenantId, Change<A>>()
+    const busy = new Set<TenantId>()
+
+    const handle = (change: Change<A>) =>
+      Effect.suspend(() => handler(change)).pipe(
+        Effect.provideService(CurrentTenant, Option.some(change.tenant)),
+        Effect.catchCause((cause) =>
+          Effect.logError("A change handler failed", cause).pipe(
+            Effect.annotateLogs({ tenant: change.tenant, key: `${change.namespace}/${change.key}` })
+          )
+        )
+      )
+
+    const work = Effect.fnUntraced(function* (tenant: TenantId) {
+      for (let change = waiting.get(tenant); change !== undefined; change = waiting.get(tenant)) {
+        waiting.delete(tenant)
+        yield* handle(change)
+      }
+      busy.delete(tenant)
+    })
+
+    const dispatch = (change: Change<A>) => {
+      const skipped = waiting.get(change.tenant)
+      waiting.set(change.tenant, skipped === undefined ? change : { ...change, previous: skipped.previous })
+      if (busy.has(change.tenant)) return Effect.void
+      busy.add(change.tenant)
+      return FiberSet.run(workers, work(change.tenant))
+    }
+
+    yield* Effect.forkScoped(
+      Effect.forever(Effect.flatMap(take, (changes) => Effect.forEach(changes, dispatch, { discard: true })))
+    )
+  })
+
+  const setAll = Effect.fnUntraced(function* (
+    assignments: ReadonlyArray<Assignment.Any>,
+    { actor }: WriteAllOptions
+  ): Effect.fn.Return<ReadonlyArray<Entry<any>>, ConfigError> {
+    const tenant = yield* writtenTenant
+    const writes = yield* Effect.fromResult(WriteRequest.encodeAll(assignments, actor))
+    return writes.length === 0 ? [] : yield* cache.put(tenant, writes, actor)
+  })
+
+  const set = <A>(
+    key: ConfigKey<A>,
+    value: A,
+    { actor, ifRevision }: WriteOptions
+  ): Effect.Effect<Entry<A>, ConfigError> =>
+    Effect.map(setAll([{ key, value, ifRevision }], { actor }), ([entry]) => entry!).pipe(
+      writeSpan("Config.set", key, actor)
+    )
+
+  const remove = <A>(key: ConfigKey<A>, { actor, ifRevision }: WriteOptions): Effect.Effect<Entry<A>, ConfigError> =>
+    Effect.gen(function* () {
+      const tenant = yield* writtenTenant
+      yield* Effect.fromResult(WriteRequest.checkRemoval(key, actor, ifRevision))
+      return yield* cache.remove(tenant, key, ifRevision)
+    }).pipe(writeSpan("Config.remove", key, actor))
+
+  const getGroup = <F extends ConfigKeyGroup.Fields>(
+    group: ConfigKeyGroup<F>
+  ): Effect.Effect<ConfigKeyGroup.Values<F>, ConfigError> =>
+    Effect.flatMap(snapshot, (snapshot) => Effect.fromResult(readGroup(snapshot, group)))
+
+  const config = Config.of({
+    get: getBy(registry, get),
+    getOrDefault,
+    entry: (key) => reading((tenant) => cache.entry(tenant, key)),
+    snapshot,
+    handle,
+    getGroup,
+    list,
+    watch,
+    changes,
+    onChange,
+    set,
+    setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor)),
+    remove
+  })
+  TenantViews.register(config, viewOf)
+  return config
+})
+
+export const layer = (options: CachedConfigOptions) => Layer.effect(Config, make(options))

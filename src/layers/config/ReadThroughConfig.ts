@@ -1,0 +1,193 @@
+/**
+ * `Config` straight over the store: every read is one statement, and nothing is kept.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { ConfigError, NotSupported } from "../../schema/ConfigError.ts"
+import type { Assignment, ConfigKey, ConfigKeyGroup } from "../../schema/ConfigKey.ts"
+import * as ConfigReasons from "../../schema/ConfigReasons.ts"
+import { type ConfigSnapshot, readGroup } from "../../schema/ConfigSnapshot.ts"
+import type { Entry, NamedEntry } from "../../schema/Entry.ts"
+import type { EntryRow } from "../../schema/EntryRow.ts"
+import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import * as Snapshot from "../../schema/Snapshot.ts"
+import type { TenantId } from "../../schema/TenantId.ts"
+import * as WriteRequest from "../../schema/WriteRequest.ts"
+import { Config, type WriteAllOptions, type WriteOptions } from "../../services/Config.ts"
+import { currentTenant } from "../../services/CurrentTenant.ts"
+import { EntryStore } from "../../services/EntryStore.ts"
+import { KeyRegistry } from "../../services/KeyRegistry.ts"
+import { entryOf } from "../cache/Replica.ts"
+import * as MonotonicClock from "../runtime/MonotonicClock.ts"
+import * as DatabasePreparation from "../store/DatabasePreparation.ts"
+import * as RejectedRows from "../store/RejectedRows.ts"
+import * as WriteOutcome from "../store/WriteOutcome.ts"
+import { failWith, getBy, unknownKey, writeSpan, writesSpan } from "./byName.ts"
+
+export interface DirectConfigOptions extends DatabasePreparation.DatabasePreparationOptions {
+  /** The tenant where none is set. */
+  readonly sole: Option.Option<TenantId>
+}
+
+type Keys = ReadonlyArray<ConfigKey.Any>
+
+const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
+  const current = currentTenant(Option.getOrUndefined(options.sole))
+  const clock = yield* Clock.Clock
+  const store = yield* EntryStore
+  const registry = yield* KeyRegistry
+  const definite = yield* WriteOutcome.make
+  const prepare = yield* DatabasePreparation.make(options)
+  const report = RejectedRows.makeReport()
+
+  /** Uses declared keys of the current tenant, whose database is ready. */
+  const using = <A>(
+    keys: Keys,
+    use: (tenant: TenantId) => Effect.Effect<A, ConfigError>
+  ): Effect.Effect<A, ConfigError> =>
+    Effect.flatMap(current, (tenant) => {
+      const undeclared = keys.find((key) => registry.slotOf(key) === undefined)
+      if (undeclared !== undefined) return failWith(unknownKey(undeclared))
+      return prepare(tenant).pipe(
+        Effect.catch((error) => failWith(ConfigReasons.ofPreparation(error))),
+        Effect.andThen(use(tenant))
+      )
+    })
+
+  /**
+   * What some rows say about their keys, as of when they were asked for. A row that does not decode is reported, and the key's
+   * default is in force.
+   */
+  const learned = <E>(
+    tenant: TenantId,
+    keys: Keys,
+    rows: Effect.Effect<ReadonlyArray<Snapshot.Difference>, E>
+  ): Effect.Effect<Snapshot.State, E> =>
+    Effect.flatMap(MonotonicClock.millis, (time) =>
+      Effect.flatMap(rows, (rows) => {
+        const { rejected, state } = Snapshot.ofRead(keys, rows, time)
+        return Effect.as(report(tenant, keys, rejected, state), state)
+      })
+    )
+
+  /** Some keys as they are at one moment, in one statement. */
+  const read = (keys: Keys): Effect.Effect<ConfigSnapshot, ConfigError> =>
+    using(keys, (tenant) =>
+      learned(
+        tenant,
+        keys,
+        keys.length === 1 ? readOne(tenant, keys[0]!) : store.differences(tenant)(keys, unknown(keys))
+      ).pipe(
+        Effect.catch((error) => failWith(ConfigReasons.ofRead(error))),
+        Effect.map((state) => snapshotOf(tenant, keys, state, clock))
+      )
+    )
+
+  const readOne = (
+    tenant: TenantId,
+    key: ConfigKey.Any
+  ): Effect.Effect<ReadonlyArray<Snapshot.Difference>, EntryStoreError> =>
+    Effect.map(store.read(tenant, key), (row) => [{ slot: 0, row: Option.getOrUndefined(row) }])
+
+  const get = <A>(key: ConfigKey<A>): Effect.Effect<A, ConfigError> =>
+    Effect.map(read([key]), (snapshot) => snapshot.get(key))
+
+  const list = (namespace: string): Effect.Effect<ReadonlyArray<NamedEntry>, ConfigError> => {
+    const keys = registry.inNamespace(namespace)
+    return Effect.map(read(keys), (snapshot) =>
+      keys.map((key) => ({ namespace, key: key.key, ...snapshot.entry(key) }) as NamedEntry)
+    )
+  }
+
+  const getGroup = <F extends ConfigKeyGroup.Fields>(group: ConfigKeyGroup<F>) =>
+    Effect.flatMap(read(Object.values(group.keys)), (snapshot) => Effect.fromResult(readGroup(snapshot, group)))
+
+  /** Writes, and returns the entries of the rows. Not interrupted once begun, so that it is known what became of it. */
+  const write = <A>(
+    keys: Keys,
+    send: (tenant: TenantId) => Effect.Effect<A, EntryStoreError>,
+    rowsOf: (answer: A) => ReadonlyArray<EntryRow | undefined>
+  ): Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError> =>
+    using(keys, (tenant) =>
+      learned(
+        tenant,
+        keys,
+        Effect.map(Effect.uninterruptible(send(tenant)), (answer) => rowsOf(answer).map((row, slot) => ({ slot, row })))
+      ).pipe(
+        Effect.catch((error) => failWith(ConfigReasons.ofWrite(error, keys))),
+        Effect.map((state) => keys.map((_, slot) => entryOf(state, slot, false, clock)))
+      )
+    )
+
+  const setAll = (assignments: ReadonlyArray<Assignment.Any>, { actor }: WriteAllOptions) =>
+    Effect.flatMap(Effect.fromResult(WriteRequest.encodeAll(assignments, actor)), (writes) =>
+      writes.length === 0
+        ? Effect.succeed([])
+        : write(
+            writes.map(({ key }) => key),
+            (tenant) => definite.put(tenant, writes, actor),
+            (rows) => rows
+          )
+    )
+
+  const set = <A>(key: ConfigKey<A>, value: A, { actor, ifRevision }: WriteOptions) =>
+    Effect.map(setAll([{ key, value, ifRevision }], { actor }), ([entry]): Entry<A> => entry!).pipe(
+      writeSpan("Config.set", key, actor)
+    )
+
+  const remove = <A>(key: ConfigKey<A>, { actor, ifRevision }: WriteOptions) =>
+    Effect.andThen(
+      Effect.fromResult(WriteRequest.checkRemoval(key, actor, ifRevision)),
+      write(
+        [key],
+        (tenant) => definite.remove(tenant, key, ifRevision),
+        () => [undefined]
+      )
+    ).pipe(
+      Effect.map(([entry]): Entry<A> => entry!),
+      writeSpan("Config.remove", key, actor)
+    )
+
+  return Config.of({
+    get: getBy(registry, get),
+    getOrDefault: (key) => Effect.catch(get(key), () => Effect.succeed(key.defaultValue)),
+    entry: (key) => Effect.map(read([key]), (snapshot) => snapshot.entry(key)),
+    snapshot: read(registry.keys),
+    getGroup,
+    list,
+    handle: () => failWith(notSupported("handle")),
+    watch: () => Stream.fromEffect(failWith(notSupported("watch"))),
+    changes: () => Stream.die(new ConfigError({ reason: notSupported("changes") })),
+    onChange: () => Effect.die(new ConfigError({ reason: notSupported("onChange") })),
+    set,
+    setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor)),
+    remove
+  })
+})
+
+export const layer = (options: DirectConfigOptions) => Layer.effect(Config, make(options))
+
+const snapshotOf = (tenant: TenantId, keys: Keys, state: Snapshot.State, clock: Clock.Clock): ConfigSnapshot => {
+  const slots = new Map(keys.map((key, slot) => [key, slot]))
+  const held = (key: ConfigKey.Any): number => {
+    const slot = slots.get(key)
+    if (slot === undefined) throw new ConfigError({ reason: unknownKey(key) })
+    return slot
+  }
+  return {
+    tenant,
+    get: (key) => state.slots[held(key)]!.value as any,
+    entry: (key) => entryOf(state, held(key), false, clock) as Entry<any>
+  }
+}
+
+/** No row of these keys is known: every row there is comes back. */
+const unknown = (keys: Keys) => keys.map(() => undefined)
+
+const notSupported = (member: "handle" | "watch" | "changes" | "onChange") =>
+  new NotSupported({
+    problem: `Config.${member} follows the database, and SystemplaneReadThrough follows none; use SystemplaneLive`
+  })

@@ -1,0 +1,108 @@
+/**
+ * One client per tenant for statements in memory, opened when first needed and closed when idle, as with PostgreSQL.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import * as RcMap from "effect/RcMap"
+import type * as Scope from "effect/Scope"
+import { ConnectFailed, ConnectorError } from "../../schema/ConnectorError.ts"
+import { EntryStoreError, type EntryStoreErrorReason, Unreachable } from "../../schema/EntryStoreError.ts"
+import type * as MemoryTable from "../../schema/MemoryTable.ts"
+import type { TenantId } from "../../schema/TenantId.ts"
+import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
+import { statementTimeout, timedOut } from "../runtime/Timeouts.ts"
+import { type Database, execute, MemoryDatabases } from "./MemoryDatabases.ts"
+import type { Connection } from "./MemoryNetwork.ts"
+
+/** How long an unused client is kept. */
+const idleTimeToLive = "10 seconds"
+
+export class MemoryClients extends Context.Service<
+  MemoryClients,
+  {
+    /** Runs statements in one transaction. Returns within 5 seconds. */
+    readonly run: <A>(
+      tenant: TenantId,
+      statements: ReadonlyArray<MemoryTable.Statement<A>>
+    ) => Effect.Effect<ReadonlyArray<A>, EntryStoreError>
+    /** Reads. Returns within 5 seconds. */
+    readonly read: <A>(tenant: TenantId, look: (table: MemoryTable.Table) => A) => Effect.Effect<A, EntryStoreError>
+    /** Forgets the client, which is closed once the statements under way are done. */
+    readonly release: (tenant: TenantId) => Effect.Effect<void>
+  }
+>()("effect-systemplane/layers/MemoryClients") {}
+
+const make = Effect.gen(function* () {
+  const databases = yield* MemoryDatabases
+  const budget = yield* ConnectLimiter
+  const statements = yield* FiberSet.make()
+
+  const clients = yield* RcMap.make({
+    lookup: (tenant: TenantId) => budget.client(tenant, databases.connect(tenant)),
+    idleTimeToLive
+  })
+
+  // A failed look-up would be remembered as long as a client, and so would a client that was lost.
+  const client = (tenant: TenantId): Effect.Effect<Connection, ConnectorError, Scope.Scope> =>
+    RcMap.get(clients, tenant).pipe(
+      Effect.onError(() => RcMap.invalidate(clients, tenant)),
+      Effect.flatMap((connection) =>
+        connection.isOpen()
+          ? Effect.succeed(connection)
+          : Effect.andThen(RcMap.invalidate(clients, tenant), client(tenant))
+      )
+    )
+
+  // A statement runs in a fiber of its own: once it was sent, it runs when its request passes, whether or not anybody still
+  // waits for it. That is what becomes of a write whose outcome is unknown.
+  const onClient = <A>(
+    tenant: TenantId,
+    statement: (database: Database) => Effect.Effect<A, EntryStoreErrorReason>
+  ): Effect.Effect<A, EntryStoreError> =>
+    Effect.suspend(() => {
+      let sent = false
+      const whole = client(tenant).pipe(
+        Effect.mapError((cause) => new Unreachable({ cause })),
+        Effect.flatMap((connection) => {
+          sent = true
+          return connection.send(statement(databases.database(tenant)))
+        }),
+        Effect.scoped,
+        Effect.mapError((reason) => new EntryStoreError({ tenant, reason }))
+      )
+      return Effect.flatMap(FiberSet.run(statements, whole), (fiber) => {
+        const giveUp = Effect.sync(() => {
+          if (!sent) fiber.interruptUnsafe()
+        })
+        return Fiber.join(fiber).pipe(
+          Effect.onInterrupt(() => giveUp),
+          Effect.timeoutOrElse({
+            duration: statementTimeout,
+            orElse: () => Effect.fail(sent ? timedOut(tenant) : unreachable(tenant))
+          })
+        )
+      })
+    })
+
+  return MemoryClients.of({
+    run: (tenant, statements) => onClient(tenant, (database) => execute(database, statements)),
+    read: (tenant, look) => onClient(tenant, (database) => Effect.sync(() => look(database.table))),
+    release: (tenant) =>
+      Effect.suspend(() => {
+        budget.forget(tenant)
+        return RcMap.invalidate(clients, tenant)
+      })
+  })
+})
+
+// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
+export const layer = () => Layer.effect(MemoryClients, make)
+
+const unreachable = (tenant: TenantId) =>
+  new EntryStoreError({
+    tenant,
+    reason: new Unreachable({ cause: new ConnectorError({ tenant, reason: new ConnectFailed({ code: "ETIMEDOUT" }) }) })
+  })

@@ -1,0 +1,17 @@
+/**
+ * Change feeds over sessions in memory, reconnected as those on PostgreSQL are.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { ListenFeed } from "../../services/ListenFeed.ts"
+import * as ReconnectingFeed from "../feed/ReconnectingFeed.ts"
+import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
+import { MemoryDatabases } from "./MemoryDatabases.ts"
+
+const make = Effect.fnUntraced(function* (options: ReconnectingFeed.ReconnectingFeedOptions) {
+  const databases = yield* MemoryDatabases
+  const budget = yield* ConnectLimiter
+  return yield* ReconnectingFeed.make(options, (tenant) => budget.session(tenant, databases.session(tenant)))
+})
+
+export const layer = (options: ReconnectingFeed.ReconnectingFeedOptions) => Layer.effect(ListenFeed, make(options))

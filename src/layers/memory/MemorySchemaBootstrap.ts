@@ -1,0 +1,51 @@
+/**
+ * Databases in memory have their schema from the start, and need only be seeded.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Ddl from "../../schema/Ddl.ts"
+import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import * as MemoryTable from "../../schema/MemoryTable.ts"
+import { BootstrapFailed, PermissionDenied, SchemaBootstrapError } from "../../schema/SchemaBootstrapError.ts"
+import type { TenantId } from "../../schema/TenantId.ts"
+import { SchemaBootstrap } from "../../services/SchemaBootstrap.ts"
+import { MemoryClients } from "./MemoryClients.ts"
+
+/** Who wrote a seeded default; the name that Go services use too. */
+const seeder = "systemplane.manager"
+
+const make = Effect.map(MemoryClients, (clients) => {
+  const look = (tenant: TenantId) =>
+    Effect.mapError(
+      clients.read(tenant, () => undefined),
+      bootstrapError(tenant)
+    )
+
+  return SchemaBootstrap.of({
+    isPrepared: () => Effect.succeed(false),
+    ensure: (tenant) => Effect.as(look(tenant), []),
+    verify: look,
+    seed: (tenant, seeds) =>
+      clients
+        .run(
+          tenant,
+          seeds.map((seed) => MemoryTable.insert({ ...seed, actor: seeder }))
+        )
+        .pipe(
+          Effect.map((inserted) => inserted.filter(Boolean).length),
+          Effect.mapError(bootstrapError(tenant))
+        )
+  })
+})
+
+// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
+export const layer = () => Layer.effect(SchemaBootstrap, make)
+
+const bootstrapError = (tenant: TenantId) => (error: EntryStoreError) =>
+  new SchemaBootstrapError({
+    tenant,
+    reason:
+      error.reason._tag === "Refused"
+        ? new PermissionDenied({ sql: Ddl.grants("the role of the application") })
+        : new BootstrapFailed({ cause: error.reason })
+  })

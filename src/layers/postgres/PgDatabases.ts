@@ -1,0 +1,245 @@
+/**
+ * One pooled client per tenant, opened when first needed and closed when idle; and sessions for feeds, which may be opened ahead.
+ *
+ * Whoever opens a client or a session of a tenant claims the database it leads to, until the tenant is released. A claim on a
+ * database that another tenant holds fails before anything else is read or written there.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import * as RcMap from "effect/RcMap"
+import * as Scope from "effect/Scope"
+import type { SqlClient } from "effect/sql/SqlClient"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import type { ConnectorError } from "../../schema/ConnectorError.ts"
+import { EntryStoreError, Unreachable } from "../../schema/EntryStoreError.ts"
+import type { TenantId } from "../../schema/TenantId.ts"
+import { Connector, type ListenSession, type Query } from "../../services/Connector.ts"
+import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
+import { statementTimeout, timedOut } from "../runtime/Timeouts.ts"
+import * as PgDatabaseClaims from "./PgDatabaseClaims.ts"
+import * as PgFailure from "./PgFailure.ts"
+import * as PgSpans from "./PgSpans.ts"
+
+/**
+ * How long a client or session may take to be opened: the connectors of this library take 10 seconds at most to resolve the
+ * tenant, 5 to connect and 5 to listen. One that hangs would otherwise hold its turn, and its tenant, for ever.
+ */
+const openTimeout = "30 seconds"
+
+/** How long the statements of a transaction may take together: an upgrade rewrites the table, or waits for another one. */
+const transactionTimeout = "1 minute"
+
+/** How long an unused client is kept. Clients serve reads and writes of operators, which come in bursts. */
+const idleTimeToLive = "10 seconds"
+
+/** How long a session that was opened ahead waits for its feed, which follows at once where the tenant is still wanted. */
+const aheadTimeToLive = "100 millis"
+
+export class PgDatabases extends Context.Service<
+  PgDatabases,
+  {
+    /** Runs a statement on the tenant's pooled client. Returns within 5 seconds, whatever the peer does. */
+    readonly run: <A>(
+      tenant: TenantId,
+      statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
+    ) => Effect.Effect<A, EntryStoreError>
+    /**
+     * Runs a statement on the session that the tenant's feed takes up next, which is opened where there is none: bringing a tenant
+     * up then takes one connection. Returns within 5 seconds from when it is open. On the pooled client, as `run` does, where
+     * sessions lead elsewhere, or nobody may listen.
+     */
+    readonly runAhead: <A>(
+      tenant: TenantId,
+      statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
+    ) => Effect.Effect<A, EntryStoreError>
+    /** Runs short statements on the tenant's pooled client in one transaction. Bounded as `run` is. */
+    readonly runInTransaction: <A>(
+      tenant: TenantId,
+      statements: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
+    ) => Effect.Effect<A, EntryStoreError>
+    /** Runs statements in one transaction, on a connection of their own that is closed afterwards; within a minute. */
+    readonly transaction: <A>(
+      tenant: TenantId,
+      statements: (query: Query) => Effect.Effect<A, SqlError>
+    ) => Effect.Effect<A, EntryStoreError>
+    /** A listening session, on a database that is the tenant's alone. */
+    readonly session: (tenant: TenantId) => Effect.Effect<ListenSession, ConnectorError, Scope.Scope>
+    /** Forgets the pooled client and a session ahead, which are closed once the statements under way are done, and the claim. */
+    readonly release: (tenant: TenantId) => Effect.Effect<void>
+  }
+>()("effect-systemplane/layers/PgDatabases") {}
+
+const make = Effect.gen(function* () {
+  const connector = yield* Connector
+  const budget = yield* ConnectLimiter
+  const ownScope = yield* Effect.scope
+  // Statements that nobody waits for any more end here. Made before the clients, hence closed after them: a statement on a
+  // destroyed socket ends at once.
+  const statements = yield* FiberSet.make()
+  const claims = PgDatabaseClaims.make()
+
+  const opened = <A, R>(tenant: TenantId, opening: Effect.Effect<A, ConnectorError, R>) =>
+    Effect.timeoutOrElse(opening, {
+      duration: openTimeout,
+      orElse: () => Effect.fail(PgFailure.notConnected(tenant, "ETIMEDOUT"))
+    })
+
+  /** Opens it, and claims the database it leads to. A connector that dies has failed to connect. */
+  const claimed = <A, R>(
+    tenant: TenantId,
+    opening: Effect.Effect<A, ConnectorError, R>,
+    queryOf: (resource: A) => Query
+  ) =>
+    opened(tenant, opening).pipe(
+      Effect.tap((resource) => claims.claim(tenant, queryOf(resource))),
+      Effect.catchDefect(() => Effect.fail(PgFailure.notConnected(tenant)))
+    )
+
+  // A client that was released while a statement was under way is no longer in the map. Its scope is a child of the layer's
+  // all the same, so that closing the layer closes it too, instead of waiting for a statement that may never be answered.
+  const openClient = (tenant: TenantId) =>
+    Effect.flatMap(
+      Effect.acquireRelease(Scope.fork(ownScope), (scope, exit) => Scope.close(scope, exit)),
+      (scope) =>
+        // The pool connects when the first statement needs it.
+        budget.client(tenant, claimed(tenant, connector.client(tenant), queryOf)).pipe(Scope.provide(scope))
+    )
+
+  const clients = yield* RcMap.make({ lookup: openClient, idleTimeToLive })
+
+  const openSession = (tenant: TenantId) =>
+    budget.session(
+      tenant,
+      claimed(tenant, connector.session(tenant), (session) => session.query)
+    )
+
+  const sessions = yield* RcMap.make({ lookup: openSession, idleTimeToLive: aheadTimeToLive })
+
+  const mayOpenAhead = (tenant: TenantId) =>
+    connector.interchangeable === undefined
+      ? Effect.succeed(false)
+      : opened(tenant, connector.interchangeable(tenant)).pipe(
+          Effect.catchDefect(() => Effect.fail(PgFailure.notConnected(tenant)))
+        )
+
+  // A failed look-up would be remembered as long as what it looked for.
+  const resourceOf = <A>(resources: RcMap.RcMap<TenantId, A, ConnectorError>, tenant: TenantId) =>
+    Effect.onError(RcMap.get(resources, tenant), () => RcMap.invalidate(resources, tenant))
+
+  // The driver answers interruption by draining the statement's answer, 5 seconds where the peer is gone. So a statement
+  // runs in a fiber of its own, and nobody waits for the end of one that was given up.
+  const bounded = <A>(tenant: TenantId, statement: Effect.Effect<A, EntryStoreError>) =>
+    Effect.flatMap(FiberSet.run(statements, statement), (fiber) => {
+      const giveUp = Effect.sync(() => fiber.interruptUnsafe())
+      return Fiber.join(fiber).pipe(
+        Effect.onInterrupt(() => giveUp),
+        Effect.timeoutOrElse({
+          duration: statementTimeout,
+          orElse: () => Effect.fail(timedOut(tenant))
+        })
+      )
+    })
+
+  const translated =
+    (tenant: TenantId) =>
+    <A, R>(
+      effect: Effect.Effect<A, SqlError | ConnectorError | EntryStoreError, R>
+    ): Effect.Effect<A, EntryStoreError, R> =>
+      Effect.mapError(effect, (error) => {
+        switch (error._tag) {
+          case "EntryStoreError":
+            return error
+          case "ConnectorError":
+            return new EntryStoreError({ tenant, reason: new Unreachable({ cause: error }) })
+          case "SqlError":
+            return new EntryStoreError({ tenant, reason: PgFailure.statementFailure(tenant, error) })
+        }
+      })
+
+  const onClient = <A>(
+    tenant: TenantId,
+    statements: (client: SqlClient) => Effect.Effect<A, SqlError | EntryStoreError>
+  ) =>
+    bounded(
+      tenant,
+      resourceOf(clients, tenant).pipe(Effect.flatMap(statements), Effect.scoped, translated(tenant))
+    ).pipe(
+      // Whatever became of the connection, of the server behind it or of the pool: the next statement finds new ones.
+      Effect.tapError(({ reason }) => (reason._tag === "Unanswered" ? RcMap.invalidate(clients, tenant) : Effect.void))
+    )
+
+  const onSession = <A>(tenant: TenantId, statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>) =>
+    resourceOf(sessions, tenant).pipe(
+      // Whoever waits for a turn to connect keeps it: the time for the statement begins after that.
+      Effect.flatMap((session) => bounded(tenant, translated(tenant)(statement(session.query)))),
+      Effect.scoped,
+      // No pool stands behind a session: one that did not answer, or was given up, is of no use to the feed.
+      Effect.onError(() => RcMap.invalidate(sessions, tenant))
+    )
+
+  const runAhead = <A>(
+    tenant: TenantId,
+    statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
+  ): Effect.Effect<A, EntryStoreError> => {
+    const onItsClient = onClient(tenant, (client) => statement(queryOf(client)))
+    return RcMap.has(sessions, tenant).pipe(
+      Effect.flatMap((there) => (there ? Effect.succeed(true) : mayOpenAhead(tenant))),
+      Effect.flatMap((ahead) => (ahead ? onSession(tenant, statement) : onItsClient)),
+      // A server that lets nobody listen can be prepared, and read, all the same.
+      Effect.catchIf(isListenFailure, () => onItsClient),
+      translated(tenant)
+    )
+  }
+
+  // What one feed has taken up, no other finds.
+  const takeUp = (tenant: TenantId) =>
+    Effect.tap(resourceOf(sessions, tenant), () => RcMap.invalidate(sessions, tenant))
+
+  return PgDatabases.of({
+    run: (tenant, statement) => onClient(tenant, (client) => statement(queryOf(client))),
+    runAhead,
+    runInTransaction: (tenant, statements) => onClient(tenant, (client) => inTransaction(client, statements)),
+    transaction: (tenant, statements) =>
+      budget
+        .client(
+          tenant,
+          Effect.flatMap(opened(tenant, connector.client(tenant)), (client) => inTransaction(client, statements))
+        )
+        .pipe(
+          Effect.scoped,
+          translated(tenant),
+          Effect.timeoutOrElse({ duration: transactionTimeout, orElse: () => Effect.fail(timedOut(tenant)) })
+        ),
+    session: (tenant) =>
+      Effect.flatMap(RcMap.has(sessions, tenant), (ahead) => (ahead ? takeUp(tenant) : openSession(tenant))),
+    release: (tenant) =>
+      Effect.suspend(() => {
+        claims.release(tenant)
+        budget.forget(tenant)
+        return Effect.andThen(RcMap.invalidate(clients, tenant), RcMap.invalidate(sessions, tenant))
+      })
+  })
+})
+
+// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
+export const layer = () => Layer.effect(PgDatabases, make)
+
+const isListenFailure = (error: ConnectorError | EntryStoreError): boolean =>
+  error._tag === "ConnectorError" && error.reason._tag === "ListenFailed"
+
+const queryOf =
+  (client: SqlClient): Query =>
+  (sql, params) =>
+    PgSpans.discreet(client.unsafe(sql, params))
+
+// The driver dies where it cannot roll back. A session that is gone has rolled back by being gone: that is a failure.
+const inTransaction = <A, E>(
+  client: SqlClient,
+  statements: (query: Query) => Effect.Effect<A, E>
+): Effect.Effect<A, E | SqlError> =>
+  Effect.catchDefect(PgSpans.discreet(client.withTransaction(statements(queryOf(client)))), (defect) =>
+    isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)
+  )

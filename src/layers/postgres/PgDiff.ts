@@ -1,0 +1,90 @@
+/**
+ * How a table differs from what is known of it, asked for once: one statement, and hence one state of the table.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Difference } from "../../schema/Snapshot.ts"
+import type { Query } from "../../services/Connector.ts"
+import type { KeyName } from "../../services/EntryStore.ts"
+import * as PgNamespaceScan from "./PgNamespaceScan.ts"
+import * as PgRows from "./PgRows.ts"
+
+/** The columns of a difference beside those of its row, which are all `NULL` where there is none. */
+const Place = Schema.Struct({ slot: Schema.Int, age: Schema.NullOr(Schema.Finite) })
+const decodePlace = Schema.decodeUnknownResult(Place)
+
+const byShape = (columns: any): Difference | undefined => {
+  const row = PgRows.byShape(columns)
+  const { age, slot } = columns
+  return row !== undefined && Number.isSafeInteger(slot) && Number.isFinite(age) ? { slot, row, age } : undefined
+}
+
+const bySchema = (columns: any): Result.Result<Difference, Schema.SchemaError> => {
+  const place = decodePlace(columns)
+  if (Result.isFailure(place)) return Result.fail(place.failure)
+  const { age, slot } = place.success
+  if (columns.fingerprint === null) return Result.succeed({ slot, row: undefined })
+  return Result.map(PgRows.bySchema(columns), (row) => ({ slot, row, age: age ?? undefined }))
+}
+
+const decodeDifferences = PgRows.decodeAll(byShape, bySchema)
+
+/**
+ * Each `OFFSET 0` keeps the planner from merging two levels: the arrays are read once, not once for each element, and each row
+ * is hashed once, and only if it is asked for.
+ */
+const selectDifferences = `
+  SELECT e.slot, ${PgRows.columnsWith("e.fingerprint")}, ${PgRows.age} AS age
+  FROM (
+    SELECT k.slot, k.known, e.value, e.revision, e.updated_at, e.updated_by,
+           CASE WHEN e.namespace IS NOT NULL THEN ${PgRows.fingerprint} END AS fingerprint
+    FROM (
+      SELECT generate_subscripts(sent.namespaces, 1) - 1 AS slot,
+             unnest(sent.namespaces) AS namespace, unnest(sent.keys) AS key, unnest(sent.known) AS known
+      FROM (SELECT $1::text[] AS namespaces, $2::text[] AS keys, $3::int8[] AS known OFFSET 0) AS sent
+      OFFSET 0
+    ) AS k
+    LEFT JOIN systemplane_entries AS e ON e.namespace = k.namespace AND e.key = k.key
+    OFFSET 0
+  ) AS e
+  WHERE e.fingerprint IS DISTINCT FROM e.known`
+
+/** From how many keys on their rows are found by their namespaces: finding each by its name takes the server longer. */
+const many = 32
+
+/** How the table differs from what is known: see `EntryStore`. */
+export const differences = (
+  query: Query,
+  keys: ReadonlyArray<KeyName>,
+  known: ReadonlyArray<bigint | undefined>
+): Effect.Effect<ReadonlyArray<Difference>, SqlError> => {
+  if (keys.length === 0) return Effect.succeed([])
+  // Where nothing is known, every row is a difference, and none has to be compared.
+  const nothingKnown = known.every((fingerprint) => fingerprint === undefined)
+  return nothingKnown && keys.length >= many
+    ? Effect.flatMap(
+        PgNamespaceScan.all(PgNamespaceScan.atOnce(query), keys, { aged: false }),
+        Option.match({
+          onNone: () => compare(query, keys, known),
+          onSome: (rows) => Effect.succeed(PgNamespaceScan.differences(rows, known))
+        })
+      )
+    : compare(query, keys, known)
+}
+
+/** The same, found by the server key by key, however many rows the table holds beside theirs. */
+export const compare = (
+  query: Query,
+  keys: ReadonlyArray<KeyName>,
+  known: ReadonlyArray<bigint | undefined>
+): Effect.Effect<ReadonlyArray<Difference>, SqlError> => {
+  // As text: the driver cannot tell the type of an array that holds nothing but NULL.
+  const fingerprints = `{${known.map((fingerprint) => fingerprint ?? "NULL").join(",")}}`
+  return query(selectDifferences, [...PgRows.namesOf(keys), fingerprints]).pipe(
+    Effect.flatMap(decodeDifferences),
+    PgRows.unexpectedShape
+  )
+}

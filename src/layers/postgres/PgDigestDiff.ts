@@ -1,0 +1,95 @@
+/**
+ * How a table differs from what is known of it, asked for again and again on one session.
+ *
+ * ```
+ *   rows above the highest revision seen, and the digest of all rows
+ *          │ the digest is that of what is known with these rows in it  ──▶  nothing else differs
+ *          │ it is another: a row is gone, was written with the triggers disabled, or committed late; or an undeclared one changed
+ *          ▼
+ *   all rows ──▶ compared here
+ *          │ there are too many beside those of the keys
+ *          ▼
+ *   compared by the server, key by key: from then on always
+ * ```
+ *
+ * The first of these is short in both directions, however many keys there are: what is sent and what comes back is no more
+ * than what changed. Each answer is one statement, and hence one state of the table.
+ */
+import * as Effect from "effect/Effect"
+import { memoize } from "effect/Function"
+import * as Option from "effect/Option"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Difference } from "../../schema/Snapshot.ts"
+import type { Query, QueryEach } from "../../services/Connector.ts"
+import type { KeyName } from "../../services/EntryStore.ts"
+import * as PgDiff from "./PgDiff.ts"
+import * as PgNamespaceScan from "./PgNamespaceScan.ts"
+
+type Known = ReadonlyArray<bigint | undefined>
+type Differences = Effect.Effect<ReadonlyArray<Difference>, SqlError>
+
+/** What was seen of the table beside the rows that the caller knows. */
+interface Seen {
+  /** The digest of the rows of keys that nobody declared. */
+  readonly others: bigint
+  /** The highest revision. */
+  readonly revision: number
+}
+
+/** As `PgDiff.differences`, one call at a time. */
+export const make = (
+  query: Query,
+  queryEach: QueryEach = PgNamespaceScan.atOnce(query)
+): ((keys: ReadonlyArray<KeyName>, known: Known) => Differences) => {
+  const differencesOf = memoize((keys: ReadonlyArray<KeyName>) => following(query, queryEach, keys))
+  return (keys, known) => differencesOf(keys)(known)
+}
+
+const following = (
+  query: Query,
+  queryEach: QueryEach,
+  keys: ReadonlyArray<KeyName>
+): ((known: Known) => Differences) => {
+  let seen: Seen | undefined
+  let crowded = false
+
+  const newer = (known: Known, { others, revision }: Seen) =>
+    Effect.map(PgNamespaceScan.newer(query, keys, revision), ({ digest, rows }) => {
+      const declared = known.slice()
+      for (const { row, slot } of rows) if (slot !== undefined) declared[slot] = row.fingerprint
+      if ((PgNamespaceScan.digestOf(declared) ^ others) !== digest) return Option.none()
+      seen = { others, revision: highest(rows, revision) }
+      return Option.some(PgNamespaceScan.changes(rows, known))
+    })
+
+  const all = (known: Known): Differences =>
+    // Of a first load nobody asks how long its changes took to arrive.
+    Effect.flatMap(PgNamespaceScan.all(queryEach, keys, { aged: seen !== undefined }), (found) => {
+      crowded = Option.isNone(found)
+      if (Option.isNone(found)) return PgDiff.compare(query, keys, known)
+      const rows = found.value
+      seen = seenIn(rows)
+      return Effect.succeed(PgNamespaceScan.differences(rows, known))
+    })
+
+  return (known) => {
+    if (keys.length === 0) return Effect.succeed([])
+    if (crowded) return PgDiff.compare(query, keys, known)
+    if (seen === undefined) return all(known)
+    return Effect.flatMap(
+      newer(known, seen),
+      Option.match({ onNone: () => all(known), onSome: Effect.succeed<ReadonlyArray<Difference>> })
+    )
+  }
+}
+
+const seenIn = (rows: ReadonlyArray<PgNamespaceScan.NamedRow>): Seen => ({
+  others: PgNamespaceScan.digestOf(rows.filter(({ slot }) => slot === undefined).map(({ row }) => row.fingerprint)),
+  revision: highest(rows, 0)
+})
+
+const highest = (rows: ReadonlyArray<PgNamespaceScan.NamedRow>, atLeast: number): number => {
+  let revision = atLeast
+  for (const { row } of rows) if (row.revision > revision) revision = row.revision
+  return revision
+}

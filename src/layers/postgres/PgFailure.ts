@@ -1,0 +1,70 @@
+/**
+ * The driver's errors in the words of this library. The one place where they are translated; what the server said is
+ * left behind, since it may repeat a value or an address.
+ */
+import type { SqlError } from "effect/sql/SqlError"
+import {
+  AuthenticationFailed,
+  ConnectFailed,
+  ConnectorError,
+  type ConnectorErrorReason,
+  ListenFailed,
+  SessionLost
+} from "../../schema/ConnectorError.ts"
+import {
+  type EntryStoreError,
+  type EntryStoreErrorReason,
+  Refused,
+  Unanswered,
+  Unreachable
+} from "../../schema/EntryStoreError.ts"
+import type { TenantId } from "../../schema/TenantId.ts"
+
+/** The SQLSTATE of the server or the code of the operating system, where there is one. */
+export const codeOf = (error: SqlError): { readonly code?: string } => {
+  const cause: unknown = error.reason.cause
+  return typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string"
+    ? { code: cause.code }
+    : {}
+}
+
+export const connectFailure = (tenant: TenantId, error: SqlError): ConnectorError =>
+  connectorError(
+    tenant,
+    error.reason._tag === "AuthenticationError"
+      ? new AuthenticationFailed(codeOf(error))
+      : new ConnectFailed(codeOf(error))
+  )
+
+export const listenFailure = (tenant: TenantId, error: SqlError): ConnectorError =>
+  connectorError(tenant, new ListenFailed(codeOf(error)))
+
+export const sessionLost = (tenant: TenantId, error: SqlError): ConnectorError =>
+  connectorError(tenant, new SessionLost(codeOf(error)))
+
+/** Where nothing says more than that no connection came about. */
+export const notConnected = (tenant: TenantId, code?: "ETIMEDOUT"): ConnectorError =>
+  connectorError(tenant, new ConnectFailed(code === undefined ? {} : { code }))
+
+export const connectorError = (tenant: TenantId, reason: ConnectorErrorReason): ConnectorError =>
+  new ConnectorError({ tenant, reason })
+
+/**
+ * Whether a failed statement certainly did nothing.
+ *
+ * An error that the server reports about a statement is final; one that ends the session (connection exceptions 08, operator
+ * intervention 57P, system and internal errors 58 and XX) can come after the commit, as can a lost connection, whose code is
+ * that of the operating system (`EPIPE`); and 40003 says of itself that nobody knows.
+ * Classes: https://www.postgresql.org/docs/18/errcodes-appendix.html
+ */
+export const statementFailure = (tenant: TenantId, error: SqlError): EntryStoreErrorReason => {
+  if (error.reason.operation === "connect") return new Unreachable({ cause: connectFailure(tenant, error) })
+  const { code } = codeOf(error)
+  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !/^(08|40003|57P|58|XX|E)/.test(code)
+    ? new Refused({ code })
+    : new Unanswered(codeOf(error))
+}
+
+/** Whether the server took the transaction back because of others: it may be run again, and may then succeed. */
+export const isRolledBackByOthers = ({ reason }: EntryStoreError): boolean =>
+  reason._tag === "Refused" && (reason.code === "40001" || reason.code === "40P01")

@@ -1,0 +1,198 @@
+/**
+ * Rows found by the namespaces of keys, where these hold few others: no names have to be sent but those of the namespaces.
+ */
+import * as Effect from "effect/Effect"
+import { memoize } from "effect/Function"
+import type * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { SqlError } from "effect/sql/SqlError"
+import type { EntryRow } from "../../schema/EntryRow.ts"
+import type { Difference } from "../../schema/Snapshot.ts"
+import type { Query, QueryEach } from "../../services/Connector.ts"
+import type { KeyName } from "../../services/EntryStore.ts"
+import * as PgRows from "./PgRows.ts"
+
+/** A row, and the slot of its key; `undefined` where nobody declared it. */
+export interface NamedRow {
+  readonly slot: number | undefined
+  readonly row: EntryRow
+  /** How long ago it was written, in seconds by the database's clock; where that was asked for. */
+  readonly age: number | undefined
+}
+
+/** Hands all rows over at once, where there is nothing that does as they arrive. */
+export const atOnce =
+  (query: Query): QueryEach =>
+  (sql, params, take) =>
+    Effect.map(query(sql, params), take)
+
+type SlotsByName = ReadonlyMap<string, ReadonlyMap<string, number>>
+
+/** Made once for keys, since they are the same for every read, and for every tenant. */
+const slotsByName = memoize((keys: ReadonlyArray<KeyName>): SlotsByName => {
+  const slots = new Map<string, Map<string, number>>()
+  for (const [slot, { key, namespace }] of keys.entries()) {
+    const inNamespace = slots.get(namespace) ?? new Map<string, number>()
+    slots.set(namespace, inNamespace.set(key, slot))
+  }
+  return slots
+})
+
+/**
+ * Finds the slots of names. Rows mostly lie in the order in which their keys are declared, as they were seeded: so the one after the
+ * last is tried first.
+ */
+const slotFinder = (keys: ReadonlyArray<KeyName>) => {
+  let next = 0
+  return ({ key, namespace }: KeyName): number | undefined => {
+    const guess = keys[next]
+    const slot = guess?.key === key && guess.namespace === namespace ? next : slotsByName(keys).get(namespace)?.get(key)
+    if (slot !== undefined) next = slot + 1
+    return slot
+  }
+}
+
+/** The namespaces of keys as they are sent. */
+const namespacesOf = memoize((keys: ReadonlyArray<KeyName>) => {
+  const namespaces = new Set<string>()
+  // Keys of a namespace mostly follow one another.
+  let last: string | undefined
+  for (const { namespace } of keys) {
+    if (namespace !== last) namespaces.add(namespace)
+    last = namespace
+  }
+  return PgRows.arrayOf([...namespaces])
+})
+
+const Named = Schema.Struct({
+  namespace: Schema.String,
+  key: Schema.String,
+  age: Schema.optional(Schema.NullOr(Schema.Finite))
+})
+const decodeNamed = Schema.decodeUnknownResult(Named)
+
+const decoder = (keys: ReadonlyArray<KeyName>) => {
+  const slotOf = slotFinder(keys)
+  const isNamed = (columns: any): columns is typeof Named.Type =>
+    typeof columns?.namespace === "string" &&
+    typeof columns.key === "string" &&
+    (columns.age === undefined || columns.age === null || Number.isFinite(columns.age))
+  const namedRow = (named: typeof Named.Type, row: EntryRow): NamedRow => ({
+    slot: slotOf(named),
+    row,
+    age: named.age ?? undefined
+  })
+  return PgRows.decoder(
+    (columns): NamedRow | undefined => {
+      const row = PgRows.byShape(columns)
+      return row !== undefined && isNamed(columns) ? namedRow(columns, row) : undefined
+    },
+    (columns) =>
+      Result.flatMap(decodeNamed(columns), (named) =>
+        Result.map(PgRows.bySchema(columns), (row) => namedRow(named, row))
+      )
+  )
+}
+
+/** How many rows the namespaces of keys may hold: above it they are not looked at as a whole. */
+const most = (keys: ReadonlyArray<KeyName>) => 2 * keys.length + 64
+
+const selectAll = (age: string) => `
+  SELECT e.namespace, e.key, ${PgRows.columns}${age}
+  FROM systemplane_entries AS e
+  WHERE e.namespace IN (SELECT unnest($1::text[]))
+  LIMIT $2`
+
+const selectAllAged = selectAll(`, ${PgRows.age} AS age`)
+const selectAllAgeless = selectAll("")
+
+/** All rows in the namespaces of these keys, and their ages if wanted; `None` where they hold too many. */
+export const all = (
+  queryEach: QueryEach,
+  keys: ReadonlyArray<KeyName>,
+  { aged }: { readonly aged: boolean }
+): Effect.Effect<Option.Option<ReadonlyArray<NamedRow>>, SqlError> =>
+  Effect.suspend(() => {
+    const limit = most(keys) + 1
+    const { decoded, take } = decoder(keys)
+    let found = 0
+    const count = (rows: ReadonlyArray<unknown>) => {
+      found += rows.length
+      take(rows)
+    }
+    return queryEach(aged ? selectAllAged : selectAllAgeless, [namespacesOf(keys), limit], count).pipe(
+      Effect.flatMap(() => (found < limit ? Effect.asSome(decoded) : Effect.succeedNone)),
+      PgRows.unexpectedShape
+    )
+  })
+
+/** The digest of no rows is `NULL`, and so are the columns of a row where none is newer. */
+const selectNewer = `
+  SELECT t.digest, e.namespace, e.key, ${PgRows.columns}, ${PgRows.age} AS age
+  FROM (
+    SELECT bit_xor(h.fingerprint) AS digest
+    FROM (
+      SELECT ${PgRows.fingerprint} AS fingerprint
+      FROM systemplane_entries AS e
+      WHERE e.namespace = ANY($1::text[])
+      LIMIT $2
+    ) AS h
+  ) AS t
+  LEFT JOIN systemplane_entries AS e ON e.namespace = ANY($1::text[]) AND e.revision > $3
+  LIMIT $2`
+
+const Digest = Schema.Struct({ digest: Schema.NullOr(Schema.BigInt) })
+const decodeDigest = PgRows.decodeAll(
+  (columns) => (typeof columns?.digest === "bigint" ? columns.digest : undefined),
+  (columns) => Result.map(Schema.decodeUnknownResult(Digest)(columns), ({ digest }) => digest ?? 0n)
+)
+
+export interface Newer {
+  /** The rows above the revision. */
+  readonly rows: ReadonlyArray<NamedRow>
+  /** The digest of all rows in these namespaces, newer or not; of some of them where they hold too many. */
+  readonly digest: bigint
+}
+
+/** The rows in the namespaces of these keys that are above a revision, and a digest of all of them. */
+export const newer = (query: Query, keys: ReadonlyArray<KeyName>, revision: number): Effect.Effect<Newer, SqlError> =>
+  query(selectNewer, [namespacesOf(keys), most(keys) + 1, BigInt(revision)]).pipe(
+    Effect.flatMap((found) => {
+      const { decoded, take } = decoder(keys)
+      take(found.filter((columns: any) => columns?.namespace !== null))
+      return Effect.zipWith(decodeDigest(found.slice(0, 1)), decoded, ([digest = 0n], rows) => ({ rows, digest }))
+    }),
+    PgRows.unexpectedShape
+  )
+
+/**
+ * Fingerprints of rows as one number: equal sets have equal digests, and different ones the same once in 10^19. A row more
+ * or less changes it by its own fingerprint.
+ */
+export const digestOf = (fingerprints: Iterable<bigint | undefined>): bigint => {
+  let digest = 0n
+  for (const fingerprint of fingerprints) if (fingerprint !== undefined) digest ^= fingerprint
+  return digest
+}
+
+/** How all rows of these keys differ from what is known. */
+export const differences = (
+  rows: ReadonlyArray<NamedRow>,
+  known: ReadonlyArray<bigint | undefined>
+): ReadonlyArray<Difference> => {
+  const found = changes(rows, known)
+  const gone = known.slice()
+  for (const { slot } of rows) if (slot !== undefined) gone[slot] = undefined
+  for (let slot = 0; slot < gone.length; slot++) if (gone[slot] !== undefined) found.push({ slot, row: undefined })
+  return found
+}
+
+const isDeclared = (named: NamedRow): named is NamedRow & { readonly slot: number } => named.slot !== undefined
+
+/** Those of the rows that are not known; of keys that nobody declared none. */
+export const changes = (rows: ReadonlyArray<NamedRow>, known: ReadonlyArray<bigint | undefined>): Array<Difference> => {
+  const found: Array<Difference> = []
+  for (const named of rows) if (isDeclared(named) && named.row.fingerprint !== known[named.slot]) found.push(named)
+  return found
+}

@@ -1,0 +1,154 @@
+/**
+ * What is known of every tenant's state: one place to set it, read it and wait for it. One log line tells of each change of
+ * state, and of each change of what keeps a tenant from being live.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as PubSub from "effect/PubSub"
+import * as Stream from "effect/Stream"
+import type { TenantId } from "../../schema/TenantId.ts"
+import type { TenantStatus } from "../../schema/TenantStatus.ts"
+import * as MonotonicClock from "../runtime/MonotonicClock.ts"
+import { Telemetry } from "./Telemetry.ts"
+
+export class StatusBoard extends Context.Service<
+  StatusBoard,
+  {
+    readonly get: (tenant: TenantId) => TenantStatus | undefined
+    readonly all: () => ReadonlyArray<TenantStatus>
+    readonly update: (
+      tenant: TenantId,
+      change: Partial<Omit<TenantStatus, "tenant" | "since" | "confirmedAt">>
+    ) => Effect.Effect<void>
+    /** The whole snapshot was confirmed at this moment of the monotonic clock: shown from now on, and announced to nobody. */
+    readonly confirmed: (tenant: TenantId, moment: number) => void
+    /** Announces the tenant as removed and forgets it. */
+    readonly remove: (tenant: TenantId) => Effect.Effect<void>
+    /** The next update of the tenant, whatever it is. */
+    readonly next: (tenant: TenantId) => Effect.Effect<TenantStatus>
+    /** Changes of state, not of details. */
+    readonly changes: Stream.Stream<TenantStatus>
+  }
+>()("effect-systemplane/layers/StatusBoard") {}
+
+const make = Effect.gen(function* () {
+  const telemetry = yield* Telemetry
+  const clock = yield* Clock.Clock
+  const statuses = new Map<TenantId, TenantStatus>()
+  const confirmations = new Map<TenantId, number>()
+  const waiting = new Map<TenantId, Deferred.Deferred<TenantStatus>>()
+  /** What was logged as keeping a tenant from being live: attempts whose causes take turns are not logged one by one. */
+  const told = new Map<TenantId, Set<string>>()
+  const changes = yield* Effect.acquireRelease(PubSub.sliding<TenantStatus>(1024), PubSub.shutdown)
+
+  const current = (status: TenantStatus): TenantStatus => {
+    const confirmed = confirmations.get(status.tenant)
+    return confirmed === undefined ? status : { ...status, confirmedAt: MonotonicClock.timeOfDay(clock, confirmed) }
+  }
+
+  const announce = (status: TenantStatus, before: TenantStatus | undefined) =>
+    Effect.suspend(() => {
+      const waiters = waiting.get(status.tenant)
+      waiting.delete(status.tenant)
+      // Told before anybody is woken: what they do about it may be told too.
+      return tell(status, before).pipe(
+        Effect.ensuring(
+          Effect.sync(() => {
+            if (waiters !== undefined) Deferred.doneUnsafe(waiters, Effect.succeed(status))
+          })
+        )
+      )
+    })
+
+  const tell = (status: TenantStatus, before: TenantStatus | undefined) => {
+    const isNews = isNewCause(status)
+    if (status.state !== before?.state) return Effect.andThen(PubSub.publish(changes, status), logChange(status))
+    return isNews ? logFailure(status, before) : Effect.void
+  }
+
+  const isNewCause = ({ lastError, state, tenant }: TenantStatus): boolean => {
+    if (state === "live" || state === "removed") told.delete(tenant)
+    if (lastError === undefined) return false
+    const causes = told.get(tenant) ?? new Set()
+    told.set(tenant, causes)
+    const { size } = causes
+    return causes.add(lastError.message).size > size
+  }
+
+  return StatusBoard.of({
+    get: (tenant) => {
+      const status = statuses.get(tenant)
+      return status === undefined ? undefined : current(status)
+    },
+    all: () => [...statuses.values()].map(current),
+    confirmed: (tenant, moment) => {
+      confirmations.set(tenant, moment)
+    },
+    update: (tenant, change) =>
+      Effect.flatMap(DateTime.now, (now) => {
+        const before = statuses.get(tenant)
+        const status = { ...(before ?? fresh(tenant, now)), ...change }
+        const since = status.state === before?.state ? before.since : now
+        statuses.set(tenant, { ...status, since })
+        telemetry.held(tenant, status.state !== "suspended")
+        return announce(current({ ...status, since }), before)
+      }),
+    remove: (tenant) =>
+      Effect.flatMap(DateTime.now, (now) => {
+        const before = statuses.get(tenant)
+        const removed = before && current({ ...before, state: "removed", since: now })
+        statuses.delete(tenant)
+        confirmations.delete(tenant)
+        telemetry.released(tenant)
+        return removed === undefined ? Effect.void : announce(removed, before)
+      }),
+    next: (tenant) =>
+      Effect.suspend(() => {
+        const deferred = waiting.get(tenant) ?? Deferred.makeUnsafe<TenantStatus>()
+        waiting.set(tenant, deferred)
+        return Deferred.await(deferred)
+      }),
+    changes: Stream.fromPubSub(changes)
+  })
+})
+
+// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
+export const layer = () => Layer.effect(StatusBoard, make)
+
+const fresh = (tenant: TenantId, now: DateTime.Utc): TenantStatus => ({
+  tenant,
+  state: "activating",
+  since: now,
+  failures: 0,
+  lastError: undefined,
+  confirmedAt: undefined,
+  epoch: 0
+})
+
+const logChange = (status: TenantStatus) => {
+  // A tenant that somebody suspends or rotates is disconnected too, and nothing is wrong with it.
+  const wrong = status.state === "stale" || (status.state === "disconnected" && status.lastError !== undefined)
+  return annotated(status, (wrong ? Effect.logWarning : Effect.logInfo)(`Tenant is ${status.state}`))
+}
+
+// While a tenant does not become live its state does not change: each thing that keeps it is told once.
+const logFailure = (status: TenantStatus, before: TenantStatus) => {
+  const what =
+    status.state === "activating" && before.lastError === undefined
+      ? "Tenant is activating, and the first attempt failed; it is tried again"
+      : `Tenant is ${status.state}, now for another cause`
+  return annotated(status, Effect.logWarning(what))
+}
+
+const annotated = (status: TenantStatus, line: Effect.Effect<void>) =>
+  Effect.annotateLogs(line, {
+    tenant: status.tenant,
+    state: status.state,
+    // The attempts that failed since the tenant was last live.
+    attempt: status.failures,
+    ...(status.lastError === undefined ? {} : { cause: status.lastError.message })
+  })

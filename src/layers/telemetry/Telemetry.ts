@@ -1,0 +1,138 @@
+/**
+ * What the plane counts: which tenant is counted under which label, and what has happened to it.
+ *
+ * A tenant has series of its own from its first mention until it is removed. Above `aggregateTenantThreshold` tenants they all
+ * are counted in the series of one label instead, and below it each in its own again; the series nobody is counted in any more
+ * are removed, since a gauge that stays behind would tell of the past for ever.
+ *
+ * Nothing here runs on a cached read, and nothing waits: with no exporter an update is a look-up and an addition.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { Notification } from "../../schema/Notification.ts"
+import type { TenantId } from "../../schema/TenantId.ts"
+import * as MonotonicClock from "../runtime/MonotonicClock.ts"
+import type * as Instruments from "./Instruments.ts"
+import * as SeriesRegistry from "./SeriesRegistry.ts"
+import type * as TenantSeries from "./TenantSeries.ts"
+
+/** Stands for all tenants above the threshold, and for reads of tenants that nobody activated. */
+const aggregate = "aggregate"
+
+export class Telemetry extends Context.Service<
+  Telemetry,
+  {
+    /** The tenant is there; `active`: somebody wants it live. To be called again when that changes. */
+    readonly held: (tenant: TenantId, active: boolean) => void
+    /** The tenant's scope, to be looked at when metrics are read. */
+    readonly observed: (tenant: TenantId, scope: TenantSeries.Observed) => void
+    /** The tenant was removed. */
+    readonly released: (tenant: TenantId) => void
+    readonly notified: (
+      tenant: TenantId,
+      notifications: ReadonlyArray<Notification>,
+      malformed: number
+    ) => Effect.Effect<void>
+    readonly disconnected: (tenant: TenantId, reason: Instruments.DisconnectReason) => Effect.Effect<void>
+    readonly reconciled: (tenant: TenantId, reason: Instruments.ReconcileReason) => Effect.Effect<void>
+    readonly warmLoaded: (tenant: TenantId, seconds: number) => Effect.Effect<void>
+    /** Changes that the feed brought became visible so many seconds after they were written. */
+    readonly propagated: (tenant: TenantId, seconds: ReadonlyArray<number>) => Effect.Effect<void>
+    readonly rejected: (tenant: TenantId, rows: number) => Effect.Effect<void>
+    readonly dropped: (tenant: TenantId, keys: number) => Effect.Effect<void>
+    /** A read went to the database. Those that the snapshot answers are counted by the scope. */
+    readonly missed: (tenant: TenantId) => Effect.Effect<void>
+  }
+>()("effect-systemplane/layers/Telemetry") {}
+
+interface Held extends TenantSeries.Counted {
+  series: TenantSeries.TenantSeries
+}
+
+const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThreshold: number }) {
+  const clock = yield* Clock.Clock
+  const book = SeriesRegistry.of(yield* Effect.context<never>(), clock)
+  const tenants = new Map<TenantId, Held>()
+  let collapsed = false
+
+  const labelOf = (tenant: TenantId) => (collapsed ? aggregate : tenant)
+
+  const seriesOf = (tenant: TenantId) => tenants.get(tenant)?.series ?? book.series(aggregate)
+
+  const hold = (tenant: TenantId): Held => {
+    const known = tenants.get(tenant)
+    if (known !== undefined) return known
+    const held = { activeSince: undefined, observed: undefined, series: book.series(labelOf(tenant)) }
+    held.series.join(held)
+    tenants.set(tenant, held)
+    relabel()
+    return held
+  }
+
+  const relabel = () => {
+    const above = tenants.size > options.aggregateTenantThreshold
+    if (above === collapsed) return
+    collapsed = above
+    for (const [tenant, held] of tenants) {
+      book.leave(held.series, held, { keepCounters: false })
+      held.series = book.series(labelOf(tenant))
+      held.series.join(held)
+    }
+  }
+
+  const activeTenants = () => [...tenants.values()].filter(({ activeSince }) => activeSince !== undefined).length
+  book.open(activeTenants)
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      for (const held of tenants.values()) book.leave(held.series, held, { keepCounters: true })
+      tenants.clear()
+      book.close(activeTenants)
+    })
+  )
+
+  const count = (tenant: TenantId, update: (series: TenantSeries.TenantSeries) => void) =>
+    Effect.sync(() => update(seriesOf(tenant)))
+
+  const countSome = (tenant: TenantId, count: number, update: (series: TenantSeries.TenantSeries) => void) =>
+    count > 0 ? Effect.sync(() => update(seriesOf(tenant))) : Effect.void
+
+  return Telemetry.of({
+    held: (tenant, active) => {
+      const held = hold(tenant)
+      if (active === (held.activeSince !== undefined)) return
+      held.activeSince = active ? MonotonicClock.millisOf(clock) : undefined
+      held.series.refresh()
+    },
+    observed: (tenant, scope) => {
+      hold(tenant).observed = scope
+    },
+    released: (tenant) => {
+      const held = tenants.get(tenant)
+      if (held === undefined) return
+      book.leave(held.series, held, { keepCounters: false })
+      tenants.delete(tenant)
+      relabel()
+    },
+    notified: (tenant, notifications, malformed) =>
+      count(tenant, (series) => {
+        const upserts = notifications.filter(({ op }) => op === "upsert").length
+        series.notified("upsert", upserts)
+        series.notified("delete", notifications.length - upserts)
+        if (malformed > 0) series.notified("malformed", malformed)
+      }),
+    disconnected: (tenant, reason) => count(tenant, (series) => series.disconnected(reason)),
+    reconciled: (tenant, reason) => count(tenant, (series) => series.reconciled(reason)),
+    warmLoaded: (tenant, seconds) => count(tenant, (series) => series.warmLoaded(seconds)),
+    propagated: (tenant, seconds) =>
+      count(tenant, (series) => {
+        for (const each of seconds) series.propagated(each)
+      }),
+    rejected: (tenant, rows) => countSome(tenant, rows, (series) => series.rejected(rows)),
+    dropped: (tenant, keys) => countSome(tenant, keys, (series) => series.dropped(keys)),
+    missed: (tenant) => count(tenant, (series) => series.missed())
+  })
+})
+
+export const layer = (options: { readonly aggregateTenantThreshold: number }) => Layer.effect(Telemetry, make(options))

@@ -1,0 +1,125 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
+import { TestClock } from "effect/testing"
+import { Connector, ConnectorError, ListenFailed, PgConnector } from "effect-systemplane"
+import * as PgDatabases from "../../src/layers/postgres/PgDatabases.ts"
+import { budget } from "../support/budget.ts"
+import * as CountingConnector from "../support/CountingConnector.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import { acme } from "./TestStore.ts"
+
+const over = (connector: Layer.Layer<Connector>) =>
+  PgDatabases.layer().pipe(Layer.provide(budget()), Layer.provideMerge(connector))
+
+const onDatabase = <A, E>(
+  test: (
+    database: TestDatabase.TestDatabase,
+    sent: CountingConnector.Sent
+  ) => Effect.Effect<A, E, PgDatabases.PgDatabases | Connector | Scope.Scope>
+) =>
+  Effect.gen(function* () {
+    const database = yield* TestDatabase.make
+    const { layer, sent } = CountingConnector.make(PgConnector.layerRecord({ acme: database }))
+    return yield* Effect.provide(test(database, sent), over(layer))
+  }).pipe(Effect.scoped)
+
+const ahead = PgDatabases.PgDatabases.use((databases) => databases.runAhead(acme, (query) => query("SELECT 1 AS one")))
+
+const sessionOfFeed = PgDatabases.PgDatabases.use((databases) => databases.session(acme))
+
+const nothingLeft = (database: TestDatabase.TestDatabase) =>
+  TestDatabase.eventually(
+    "nothing is left",
+    Effect.map(database.sessions, (sessions) => sessions.length === 0)
+  )
+
+describe("a session that was opened ahead", () => {
+  it.live("serves all statements, then one feed; the next feed has another", () =>
+    onDatabase((database, sent) =>
+      Effect.gen(function* () {
+        yield* Effect.all([ahead, ahead, ahead], { concurrency: "unbounded" })
+        const scope = yield* Scope.make()
+        const first = yield* Scope.provide(sessionOfFeed, scope)
+        assert.deepStrictEqual([sent.sessions, sent.clients], [1, 0])
+        yield* database.run("SELECT pg_notify('systemplane_changes', 'hello')")
+        assert.deepStrictEqual(yield* first.payloads, ["hello"])
+        yield* Effect.scoped(sessionOfFeed)
+        assert.strictEqual(sent.sessions, 2)
+        yield* Scope.close(scope, Exit.void)
+        yield* nothingLeft(database)
+      })
+    )
+  )
+
+  it.live("G12 is closed where no feed takes it up", () =>
+    onDatabase((database) => Effect.andThen(ahead, nothingLeft(database)))
+  )
+
+  it.live("is given up with a statement that is interrupted: a feed finds one that works", () =>
+    onDatabase((_, sent) =>
+      Effect.gen(function* () {
+        const databases = yield* PgDatabases.PgDatabases
+        const began = yield* Queue.unbounded<void>()
+        const hanging = databases.runAhead(acme, (query) =>
+          Effect.andThen(Queue.offer(began, undefined), query("SELECT pg_sleep(5)"))
+        )
+        yield* Effect.raceFirst(hanging, Queue.take(began))
+        const session = yield* sessionOfFeed
+        assert.deepStrictEqual(yield* session.query("SELECT 1 AS one"), [{ one: 1 }])
+        assert.strictEqual(sent.sessions, 2)
+      })
+    )
+  )
+
+  it.live("costs the resolver of tenants two questions, however many statements there are", () =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.make
+      let asked = 0
+      const resolving = PgConnector.layerFrom(() =>
+        Effect.sync(() => {
+          asked++
+          return Option.some(database)
+        })
+      )
+      yield* Effect.andThen(ahead, Effect.andThen(ahead, Effect.scoped(sessionOfFeed))).pipe(
+        Effect.provide(over(resolving))
+      )
+      assert.strictEqual(asked, 2)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is not needed where the server lets nobody listen: then a client serves", () =>
+    onDatabase((database) =>
+      Effect.gen(function* () {
+        const inner = yield* Connector
+        const deaf = Connector.of({
+          ...inner,
+          session: (tenant) => Effect.fail(new ConnectorError({ tenant, reason: new ListenFailed({ code: "0A000" }) }))
+        })
+        const databases = over(Layer.succeed(Connector, deaf))
+        assert.deepStrictEqual(yield* Effect.provide(ahead, databases), [{ one: 1 }])
+        yield* nothingLeft(database)
+      })
+    )
+  )
+
+  it.effect("is waited for as long as it takes to be opened: the time for a statement begins after that", () =>
+    Effect.gen(function* () {
+      const slow = Connector.of({
+        sole: Option.none(),
+        client: () => Effect.never,
+        session: () =>
+          Effect.as(Effect.sleep("20 seconds"), {
+            query: (sql) =>
+              Effect.succeed([sql.includes("current_database") ? { started: 1, database: "a" } : { one: 1 }]),
+            payloads: Effect.never,
+            abandon: Effect.void
+          }),
+        interchangeable: () => Effect.succeed(true)
+      })
+      const answer = yield* Effect.forkChild(Effect.provide(ahead, over(Layer.succeed(Connector, slow))))
+      yield* TestClock.adjust("21 seconds")
+      assert.deepStrictEqual(yield* Fiber.join(answer), [{ one: 1 }])
+    })
+  )
+})

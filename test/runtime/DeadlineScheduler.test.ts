@@ -1,0 +1,90 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect, Scope } from "effect"
+import { TestClock } from "effect/testing"
+import * as DeadlineScheduler from "../../src/layers/runtime/DeadlineScheduler.ts"
+import * as MonotonicClock from "../../src/layers/runtime/MonotonicClock.ts"
+
+const never = Number.POSITIVE_INFINITY
+
+/** A duty that is due every so many milliseconds, and when it was done. */
+const every = (period: number, clock: Clock.Clock) => {
+  let dueAt = MonotonicClock.millisOf(clock) + period
+  const done: Array<number> = []
+  let looks = 0
+  return {
+    done,
+    looks: () => looks,
+    dueAt: () => {
+      looks++
+      return dueAt
+    },
+    perform: Effect.map(MonotonicClock.millis, (now) => {
+      done.push(now)
+      dueAt = now + period
+    })
+  }
+}
+
+describe("DeadlineScheduler", () => {
+  it.effect("does each when it is due, and no longer than its scope", () =>
+    Effect.gen(function* () {
+      const upkeep = yield* DeadlineScheduler.make(1000)
+      const clock = yield* Clock.Clock
+      const [often, seldom] = [every(250, clock), every(2300, clock)]
+      yield* upkeep.add(often)
+      const scope = yield* Scope.make()
+      yield* Scope.provide(upkeep.add(seldom), scope)
+      yield* TestClock.adjust("2400 millis")
+      assert.deepStrictEqual(often.done.slice(0, 3), [250, 500, 750])
+      assert.deepStrictEqual(seldom.done, [2300])
+      yield* Scope.close(scope, yield* Effect.exit(Effect.void))
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(seldom.done, [2300])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("what became due earlier than it was is late by the longest pause at most", () =>
+    Effect.gen(function* () {
+      const upkeep = yield* DeadlineScheduler.make(1000)
+      let dueAt = never
+      let doneAt: number | undefined
+      yield* upkeep.add({
+        dueAt: () => dueAt,
+        perform: Effect.map(MonotonicClock.millis, (now) => {
+          doneAt = now
+          dueAt = never
+        })
+      })
+      yield* TestClock.adjust("5100 millis")
+      dueAt = 5100
+      yield* TestClock.adjust("1 second")
+      assert.isAtMost(doneAt!, 6100)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("one that dies keeps none of the others waiting", () =>
+    Effect.gen(function* () {
+      const upkeep = yield* DeadlineScheduler.make(1000)
+      const clock = yield* Clock.Clock
+      const [dies, lives] = [every(100, clock), every(100, clock)]
+      yield* upkeep.add({ ...dies, perform: Effect.andThen(dies.perform, Effect.die(new Error("no"))) })
+      yield* upkeep.add(lives)
+      yield* TestClock.adjust("5 seconds")
+      assert.isAbove(lives.done.length, 30)
+      assert.deepStrictEqual(dies.done, lives.done)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("the more there are, the more rarely all of them are looked at", () =>
+    Effect.gen(function* () {
+      const upkeep = yield* DeadlineScheduler.make(1000)
+      const clock = yield* Clock.Clock
+      const duties = Array.from({ length: 1000 }, (_, i) => every(10 + (i % 10), clock))
+      yield* Effect.forEach(duties, upkeep.add, { discard: true })
+      yield* TestClock.adjust("10 seconds")
+      // Twice a turn, and a turn every 100 ms, with one at either end.
+      for (const { looks } of duties) assert.isAtMost(looks(), 202)
+      assert.isAbove(Math.min(...duties.map(({ done }) => done.length)), 80)
+    }).pipe(Effect.scoped)
+  )
+})

@@ -25,6 +25,7 @@ export * as Ddl from "./schema/Ddl.ts"
 export type { Change, Entry, NamedEntry } from "./schema/Entry.ts"
 export * from "./schema/EntryStoreError.ts"
 export type { Health, HealthStatus, TenantHealth } from "./schema/Health.ts"
+export type { KeyName } from "./schema/KeyName.ts"
 export { InvalidOption, type SystemplaneOptions } from "./schema/Options.ts"
 export * from "./schema/SchemaBootstrapError.ts"
 export { TenantId } from "./schema/TenantId.ts"
@@ -35,7 +36,7 @@ export { Config, type ConfigShape, type WriteAllOptions, type WriteOptions } fro
 export type { ConfigHandle } from "./services/ConfigHandle.ts"
 export { Connector, type ListenSession, type Query, type QueryEach } from "./services/Connector.ts"
 export { CurrentTenant, withTenant } from "./services/CurrentTenant.ts"
-export { EntryStore, type EntryWrite, type KeyName, type ReadDiff } from "./services/EntryStore.ts"
+export { EntryStore, type EntryWrite, type ReadDiff } from "./services/EntryStore.ts"
 export { DuplicateKey, KeyRegistry, type Seed, type Unencodable } from "./services/KeyRegistry.ts"
 export {
   type Changed,

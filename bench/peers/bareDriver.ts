@@ -5,7 +5,7 @@ import type { QueryEach } from "effect-systemplane"
 import * as PgDigestDiff from "../../src/layers/postgres/PgDigestDiff.ts"
 import * as PgNamespaceScan from "../../src/layers/postgres/PgNamespaceScan.ts"
 import * as PgPreparedCheck from "../../src/layers/postgres/PgPreparedCheck.ts"
-import type { KeyName } from "../../src/services/EntryStore.ts"
+import type { KeyName } from "../../src/schema/KeyName.ts"
 import type { Seed } from "../../src/services/KeyRegistry.ts"
 import type { BareListener } from "./bareListener.ts"
 
@@ -49,12 +49,12 @@ const selectAll = "SELECT namespace, key, value, revision, updated_at, updated_b
  */
 export const prove = Effect.fnUntraced(function* (url: Redacted.Redacted, keys: ReadonlyArray<KeyName>) {
   const { notifications, query, queryEach } = yield* session(url)
-  const differences = PgDigestDiff.make(query, queryEach)
+  const diff = PgDigestDiff.make(query, queryEach)
   const known: Array<bigint | undefined> = keys.map(() => undefined)
   const values = new Map<string, unknown>()
   let heard = 0
   const read = Effect.gen(function* () {
-    for (const { row, slot } of yield* differences(keys, known.slice())) {
+    for (const { row, slot } of yield* diff(keys, known.slice())) {
       known[slot] = row?.fingerprint
       values.set(`${keys[slot]!.namespace}/${keys[slot]!.key}`, row?.value)
     }

@@ -3,8 +3,10 @@
  *
  * @since 0.1.0
  */
+
 import * as Schema from "effect/Schema"
 import type { Entry } from "./Entry.ts"
+import { show } from "./KeyName.ts"
 import { TenantId } from "./TenantId.ts"
 
 const keyFields = { namespace: Schema.String, key: Schema.String }
@@ -12,7 +14,7 @@ const keyFields = { namespace: Schema.String, key: Schema.String }
 /** Nobody declared this key. */
 export class UnknownKey extends Schema.TaggedError<UnknownKey>()("UnknownKey", keyFields) {
   override get message() {
-    return `No key ${this.namespace}/${this.key} is declared; add it to the keys of SystemplaneLive`
+    return `No key ${show(this)} is declared; add it to the keys of SystemplaneLive`
   }
 }
 
@@ -42,9 +44,7 @@ export class InvalidValue extends Schema.TaggedError<InvalidValue>()("InvalidVal
   problems: Schema.Array(Schema.Struct({ ...keyFields, problem: Schema.String }))
 }) {
   override get message() {
-    return this.problems
-      .map(({ key, namespace, problem }) => `The value for ${namespace}/${key} is refused: ${problem}`)
-      .join("; ")
+    return this.problems.map((value) => `The value for ${show(value)} is refused: ${value.problem}`).join("; ")
   }
 }
 
@@ -58,7 +58,7 @@ export class RevisionConflict extends Schema.TaggedError<RevisionConflict>()("Re
   actual: Schema.Int
 }) {
   override get message() {
-    return `${this.namespace}/${this.key} of tenant ${this.tenant} is at revision ${this.actual}, not ${this.expected}; read it again, then decide`
+    return `${show(this)} of tenant ${this.tenant} is at revision ${this.actual}, not ${this.expected}; read it again, then decide`
   }
 }
 
@@ -95,7 +95,7 @@ export class WriteOutcomeUnknown extends Schema.TaggedError<WriteOutcomeUnknown>
   keys: Schema.Array(Schema.Struct(keyFields))
 }) {
   override get message() {
-    const names = this.keys.map(({ key, namespace }) => `${namespace}/${key}`).join(", ")
+    const names = this.keys.map(show).join(", ")
     return `The write of ${names} for tenant ${this.tenant} may or may not have landed; read it again, then decide`
   }
 }

@@ -3,10 +3,12 @@
  *
  * @since 0.1.0
  */
+
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as JsonText from "./JsonText.ts"
 import * as KeyCodec from "./KeyCodec.ts"
+import { show } from "./KeyName.ts"
 
 /**
  * A declared key of type `A`, with the schema that every stored value must pass and the default that is in force where
@@ -121,7 +123,7 @@ export class InvalidConfigKey extends Schema.TaggedError<InvalidConfigKey>()("In
   problem: Schema.String
 }) {
   override get message() {
-    return `The key ${this.namespace}/${this.key} cannot be declared: ${this.problem}`
+    return `The key ${show(this)} cannot be declared: ${this.problem}`
   }
 }
 

@@ -7,10 +7,12 @@
  *
  * @since 0.1.0
  */
+
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Text from "effect/String"
 import type { ConfigKey } from "./ConfigKey.ts"
+import { show } from "./KeyName.ts"
 
 /**
  * Two keys, or a key and a namespace, would be found under one name.
@@ -46,7 +48,7 @@ export const make = (keys: ReadonlyArray<ConfigKey.Any>, short: boolean): Result
   for (const key of keys) {
     for (const name of namesOf(key, short)) {
       const other = byName.get(name)
-      if (other !== undefined && other !== key) return collide(name, display(other), display(key))
+      if (other !== undefined && other !== key) return collide(name, show(other), show(key))
       byName.set(name, key)
     }
     const namespace = canonical(key.namespace)
@@ -54,7 +56,7 @@ export const make = (keys: ReadonlyArray<ConfigKey.Any>, short: boolean): Result
   }
   for (const { namespace } of keys) {
     const key = byName.get(canonical(namespace))
-    if (key !== undefined) return collide(canonical(namespace), display(key), `the namespace ${namespace}`)
+    if (key !== undefined) return collide(canonical(namespace), show(key), `the namespace ${namespace}`)
   }
   const all = [...byName.keys()]
 
@@ -94,8 +96,6 @@ const nameOf = (path: Path): string => path.map((segment) => canonical(String(se
 
 // Twice, because only then `v2x` and `V2X` are one name. A name without a single ASCII letter or digit stands for itself.
 const canonical = (text: string): string => Text.configCase(Text.configCase(text)) || text
-
-const display = ({ key, namespace }: ConfigKey.Any) => `${namespace}/${key}`
 
 const collide = (name: string, first: string, second: string) =>
   Result.fail(new CollidingNames({ name, claimants: [first, second] }))

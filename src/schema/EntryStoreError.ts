@@ -3,9 +3,11 @@
  *
  * @since 0.1.0
  */
+
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { ConnectorError } from "./ConnectorError.ts"
+import { show } from "./KeyName.ts"
 import { TenantId } from "./TenantId.ts"
 
 const code = Schema.optionalKey(Schema.String)
@@ -76,7 +78,7 @@ export class RevisionMismatch extends Schema.TaggedError<RevisionMismatch>()("Re
   actual: Schema.Int
 }) {
   override get message() {
-    return `${this.namespace}/${this.key} is at revision ${this.actual}, not ${this.expected}`
+    return `${show(this)} is at revision ${this.actual}, not ${this.expected}`
   }
 }
 

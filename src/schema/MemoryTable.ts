@@ -24,7 +24,8 @@ import * as Result from "effect/Result"
 import type { EntryRow } from "./EntryRow.ts"
 import { type EntryStoreErrorReason, Refused, RevisionMismatch } from "./EntryStoreError.ts"
 import * as JsonText from "./JsonText.ts"
-import type { Difference } from "./Snapshot.ts"
+import type { KeyName } from "./KeyName.ts"
+import type { RowDiff } from "./Snapshot.ts"
 
 /** A row. `text` is the value as `jsonb` would write it. */
 export interface Row {
@@ -47,11 +48,6 @@ export interface Table {
 }
 
 export const empty: Table = { rows: HashMap.empty(), sequence: 0, versions: 0n }
-
-interface Name {
-  readonly namespace: string
-  readonly key: string
-}
 
 /** What one statement did. */
 interface Done<A> {
@@ -95,7 +91,7 @@ export const transact = <A>(
   return { table: next, payloads: [...payloads], result: Result.succeed(values) }
 }
 
-export const find = (table: Table, name: Name): Row | undefined =>
+export const find = (table: Table, name: KeyName): Row | undefined =>
   Option.getOrUndefined(HashMap.get(table.rows, idOf(name)))
 
 /** All rows, in the order of their names. */
@@ -112,17 +108,17 @@ export const entryRow = ({ fingerprint, revision, text, updatedAt, updatedBy }: 
 })
 
 /** How the table differs from what is known of these keys. */
-export const differences = (
+export const diff = (
   table: Table,
-  keys: ReadonlyArray<Name>,
+  keys: ReadonlyArray<KeyName>,
   known: ReadonlyArray<bigint | undefined>
-): ReadonlyArray<Difference> =>
+): ReadonlyArray<RowDiff> =>
   keys.flatMap((key, slot) => {
     const row = find(table, key)
     return row?.fingerprint === known[slot] ? [] : [{ slot, row: row && entryRow(row) }]
   })
 
-export interface Put extends Name {
+export interface Put extends KeyName {
   readonly json: string
   readonly actor: string
   /** Write only over this revision; 0: only where there is no row. */
@@ -149,7 +145,7 @@ export const put =
 
 /** Deletes the row of a key, and says which revision it had. */
 export const remove =
-  (name: Name, ifRevision?: number | undefined): Statement<number | undefined> =>
+  (name: KeyName, ifRevision?: number | undefined): Statement<number | undefined> =>
   (table) => {
     const row = find(table, name)
     const actual = row?.revision ?? 0
@@ -210,9 +206,9 @@ export const restore = (table: Table, copy: Table): Table => ({ ...copy, version
 /** The table without its rows, as after `TRUNCATE`: no trigger fires. */
 export const truncate = (table: Table): Table => ({ ...table, rows: HashMap.empty() })
 
-const idOf = ({ key, namespace }: Name) => JSON.stringify([namespace, key])
+const idOf = ({ key, namespace }: KeyName) => JSON.stringify([namespace, key])
 
-const nameOf = ({ key, namespace }: Name): Name => ({ namespace, key })
+const nameOf = ({ key, namespace }: KeyName): KeyName => ({ namespace, key })
 
 const draw = (table: Table, before: Row | undefined, text: string) =>
   before?.text === text
@@ -233,14 +229,14 @@ const written = (
 
 const longestName = 255
 
-const announce = ({ key, namespace }: Name, op: "upsert" | "delete", revision: number): ReadonlyArray<string> =>
+const announce = ({ key, namespace }: KeyName, op: "upsert" | "delete", revision: number): ReadonlyArray<string> =>
   [...namespace].length > longestName || [...key].length > longestName
     ? []
     : [JSON.stringify({ namespace, key, op, revision })]
 
 const failed = (table: Table, reason: EntryStoreErrorReason) => Result.fail({ sequence: table.sequence, reason })
 
-const mismatch = ({ key, namespace }: Name, expected: number, actual: number) =>
+const mismatch = ({ key, namespace }: KeyName, expected: number, actual: number) =>
   new RevisionMismatch({ namespace, key, expected, actual })
 
 /** The text of a value as `jsonb` writes it, but for white space; or the refusal that PostgreSQL answers with. */

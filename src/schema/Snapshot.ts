@@ -52,9 +52,9 @@ export interface Slot {
   /** The last row seen: `inForce`, or a newer one that did not decode. */
   readonly seen: EntryRow | undefined
   /** The highest revision seen in this epoch, across deletions. */
-  readonly fence: number
+  readonly highestRevision: number
   /** `State.clock` when the slot was last published, deleted by us, or found without a row by a read of its key. */
-  readonly touched: number
+  readonly publishedAt: number
   /** When a read of this key alone last confirmed it, in milliseconds of a monotonic clock. */
   readonly confirmedAt: number
 }
@@ -64,13 +64,13 @@ export interface State {
   readonly keys: ReadonlyArray<SnapshotKey>
   readonly slots: ReadonlyArray<Slot>
   /** Counts publications, whole reads, deletions of our own, and reads of one key that found no row. */
-  readonly clock: number
+  readonly version: number
   /** Counts how often the table was found to have gone back. */
   readonly epoch: number
   /** `clock` when the epoch began. */
-  readonly epochClock: number
+  readonly epochVersion: number
   /** `clock` when a whole read was last learned: what it did not mention was absent then. */
-  readonly wholeClock: number
+  readonly wholeVersion: number
   /** Whether a whole read has ever been learned. */
   readonly loaded: boolean
   /** The slots that were published by reads of one key, before anything was loaded. */
@@ -80,7 +80,7 @@ export interface State {
 }
 
 /** One way in which the table differs from the snapshot: another row, or no row. */
-export interface Difference {
+export interface RowDiff {
   readonly slot: number
   readonly row: EntryRow | undefined
   /** How long ago the row was written when it was read, in seconds by the database's clock; where that is known. */
@@ -89,7 +89,7 @@ export interface Difference {
 
 /** When a read began: the state's clock, and the time in milliseconds of a monotonic clock. */
 export interface Since {
-  readonly clock: number
+  readonly version: number
   readonly time: number
 }
 
@@ -118,9 +118,9 @@ export interface Outcome {
   readonly published: ReadonlyArray<Published>
   readonly rejected: ReadonlyArray<Rejected>
   /** Something could not be judged, because it may be older than what was published meanwhile: read again. */
-  readonly again: boolean
+  readonly inconclusive: boolean
   /** The table went back: read the whole of it. Never set by a whole read, which begins a new epoch instead. */
-  readonly behind: boolean
+  readonly regressed: boolean
 }
 
 const unseen = -1
@@ -132,21 +132,21 @@ export const make = (keys: ReadonlyArray<SnapshotKey>): State => ({
     value: key.defaultValue,
     inForce: undefined,
     seen: undefined,
-    fence: unseen,
-    touched: 0,
+    highestRevision: unseen,
+    publishedAt: 0,
     confirmedAt: 0
   })),
-  clock: 0,
+  version: 0,
   epoch: 0,
-  epochClock: 0,
-  wholeClock: 0,
+  epochVersion: 0,
+  wholeVersion: 0,
   loaded: false,
   readAlone: [],
   confirmedAt: 0
 })
 
 /** To be noted before a read is sent. */
-export const begin = ({ clock, slots }: State, time: number): Asked => ({ clock, slots, time })
+export const begin = ({ version, slots }: State, time: number): Asked => ({ version, slots, time })
 
 /** The fingerprint of the last row seen of each slot: a whole read asks for what differs from these. */
 export const fingerprints = (state: State): ReadonlyArray<bigint | undefined> =>
@@ -160,43 +160,40 @@ export const confirmedAt = (state: State, slot: number): number =>
   Math.max(state.confirmedAt, state.slots[slot]!.confirmedAt)
 
 /** Learns a whole read: every slot not among the differences is as the table has it. Or nothing, where some is `again`. */
-export const learn = (state: State, differences: ReadonlyArray<Difference>, since: Asked): Outcome => {
-  const all = differences.concat(unmentioned(state, differences, since))
-  const found = apply(state, all, since)
-  const outcome = found.behind ? beginEpoch(state, all, since) : found
-  if (outcome.again || contradictsReads(state, all, since)) return nothing(state, { again: true, behind: false })
-  const clock = state.clock + 1
+export const applyDiff = (state: State, diff: ReadonlyArray<RowDiff>, since: Asked): Outcome => {
+  const all = diff.concat(unmentioned(state, diff, since))
+  const found = applyAll(state, all, since)
+  const outcome = found.regressed ? beginEpoch(state, all, since) : found
+  if (outcome.inconclusive || contradictsReads(state, all, since))
+    return nothing(state, { inconclusive: true, regressed: false })
+  const version = state.version + 1
   const confirmedAt = Math.max(state.confirmedAt, since.time)
-  const learned = { ...outcome.state, clock, wholeClock: clock, loaded: true, readAlone: [], confirmedAt }
+  const learned = { ...outcome.state, version, wholeVersion: version, loaded: true, readAlone: [], confirmedAt }
   return { ...outcome, state: learned }
 }
 
 /** What a whole read says where nothing else is known. */
-export const ofRead = (
-  keys: ReadonlyArray<SnapshotKey>,
-  differences: ReadonlyArray<Difference>,
-  time: number
-): Outcome => {
+export const ofRead = (keys: ReadonlyArray<SnapshotKey>, diff: ReadonlyArray<RowDiff>, time: number): Outcome => {
   const state = make(keys)
-  return learn(state, differences, begin(state, time))
+  return applyDiff(state, diff, begin(state, time))
 }
 
 /** Learns a read of one key: its row, or that there is none. */
 export const applyRow = (state: State, slot: number, row: EntryRow | undefined, since: Since): Outcome => {
   const outcome = applyRows(state, [{ slot, row }], since)
-  if (outcome.again || outcome.behind) return outcome
+  if (outcome.inconclusive || outcome.regressed) return outcome
   const before = state.slots[slot]!
-  const publishes = outcome.state.slots[slot]!.touched !== before.touched
-  if (publishes && state.loaded) return nothing(state, { again: true, behind: false })
+  const publishes = outcome.state.slots[slot]!.publishedAt !== before.publishedAt
+  if (publishes && state.loaded) return nothing(state, { inconclusive: true, regressed: false })
   if (publishes) return { ...outcome, state: { ...outcome.state, readAlone: [...state.readAlone, slot] } }
   // Absence has no revision that could tell it from an older row: so that no read under way can bring one in.
   return before.seen === undefined ? { ...outcome, state: touch(outcome.state, slot) } : outcome
 }
 
 /** Learns rows that this process wrote in one transaction: in one step, or none of them. */
-export const applyRows = (state: State, rows: ReadonlyArray<Difference>, since: Since): Outcome => {
-  const outcome = apply(state, rows, since)
-  if (outcome.again || outcome.behind) return nothing(state, outcome)
+export const applyRows = (state: State, rows: ReadonlyArray<RowDiff>, since: Since): Outcome => {
+  const outcome = applyAll(state, rows, since)
+  if (outcome.inconclusive || outcome.regressed) return nothing(state, outcome)
   const confirmed = rows.reduce((state, { slot }) => confirmSlot(state, slot, since.time), outcome.state)
   return { ...outcome, state: confirmed }
 }
@@ -206,108 +203,115 @@ export const applyRows = (state: State, rows: ReadonlyArray<Difference>, since: 
  */
 export const applyDeletion = (state: State, slot: number, deleted: number | undefined, since: Since): Outcome => {
   const current = state.slots[slot]!
-  const newest = deleted !== undefined && deleted >= current.fence && since.clock >= state.epochClock
+  const newest = deleted !== undefined && deleted >= current.highestRevision && since.version >= state.epochVersion
   if (!newest) return applyRow(state, slot, undefined, since)
   // Nothing newer than the deleted row was seen, so the deletion is the newest thing known whatever arrived meanwhile.
-  const fenced = withSlot(state, slot, { ...current, fence: deleted })
+  const fenced = withSlot(state, slot, { ...current, highestRevision: deleted })
   const outcome = applyRows(fenced, [{ slot, row: undefined }], begin(state, since.time))
   // Even where the default was in force already, so that no read under way can bring in a row that is gone.
   return { ...outcome, state: touch(outcome.state, slot) }
 }
 
-const nothing = (state: State, { again, behind }: Pick<Outcome, "again" | "behind">): Outcome => ({
+const nothing = (state: State, { inconclusive, regressed }: Pick<Outcome, "inconclusive" | "regressed">): Outcome => ({
   state,
   published: [],
   rejected: [],
-  again,
-  behind
+  inconclusive,
+  regressed
 })
 
 /** The slots that were published since a whole read began and that it does not mention: it found them as they were then. */
-const unmentioned = (state: State, differences: ReadonlyArray<Difference>, since: Asked): ReadonlyArray<Difference> => {
-  if (state.clock === since.clock) return []
-  const mentioned = new Set(differences.map(({ slot }) => slot))
+const unmentioned = (state: State, diff: ReadonlyArray<RowDiff>, since: Asked): ReadonlyArray<RowDiff> => {
+  if (state.version === since.version) return []
+  const mentioned = new Set(diff.map(({ slot }) => slot))
   return [...state.slots.keys()]
-    .filter((slot) => state.slots[slot]!.touched > since.clock && !mentioned.has(slot))
+    .filter((slot) => state.slots[slot]!.publishedAt > since.version && !mentioned.has(slot))
     .map((slot) => ({ slot, row: since.slots[slot]!.seen }))
 }
 
 /** Whether a load found another row of some key than a read of that key alone, which was published after the load began. */
-const contradictsReads = (state: State, found: ReadonlyArray<Difference>, since: Since): boolean =>
+const contradictsReads = (state: State, found: ReadonlyArray<RowDiff>, since: Since): boolean =>
   state.readAlone.length > 0 &&
   found.some(({ row, slot }) => {
-    const { seen, touched } = state.slots[slot]!
-    return touched > since.clock && row?.fingerprint !== seen?.fingerprint && state.readAlone.includes(slot)
+    const { seen, publishedAt } = state.slots[slot]!
+    return publishedAt > since.version && row?.fingerprint !== seen?.fingerprint && state.readAlone.includes(slot)
   })
 
-type Verdict = "same" | "publish" | "delete" | "older" | "again" | "behind"
+type Verdict = "same" | "publish" | "delete" | "older" | "inconclusive" | "regressed"
 
 const judge = (state: State, slot: Slot, row: EntryRow | undefined, since: Since): Verdict => {
-  if (since.clock < state.epochClock) return "again"
-  const touched = slot.touched > since.clock
-  if (row === undefined) return slot.seen === undefined ? "same" : touched ? "again" : "delete"
+  if (since.version < state.epochVersion) return "inconclusive"
+  const publishedAt = slot.publishedAt > since.version
+  if (row === undefined) return slot.seen === undefined ? "same" : publishedAt ? "inconclusive" : "delete"
   if (row.fingerprint === slot.seen?.fingerprint) return "same"
-  const foundAbsent = slot.seen === undefined && (touched || state.wholeClock > since.clock)
-  if (row.revision > slot.fence) return foundAbsent ? "again" : "publish"
-  if (row.revision === slot.seen?.revision) return touched ? "again" : "publish"
-  return touched ? "older" : "behind"
+  const foundAbsent = slot.seen === undefined && (publishedAt || state.wholeVersion > since.version)
+  if (row.revision > slot.highestRevision) return foundAbsent ? "inconclusive" : "publish"
+  if (row.revision === slot.seen?.revision) return publishedAt ? "inconclusive" : "publish"
+  return publishedAt ? "older" : "regressed"
 }
 
-const apply = (state: State, differences: ReadonlyArray<Difference>, since: Since): Outcome => {
-  const clock = state.clock + 1
+const applyAll = (state: State, diff: ReadonlyArray<RowDiff>, since: Since): Outcome => {
+  const version = state.version + 1
   const slots = state.slots.slice()
   const published: Array<Published> = []
   const rejected: Array<Rejected> = []
-  let touched = false
-  let again = false
-  let behind = false
-  for (const { row, slot } of differences) {
+  let publishedAt = false
+  let inconclusive = false
+  let regressed = false
+  for (const { row, slot } of diff) {
     const before = slots[slot]!
     const verdict = judge(state, before, row, since)
-    again ||= verdict === "again"
-    behind ||= verdict === "behind"
+    inconclusive ||= verdict === "inconclusive"
+    regressed ||= verdict === "regressed"
     if (verdict !== "publish" && verdict !== "delete") continue
-    const after = take(state.keys[slot]!, slot, before, row, clock, rejected)
-    touched = true
+    const after = take(state.keys[slot]!, slot, before, row, version, rejected)
+    publishedAt = true
     slots[slot] = after
     if (revision(after) !== revision(before) || after.value !== before.value) published.push({ slot, before, after })
   }
-  return { state: touched ? { ...state, slots, clock } : state, published, rejected, again, behind }
+  return { state: publishedAt ? { ...state, slots, version } : state, published, rejected, inconclusive, regressed }
 }
 
 // Written out, without a closure or a spread: a load takes 10,000 rows.
 const take = (
   key: SnapshotKey,
   slot: number,
-  { confirmedAt, fence, inForce, value }: Slot,
+  { confirmedAt, highestRevision, inForce, value }: Slot,
   row: EntryRow | undefined,
-  touched: number,
+  publishedAt: number,
   rejected: Array<Rejected>
 ): Slot => {
   if (row === undefined) {
-    return { value: key.defaultValue, inForce: undefined, seen: undefined, fence, touched, confirmedAt }
+    return { value: key.defaultValue, inForce: undefined, seen: undefined, highestRevision, publishedAt, confirmedAt }
   }
-  const highest = Math.max(fence, row.revision)
+  const highest = Math.max(highestRevision, row.revision)
   if (inForce !== undefined && Equal.equals(row.value, inForce.value)) {
-    return { value, inForce: row, seen: row, fence: highest, touched, confirmedAt }
+    return { value, inForce: row, seen: row, highestRevision: highest, publishedAt, confirmedAt }
   }
   const decoded = key.decode(row.value)
   if (Result.isSuccess(decoded)) {
-    return { value: deepFreeze(decoded.success), inForce: row, seen: row, fence: highest, touched, confirmedAt }
+    return {
+      value: deepFreeze(decoded.success),
+      inForce: row,
+      seen: row,
+      highestRevision: highest,
+      publishedAt,
+      confirmedAt
+    }
   }
   rejected.push({ slot, revision: row.revision, reason: decoded.failure })
-  return { value, inForce, seen: row, fence: highest, touched, confirmedAt }
+  return { value, inForce, seen: row, highestRevision: highest, publishedAt, confirmedAt }
 }
 
 // Drops the fences of all differing slots that the read can speak for, so that the table is taken as it is there.
-const beginEpoch = (state: State, differences: ReadonlyArray<Difference>, since: Since): Outcome => {
+const beginEpoch = (state: State, diff: ReadonlyArray<RowDiff>, since: Since): Outcome => {
   const slots = state.slots.slice()
-  for (const { slot } of differences) {
+  for (const { slot } of diff) {
     const current = slots[slot]!
-    if (current.touched <= since.clock) slots[slot] = { ...current, fence: unseen }
+    if (current.publishedAt <= since.version) slots[slot] = { ...current, highestRevision: unseen }
   }
-  const outcome = apply({ ...state, slots }, differences, since)
-  return { ...outcome, state: { ...outcome.state, epoch: state.epoch + 1, epochClock: state.clock + 1 } }
+  const outcome = applyAll({ ...state, slots }, diff, since)
+  return { ...outcome, state: { ...outcome.state, epoch: state.epoch + 1, epochVersion: state.version + 1 } }
 }
 
 const confirmSlot = (state: State, slot: number, time: number): State => {
@@ -318,6 +322,6 @@ const confirmSlot = (state: State, slot: number, time: number): State => {
 const withSlot = (state: State, slot: number, next: Slot): State => ({ ...state, slots: state.slots.with(slot, next) })
 
 const touch = (state: State, slot: number): State => {
-  const clock = state.clock + 1
-  return { ...withSlot(state, slot, { ...state.slots[slot]!, touched: clock }), clock }
+  const version = state.version + 1
+  return { ...withSlot(state, slot, { ...state.slots[slot]!, publishedAt: version }), version }
 }

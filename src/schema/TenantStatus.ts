@@ -43,8 +43,8 @@ export interface TenantStatus {
   readonly epoch: number
 }
 
-/** What is known of a tenant's link to its database. */
-export interface Link {
+/** What is known of a tenant's condition to its database. */
+export interface Condition {
   readonly suspended: boolean
   /** A whole read was learned since the tenant was activated. */
   readonly loaded: boolean
@@ -56,16 +56,16 @@ export interface Link {
 }
 
 /**
- * The state that a link amounts to.
+ * The state that a condition amounts to.
  *
  * @since 0.1.0
  */
-export const stateOf = (link: Link, staleAfterFailures: number): Exclude<TenantState, "removed"> => {
-  if (link.suspended) return "suspended"
-  if (!link.loaded) return "activating"
-  if (link.overdue) return "stale"
-  if (link.connected) return "live"
-  return link.failures < staleAfterFailures ? "disconnected" : "stale"
+export const stateOf = (condition: Condition, staleAfterFailures: number): Exclude<TenantState, "removed"> => {
+  if (condition.suspended) return "suspended"
+  if (!condition.loaded) return "activating"
+  if (condition.overdue) return "stale"
+  if (condition.connected) return "live"
+  return condition.failures < staleAfterFailures ? "disconnected" : "stale"
 }
 
 /**

@@ -8,14 +8,9 @@ import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type { EntryRow } from "../schema/EntryRow.ts"
 import type { EntryStoreError } from "../schema/EntryStoreError.ts"
-import type { Difference } from "../schema/Snapshot.ts"
+import type { KeyName } from "../schema/KeyName.ts"
+import type { RowDiff } from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
-
-/** The names of a key. */
-export interface KeyName {
-  readonly namespace: string
-  readonly key: string
-}
 
 /** What is to be written for a key. */
 export interface EntryWrite extends KeyName {
@@ -33,7 +28,7 @@ export type ReadDiff = (
   keys: ReadonlyArray<KeyName>,
   /** The fingerprint of each key's last row, in the order of `keys`; `undefined` where none was seen. */
   known: ReadonlyArray<bigint | undefined>
-) => Effect.Effect<ReadonlyArray<Difference>, EntryStoreError>
+) => Effect.Effect<ReadonlyArray<RowDiff>, EntryStoreError>
 
 /**
  * Reads and writes a tenant's entries.
@@ -53,7 +48,7 @@ export class EntryStore extends Context.Service<
     /** The row of a key. */
     readonly read: (tenant: TenantId, key: KeyName) => Effect.Effect<Option.Option<EntryRow>, EntryStoreError>
     /** See {@link ReadDiff}. */
-    readonly differences: (tenant: TenantId) => ReadDiff
+    readonly diff: (tenant: TenantId) => ReadDiff
     /** Writes the value of a key. An identical value keeps its revision. */
     readonly put: (tenant: TenantId, write: EntryWrite, actor: string) => Effect.Effect<EntryRow, EntryStoreError>
     /** Writes the values of several keys in one transaction: all of them, or none. Returns the rows in the order given. */

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -10,6 +11,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ConfigKey } from "../schema/ConfigKey.ts"
 import * as JsonText from "../schema/JsonText.ts"
+import { show } from "../schema/KeyName.ts"
 
 /**
  * Two different keys were declared under one name.
@@ -22,7 +24,7 @@ export class DuplicateKey extends Schema.TaggedError<DuplicateKey>()("DuplicateK
   key: Schema.String
 }) {
   override get message() {
-    return `Two different keys are declared as ${this.namespace}/${this.key}; declare it once and import it where it is used`
+    return `Two different keys are declared as ${show(this)}; declare it once and import it where it is used`
   }
 }
 

@@ -14,7 +14,7 @@ import type { ReadDiff } from "./EntryStore.ts"
 /** The session behind a feed, as its reader sees it. */
 export interface FeedSession {
   /** Reads on the feed's own session. Interrupting it gives the session up. */
-  readonly differences: ReadDiff
+  readonly diff: ReadDiff
   /**
    * Tells the feed that everything was read: the session counts as established. Back-off starts over once it has stayed up for
    * longer than the pause before it may have been.

@@ -8,7 +8,7 @@ import type * as Effect from "effect/Effect"
 import type { InvalidTenantId } from "../schema/ConfigError.ts"
 import type { EntryRow } from "../schema/EntryRow.ts"
 import type { EntryStoreError } from "../schema/EntryStoreError.ts"
-import type { KeyName } from "./EntryStore.ts"
+import type { KeyName } from "../schema/KeyName.ts"
 
 /**
  * The way between a plane and a tenant's database. What is not mentioned stays as it is.

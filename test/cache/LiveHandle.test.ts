@@ -3,6 +3,7 @@ import { Clock, Effect } from "effect"
 import { TenantId } from "effect-systemplane"
 import * as LiveHandle from "../../src/layers/cache/LiveHandle.ts"
 import * as Replica from "../../src/layers/cache/Replica.ts"
+import * as Entries from "../../src/layers/store/Entries.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
 import { Limit } from "../support/keys.ts"
 
@@ -31,7 +32,7 @@ const scopeOf = () => Replica.make(tenant, Replica.defaultsOf([Limit]))
 const load = (scope: Replica.Replica, revision: number, time: number) =>
   Replica.publish(
     scope,
-    Snapshot.learn(
+    Snapshot.applyDiff(
       scope.snapshot,
       [{ slot: 0, row: revision === 0 ? undefined : rowAt(revision) }],
       Snapshot.begin(scope.snapshot, time)
@@ -39,7 +40,7 @@ const load = (scope: Replica.Replica, revision: number, time: number) =>
   )
 
 describe("G2 a handle that was made from what the database answered, before any scope knew the key", () => {
-  const made = { entry: Replica.loneEntry(Limit, rowAt(5), 1_000, clock) as any, time: 2_000 }
+  const made = { entry: Entries.loneEntry(Limit, rowAt(5), 1_000, clock) as any, time: 2_000 }
 
   const cases: ReadonlyArray<readonly [string, (scope: Replica.Replica) => void, number]> = [
     ["stays with it while the scope is empty", () => {}, 50],
@@ -79,7 +80,7 @@ describe("G2 a handle that was made from what the database answered, before any 
 describe("a handle that was never read before its scope was retired", () => {
   it("holds what the scope last knew", () => {
     const scope = scopeOf()
-    const made = { entry: Replica.loneEntry(Limit, undefined, 1_000, clock) as any, time: 1_000 }
+    const made = { entry: Entries.loneEntry(Limit, undefined, 1_000, clock) as any, time: 1_000 }
     load(scope, 0, 1_000)
     const handle = LiveHandle.make(
       scopes(() => (scope.retired ? undefined : scope)),

@@ -2,7 +2,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
 import { EntryStore, type KeyName, SchemaBootstrap } from "effect-systemplane"
 import * as Witness from "../postgres/Witness.ts"
-import { a, b, c, differences, keys, know, nothing, valuesOf } from "../support/entries.ts"
+import { a, b, c, diff, keys, know, nothing, valuesOf } from "../support/entries.ts"
 import { Acme, acme } from "./Acme.ts"
 import type { Implementation } from "./Implementation.ts"
 
@@ -83,8 +83,8 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
         yield* put(a, "null")
         yield* put(b, JSON.stringify(long))
         assert.strictEqual(Option.getOrThrow(yield* read(a)).value, null)
-        assert.deepStrictEqual(valuesOf(yield* differences(nothing)), { 0: null, 1: long })
-        assert.deepStrictEqual(yield* Effect.flatMap(know, differences), [])
+        assert.deepStrictEqual(valuesOf(yield* diff(nothing)), { 0: null, 1: long })
+        assert.deepStrictEqual(yield* Effect.flatMap(know, diff), [])
       })
     )
 
@@ -184,25 +184,25 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
     )
 
     test(
-      "differences are the rows that are new or changed, and the keys whose row is gone",
+      "diff are the rows that are new or changed, and the keys whose row is gone",
       Effect.gen(function* () {
         const db = yield* Acme
-        assert.deepStrictEqual(yield* differences(nothing), [])
+        assert.deepStrictEqual(yield* diff(nothing), [])
         const known = [(yield* put(a, "1")).fingerprint, (yield* put(b, "2")).fingerprint, undefined]
-        assert.deepStrictEqual(yield* differences(known), [])
+        assert.deepStrictEqual(yield* diff(known), [])
         yield* db.write(a, "changed")
         yield* db.erase(b)
         yield* db.write(c, "new")
         yield* db.write({ namespace: "n", key: "nobody's" }, 2)
         yield* db.write({ namespace: "another", key: "b" }, 3)
-        assert.deepStrictEqual(valuesOf(yield* differences(known)), { 0: "changed", 1: undefined, 2: "new" })
-        assert.deepStrictEqual(yield* Effect.flatMap(know, differences), [])
-        assert.deepStrictEqual(yield* EntryStore.use((store) => store.differences(acme)([], [])), [])
+        assert.deepStrictEqual(valuesOf(yield* diff(known)), { 0: "changed", 1: undefined, 2: "new" })
+        assert.deepStrictEqual(yield* Effect.flatMap(know, diff), [])
+        assert.deepStrictEqual(yield* EntryStore.use((store) => store.diff(acme)([], [])), [])
       })
     )
 
     test(
-      "differences find a key whatever its name is made of",
+      "diff find a key whatever its name is made of",
       Effect.gen(function* () {
         const names = [`a"b`, "a\\b", "{a,b}", "NULL", "a b", " ", "naïve 🐟", "a\n'b"]
         const odd = [
@@ -211,7 +211,7 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
         ]
         yield* Effect.forEach(odd, (name, slot) => put(name, String(slot)))
         const found = yield* EntryStore.use((store) =>
-          store.differences(acme)(
+          store.diff(acme)(
             odd,
             odd.map(() => undefined)
           )
@@ -222,7 +222,7 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
     )
 
     test(
-      "G1 differences tell of what came and went with the triggers disabled, of TRUNCATE, and of an older copy",
+      "G1 diff tell of what came and went with the triggers disabled, of TRUNCATE, and of an older copy",
       Effect.gen(function* () {
         const db = yield* Acme
         const before = yield* put(a, "1")
@@ -230,24 +230,24 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
         const restore = yield* db.backup
         const backedUp = yield* know
         yield* db.withoutTriggers([{ key: a, value: 7 }, { key: c, value: 3 }, { key: b }])
-        const found = yield* differences(backedUp)
+        const found = yield* diff(backedUp)
         assert.deepStrictEqual(valuesOf(found), { 0: 7, 1: undefined, 2: 3 })
         assert.strictEqual(found[0]?.row?.revision, before.revision)
         const known = yield* know
         yield* db.truncate
-        assert.deepStrictEqual(valuesOf(yield* differences(known)), { 0: undefined, 2: undefined })
+        assert.deepStrictEqual(valuesOf(yield* diff(known)), { 0: undefined, 2: undefined })
         yield* put(a, "1")
         yield* restore
-        assert.deepStrictEqual(yield* differences(backedUp), [])
-        assert.deepStrictEqual(valuesOf(yield* differences(known)), { 0: 1, 1: 2, 2: undefined })
+        assert.deepStrictEqual(yield* diff(backedUp), [])
+        assert.deepStrictEqual(valuesOf(yield* diff(known)), { 0: 1, 1: 2, 2: undefined })
         // The sequence went back too: a revision that was drawn once is drawn again, for another row.
         assert.isAbove((yield* put(a, "2")).revision, before.revision)
-        assert.deepStrictEqual(valuesOf(yield* differences(backedUp)), { 0: 2 })
+        assert.deepStrictEqual(valuesOf(yield* diff(backedUp)), { 0: 2 })
       })
     )
 
     test(
-      "G9 differences are one state of the database: keys written in one transaction come together",
+      "G9 diff are one state of the database: keys written in one transaction come together",
       Effect.gen(function* () {
         const db = yield* Acme
         const seen = new Set<unknown>()
@@ -260,7 +260,7 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
         }).pipe(Effect.forkChild({ startImmediately: true }))
         while (!enough()) {
           assert.isUndefined(writer.pollUnsafe())
-          const values = valuesOf(yield* differences(nothing))
+          const values = valuesOf(yield* diff(nothing))
           seen.add(values[0])
           assert.deepStrictEqual(values, values[0] === undefined ? {} : { 0: values[0], 1: values[0], 2: values[0] })
           yield* Effect.yieldNow

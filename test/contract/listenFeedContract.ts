@@ -67,9 +67,9 @@ export const listenFeedContract = <Database>({ database, name, services }: Imple
           { ...a, op: "upsert", revision: revisions[2]! },
           { ...b, op: "delete", revision: 0 }
         ])
-        const differences = yield* session.differences([a, b], [undefined, undefined])
+        const diff = yield* session.diff([a, b], [undefined, undefined])
         assert.deepStrictEqual(
-          differences.map(({ row, slot }) => [slot, row?.value, row?.revision]),
+          diff.map(({ row, slot }) => [slot, row?.value, row?.revision]),
           [[0, 3, revisions[2]]]
         )
       })
@@ -165,8 +165,8 @@ export const listenFeedContract = <Database>({ database, name, services }: Imple
         const again = yield* connected(take)
         yield* db.write(a, 1)
         yield* notified(take, 1)
-        assert.strictEqual((yield* again.differences([a], [undefined])).length, 1)
-        assert.isTrue(Exit.isFailure(yield* Effect.exit(session.differences([a], [undefined]))))
+        assert.strictEqual((yield* again.diff([a], [undefined])).length, 1)
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(session.diff([a], [undefined]))))
       })
     )
 

@@ -24,7 +24,7 @@ export const keep = (
       Object.defineProperty(database, "table", {
         get: () => table,
         set: (next: MemoryTable.Table) => {
-          const rows = differences(table, next, clock.currentTimeMillisUnsafe(), String(++transactions))
+          const rows = diff(table, next, clock.currentTimeMillisUnsafe(), String(++transactions))
           table = next
           if (rows.length > 0) committed(tenant, rows)
         }
@@ -32,7 +32,7 @@ export const keep = (
     }
   })
 
-const differences = (
+const diff = (
   before: MemoryTable.Table,
   after: MemoryTable.Table,
   time: number,

@@ -45,7 +45,7 @@ const failures = (tenant: TenantId) =>
 const connect = (tenant: TenantId) =>
   Effect.gen(function* () {
     const store = yield* EntryStore
-    yield* store.differences(tenant)([], [])
+    yield* store.diff(tenant)([], [])
     yield* store.release(tenant)
     yield* Connector.use((connector) => Effect.scoped(connector.session(tenant)))
   })

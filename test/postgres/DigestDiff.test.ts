@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import * as fc from "fast-check"
 import * as PgDiff from "../../src/layers/postgres/PgDiff.ts"
 import * as PgDigestDiff from "../../src/layers/postgres/PgDigestDiff.ts"
-import type { Difference } from "../../src/schema/Snapshot.ts"
+import type { RowDiff } from "../../src/schema/Snapshot.ts"
 import type { Query, QueryEach } from "../../src/services/Connector.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalog from "./Catalog.ts"
@@ -12,8 +12,8 @@ import * as Catalog from "./Catalog.ts"
 const keys = [..."abcdefgh"].map((key) => ({ namespace: key < "e" ? "left" : "right", key }))
 
 /** With no age, which is another at every reading; in the order of the slots. */
-const ageless = (differences: ReadonlyArray<Difference>) =>
-  differences.map(({ row, slot }) => ({ slot, row })).sort((a, b) => a.slot - b.slot)
+const ageless = (diff: ReadonlyArray<RowDiff>) =>
+  diff.map(({ row, slot }) => ({ slot, row })).sort((a, b) => a.slot - b.slot)
 
 const onSession = <A>(test: (session: Effect.Success<typeof open>) => Effect.Effect<A, unknown>) =>
   Effect.scoped(Effect.flatMap(open, test))
@@ -36,7 +36,7 @@ const open = Effect.gen(function* () {
     Effect.map(query(sql, params), (rows) => {
       for (const row of rows) take([row])
     })
-  const differences = PgDigestDiff.make(query, queryEach)
+  const diff = PgDigestDiff.make(query, queryEach)
   let known: ReadonlyArray<bigint | undefined> = keys.map(() => undefined)
   return {
     database,
@@ -45,7 +45,7 @@ const open = Effect.gen(function* () {
     /** Takes what the session says for known from now on. Returns how many statements that took. */
     read: Effect.gen(function* () {
       asked = 0
-      const found = yield* differences(keys, known)
+      const found = yield* diff(keys, known)
       const statements = asked
       assert.deepStrictEqual(ageless(found), ageless(yield* PgDiff.compare(database.run, keys, known)))
       const next = known.slice()

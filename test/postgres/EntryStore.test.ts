@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
 import { EntryStore, type KeyName } from "effect-systemplane"
-import { a, b, differences, know, nothing, valuesOf } from "../support/entries.ts"
+import { a, b, diff, know, nothing, valuesOf } from "../support/entries.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalog from "./Catalog.ts"
 import { acme, onEmptyDatabase } from "./TestStore.ts"
@@ -21,7 +21,7 @@ const withoutTriggers = (database: TestDatabase.TestDatabase, statement: string)
     Effect.andThen(database.run("SET LOCAL session_replication_role = replica"), database.run(statement))
   )
 
-describe("EntryStore.differences", () => {
+describe("EntryStore.diff", () => {
   it.live("tell of whatever is in a row: the value, the revision, who wrote it, and when", () =>
     onDatabase((database) =>
       Effect.gen(function* () {
@@ -37,7 +37,7 @@ describe("EntryStore.differences", () => {
           const known = yield* know
           yield* withoutTriggers(database, `UPDATE systemplane_entries SET ${change}`)
           assert.deepStrictEqual(
-            (yield* differences(known)).map(({ slot }) => slot),
+            (yield* diff(known)).map(({ slot }) => slot),
             [0],
             change
           )
@@ -52,7 +52,7 @@ describe("EntryStore.differences", () => {
         const many = Array.from({ length: 40 }, (_, i) => ({ namespace: `n${i % 3}`, key: `k"${i}\\` }))
         const differencesOf = (keys: ReadonlyArray<KeyName>) =>
           EntryStore.use((store) =>
-            store.differences(acme)(
+            store.diff(acme)(
               keys,
               keys.map(() => undefined)
             )
@@ -93,7 +93,7 @@ describe("EntryStore.differences", () => {
   it.live("are none where there are no keys: not even the table is needed", () =>
     onEmptyDatabase(() =>
       Effect.gen(function* () {
-        assert.deepStrictEqual(yield* EntryStore.use((store) => store.differences(acme)([], [])), [])
+        assert.deepStrictEqual(yield* EntryStore.use((store) => store.diff(acme)([], [])), [])
       })
     )
   )
@@ -110,11 +110,11 @@ describe("EntryStore.differences", () => {
              VALUES ('n', 'a', '1', 9223372036854775807, '${updatedAt}')`
           )
           yield* put(b, "2")
-          const found = yield* differences(nothing)
+          const found = yield* diff(nothing)
           assert.deepStrictEqual(valuesOf(found), { 0: 1, 1: 2 })
           assert.strictEqual(found[0]?.row?.revision, Number.MAX_SAFE_INTEGER)
           assert.deepStrictEqual(yield* read(a), Option.fromUndefinedOr(found[0]?.row))
-          assert.deepStrictEqual(yield* Effect.flatMap(know, differences), [])
+          assert.deepStrictEqual(yield* Effect.flatMap(know, diff), [])
           assert.deepStrictEqual(yield* remove(a), Option.some(Number.MAX_SAFE_INTEGER))
         }
       })
@@ -130,7 +130,7 @@ describe("EntryStore.differences", () => {
         yield* database.run(`ALTER DATABASE ${database.name} SET datestyle = 'German'`)
         yield* database.run(`ALTER DATABASE ${database.name} SET extra_float_digits = 0`)
         yield* release
-        assert.deepStrictEqual(yield* differences(known), [])
+        assert.deepStrictEqual(yield* diff(known), [])
       })
     )
   )

@@ -10,7 +10,7 @@ import { ConfigKey } from "../../src/schema/ConfigKey.ts"
 import * as Notification from "../../src/schema/Notification.ts"
 import * as Options from "../../src/schema/Options.ts"
 import * as TenantId from "../../src/schema/TenantId.ts"
-import { type Link, stateOf } from "../../src/schema/TenantStatus.ts"
+import { type Condition, stateOf } from "../../src/schema/TenantStatus.ts"
 
 describe("Backoff", () => {
   const backoff = { base: 500, cap: 30_000 }
@@ -57,9 +57,9 @@ describe("Notification", () => {
 })
 
 describe("TenantStatus", () => {
-  const live: Link = { suspended: false, loaded: true, connected: true, failures: 0, overdue: false }
+  const live: Condition = { suspended: false, loaded: true, connected: true, failures: 0, overdue: false }
 
-  it("follows from the link", () => {
+  it("follows from the condition", () => {
     for (const [change, state] of [
       [{}, "live"],
       [{ connected: false }, "disconnected"],

@@ -42,7 +42,7 @@ const [a, b] = [0, 1] as const
 const frozen = (outcome: Snapshot.Outcome): Snapshot.State => deepFreeze(outcome.state)
 
 /** Neither read has anything to say against the other. */
-const quiet = { published: [], rejected: [], again: false, behind: false }
+const quiet = { published: [], rejected: [], inconclusive: false, regressed: false }
 
 const assertOutcome = (outcome: Snapshot.Outcome, expected: Partial<Omit<Snapshot.Outcome, "state">>) => {
   const { state: _, ...rest } = outcome
@@ -102,10 +102,10 @@ describe("2. a table that went back (G1)", () => {
       outcome.published.map(({ slot }) => slot),
       [a, b]
     )
-    assert.deepStrictEqual([outcome.state.epoch, outcome.state.clock], [1, loaded.clock + 1])
+    assert.deepStrictEqual([outcome.state.epoch, outcome.state.version], [1, loaded.version + 1])
   })
 
-  it("may go back again", () => {
+  it("may go back inconclusive", () => {
     const once = frozen(whole(loaded, earlier))
     const twice = frozen(whole(once, { [a]: row(1) }))
     assert.deepStrictEqual([twice.epoch, shows(twice, a)], [2, ["v1", 1]])
@@ -132,7 +132,7 @@ describe("2. a table that went back (G1)", () => {
       ],
       at(loaded, 9)
     )
-    assertOutcome(outcome, { behind: true })
+    assertOutcome(outcome, { regressed: true })
     assert.strictEqual(outcome.state, loaded)
   })
 
@@ -162,7 +162,7 @@ describe("3. a deletion is fenced", () => {
       const gone = frozen(Snapshot.applyDeletion(empty, a, deleted, since))
       for (const outcome of [whole(gone, { [a]: row(5) }, since), Snapshot.applyRow(gone, a, row(5), since)]) {
         assert.deepStrictEqual([shows(outcome.state, a), outcome.state.epoch], [absent, 0])
-        assertOutcome(outcome, { again: deleted === undefined })
+        assertOutcome(outcome, { inconclusive: deleted === undefined })
       }
     })
   }
@@ -170,20 +170,20 @@ describe("3. a deletion is fenced", () => {
   it("of our own does not undo a row that was created after it, and seen before its answer", () => {
     const since = at(loaded)
     const created = frozen(whole(loaded, { [a]: row(9) }, since))
-    assertOutcome(Snapshot.applyDeletion(created, a, 5, since), { again: true })
+    assertOutcome(Snapshot.applyDeletion(created, a, 5, since), { inconclusive: true })
     assert.deepStrictEqual(shows(Snapshot.applyDeletion(created, a, 5, since).state, a), ["v9", 9])
   })
 
   it("that everything was read after keeps a read that began before from bringing in a row, though nobody saw either", () => {
     const since = at(empty)
     const read = frozen(whole(empty, {}))
-    assertOutcome(Snapshot.applyRow(read, a, row(5), since), { again: true })
+    assertOutcome(Snapshot.applyRow(read, a, row(5), since), { inconclusive: true })
     assert.deepStrictEqual(shows(wrote(read, a, row(5), at(read)).state, a), ["v5", 5])
   })
 
   it("of our own, of a row that nobody here had seen, does not hide a newer one", () => {
     const gone = frozen(Snapshot.applyDeletion(empty, a, 5, since))
-    assertOutcome(whole(gone, { [a]: row(8) }, since), { again: true })
+    assertOutcome(whole(gone, { [a]: row(8) }, since), { inconclusive: true })
     assert.deepStrictEqual(shows(whole(gone, { [a]: row(8) }).state, a), ["v8", 8])
   })
 
@@ -192,10 +192,13 @@ describe("3. a deletion is fenced", () => {
     const since = at(before, 200)
     const gone = frozen(Snapshot.applyDeletion(before, a, 5, at(before, 150)))
     const read = whole(gone, { [a]: row(8) }, since)
-    assert.deepStrictEqual([read.again, Snapshot.confirmedAt(read.state, b)], [true, 100])
+    assert.deepStrictEqual([read.inconclusive, Snapshot.confirmedAt(read.state, b)], [true, 100])
     assert.isBelow(Snapshot.confirmedAt(read.state, a), 200)
-    const again = whole(read.state, { [a]: row(8) }, at(read.state, 300))
-    assert.deepStrictEqual([shows(again.state, a), Snapshot.confirmedAt(again.state, a)], [["v8", 8], 300])
+    const inconclusive = whole(read.state, { [a]: row(8) }, at(read.state, 300))
+    assert.deepStrictEqual(
+      [shows(inconclusive.state, a), Snapshot.confirmedAt(inconclusive.state, a)],
+      [["v8", 8], 300]
+    )
   })
 
   it("of our own publishes the default once, and a second one nothing", () => {
@@ -215,7 +218,7 @@ describe("3. a deletion is fenced", () => {
 
   it("of our own, below what was seen, says as little of the other keys as a read of one: everything is read", () => {
     const outcome = Snapshot.applyDeletion(loaded, a, 3, at(loaded))
-    assertOutcome(outcome, { again: true })
+    assertOutcome(outcome, { inconclusive: true })
     assert.strictEqual(outcome.state, loaded)
   })
 
@@ -230,7 +233,7 @@ describe("3. a deletion is fenced", () => {
     const none = frozen(whole(empty, {}))
     const since = at(none)
     const gone = frozen(Snapshot.applyRow(none, a, undefined, since))
-    assertOutcome(whole(gone, { [a]: row(5) }, since), { again: true })
+    assertOutcome(whole(gone, { [a]: row(5) }, since), { inconclusive: true })
     assert.deepStrictEqual(shows(whole(gone, { [a]: row(5) }).state, a), ["v5", 5])
   })
 
@@ -240,7 +243,7 @@ describe("3. a deletion is fenced", () => {
     assertOutcome(Snapshot.applyRow(gone, a, undefined, since), quiet)
   })
 
-  it("is over once the key was created again: its fence does not hold up what follows", () => {
+  it("is over once the key was created inconclusive: its highestRevision does not hold up what follows", () => {
     const created = frozen(whole(frozen(whole(loaded, { [a]: undefined })), { [a]: row(8) }))
     assert.deepStrictEqual(shows(wrote(created, a, row(9), at(loaded)).state, a), ["v9", 9])
   })
@@ -274,11 +277,11 @@ describe("4. the same row publishes nothing (G3)", () => {
     assert.strictEqual(decoded, 1)
   })
 
-  it("another author or value at the same revision is asked for again where it may be the older one", () => {
+  it("another author or value at the same revision is asked for inconclusive where it may be the older one", () => {
     const since = at(loaded)
     const signed = frozen(wrote(loaded, a, row(5, "v5", "else"), since))
     for (const outcome of [whole(signed, { [a]: row(5) }, since), whole(signed, { [a]: row(5, "other") }, since)]) {
-      assertOutcome(outcome, { again: true })
+      assertOutcome(outcome, { inconclusive: true })
       assert.deepStrictEqual(outcome.state.slots, signed.slots)
     }
   })
@@ -329,7 +332,7 @@ describe("5. a bad row never comes into force (G6)", () => {
       { slot: a, row: row(8, bad) },
       { slot: b, row: row(9) }
     ]
-    assertOutcome(Snapshot.applyRows(gone, rows, since), { again: true })
+    assertOutcome(Snapshot.applyRows(gone, rows, since), { inconclusive: true })
   })
 })
 
@@ -337,9 +340,9 @@ describe("6. a new epoch disowns the old one's reads", () => {
   const since = at(loaded, 50)
   const back = frozen(whole(loaded, { [a]: row(3) }))
 
-  it("of everything: nothing changes, and it is asked for again", () => {
+  it("of everything: nothing changes, and it is asked for inconclusive", () => {
     const outcome = whole(back, { [a]: row(8), [b]: undefined }, since)
-    assertOutcome(outcome, { again: true })
+    assertOutcome(outcome, { inconclusive: true })
     assert.deepStrictEqual(outcome.state.slots, back.slots)
     assert.strictEqual(outcome.state.epoch, back.epoch)
   })
@@ -351,7 +354,7 @@ describe("6. a new epoch disowns the old one's reads", () => {
       Snapshot.applyDeletion(back, a, 8, since),
       Snapshot.applyDeletion(back, a, undefined, since)
     ]) {
-      assertOutcome(outcome, { again: true })
+      assertOutcome(outcome, { inconclusive: true })
       assert.strictEqual(outcome.state, back)
     }
   })
@@ -411,18 +414,18 @@ describe("7. one read is one step (G9)", () => {
     const gone = frozen(Snapshot.applyDeletion(loaded, a, 5, asked))
     const open = whole(gone, { [a]: row(7), [b]: row(8) }, asked)
 
-    it("publishes nothing of it, and is asked for again", () => {
-      assertOutcome(open, { again: true })
+    it("publishes nothing of it, and is asked for inconclusive", () => {
+      assertOutcome(open, { inconclusive: true })
       assert.strictEqual(open.state, gone)
     })
 
     it("reports no bad row: the next read does", () => {
-      assertOutcome(whole(gone, { [a]: row(7), [b]: row(8, bad) }, asked), { again: true })
+      assertOutcome(whole(gone, { [a]: row(7), [b]: row(8, bad) }, asked), { inconclusive: true })
     })
 
     it("begins no epoch, either", () => {
       const back = whole(gone, { [a]: row(7), [b]: row(2) }, asked)
-      assertOutcome(back, { again: true })
+      assertOutcome(back, { inconclusive: true })
       assert.strictEqual(back.state.epoch, 0)
     })
 
@@ -437,7 +440,7 @@ describe("7. one read is one step (G9)", () => {
     const asked = at(none)
     const created = frozen(wrote(none, a, row(5), asked))
     // It found no row of `a`: before ours was written, or after somebody deleted it and wrote the other.
-    assertOutcome(whole(created, { [b]: row(8) }, asked), { again: true })
+    assertOutcome(whole(created, { [b]: row(8) }, asked), { inconclusive: true })
     assert.lengthOf(whole(frozen(wrote(loaded, a, row(9))), { [b]: row(8) }, at(loaded)).published, 1)
   })
 
@@ -451,13 +454,13 @@ describe("8. a loaded snapshot is one state of the table, and our writes over it
   it("a read of one key publishes nothing, neither a row nor that it is gone: everything is read", () => {
     for (const found of [row(7), row(5, "other"), row(8, bad), undefined]) {
       const outcome = Snapshot.applyRow(loaded, a, found, at(loaded, 9))
-      assertOutcome(outcome, { again: true })
+      assertOutcome(outcome, { inconclusive: true })
       assert.strictEqual(outcome.state, loaded)
     }
   })
 
   it("a deletion that found nothing is such a read", () => {
-    assertOutcome(Snapshot.applyDeletion(loaded, a, undefined, at(loaded)), { again: true })
+    assertOutcome(Snapshot.applyDeletion(loaded, a, undefined, at(loaded)), { inconclusive: true })
   })
 
   describe("before the first load", () => {
@@ -471,7 +474,7 @@ describe("8. a loaded snapshot is one state of the table, and our writes over it
     it("a load that began before counts only if it found the same", () => {
       for (const rows of [{ [a]: row(5), [b]: row(6) }, { [a]: row(9), [b]: row(8) }, { [b]: row(6) }]) {
         const outcome = whole(read, rows, asked)
-        assertOutcome(outcome, { again: true })
+        assertOutcome(outcome, { inconclusive: true })
         assert.strictEqual(outcome.state, read)
       }
       const loaded = whole(read, { [a]: row(7), [b]: row(8) }, asked)
@@ -508,7 +511,7 @@ describe("confirmation (G4)", () => {
     assert.strictEqual(Snapshot.confirmedAt(wrote(loaded, a, row(9, bad), at(loaded, 8)).state, a), 8)
   })
 
-  it("is not what an answer does that has to be asked for again, or that is behind", () => {
+  it("is not what an answer does that has to be asked for inconclusive, or that is regressed", () => {
     const since = at(loaded, 8)
     const gone = frozen(whole(loaded, { [a]: undefined }))
     for (const outcome of [
@@ -516,7 +519,7 @@ describe("confirmation (G4)", () => {
       Snapshot.applyRow(loaded, a, row(2), since),
       Snapshot.applyDeletion(frozen(wrote(loaded, a, row(9), since)), a, undefined, since)
     ]) {
-      assert.isTrue(outcome.again || outcome.behind)
+      assert.isTrue(outcome.inconclusive || outcome.regressed)
       assert.isBelow(Snapshot.confirmedAt(outcome.state, b), 8)
     }
     assert.strictEqual(Snapshot.confirmedAt(Snapshot.applyRow(gone, a, row(9), since).state, a), 0)

@@ -61,20 +61,20 @@ const play = (seed: number, { restores }: { readonly restores: boolean }) => {
   const readAll = () => {
     const since = Snapshot.begin(state, time)
     const known = Snapshot.fingerprints(state)
-    const differences = difference(table, known)
-    return () => absorb("read all", Snapshot.learn(state, differences, since))
+    const diff = difference(table, known)
+    return () => absorb("read all", Snapshot.applyDiff(state, diff, since))
   }
 
   const settle = () => {
-    for (let again = true; again; ) again = readAll()().again
+    for (let inconclusive = true; inconclusive; ) inconclusive = readAll()().inconclusive
   }
 
   const readOne = (slot: number) => {
     const since = Snapshot.begin(state, time)
     const seen = table[slot]
     return () => {
-      const { again, behind } = absorb(`read ${slot}`, Snapshot.applyRow(state, slot, seen, since))
-      if (again || behind) settle()
+      const { inconclusive, regressed } = absorb(`read ${slot}`, Snapshot.applyRow(state, slot, seen, since))
+      if (inconclusive || regressed) settle()
     }
   }
 
@@ -88,11 +88,11 @@ const play = (seed: number, { restores }: { readonly restores: boolean }) => {
     const written = table[slot]!
     const deletedBefore = deletions[slot]
     return () => {
-      const { again, behind } = absorb(
+      const { inconclusive, regressed } = absorb(
         `own write ${slot} ${written.revision}`,
         Snapshot.applyRows(state, [{ slot, row: written }], since)
       )
-      if (again || behind) settle()
+      if (inconclusive || regressed) settle()
       // G3: this value or a newer one, which may be that it was deleted since.
       const seen = Snapshot.revision(state.slots[slot]!)
       const deletedSince = deletions[slot] !== deletedBefore
@@ -113,8 +113,11 @@ const play = (seed: number, { restores }: { readonly restores: boolean }) => {
     const deleted = table[slot]?.revision
     erase(slot)
     return () => {
-      const { again, behind } = absorb(`own delete ${slot}`, Snapshot.applyDeletion(state, slot, deleted, since))
-      if (again || behind) settle()
+      const { inconclusive, regressed } = absorb(
+        `own delete ${slot}`,
+        Snapshot.applyDeletion(state, slot, deleted, since)
+      )
+      if (inconclusive || regressed) settle()
     }
   }
 

@@ -50,7 +50,7 @@ describe("Snapshot", () => {
       const newer = wrote(loaded, a, row(7, 70), since).state
       const outcome = Snapshot.applyRow(newer, a, row(5, 50), since)
       assert.strictEqual(inForce(outcome.state, a), 70)
-      assert.deepStrictEqual([outcome.published, outcome.again, outcome.behind], [[], false, false])
+      assert.deepStrictEqual([outcome.published, outcome.inconclusive, outcome.regressed], [[], false, false])
     })
 
     it("takes a higher one even when it was read before the slot was published", () => {
@@ -63,18 +63,18 @@ describe("Snapshot", () => {
   describe("2. a table that went back (G1)", () => {
     it("is reported, and changes nothing, where one key alone was read", () => {
       const outcome = Snapshot.applyRow(loaded, a, row(3, 30), Snapshot.begin(loaded, 1))
-      assert.isTrue(outcome.behind)
+      assert.isTrue(outcome.regressed)
       assert.deepStrictEqual(outcome.state.slots, loaded.slots)
     })
 
     it("begins a new epoch where everything was read, and is taken as it is", () => {
       const outcome = whole(loaded, { [a]: row(3, 30), [b]: undefined })
-      assert.deepStrictEqual([outcome.state.epoch, outcome.behind, outcome.again], [1, false, false])
+      assert.deepStrictEqual([outcome.state.epoch, outcome.regressed, outcome.inconclusive], [1, false, false])
       assert.deepStrictEqual([inForce(outcome.state, a), revisionOf(outcome.state, a)], [30, 3])
       assert.deepStrictEqual([inForce(outcome.state, b), revisionOf(outcome.state, b)], [0, 0])
     })
 
-    it("is found out by a deleted key that comes back below its fence", () => {
+    it("is found out by a deleted key that comes back below its highestRevision", () => {
       const deleted = whole(loaded, { [a]: undefined }).state
       const outcome = whole(deleted, { [a]: row(4, 40) })
       assert.deepStrictEqual([outcome.state.epoch, inForce(outcome.state, a)], [1, 40])
@@ -101,19 +101,19 @@ describe("Snapshot", () => {
       assert.strictEqual(inForce(Snapshot.applyRow(deleted, a, row(5, 50), since).state, a), 0)
     })
 
-    it("asks again for a row that may be older than the deletion, though nobody saw its revision", () => {
+    it("asks inconclusive for a row that may be older than the deletion, though nobody saw its revision", () => {
       const since = Snapshot.begin(loaded, 1)
       const deleted = whole(loaded, { [a]: undefined }, since).state
       const outcome = Snapshot.applyRow(deleted, a, row(8, 80), since)
-      assert.isTrue(outcome.again)
+      assert.isTrue(outcome.inconclusive)
       assert.strictEqual(inForce(outcome.state, a), 0)
     })
 
-    it("asks again for an absence that may be older than the row", () => {
+    it("asks inconclusive for an absence that may be older than the row", () => {
       const since = Snapshot.begin(loaded, 1)
       const written = wrote(loaded, a, row(8, 80), since).state
       const outcome = whole(written, { [a]: undefined }, since)
-      assert.isTrue(outcome.again)
+      assert.isTrue(outcome.inconclusive)
       assert.strictEqual(inForce(outcome.state, a), 80)
     })
 
@@ -127,7 +127,7 @@ describe("Snapshot", () => {
       const since = Snapshot.begin(loaded, 1)
       const refreshed = wrote(loaded, a, row(7, 70), since).state
       const outcome = Snapshot.applyDeletion(refreshed, a, 7, since)
-      assert.deepStrictEqual([inForce(outcome.state, a), outcome.again], [0, false])
+      assert.deepStrictEqual([inForce(outcome.state, a), outcome.inconclusive], [0, false])
     })
 
     it("of our own does not undo a row that was created after it", () => {
@@ -135,7 +135,7 @@ describe("Snapshot", () => {
       const recreated = wrote(loaded, a, row(9, 90), since).state
       const outcome = Snapshot.applyDeletion(recreated, a, 5, since)
       assert.strictEqual(inForce(outcome.state, a), 90)
-      assert.isTrue(outcome.again)
+      assert.isTrue(outcome.inconclusive)
     })
 
     it("of our own fences a revision that nobody here had seen", () => {
@@ -147,7 +147,7 @@ describe("Snapshot", () => {
     it("that found no row is only as good as a read", () => {
       const since = Snapshot.begin(loaded, 1)
       const written = wrote(loaded, a, row(8, 80), since).state
-      assert.isTrue(Snapshot.applyDeletion(written, a, undefined, since).again)
+      assert.isTrue(Snapshot.applyDeletion(written, a, undefined, since).inconclusive)
       assert.strictEqual(inForce(Snapshot.applyDeletion(empty, a, undefined, since).state, a), 0)
     })
   })
@@ -203,13 +203,13 @@ describe("Snapshot", () => {
   })
 
   describe("6. a new epoch disowns the old one's reads", () => {
-    it("asks again for whatever began before it", () => {
+    it("asks inconclusive for whatever began before it", () => {
       const since = Snapshot.begin(loaded, 1)
       const epoch = whole(loaded, { [a]: row(3, 30) }).state
       const read = Snapshot.applyRow(epoch, a, row(8, 80), since)
-      assert.deepStrictEqual([read.again, inForce(read.state, a)], [true, 30])
+      assert.deepStrictEqual([read.inconclusive, inForce(read.state, a)], [true, 30])
       const deletion = Snapshot.applyDeletion(epoch, a, 5, since)
-      assert.deepStrictEqual([deletion.again, inForce(deletion.state, a)], [true, 30])
+      assert.deepStrictEqual([deletion.inconclusive, inForce(deletion.state, a)], [true, 30])
     })
   })
 
@@ -220,7 +220,7 @@ describe("Snapshot", () => {
         outcome.state.slots.map((slot) => slot.value),
         [1, 1]
       )
-      assert.strictEqual(outcome.state.clock, loaded.clock + 1)
+      assert.strictEqual(outcome.state.version, loaded.version + 1)
     })
 
     it("publishes a set of written rows whole or not at all", () => {
@@ -234,17 +234,19 @@ describe("Snapshot", () => {
         ],
         since
       )
-      assert.isTrue(outcome.again)
+      assert.isTrue(outcome.inconclusive)
       assert.deepStrictEqual(outcome.state, deleted)
     })
 
     it("never changes a state that was given out", () => {
-      const before = structuredClone(loaded.slots.map(({ value, fence, touched }) => ({ value, fence, touched })))
+      const before = structuredClone(
+        loaded.slots.map(({ value, highestRevision, publishedAt }) => ({ value, highestRevision, publishedAt }))
+      )
       whole(loaded, { [a]: row(9, 90), [b]: undefined })
       whole(loaded, { [a]: row(1, 10) })
       Snapshot.applyDeletion(loaded, a, 5, Snapshot.begin(loaded, 3))
       assert.deepStrictEqual(
-        loaded.slots.map(({ value, fence, touched }) => ({ value, fence, touched })),
+        loaded.slots.map(({ value, highestRevision, publishedAt }) => ({ value, highestRevision, publishedAt })),
         before
       )
     })

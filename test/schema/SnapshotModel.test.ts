@@ -139,19 +139,19 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
     }
     assert.strictEqual(state.epoch, 0, "an epoch began, though the table never went back")
     assertWhole()
-    if (outcome.again || outcome.behind) settle()
+    if (outcome.inconclusive || outcome.regressed) settle()
   }
 
   const settle = () => {
-    for (let again = true; again; ) {
+    for (let inconclusive = true; inconclusive; ) {
       const since = Snapshot.begin(state, ++time)
-      const outcome = Snapshot.learn(state, differences(table(), Snapshot.fingerprints(state)), since)
-      again = outcome.again
-      absorb({ ...outcome, again: false })
+      const outcome = Snapshot.applyDiff(state, diff(table(), Snapshot.fingerprints(state)), since)
+      inconclusive = outcome.inconclusive
+      absorb({ ...outcome, inconclusive: false })
     }
   }
 
-  const differences = (table: Table, known: ReadonlyArray<bigint | undefined>) =>
+  const diff = (table: Table, known: ReadonlyArray<bigint | undefined>) =>
     table.flatMap((row, slot) => (row?.fingerprint === known[slot] ? [] : [{ slot, row }]))
 
   /**
@@ -166,11 +166,11 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
   }
 
   const ask =
-    <A>(answer: () => A, learn: (answer: A) => void): Operation =>
+    <A>(answer: () => A, applyDiff: (answer: A) => void): Operation =>
     () => {
       const answered = answer()
       return () => {
-        learn(answered)
+        applyDiff(answered)
         return undefined
       }
     }
@@ -181,8 +181,8 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
       case "read everything": {
         const known = Snapshot.fingerprints(state)
         return ask(
-          () => differences(table(), known),
-          (answer) => absorb(Snapshot.learn(state, answer, since))
+          () => diff(table(), known),
+          (answer) => absorb(Snapshot.applyDiff(state, answer, since))
         )
       }
       case "read one":
@@ -252,8 +252,8 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
     }
   }
   while (underWay.length > 0) advance(0)
-  const final = Snapshot.learn(state, differences(table(), Snapshot.fingerprints(state)), Snapshot.begin(state, ++time))
-  assert.isFalse(final.again)
+  const final = Snapshot.applyDiff(state, diff(table(), Snapshot.fingerprints(state)), Snapshot.begin(state, ++time))
+  assert.isFalse(final.inconclusive)
   absorb(final)
   assert.deepStrictEqual(
     Snapshot.fingerprints(state),

@@ -10,7 +10,7 @@ export const whole = (
   rows: Readonly<Record<number, EntryRow | undefined>>,
   since: Snapshot.Asked = at(state)
 ) =>
-  Snapshot.learn(
+  Snapshot.applyDiff(
     state,
     Object.entries(rows).map(([slot, row]) => ({ slot: Number(slot), row })),
     since

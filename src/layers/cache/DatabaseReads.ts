@@ -36,9 +36,9 @@ interface Lane {
   readonly turns: Semaphore.Semaphore
 }
 
-export type ReadThrough = Effect.Success<ReturnType<typeof make>>
+export type DatabaseReads = Effect.Success<ReturnType<typeof make>>
 
-export const make = Effect.fnUntraced(function* (scopes: Replicas) {
+export const make = Effect.fnUntraced(function* (replicas: Replicas) {
   const store = yield* EntryStore
   const telemetry = yield* Telemetry
   const throughCircuit = yield* ReadCircuits.make
@@ -46,40 +46,43 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas) {
   const lanes = new Map<TenantId, Lane>()
 
   /** Reads everything through the store, and anew where a write of our own that was under way leaves something of it open. */
-  const settle = (scope: Replica): Effect.Effect<void, EntryStoreError> =>
-    scopes
-      .reconcile(scope, store.differences(scope.tenant))
-      .pipe(Effect.repeat({ while: ({ again }) => again }), Effect.asVoid)
+  const settle = (replica: Replica): Effect.Effect<void, EntryStoreError> =>
+    replicas
+      .reconcile(replica, store.diff(replica.tenant))
+      .pipe(Effect.repeat({ while: ({ inconclusive }) => inconclusive }), Effect.asVoid)
 
   /** What came of one key; where it cannot be judged on its own, everything is read. */
   const learn = (
-    scope: Replica,
+    replica: Replica,
     learnOne: (state: Snapshot.State) => Snapshot.Outcome,
     source: "read" | "write"
   ): Effect.Effect<void, EntryStoreError> => {
-    const placed = Effect.map(scopes.absorb(scope, learnOne, source), ({ again, behind }) => !again && !behind)
+    const placed = Effect.map(
+      replicas.apply(replica, learnOne, source),
+      ({ inconclusive, regressed }) => !inconclusive && !regressed
+    )
     const placedOr = (settle: Effect.Effect<void, EntryStoreError>) =>
       Effect.flatMap(placed, (done) => (done ? Effect.void : settle))
     // Whoever waited for its turn may find that the read before it has settled this, too.
-    return placedOr(scope.settling.withPermit(placedOr(settle(scope))))
+    return placedOr(replica.settling.withPermit(placedOr(settle(replica))))
   }
 
   const read = Effect.fnUntraced(function* (
     tenant: TenantId,
     key: ConfigKey.Any
   ): Effect.fn.Return<Entry<unknown>, EntryStoreError> {
-    const before = scopes.get(tenant)
-    const slot = scopes.slotOf(key)
+    const before = replicas.get(tenant)
+    const slot = replicas.slotOf(key)
     const time = yield* MonotonicClock.millis
-    const clock = before?.snapshot.clock ?? 0
+    const version = before?.snapshot.version ?? 0
     const row = Option.getOrUndefined(yield* store.read(tenant, key))
     // One that was opened meanwhile may have loaded an older state than this read saw: it learns the row too, or the next read
-    // would go back in time. For that one, the read began with the scope.
-    const scope = scopes.get(tenant)
-    if (scope === undefined || slot === undefined) return scopes.answeredAlone(key, row, time)
-    const since = { clock: scope === before ? clock : 0, time }
-    yield* learn(scope, (state) => Snapshot.applyRow(state, slot, row, since), "read")
-    return scopes.answered(scope, slot)
+    // would go back in time. For that one, the read began with the replica.
+    const replica = replicas.get(tenant)
+    if (replica === undefined || slot === undefined) return replicas.answeredAlone(key, row, time)
+    const since = { version: replica === before ? version : 0, time }
+    yield* learn(replica, (state) => Snapshot.applyRow(state, slot, row, since), "read")
+    return replicas.answered(replica, slot)
   })
 
   const start = <A>(
@@ -128,15 +131,15 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas) {
       Effect.tap(telemetry.missed(tenant))
     )
 
-  /** Everything in one statement: learned by the tenant's scope, or kept by nobody where there is none. */
+  /** Everything in one statement: learned by the tenant's replica, or kept by nobody where there is none. */
   const whole = (tenant: TenantId): Effect.Effect<Snapshot.State, EntryStoreError> =>
     Effect.suspend(() => {
-      const scope = scopes.get(tenant)
-      if (scope !== undefined) return Effect.map(settle(scope), () => scope.snapshot)
+      const replica = replicas.get(tenant)
+      if (replica !== undefined) return Effect.map(settle(replica), () => replica.snapshot)
       return Effect.gen(function* () {
         const time = yield* MonotonicClock.millis
-        const nothing = scopes.keys.map(() => undefined)
-        return Snapshot.ofRead(scopes.keys, yield* store.differences(tenant)(scopes.keys, nothing), time).state
+        const nothing = replicas.keys.map(() => undefined)
+        return Snapshot.ofRead(replicas.keys, yield* store.diff(tenant)(replicas.keys, nothing), time).state
       })
     })
 

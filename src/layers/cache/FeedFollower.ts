@@ -1,5 +1,5 @@
 /**
- * Keeps a scope equal to its tenant's database by following the feed.
+ * Keeps a replica equal to its tenant's database by following the feed.
  *
  * ```
  *   Connected ──────┐
@@ -41,7 +41,7 @@ type Reason = "connect" | "notification" | "verify"
 
 /** A tenant that is followed. Times are in milliseconds, moments by the monotonic clock. */
 interface Followed {
-  readonly scope: Replica
+  readonly replica: Replica
   /** How long an answer is waited for: from session to session, since a slow server stays slow. */
   patience: number
   /** When everything is to be verified: never without a session, nor while it is being read. */
@@ -66,7 +66,7 @@ export interface FeedFollowerOptions {
 
 /** What came of reading everything. */
 interface Reconciled {
-  readonly differences: ReadonlyArray<Snapshot.Difference>
+  readonly diff: ReadonlyArray<Snapshot.RowDiff>
   readonly published: ReadonlyArray<Snapshot.Published>
   /** From sending the read to publishing it, in milliseconds. */
   readonly took: number
@@ -75,10 +75,10 @@ interface Reconciled {
 /** A server that is well answers a short statement within this time, however large `maxStaleness` is. */
 const longestUsualAnswer = 5_000
 
-/** 10,000 keys are about a megabyte each way: half a minute over a link of 64 kB a second, and as much again for the server. */
+/** 10,000 keys are about a megabyte each way: half a minute over a condition of 64 kB a second, and as much again for the server. */
 const longestAnswer = 60_000
 
-export const make = Effect.fnUntraced(function* (scopes: Replicas, options: FeedFollowerOptions) {
+export const make = Effect.fnUntraced(function* (replicas: Replicas, options: FeedFollowerOptions) {
   const feed = yield* ListenFeed
   const registry = yield* KeyRegistry
   const telemetry = yield* Telemetry
@@ -101,8 +101,8 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas, options: Feed
   const inTime =
     (followed: Followed, session: FeedSession): ReadDiff =>
     (keys, known) => {
-      followed.answerBy = MonotonicClock.millisOf(scopes.clock) + followed.patience
-      return session.differences(keys, known)
+      followed.answerBy = MonotonicClock.millisOf(replicas.clock) + followed.patience
+      return session.diff(keys, known)
     }
 
   const reconcile = Effect.fnUntraced(function* (
@@ -112,22 +112,22 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas, options: Feed
     followed.verifyAt = never
     let reconciled: Effect.Success<ReturnType<Replicas["reconcile"]>>
     do {
-      reconciled = yield* scopes.reconcile(followed.scope, inTime(followed, session))
+      reconciled = yield* replicas.reconcile(followed.replica, inTime(followed, session))
       followed.patience = AdaptiveTimeout.afterAnswer(patience, reconciled.took)
-    } while (reconciled.again)
+    } while (reconciled.inconclusive)
     followed.answerBy = never
     followed.verifyAt = (yield* MonotonicClock.millis) + (yield* verifyDelay(reconciled.took))
     return reconciled
   })
 
   /** Everything was read on the session of the feed: the tenant is live, unless the answer took too long. */
-  const setCondition = ({ scope }: Followed) =>
+  const setCondition = ({ replica }: Followed) =>
     Effect.flatMap(MonotonicClock.millis, (now) => {
-      const overdue = scopes.isOverdue(scope.snapshot, now)
+      const overdue = replicas.isOverdue(replica.snapshot, now)
       // Of a tenant that is live already, an answer in time tells nothing new.
-      return overdue || scope.state !== "live"
-        ? scopes.setCondition(
-            scope,
+      return overdue || replica.state !== "live"
+        ? replicas.setCondition(
+            replica,
             { connected: true, loaded: true, overdue, failures: 0 },
             { failures: 0, lastError: undefined }
           )
@@ -138,11 +138,11 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas, options: Feed
    * How long changes took to become visible: their age when they were read, by the database's clock alone, and then at most as
    * long as the whole read took by ours. A deleted row has no age.
    */
-  const measurePropagation = (tenant: TenantId, { differences, published, took }: Reconciled) => {
+  const measurePropagation = (tenant: TenantId, { diff, published, took }: Reconciled) => {
     const seconds: Array<number> = []
     // Both are in the same order, and not all that differed was published.
     let next = 0
-    for (const { age, slot } of differences) {
+    for (const { age, slot } of diff) {
       if (published[next]?.slot !== slot) continue
       next++
       if (age !== undefined) seconds.push(Math.max(0, age) + took / 1000)
@@ -155,7 +155,7 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas, options: Feed
     session: FeedSession,
     onFirstLoad: Effect.Effect<void>
   ) {
-    const { tenant } = followed.scope
+    const { tenant } = followed.replica
     yield* reconcile(followed, session).pipe(
       Redaction.withSpan("Systemplane.reconcile", { tenant, reason: "connect" satisfies Reason })
     )
@@ -171,23 +171,23 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas, options: Feed
     yield* setCondition(followed)
     // Whoever waits for the values goes first; what is told of them follows.
     yield* Effect.yieldNow
-    if (reason === "notification") yield* measurePropagation(followed.scope.tenant, reconciled)
-    else if (reconciled.differences.length > 0) yield* telemetry.reconciled(followed.scope.tenant, "verify")
+    if (reason === "notification") yield* measurePropagation(followed.replica.tenant, reconciled)
+    else if (reconciled.diff.length > 0) yield* telemetry.reconciled(followed.replica.tenant, "verify")
   })
 
   const concernsUs = ({ notifications }: Changed) =>
     notifications.some(({ key, namespace }) => {
       const declared = registry.find(namespace, key)
-      return declared !== undefined && scopes.slotOf(declared) !== undefined
+      return declared !== undefined && replicas.slotOf(declared) !== undefined
     })
 
   // While nothing confirms the snapshot, time alone makes it too old to be trusted. Reads look at the clock themselves; this
   // is for those who watch the tenant's state.
-  const overdueAt = ({ link, snapshot }: Replica) =>
-    link.loaded && !link.overdue ? snapshot.confirmedAt + options.maxStaleness : never
+  const overdueAt = ({ condition, snapshot }: Replica) =>
+    condition.loaded && !condition.overdue ? snapshot.confirmedAt + options.maxStaleness : never
 
   const lookAfter = (followed: Followed): DeadlineScheduler.Deadline => ({
-    dueAt: () => Math.min(followed.verifyAt, followed.answerBy, overdueAt(followed.scope)),
+    dueAt: () => Math.min(followed.verifyAt, followed.answerBy, overdueAt(followed.replica)),
     perform: Effect.flatMap(MonotonicClock.millis, (now) => {
       if (followed.verifyAt <= now) followed.reader?.read("verify")
       if (followed.answerBy <= now) {
@@ -195,30 +195,35 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas, options: Feed
         followed.patience = AdaptiveTimeout.afterSilence(patience, followed.patience)
         followed.reader?.giveUp()
       }
-      return overdueAt(followed.scope) <= now ? scopes.setCondition(followed.scope, { overdue: true }) : Effect.void
+      return overdueAt(followed.replica) <= now
+        ? replicas.setCondition(followed.replica, { overdue: true })
+        : Effect.void
     }).pipe(
       Redaction.recover((defect) =>
-        Redaction.log("Error", "Looking after a tenant failed unexpectedly", { defect, tenant: followed.scope.tenant })
+        Redaction.log("Error", "Looking after a tenant failed unexpectedly", {
+          defect,
+          tenant: followed.replica.tenant
+        })
       )
     )
   })
 
-  const run = Effect.fnUntraced(function* (scope: Replica) {
-    // Added first, hence run last: by then nothing is left that could call the scope connected again.
-    yield* Effect.addFinalizer(() => scopes.setCondition(scope, { connected: false, failures: 0 }))
+  const run = Effect.fnUntraced(function* (replica: Replica) {
+    // Added first, hence run last: by then nothing is left that could call the replica connected again.
+    yield* Effect.addFinalizer(() => replicas.setCondition(replica, { connected: false, failures: 0 }))
     const reading = yield* FiberHandle.make<void, never>()
     const fork = yield* FiberHandle.runtime(reading)<never>()
     const followed: Followed = {
-      scope,
+      replica,
       patience: patience.usual,
       verifyAt: never,
       answerBy: never,
       reader: undefined
     }
-    yield* scopes.resume(scope)
-    yield* telemetry.dropped(scope.tenant, scopes.dropped)
+    yield* replicas.resume(replica)
+    yield* telemetry.dropped(replica.tenant, replicas.dropped)
     yield* upkeep.add(lookAfter(followed))
-    const onFirstLoad = yield* Effect.cached(recordWarmLoad(scope, yield* MonotonicClock.millis))
+    const onFirstLoad = yield* Effect.cached(recordWarmLoad(replica, yield* MonotonicClock.millis))
 
     /** Why the session was given up, which says more than that it was. */
     let loadError: EntryStoreError | undefined
@@ -235,10 +240,14 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas, options: Feed
           Redaction.recover((defect) =>
             Effect.andThen(
               // What fails at every attempt is told once.
-              Redaction.log(scope.link.failures === 0 ? "Error" : "Debug", "Reading a feed failed unexpectedly", {
-                defect,
-                tenant: scope.tenant
-              }),
+              Redaction.log(
+                replica.condition.failures === 0 ? "Error" : "Debug",
+                "Reading a feed failed unexpectedly",
+                {
+                  defect,
+                  tenant: replica.tenant
+                }
+              ),
               session.abandon
             )
           )
@@ -246,7 +255,7 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas, options: Feed
       return {
         read: oneAtATime((reads) => fork(orAbandon(reads)), read),
         // In the place of what is being read, which is interrupted.
-        giveUp: () => fork(abandon(session, timedOut(scope.tenant)))
+        giveUp: () => fork(abandon(session, timedOut(replica.tenant)))
       }
     }
     const disconnected = () => {
@@ -254,10 +263,10 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas, options: Feed
       followed.verifyAt = never
       followed.answerBy = never
     }
-    scope.readAgain = () => followed.reader?.read("notification")
+    replica.readAgain = () => followed.reader?.read("notification")
     yield* Effect.addFinalizer(() => Effect.sync(disconnected))
 
-    yield* Stream.runForEach(feed.events(scope.tenant), (event) => {
+    yield* Stream.runForEach(feed.events(replica.tenant), (event) => {
       switch (event._tag) {
         case "Connected":
           followed.reader = readerOf(event.session)
@@ -274,7 +283,7 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas, options: Feed
               const lastError = activationError(loadError ?? event.error)
               loadError = undefined
               const { failures } = event
-              return scopes.setCondition(scope, { connected: false, failures }, { failures, lastError })
+              return replicas.setCondition(replica, { connected: false, failures }, { failures, lastError })
             })
           )
       }
@@ -282,11 +291,11 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas, options: Feed
     return yield* Effect.never
   })
 
-  const recordWarmLoad = (scope: Replica, startedAt: number) =>
-    Effect.flatMap(MonotonicClock.millis, (now) => telemetry.warmLoaded(scope.tenant, (now - startedAt) / 1000))
+  const recordWarmLoad = (replica: Replica, startedAt: number) =>
+    Effect.flatMap(MonotonicClock.millis, (now) => telemetry.warmLoaded(replica.tenant, (now - startedAt) / 1000))
 
   /** Follows the tenant's feed until interrupted. */
-  return (tenant: TenantId): Effect.Effect<never> => Effect.scoped(Effect.suspend(() => run(scopes.open(tenant))))
+  return (tenant: TenantId): Effect.Effect<never> => Effect.scoped(Effect.suspend(() => run(replicas.open(tenant))))
 })
 
 const never = Number.POSITIVE_INFINITY

@@ -1,6 +1,7 @@
 /**
- * The tenants' scopes in this process: a thin shell around the pure core.
+ * The tenants' replicas in this process: a thin shell around the pure core.
  */
+
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Layer from "effect/Layer"
@@ -11,19 +12,20 @@ import * as ConfigReasons from "../../schema/ConfigReasons.ts"
 import type { ConfigSnapshot } from "../../schema/ConfigSnapshot.ts"
 import type { Change, Entry } from "../../schema/Entry.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import { show } from "../../schema/KeyName.ts"
 import type * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { CacheWrite } from "../../schema/WriteRequest.ts"
 import type { ConfigHandle } from "../../services/ConfigHandle.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { notInMemory, TenantCache } from "../../services/TenantCache.ts"
-import { failWith, unknownKey } from "../config/byName.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
-import * as ReadThrough from "./DatabaseReads.ts"
+import { failWith, unknownKey } from "../store/ConfigFailure.ts"
+import { entryOf } from "../store/Entries.ts"
+import * as DatabaseReads from "./DatabaseReads.ts"
 import * as Fanout from "./Fanout.ts"
 import * as FeedFollower from "./FeedFollower.ts"
 import * as LiveHandle from "./LiveHandle.ts"
-import { entryOf } from "./Replica.ts"
 import * as Replicas from "./Replicas.ts"
 import * as WriteThrough from "./WriteThrough.ts"
 
@@ -31,20 +33,20 @@ export interface InProcessTenantCacheOptions extends Replicas.ReplicasOptions, F
 
 const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) {
   const registry = yield* KeyRegistry
-  const scopes = yield* Replicas.make(options)
-  const readThrough = yield* ReadThrough.make(scopes)
-  const writeThrough = yield* WriteThrough.make(scopes, readThrough)
-  const follow = yield* FeedFollower.make(scopes, options)
+  const replicas = yield* Replicas.make(options)
+  const databaseReads = yield* DatabaseReads.make(replicas)
+  const writeThrough = yield* WriteThrough.make(replicas, databaseReads)
+  const follow = yield* FeedFollower.make(replicas, options)
 
   const declared = (key: ConfigKey.Any): Effect.Effect<void, ConfigError> =>
     registry.slotOf(key) === undefined ? failWith(unknownKey(key)) : Effect.void
 
   const lastKnown = (tenant: TenantId, key: ConfigKey.Any): Entry<any> | undefined => {
-    const scope = scopes.get(tenant)
-    const slot = scopes.slotOf(key)
-    return scope === undefined || slot === undefined
+    const replica = replicas.get(tenant)
+    const slot = replicas.slotOf(key)
+    return replica === undefined || slot === undefined
       ? undefined
-      : entryOf(scope.snapshot, slot, !scopes.isLive(scope), scopes.clock)
+      : entryOf(replica.snapshot, slot, !replicas.isLive(replica), replicas.clock)
   }
 
   const unavailable = (tenant: TenantId, key: ConfigKey.Any, error: EntryStoreError) => {
@@ -55,21 +57,21 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
 
   const entry = (tenant: TenantId, key: ConfigKey.Any): Effect.Effect<Entry<any>, ConfigError> =>
     Effect.flatMap(declared(key), () => {
-      const scope = scopes.get(tenant)
-      const known = scope !== undefined && scopes.mayAnswer(scope) ? lastKnown(tenant, key) : undefined
+      const replica = replicas.get(tenant)
+      const known = replica !== undefined && replicas.mayAnswer(replica) ? lastKnown(tenant, key) : undefined
       return known === undefined
-        ? Effect.catch(readThrough.entry(tenant, key), (error) => failWith(unavailable(tenant, key, error)))
+        ? Effect.catch(databaseReads.entry(tenant, key), (error) => failWith(unavailable(tenant, key, error)))
         : Effect.succeed(known)
     })
 
   // Whatever is known of the key when the handle is made: where nothing is, the database is asked.
   const handle = (tenant: TenantId, key: ConfigKey.Any): Effect.Effect<ConfigHandle<any>, ConfigError> =>
     Effect.flatMap(declared(key), () => {
-      const slot = scopes.slotOf(key)
+      const slot = replicas.slotOf(key)
       return slot === undefined
         ? failWith(notCached(key, "held by a handle"))
         : Effect.zipWith(entry(tenant, key), MonotonicClock.millis, (entry, time) =>
-            LiveHandle.make(scopes, tenant, slot, { entry, time })
+            LiveHandle.make(replicas, tenant, slot, { entry, time })
           )
     })
 
@@ -80,29 +82,29 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     stale: boolean
   ): ConfigSnapshot => {
     const held = (key: ConfigKey.Any): number => {
-      const slot = scopes.slotOf(key)
+      const slot = replicas.slotOf(key)
       if (slot !== undefined) return slot
       throw new ConfigError({
         reason: registry.slotOf(key) === undefined ? unknownKey(key) : notCached(key, "read from a snapshot")
       })
     }
-    const { keys } = scopes
+    const { keys } = replicas
     return {
       tenant,
       get: (key) => values[keys[key.slotHint] === key ? key.slotHint : held(key)] as any,
-      entry: (key) => entryOf(state, held(key), stale, scopes.clock) as Entry<any>
+      entry: (key) => entryOf(state, held(key), stale, replicas.clock) as Entry<any>
     }
   }
 
   const snapshot = (tenant: TenantId): Effect.Effect<ConfigSnapshot, ConfigError> =>
     Effect.suspend(() => {
-      const scope = scopes.get(tenant)
-      if (scope !== undefined && scopes.mayAnswer(scope)) {
-        if (!scopes.isLive(scope)) return Effect.succeed(snapshotOf(tenant, scope.snapshot, scope.values, true))
-        scope.image ??= snapshotOf(tenant, scope.snapshot, scope.values, false)
-        return Effect.succeed(scope.image)
+      const replica = replicas.get(tenant)
+      if (replica !== undefined && replicas.mayAnswer(replica)) {
+        if (!replicas.isLive(replica)) return Effect.succeed(snapshotOf(tenant, replica.snapshot, replica.values, true))
+        replica.image ??= snapshotOf(tenant, replica.snapshot, replica.values, false)
+        return Effect.succeed(replica.image)
       }
-      return readThrough.whole(tenant).pipe(
+      return databaseReads.whole(tenant).pipe(
         Effect.map((state) =>
           snapshotOf(
             tenant,
@@ -139,16 +141,16 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
 
   const subscribe = Effect.fnUntraced(function* (key: ConfigKey.Any) {
     yield* Effect.orDie(declared(key))
-    if (scopes.slotOf(key) === undefined) {
+    if (replicas.slotOf(key) === undefined) {
       yield* Effect.logWarning("A key beyond maxEntriesPerTenant is not followed: no change of it will be seen").pipe(
-        Effect.annotateLogs({ key: `${key.namespace}/${key.key}` })
+        Effect.annotateLogs({ key: show(key) })
       )
     }
     const mailbox = Fanout.makeMailbox<TenantId, Change<any>>((waiting, newer) => ({
       ...newer,
       previous: waiting.previous
     }))
-    yield* scopes.subscribers.subscribe(key, mailbox)
+    yield* replicas.subscribers.subscribe(key, mailbox)
     return mailbox.take
   })
 
@@ -156,13 +158,13 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     Stream.unwrap(
       Effect.gen(function* () {
         yield* declared(key)
-        const slot = scopes.slotOf(key)
+        const slot = replicas.slotOf(key)
         if (slot === undefined) {
           return yield* failWith(notCached(key, "watched"))
         }
         // Subscribed before the first entry is read, so that no change falls between them.
         const changed = Fanout.makeMailbox<void, void>(() => undefined)
-        yield* scopes.watchers.subscribe(scopes.watchTopic(tenant, slot), changed)
+        yield* replicas.watchers.subscribe(replicas.watchTopic(tenant, slot), changed)
         const first = yield* entry(tenant, key)
         return Stream.changesWith(Stream.concat(Stream.succeed(first), laterEntries(tenant, key, changed)), sameEntry)
       })
@@ -171,16 +173,16 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
   const laterEntries = (tenant: TenantId, key: ConfigKey.Any, changed: Fanout.Mailbox<void, void>) =>
     Stream.flatMap(Fanout.stream(changed), () => {
       const now = lastKnown(tenant, key)
-      // A scope that was just made again holds defaults that nobody confirmed.
-      const known = now?.source === "stored" || scopes.get(tenant)?.snapshot.loaded === true
+      // A replica that was just made again holds defaults that nobody confirmed.
+      const known = now?.source === "stored" || replicas.get(tenant)?.snapshot.loaded === true
       return now !== undefined && known ? Stream.succeed(now) : Stream.empty
     })
 
   return TenantCache.of({
-    view: scopes.view,
+    view: replicas.view,
     get: (tenant, key) =>
       Effect.suspend(() => {
-        const view = scopes.view(tenant)
+        const view = replicas.view(tenant)
         const known = view === undefined ? notInMemory : view.peek(key)
         return known === notInMemory ? Effect.map(entry(tenant, key), (entry) => entry.value) : Effect.succeed(known)
       }),
@@ -194,21 +196,21 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     subscribe,
     follow,
     suspend: (tenant) =>
-      Effect.suspend(() => scopes.setCondition(scopes.open(tenant), { suspended: true, connected: false })),
+      Effect.suspend(() => replicas.setCondition(replicas.open(tenant), { suspended: true, connected: false })),
     resume: (tenant) =>
       Effect.suspend(() => {
-        const scope = scopes.get(tenant)
-        return scope === undefined ? Effect.void : scopes.resume(scope)
+        const replica = replicas.get(tenant)
+        return replica === undefined ? Effect.void : replicas.resume(replica)
       }),
-    forget: scopes.forget
+    forget: replicas.forget
   })
 })
 
 export const layer = (options: InProcessTenantCacheOptions) => Layer.effect(TenantCache, make(options))
 
-const notCached = ({ key, namespace }: ConfigKey.Any, what: string) =>
+const notCached = (key: ConfigKey.Any, what: string) =>
   new NotSupported({
-    problem: `${namespace}/${key} is beyond maxEntriesPerTenant and cannot be ${what}; raise the limit`
+    problem: `${show(key)} is beyond maxEntriesPerTenant and cannot be ${what}; raise the limit`
   })
 
 const sameEntry = (a: Entry<unknown>, b: Entry<unknown>) => a.revision === b.revision && Equal.equals(a.value, b.value)

@@ -1,7 +1,7 @@
 /**
- * Handles into the scopes: a read is a few field loads, with no look-up in between.
+ * Handles into the replicas: a read is a few field loads, with no look-up in between.
  *
- * A handle points at a scope and looks for another one only when that one is retired, so nobody keeps a list of handles, and a
+ * A handle points at a replica and looks for another one only when that one is retired, so nobody keeps a list of handles, and a
  * tenant that comes back costs nothing until somebody reads.
  */
 import type * as Clock from "effect/Clock"
@@ -12,12 +12,13 @@ import type { Entry } from "../../schema/Entry.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { ConfigHandle } from "../../services/ConfigHandle.ts"
-import { entryOf, type Replica } from "./Replica.ts"
+import { entryOf } from "../store/Entries.ts"
+import type { Replica } from "./Replica.ts"
 
-/** Where a handle finds the scope that took the place of a retired one. */
+/** Where a handle finds the replica that took the place of a retired one. */
 export interface Successors {
   readonly get: (tenant: TenantId) => Replica | undefined
-  readonly isLive: (scope: Replica) => boolean
+  readonly isLive: (replica: Replica) => boolean
   readonly clock: Clock.Clock
 }
 
@@ -27,37 +28,37 @@ export interface Made<A> {
   readonly time: number
 }
 
-/** A handle of a slot. Until a scope knows as much, it answers what was known when it was made. */
-export const make = <A>(scopes: Successors, tenant: TenantId, slot: number, made: Made<A>): ConfigHandle<A> =>
-  new LiveHandle(scopes, tenant, slot, made)
+/** A handle of a slot. Until a replica knows as much, it answers what was known when it was made. */
+export const make = <A>(replicas: Successors, tenant: TenantId, slot: number, made: Made<A>): ConfigHandle<A> =>
+  new LiveHandle(replicas, tenant, slot, made)
 
 class LiveHandle<A> extends Effectable.Class<A> implements ConfigHandle<A> {
   readonly tenant: TenantId
-  readonly #scopes: Successors
+  readonly #replicas: Successors
   readonly #slot: number
   readonly #made: Made<A>
-  #scope: Replica | undefined
+  #replica: Replica | undefined
 
-  constructor(scopes: Successors, tenant: TenantId, slot: number, made: Made<A>) {
+  constructor(replicas: Successors, tenant: TenantId, slot: number, made: Made<A>) {
     super()
     this.tenant = tenant
-    this.#scopes = scopes
+    this.#replicas = replicas
     this.#slot = slot
     this.#made = made
-    this.#scope = undefined
+    this.#replica = undefined
     this.#follow()
   }
 
   get current(): A {
-    const scope = this.#scope
-    return scope === undefined || scope.retired ? this.entry.value : (scope.values[this.#slot] as A)
+    const replica = this.#replica
+    return replica === undefined || replica.retired ? this.entry.value : (replica.values[this.#slot] as A)
   }
 
   get entry(): Entry<A> {
-    const scope = this.#follow()
-    if (scope === undefined) return { ...this.#made.entry, stale: true }
-    const stale = scope.retired || !this.#scopes.isLive(scope)
-    return entryOf(scope.snapshot, this.#slot, stale, this.#scopes.clock) as Entry<A>
+    const replica = this.#follow()
+    if (replica === undefined) return { ...this.#made.entry, stale: true }
+    const stale = replica.retired || !this.#replicas.isLive(replica)
+    return entryOf(replica.snapshot, this.#slot, stale, this.#replicas.clock) as Entry<A>
   }
 
   override asEffect(): Effect.Effect<A> {
@@ -70,20 +71,20 @@ class LiveHandle<A> extends Effectable.Class<A> implements ConfigHandle<A> {
   }
 
   #follow(): Replica | undefined {
-    if (this.#scope === undefined || this.#scope.retired) {
-      const next = this.#scopes.get(this.tenant)
-      if (next !== undefined && this.#isNewer(next.snapshot)) this.#scope = next
+    if (this.#replica === undefined || this.#replica.retired) {
+      const next = this.#replicas.get(this.tenant)
+      if (next !== undefined && this.#isNewer(next.snapshot)) this.#replica = next
     }
-    return this.#scope
+    return this.#replica
   }
 
-  // A scope that was just made holds defaults that nobody confirmed; its first read began after the former scope was retired.
+  // A replica that was just made holds defaults that nobody confirmed; its first read began after the former replica was retired.
   // But it may have begun before the entry that this handle was made with was read, and then it counts once it knows as much.
   #isNewer(snapshot: Snapshot.State): boolean {
     const slot = snapshot.slots[this.#slot]!
-    if (!snapshot.loaded && slot.touched === 0) return false
+    if (!snapshot.loaded && slot.publishedAt === 0) return false
     const { entry, time } = this.#made
-    return this.#scope !== undefined || Snapshot.revision(slot) >= entry.revision || snapshot.confirmedAt > time
+    return this.#replica !== undefined || Snapshot.revision(slot) >= entry.revision || snapshot.confirmedAt > time
   }
 }
 

@@ -1,18 +1,13 @@
 /**
- * The live state of one tenant: the pure core's state, and the link to the database.
+ * The live state of one tenant: the pure core's state, and the condition to the database.
  *
  * It is mutable, and changed in synchronous steps only, so that a reader on another fiber sees one state or the next.
  */
-import type * as Clock from "effect/Clock"
-import * as DateTime from "effect/DateTime"
 import * as Semaphore from "effect/Semaphore"
 import type { ConfigSnapshot } from "../../schema/ConfigSnapshot.ts"
-import type { Entry } from "../../schema/Entry.ts"
-import type { EntryRow } from "../../schema/EntryRow.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
-import { type Link, readsSnapshot, stateOf, type TenantState } from "../../schema/TenantStatus.ts"
-import * as MonotonicClock from "../runtime/MonotonicClock.ts"
+import { type Condition, readsSnapshot, stateOf, type TenantState } from "../../schema/TenantStatus.ts"
 
 export interface Replica {
   /** The values in force, by slot: those of `snapshot`, for reads. */
@@ -21,11 +16,11 @@ export interface Replica {
   snapshot: Snapshot.State
   /** `snapshot` as it is handed out while it is current, made when first asked for. */
   image: ConfigSnapshot | undefined
-  link: Link
+  condition: Condition
   state: TenantState
   /** Whether the snapshot may answer: what a read looks at. */
   answering: boolean
-  /** Forgotten: should the tenant come back, it has another scope. */
+  /** Forgotten: should the tenant come back, it has another replica. */
   retired: boolean
   /** Reads that the snapshot answered and that no metric has counted yet. */
   hits: number
@@ -35,7 +30,7 @@ export interface Replica {
   readonly settling: Semaphore.Semaphore
 }
 
-/** What is known before anything was read: the same for every tenant, whose scopes share it. */
+/** What is known before anything was read: the same for every tenant, whose replicas share it. */
 export interface Defaults {
   readonly snapshot: Snapshot.State
   /** By slot. */
@@ -47,13 +42,13 @@ export const defaultsOf = (keys: ReadonlyArray<Snapshot.SnapshotKey>): Defaults 
   values: keys.map(({ defaultValue }) => defaultValue)
 })
 
-/** A scope of which nothing is known but the defaults. */
+/** A replica of which nothing is known but the defaults. */
 export const make = (tenant: TenantId, { snapshot, values }: Defaults): Replica => ({
   values,
   tenant,
   snapshot,
   image: undefined,
-  link: { suspended: false, loaded: false, connected: false, failures: 0, overdue: false },
+  condition: { suspended: false, loaded: false, connected: false, failures: 0, overdue: false },
   state: "activating",
   answering: false,
   retired: false,
@@ -62,43 +57,20 @@ export const make = (tenant: TenantId, { snapshot, values }: Defaults): Replica 
   settling: Semaphore.makeUnsafe(1)
 })
 
-/** Changes what is known of the link, and so who answers reads. */
-export const setCondition = (scope: Replica, change: Partial<Link>, staleAfterFailures: number): void => {
-  scope.link = { ...scope.link, ...change }
-  scope.state = stateOf(scope.link, staleAfterFailures)
-  scope.answering = readsSnapshot(scope.state)
-  scope.image = undefined
+/** Changes what is known of the condition, and so who answers reads. */
+export const setCondition = (replica: Replica, change: Partial<Condition>, staleAfterFailures: number): void => {
+  replica.condition = { ...replica.condition, ...change }
+  replica.state = stateOf(replica.condition, staleAfterFailures)
+  replica.answering = readsSnapshot(replica.state)
+  replica.image = undefined
 }
 
 /** Puts what was learned in force, in one step. */
-export const publish = (scope: Replica, outcome: Snapshot.Outcome): void => {
-  scope.snapshot = outcome.state
-  scope.image = undefined
+export const publish = (replica: Replica, outcome: Snapshot.Outcome): void => {
+  replica.snapshot = outcome.state
+  replica.image = undefined
   if (outcome.published.length === 0) return
-  const values = scope.values.slice()
+  const values = replica.values.slice()
   for (const { after, slot } of outcome.published) values[slot] = after.value
-  scope.values = values
+  replica.values = values
 }
-
-/** A slot of a snapshot as an entry. */
-export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean, clock: Clock.Clock): Entry<unknown> => {
-  const { inForce, value } = snapshot.slots[slot]!
-  const confirmedAt = Snapshot.confirmedAt(snapshot, slot)
-  return {
-    value,
-    revision: inForce?.revision ?? 0,
-    source: inForce === undefined ? "default" : "stored",
-    updatedAt: inForce && DateTime.makeUnsafe(inForce.updatedAt),
-    updatedBy: inForce?.updatedBy,
-    stale,
-    confirmedAt: confirmedAt === 0 ? undefined : MonotonicClock.timeOfDay(clock, confirmedAt)
-  }
-}
-
-/** A row as the entry of a key that no scope holds. `time` is when it was asked for, by the monotonic clock. */
-export const loneEntry = (
-  key: Snapshot.SnapshotKey,
-  row: EntryRow | undefined,
-  time: number,
-  clock: Clock.Clock
-): Entry<unknown> => entryOf(Snapshot.ofRead([key], [{ slot: 0, row }], time).state, 0, false, clock)

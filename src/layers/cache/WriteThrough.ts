@@ -12,18 +12,18 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import type { CacheWrite } from "../../schema/WriteRequest.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import * as WriteOutcome from "../store/WriteOutcome.ts"
-import type { ReadThrough } from "./DatabaseReads.ts"
+import type { DatabaseReads } from "./DatabaseReads.ts"
 import type { Replicas } from "./Replicas.ts"
 
 /** How long a write may wait for everything to be read again. */
 const settleTimeout = "5 seconds"
 
-export const make = Effect.fnUntraced(function* (scopes: Replicas, readThrough: ReadThrough) {
+export const make = Effect.fnUntraced(function* (replicas: Replicas, databaseReads: DatabaseReads) {
   const definite = yield* WriteOutcome.make
 
   /**
-   * Sends a write and learns from its answer. A scope that was made while the write was under way may have read the table
-   * before it: for that one, the write began with the scope.
+   * Sends a write and learns from its answer. A replica that was made while the write was under way may have read the table
+   * before it: for that one, the write began with the replica.
    *
    * Not interrupted once begun: a write that landed must be visible to the reads that follow it.
    */
@@ -35,17 +35,17 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas, readThrough: 
     rowOf: (answer: A, index: number) => EntryRow | undefined
   ): Effect.Effect<ReadonlyArray<Entry<unknown>>, EntryStoreError> =>
     Effect.gen(function* () {
-      const before = scopes.get(tenant)
-      const clock = before?.snapshot.clock ?? 0
+      const before = replicas.get(tenant)
+      const version = before?.snapshot.version ?? 0
       const time = yield* MonotonicClock.millis
       const answer = yield* send
-      for (const key of keys) readThrough.detach(tenant, key)
-      const scope = scopes.get(tenant)
-      let settled = scope !== undefined
-      if (scope !== undefined) {
-        const since = { clock: scope === before ? clock : 0, time }
-        yield* readThrough
-          .learn(scope, (state) => learn(state, answer, since), "write")
+      for (const key of keys) databaseReads.detach(tenant, key)
+      const replica = replicas.get(tenant)
+      let settled = replica !== undefined
+      if (replica !== undefined) {
+        const since = { version: replica === before ? version : 0, time }
+        yield* databaseReads
+          .learn(replica, (state) => learn(state, answer, since), "write")
           .pipe(
             Effect.timeout(settleTimeout),
             // The write landed, but something else happened to the key meanwhile and the database no longer answers. Until
@@ -53,15 +53,15 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas, readThrough: 
             Effect.catch(() => {
               settled = false
               // The read after it, which may be there at once.
-              return Effect.tap(scopes.setCondition(scope, { overdue: true }), () => Effect.sync(scope.readAgain))
+              return Effect.tap(replicas.setCondition(replica, { overdue: true }), () => Effect.sync(replica.readAgain))
             })
           )
       }
       return keys.map((key, index) => {
-        const slot = scopes.slotOf(key)
-        return scope === undefined || slot === undefined || !settled
-          ? scopes.answeredAlone(key, rowOf(answer, index), time)
-          : scopes.answered(scope, slot)
+        const slot = replicas.slotOf(key)
+        return replica === undefined || slot === undefined || !settled
+          ? replicas.answeredAlone(key, rowOf(answer, index), time)
+          : replicas.answered(replica, slot)
       })
     }).pipe(Effect.uninterruptible)
 
@@ -79,7 +79,7 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas, readThrough: 
           Snapshot.applyRows(
             state,
             rows.flatMap((row, index) => {
-              const slot = scopes.slotOf(writes[index]!.key)
+              const slot = replicas.slotOf(writes[index]!.key)
               return slot === undefined ? [] : [{ slot, row }]
             }),
             since
@@ -96,7 +96,7 @@ export const make = Effect.fnUntraced(function* (scopes: Replicas, readThrough: 
         [key],
         definite.remove(tenant, key, ifRevision),
         (state, deleted, since) => {
-          const slot = scopes.slotOf(key)
+          const slot = replicas.slotOf(key)
           return slot === undefined
             ? Snapshot.applyRows(state, [], since)
             : Snapshot.applyDeletion(state, slot, Option.getOrUndefined(deleted), since)

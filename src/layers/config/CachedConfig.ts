@@ -1,6 +1,7 @@
 /**
  * `Config` over the cache: finds the tenant and the key.
  */
+
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
@@ -11,6 +12,7 @@ import { Closed, type ConfigError } from "../../schema/ConfigError.ts"
 import type { Assignment, ConfigKey, ConfigKeyGroup } from "../../schema/ConfigKey.ts"
 import { readGroup } from "../../schema/ConfigSnapshot.ts"
 import type { Change, Entry, NamedEntry } from "../../schema/Entry.ts"
+import { show } from "../../schema/KeyName.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as WriteRequest from "../../schema/WriteRequest.ts"
 import { CachedRead } from "../../services/CachedRead.ts"
@@ -22,7 +24,9 @@ import { LastContext } from "../../services/LastContext.ts"
 import { TenantCache } from "../../services/TenantCache.ts"
 import { TenantManager } from "../../services/TenantManager.ts"
 import * as TenantViews from "../../services/TenantViews.ts"
-import { failWith, getBy, unknownKey, writeSpan, writesSpan } from "./byName.ts"
+import { failWith, unknownKey } from "../store/ConfigFailure.ts"
+import { getBy } from "./byName.ts"
+import { writeSpan, writesSpan } from "./spans.ts"
 
 export interface CachedConfigOptions {
   /** The tenant where none is set. */
@@ -120,7 +124,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
         Effect.provideService(CurrentTenant, Option.some(change.tenant)),
         Effect.catchCause((cause) =>
           Effect.logError("A change handler failed", cause).pipe(
-            Effect.annotateLogs({ tenant: change.tenant, key: `${change.namespace}/${change.key}` })
+            Effect.annotateLogs({ tenant: change.tenant, key: show(change) })
           )
         )
       )

@@ -20,12 +20,14 @@ import { Config, type WriteAllOptions, type WriteOptions } from "../../services/
 import { currentTenant } from "../../services/CurrentTenant.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
-import { entryOf } from "../cache/Replica.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
+import { failWith, unknownKey } from "../store/ConfigFailure.ts"
 import * as DatabasePreparation from "../store/DatabasePreparation.ts"
+import { entryOf } from "../store/Entries.ts"
 import * as RejectedRows from "../store/RejectedRows.ts"
 import * as WriteOutcome from "../store/WriteOutcome.ts"
-import { failWith, getBy, unknownKey, writeSpan, writesSpan } from "./byName.ts"
+import { getBy } from "./byName.ts"
+import { writeSpan, writesSpan } from "./spans.ts"
 
 export interface DirectConfigOptions extends DatabasePreparation.DatabasePreparationOptions {
   /** The tenant where none is set. */
@@ -64,7 +66,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
   const learned = <E>(
     tenant: TenantId,
     keys: Keys,
-    rows: Effect.Effect<ReadonlyArray<Snapshot.Difference>, E>
+    rows: Effect.Effect<ReadonlyArray<Snapshot.RowDiff>, E>
   ): Effect.Effect<Snapshot.State, E> =>
     Effect.flatMap(MonotonicClock.millis, (time) =>
       Effect.flatMap(rows, (rows) => {
@@ -79,7 +81,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
       learned(
         tenant,
         keys,
-        keys.length === 1 ? readOne(tenant, keys[0]!) : store.differences(tenant)(keys, unknown(keys))
+        keys.length === 1 ? readOne(tenant, keys[0]!) : store.diff(tenant)(keys, unknown(keys))
       ).pipe(
         Effect.catch((error) => failWith(ConfigReasons.ofRead(error))),
         Effect.map((state) => snapshotOf(tenant, keys, state, clock))
@@ -89,7 +91,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
   const readOne = (
     tenant: TenantId,
     key: ConfigKey.Any
-  ): Effect.Effect<ReadonlyArray<Snapshot.Difference>, EntryStoreError> =>
+  ): Effect.Effect<ReadonlyArray<Snapshot.RowDiff>, EntryStoreError> =>
     Effect.map(store.read(tenant, key), (row) => [{ slot: 0, row: Option.getOrUndefined(row) }])
 
   const get = <A>(key: ConfigKey<A>): Effect.Effect<A, ConfigError> =>

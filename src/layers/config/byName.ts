@@ -1,18 +1,13 @@
 /**
- * What the implementations of `Config` have in common.
+ * Members of `Config` that take a key or its name.
  */
 import * as Effect from "effect/Effect"
-import { ConfigError, type ConfigErrorReason, UnknownKey } from "../../schema/ConfigError.ts"
-import type { Assignment, ConfigKey } from "../../schema/ConfigKey.ts"
+import type { ConfigError } from "../../schema/ConfigError.ts"
+import type { ConfigKey } from "../../schema/ConfigKey.ts"
 import * as WriteRequest from "../../schema/WriteRequest.ts"
 import type { Config } from "../../services/Config.ts"
 import type { KeyRegistry } from "../../services/KeyRegistry.ts"
-import * as Redaction from "../telemetry/Redaction.ts"
-
-export const failWith = (reason: ConfigErrorReason) => Effect.fail(new ConfigError({ reason }))
-
-export const unknownKey = ({ key, namespace }: { readonly namespace: string; readonly key: string }) =>
-  new UnknownKey({ namespace, key })
+import { failWith, unknownKey } from "../store/ConfigFailure.ts"
 
 /** `get` by a key or by its name, from one by a key. */
 export const getBy =
@@ -27,11 +22,3 @@ export const getBy =
       ? failWith(unknownKey({ namespace: first, key: name }))
       : Effect.flatMap(get(key), (value) => Effect.fromResult(WriteRequest.encode(key, value)))
   }
-
-/** The span of a write of one key. */
-export const writeSpan = (name: "Config.set" | "Config.remove", { key, namespace }: ConfigKey.Any, actor: string) =>
-  Redaction.withSpan(name, { namespace, key, actor })
-
-/** The span of a write of several keys. */
-export const writesSpan = (assignments: ReadonlyArray<Assignment.Any>, actor: string) =>
-  Redaction.withSpan("Config.setAll", { keys: assignments.map(({ key }) => `${key.namespace}/${key.key}`), actor })

@@ -23,7 +23,7 @@ import { ReconnectSignal } from "./ReconnectSignal.ts"
 
 /** A session that listens: `LISTEN` was confirmed before it is handed over. */
 export interface FeedSource {
-  readonly differences: ReadDiff
+  readonly diff: ReadDiff
   /** Waits for a payload and takes all that have arrived, in the order of commit. Fails once the session has ended. */
   readonly payloads: Effect.Effect<ReadonlyArray<string>, ConnectorError>
   /** Gives the session up at once, without a word to the peer. Idempotent. */
@@ -71,7 +71,7 @@ export const make = Effect.fnUntraced(function* (
       ownScope = yield* Scope.fork(scope)
       const session = yield* Scope.provide(open(tenant), ownScope)
       current = session
-      return { _tag: "Connected", session: { confirm, abandon: session.abandon, differences: session.differences } }
+      return { _tag: "Connected", session: { confirm, abandon: session.abandon, diff: session.diff } }
     })
 
     const changed = (session: FeedSource): Effect.Effect<FeedEvent, ConnectorError> =>

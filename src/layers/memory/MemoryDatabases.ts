@@ -17,10 +17,10 @@ import { InvalidTenantId } from "../../schema/ConfigError.ts"
 import { ConnectorError, SessionLost, UnknownTenant } from "../../schema/ConnectorError.ts"
 import { EntryStoreError, type EntryStoreErrorReason } from "../../schema/EntryStoreError.ts"
 import * as JsonText from "../../schema/JsonText.ts"
+import type { KeyName } from "../../schema/KeyName.ts"
 import * as MemoryTable from "../../schema/MemoryTable.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as Tenant from "../../schema/TenantId.ts"
-import type { KeyName } from "../../services/EntryStore.ts"
 import {
   type MemoryChangeOptions,
   MemoryDriver,
@@ -187,8 +187,8 @@ const makeBranch = (tenant: TenantId, database: Database, later: Later): Branch 
     const listening: FeedSource = {
       payloads: Queue.takeAll(session.payloads),
       abandon: Effect.sync(connection.close),
-      differences: (keys, known) =>
-        connection.send(Effect.sync(() => MemoryTable.differences(database.table, keys, known))).pipe(
+      diff: (keys, known) =>
+        connection.send(Effect.sync(() => MemoryTable.diff(database.table, keys, known))).pipe(
           Effect.mapError((reason) => new EntryStoreError({ tenant, reason })),
           Effect.onInterrupt(() => Effect.sync(connection.close))
         )

@@ -14,8 +14,7 @@ const make = Effect.map(MemoryClients, (clients) =>
       clients.read(tenant, (table) =>
         Option.map(Option.fromUndefinedOr(MemoryTable.find(table, key)), MemoryTable.entryRow)
       ),
-    differences: (tenant) => (keys, known) =>
-      clients.read(tenant, (table) => MemoryTable.differences(table, keys, known)),
+    diff: (tenant) => (keys, known) => clients.read(tenant, (table) => MemoryTable.diff(table, keys, known)),
     put: (tenant, write, actor) =>
       Effect.map(clients.run(tenant, [put(write, actor)]), ([row]) => MemoryTable.entryRow(row!)),
     putAll: (tenant, writes, actor) =>

@@ -6,9 +6,9 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
-import type { Difference } from "../../schema/Snapshot.ts"
+import type { KeyName } from "../../schema/KeyName.ts"
+import type { RowDiff } from "../../schema/Snapshot.ts"
 import type { Query } from "../../services/Connector.ts"
-import type { KeyName } from "../../services/EntryStore.ts"
 import * as PgNamespaceScan from "./PgNamespaceScan.ts"
 import * as PgRows from "./PgRows.ts"
 
@@ -16,13 +16,13 @@ import * as PgRows from "./PgRows.ts"
 const Place = Schema.Struct({ slot: Schema.Int, age: Schema.NullOr(Schema.Finite) })
 const decodePlace = Schema.decodeUnknownResult(Place)
 
-const byShape = (columns: any): Difference | undefined => {
+const byShape = (columns: any): RowDiff | undefined => {
   const row = PgRows.byShape(columns)
   const { age, slot } = columns
   return row !== undefined && Number.isSafeInteger(slot) && Number.isFinite(age) ? { slot, row, age } : undefined
 }
 
-const bySchema = (columns: any): Result.Result<Difference, Schema.SchemaError> => {
+const bySchema = (columns: any): Result.Result<RowDiff, Schema.SchemaError> => {
   const place = decodePlace(columns)
   if (Result.isFailure(place)) return Result.fail(place.failure)
   const { age, slot } = place.success
@@ -56,11 +56,11 @@ const selectDifferences = `
 const many = 32
 
 /** How the table differs from what is known: see `EntryStore`. */
-export const differences = (
+export const diff = (
   query: Query,
   keys: ReadonlyArray<KeyName>,
   known: ReadonlyArray<bigint | undefined>
-): Effect.Effect<ReadonlyArray<Difference>, SqlError> => {
+): Effect.Effect<ReadonlyArray<RowDiff>, SqlError> => {
   if (keys.length === 0) return Effect.succeed([])
   // Where nothing is known, every row is a difference, and none has to be compared.
   const nothingKnown = known.every((fingerprint) => fingerprint === undefined)
@@ -69,7 +69,7 @@ export const differences = (
         PgNamespaceScan.all(PgNamespaceScan.atOnce(query), keys, { aged: false }),
         Option.match({
           onNone: () => compare(query, keys, known),
-          onSome: (rows) => Effect.succeed(PgNamespaceScan.differences(rows, known))
+          onSome: (rows) => Effect.succeed(PgNamespaceScan.diff(rows, known))
         })
       )
     : compare(query, keys, known)
@@ -80,7 +80,7 @@ export const compare = (
   query: Query,
   keys: ReadonlyArray<KeyName>,
   known: ReadonlyArray<bigint | undefined>
-): Effect.Effect<ReadonlyArray<Difference>, SqlError> => {
+): Effect.Effect<ReadonlyArray<RowDiff>, SqlError> => {
   // As text: the driver cannot tell the type of an array that holds nothing but NULL.
   const fingerprints = `{${known.map((fingerprint) => fingerprint ?? "NULL").join(",")}}`
   return query(selectDifferences, [...PgRows.namesOf(keys), fingerprints]).pipe(

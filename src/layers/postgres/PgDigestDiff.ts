@@ -19,14 +19,14 @@ import * as Effect from "effect/Effect"
 import { memoize } from "effect/Function"
 import * as Option from "effect/Option"
 import type { SqlError } from "effect/sql/SqlError"
-import type { Difference } from "../../schema/Snapshot.ts"
+import type { KeyName } from "../../schema/KeyName.ts"
+import type { RowDiff } from "../../schema/Snapshot.ts"
 import type { Query, QueryEach } from "../../services/Connector.ts"
-import type { KeyName } from "../../services/EntryStore.ts"
 import * as PgDiff from "./PgDiff.ts"
 import * as PgNamespaceScan from "./PgNamespaceScan.ts"
 
 type Known = ReadonlyArray<bigint | undefined>
-type Differences = Effect.Effect<ReadonlyArray<Difference>, SqlError>
+type Differences = Effect.Effect<ReadonlyArray<RowDiff>, SqlError>
 
 /** What was seen of the table beside the rows that the caller knows. */
 interface Seen {
@@ -69,7 +69,7 @@ const following = (
       if (Option.isNone(found)) return PgDiff.compare(query, keys, known)
       const rows = found.value
       seen = seenIn(rows)
-      return Effect.succeed(PgNamespaceScan.differences(rows, known))
+      return Effect.succeed(PgNamespaceScan.diff(rows, known))
     })
 
   return (known) => {
@@ -78,7 +78,7 @@ const following = (
     if (seen === undefined) return all(known)
     return Effect.flatMap(
       newer(known, seen),
-      Option.match({ onNone: () => all(known), onSome: Effect.succeed<ReadonlyArray<Difference>> })
+      Option.match({ onNone: () => all(known), onSome: Effect.succeed<ReadonlyArray<RowDiff>> })
     )
   }
 }

@@ -11,9 +11,10 @@ import * as Schedule from "effect/Schedule"
 import type { SqlError } from "effect/sql/SqlError"
 import type { EntryRow } from "../../schema/EntryRow.ts"
 import { EntryStoreError, NotCommitted, RevisionMismatch } from "../../schema/EntryStoreError.ts"
+import type { KeyName } from "../../schema/KeyName.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { Query } from "../../services/Connector.ts"
-import { EntryStore, type EntryWrite, type KeyName } from "../../services/EntryStore.ts"
+import { EntryStore, type EntryWrite } from "../../services/EntryStore.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import * as PgDiff from "./PgDiff.ts"
 import * as PgFailure from "./PgFailure.ts"
@@ -38,7 +39,7 @@ const attempts = 3
 const make = Effect.map(PgDatabases, (databases) =>
   EntryStore.of({
     read: (tenant, key) => databases.run(tenant, (query) => PgStatements.read(query, key)),
-    differences: (tenant) => (keys, known) => databases.run(tenant, (query) => PgDiff.differences(query, keys, known)),
+    diff: (tenant) => (keys, known) => databases.run(tenant, (query) => PgDiff.diff(query, keys, known)),
     put: (tenant, write, actor) => runAgain(databases.run(tenant, (query) => put(tenant, query, write, actor))),
     // In the order of the keys, so that two transactions wait for each other's rows and never for each other in a circle.
     putAll: (tenant, writes, actor) => {

@@ -22,13 +22,13 @@ export const layer = (options: ReconnectingFeed.ReconnectingFeedOptions) => Laye
 const listening =
   (tenant: TenantId) =>
   (session: ListenSession): ReconnectingFeed.FeedSource => {
-    const differences = PgDigestDiff.make(session.query, session.queryEach)
+    const diff = PgDigestDiff.make(session.query, session.queryEach)
     return {
       payloads: session.payloads,
       abandon: session.abandon,
-      differences: (keys, known) =>
+      diff: (keys, known) =>
         Effect.mapError(
-          differences(keys, known),
+          diff(keys, known),
           (error) => new EntryStoreError({ tenant, reason: PgFailure.statementFailure(tenant, error) })
         )
     }

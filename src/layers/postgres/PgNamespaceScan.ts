@@ -8,9 +8,9 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
 import type { EntryRow } from "../../schema/EntryRow.ts"
-import type { Difference } from "../../schema/Snapshot.ts"
+import type { KeyName } from "../../schema/KeyName.ts"
+import type { RowDiff } from "../../schema/Snapshot.ts"
 import type { Query, QueryEach } from "../../services/Connector.ts"
-import type { KeyName } from "../../services/EntryStore.ts"
 import * as PgRows from "./PgRows.ts"
 
 /** A row, and the slot of its key; `undefined` where nobody declared it. */
@@ -177,10 +177,10 @@ export const digestOf = (fingerprints: Iterable<bigint | undefined>): bigint => 
 }
 
 /** How all rows of these keys differ from what is known. */
-export const differences = (
+export const diff = (
   rows: ReadonlyArray<NamedRow>,
   known: ReadonlyArray<bigint | undefined>
-): ReadonlyArray<Difference> => {
+): ReadonlyArray<RowDiff> => {
   const found = changes(rows, known)
   const gone = known.slice()
   for (const { slot } of rows) if (slot !== undefined) gone[slot] = undefined
@@ -191,8 +191,8 @@ export const differences = (
 const isDeclared = (named: NamedRow): named is NamedRow & { readonly slot: number } => named.slot !== undefined
 
 /** Those of the rows that are not known; of keys that nobody declared none. */
-export const changes = (rows: ReadonlyArray<NamedRow>, known: ReadonlyArray<bigint | undefined>): Array<Difference> => {
-  const found: Array<Difference> = []
+export const changes = (rows: ReadonlyArray<NamedRow>, known: ReadonlyArray<bigint | undefined>): Array<RowDiff> => {
+  const found: Array<RowDiff> = []
   for (const named of rows) if (isDeclared(named) && named.row.fingerprint !== known[named.slot]) found.push(named)
   return found
 }

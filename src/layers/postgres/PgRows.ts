@@ -7,7 +7,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
 import type { EntryRow } from "../../schema/EntryRow.ts"
-import type { KeyName } from "../../services/EntryStore.ts"
+import type { KeyName } from "../../schema/KeyName.ts"
 
 /**
  * A hash of everything a row says, its names included, in 64 bits: two rows collide once in 10^19. Each column's hash is the

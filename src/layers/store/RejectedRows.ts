@@ -1,8 +1,10 @@
 /**
  * Reports rows that do not decode, where no scope remembers which it has seen.
  */
+
 import * as Effect from "effect/Effect"
 import type { ConfigKey } from "../../schema/ConfigKey.ts"
+import { show } from "../../schema/KeyName.ts"
 import type { Rejected, State } from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 
@@ -30,7 +32,7 @@ export const makeReport = () => {
     Effect.forEach(
       rejected,
       ({ reason, revision, slot }) => {
-        const key = `${keys[slot]!.namespace}/${keys[slot]!.key}`
+        const key = show(keys[slot]!)
         return isNew(`${tenant}/${key}`, slots[slot]!.seen?.fingerprint)
           ? Effect.logWarning("A stored value does not fit its key's schema; the default is in force").pipe(
               Effect.annotateLogs({ tenant, key, revision, reason })

@@ -26,8 +26,8 @@ export class Telemetry extends Context.Service<
   {
     /** The tenant is there; `active`: somebody wants it live. To be called again when that changes. */
     readonly held: (tenant: TenantId, active: boolean) => void
-    /** The tenant's scope, to be looked at when metrics are read. */
-    readonly observed: (tenant: TenantId, scope: TenantSeries.Observed) => void
+    /** The tenant's replica, to be looked at when metrics are read. */
+    readonly observed: (tenant: TenantId, replica: TenantSeries.Observed) => void
     /** The tenant was removed. */
     readonly released: (tenant: TenantId) => void
     readonly notified: (
@@ -42,7 +42,7 @@ export class Telemetry extends Context.Service<
     readonly propagated: (tenant: TenantId, seconds: ReadonlyArray<number>) => Effect.Effect<void>
     readonly rejected: (tenant: TenantId, rows: number) => Effect.Effect<void>
     readonly dropped: (tenant: TenantId, keys: number) => Effect.Effect<void>
-    /** A read went to the database. Those that the snapshot answers are counted by the scope. */
+    /** A read went to the database. Those that the snapshot answers are counted by the replica. */
     readonly missed: (tenant: TenantId) => Effect.Effect<void>
   }
 >()("effect-systemplane/layers/Telemetry") {}
@@ -105,8 +105,8 @@ const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThr
       held.activeSince = active ? MonotonicClock.millisOf(clock) : undefined
       held.series.refresh()
     },
-    observed: (tenant, scope) => {
-      hold(tenant).observed = scope
+    observed: (tenant, replica) => {
+      hold(tenant).observed = replica
     },
     released: (tenant) => {
       const held = tenants.get(tenant)

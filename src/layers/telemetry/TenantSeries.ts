@@ -13,7 +13,7 @@ import type * as Snapshot from "../../schema/Snapshot.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import * as Instruments from "./Instruments.ts"
 
-/** What is looked at when metrics are read: a tenant's scope. */
+/** What is looked at when metrics are read: a tenant's replica. */
 export interface Observed {
   /** Reads that the snapshot answered since this was last looked at. */
   hits: number

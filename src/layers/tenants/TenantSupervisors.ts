@@ -4,6 +4,7 @@
  * A newer intent has a fiber of its own, which interrupts the one before and begins once that has released everything. So
  * intents may come in any order and at any time, and the last one wins.
  */
+
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -14,6 +15,7 @@ import * as Tracer from "effect/Tracer"
 import { ActivationError, BootstrapFailure, ConnectFailure, SameDatabase } from "../../schema/ActivationError.ts"
 import * as Backoff from "../../schema/Backoff.ts"
 import { Unanswered } from "../../schema/EntryStoreError.ts"
+import { show } from "../../schema/KeyName.ts"
 import { BootstrapFailed, SchemaBootstrapError } from "../../schema/SchemaBootstrapError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
@@ -80,9 +82,9 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
   if (options.seedDefaults) {
     yield* Effect.forEach(
       registry.unencodable,
-      ({ key, namespace, problem }) =>
+      (name) =>
         Effect.logWarning("A default cannot be stored and is not seeded; it is in force all the same").pipe(
-          Effect.annotateLogs({ key: `${namespace}/${key}`, problem })
+          Effect.annotateLogs({ key: show(name), problem: name.problem })
         ),
       { discard: true }
     )

@@ -29,6 +29,8 @@
  * 8. **A loaded snapshot is one state of the table, and over it what this process wrote since.** What a read of one key finds
  *    changed there was perhaps written together with other keys: it publishes nothing, and everything is read. Before the
  *    first load it may publish, and a load that began earlier counts only if it found the same.
+ * 9. **A write of our own that cannot be placed disowns the snapshot** and every whole read that began before its answer:
+ *    such a read may not have seen the write. Only a whole read that begins later makes the snapshot count again.
  *
  * @since 0.1.0
  */
@@ -71,6 +73,8 @@ export interface State {
   readonly epochVersion: number
   /** `clock` when a whole read was last learned: what it did not mention was absent then. */
   readonly wholeVersion: number
+  /** `version` when the answer to a write of our own last could not be placed. */
+  readonly disownedVersion: number
   /** Whether a whole read has ever been learned. */
   readonly loaded: boolean
   /** The slots that were published by reads of one key, before anything was loaded. */
@@ -140,6 +144,7 @@ export const make = (keys: ReadonlyArray<SnapshotKey>): State => ({
   epoch: 0,
   epochVersion: 0,
   wholeVersion: 0,
+  disownedVersion: 0,
   loaded: false,
   readAlone: [],
   confirmedAt: 0
@@ -155,12 +160,16 @@ export const fingerprints = (state: State): ReadonlyArray<bigint | undefined> =>
 /** The revision in force; 0 for the default. */
 export const revision = (slot: Slot): number => slot.inForce?.revision ?? 0
 
+/** Whether a write of our own could not be placed, and no whole read that began after its answer was applied since. */
+export const isDisowned = ({ disownedVersion, wholeVersion }: State): boolean => disownedVersion > wholeVersion
+
 /** When the slot was last confirmed, by a whole read or on its own; 0 where it never was. */
 export const confirmedAt = (state: State, slot: number): number =>
   Math.max(state.confirmedAt, state.slots[slot]!.confirmedAt)
 
 /** Learns a whole read: every slot not among the differences is as the table has it. Or nothing, where some is `again`. */
 export const applyDiff = (state: State, diff: ReadonlyArray<RowDiff>, since: Asked): Outcome => {
+  if (since.version < state.disownedVersion) return nothing(state, { inconclusive: true, regressed: false })
   const all = diff.concat(unmentioned(state, diff, since))
   const found = applyAll(state, all, since)
   const outcome = found.regressed ? beginEpoch(state, all, since) : found
@@ -180,7 +189,7 @@ export const ofRead = (keys: ReadonlyArray<SnapshotKey>, diff: ReadonlyArray<Row
 
 /** Learns a read of one key: its row, or that there is none. */
 export const applyRow = (state: State, slot: number, row: EntryRow | undefined, since: Since): Outcome => {
-  const outcome = applyRows(state, [{ slot, row }], since)
+  const outcome = applyRead(state, [{ slot, row }], since)
   if (outcome.inconclusive || outcome.regressed) return outcome
   const before = state.slots[slot]!
   const publishes = outcome.state.slots[slot]!.publishedAt !== before.publishedAt
@@ -190,8 +199,20 @@ export const applyRow = (state: State, slot: number, row: EntryRow | undefined, 
   return before.seen === undefined ? { ...outcome, state: touch(outcome.state, slot) } : outcome
 }
 
-/** Learns rows that this process wrote in one transaction: in one step, or none of them. */
-export const applyRows = (state: State, rows: ReadonlyArray<RowDiff>, since: Since): Outcome => {
+/** Learns rows that this process wrote in one transaction: in one step, or none of them, and then nothing counts (9). */
+export const applyRows = (state: State, rows: ReadonlyArray<RowDiff>, since: Since): Outcome =>
+  orDisown(applyRead(state, rows, since))
+
+/** Learns that this process wrote something that no row tells of, because another writer changed it since. */
+export const applyUnseen = (state: State): Outcome => orDisown(nothing(state, { inconclusive: true, regressed: false }))
+
+const orDisown = (outcome: Outcome): Outcome => {
+  if (!outcome.inconclusive && !outcome.regressed) return outcome
+  const version = outcome.state.version + 1
+  return { ...outcome, state: { ...outcome.state, version, disownedVersion: version } }
+}
+
+const applyRead = (state: State, rows: ReadonlyArray<RowDiff>, since: Since): Outcome => {
   const outcome = applyAll(state, rows, since)
   if (outcome.inconclusive || outcome.regressed) return nothing(state, outcome)
   const confirmed = rows.reduce((state, { slot }) => confirmSlot(state, slot, since.time), outcome.state)
@@ -204,7 +225,7 @@ export const applyRows = (state: State, rows: ReadonlyArray<RowDiff>, since: Sin
 export const applyDeletion = (state: State, slot: number, deleted: number | undefined, since: Since): Outcome => {
   const current = state.slots[slot]!
   const newest = deleted !== undefined && deleted >= current.highestRevision && since.version >= state.epochVersion
-  if (!newest) return applyRow(state, slot, undefined, since)
+  if (!newest) return orDisown(applyRow(state, slot, undefined, since))
   // Nothing newer than the deleted row was seen, so the deletion is the newest thing known whatever arrived meanwhile.
   const fenced = withSlot(state, slot, { ...current, highestRevision: deleted })
   const outcome = applyRows(fenced, [{ slot, row: undefined }], begin(state, since.time))

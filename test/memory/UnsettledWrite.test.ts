@@ -1,7 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer } from "effect"
+import { Effect, Fiber, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
-import { Config, MemoryDriver, SystemplaneMemory, withTenant } from "effect-systemplane"
+import {
+  Config,
+  type ConfigError,
+  type Entry,
+  MemoryDriver,
+  SystemplaneMemory,
+  TenantManager,
+  withTenant
+} from "effect-systemplane"
 import * as keys from "../support/keys.ts"
 import { Limit } from "../support/keys.ts"
 import { silent } from "../support/TestPlane.ts"
@@ -14,7 +22,7 @@ const plane = SystemplaneMemory({
 }).pipe(Layer.provide(silent))
 
 describe("a write that the snapshot cannot place, on a database that fell silent after it", () => {
-  it.effect("G3 returns the row as it was written, and the snapshot answers nothing until it has it", () =>
+  it.effect("G3: returns the row as it was written, and the snapshot answers nothing until it has it", () =>
     Effect.gen(function* () {
       const acme = yield* MemoryDriver.tenant("acme")
       yield* acme.feed.set({ notifications: "lose" })
@@ -37,6 +45,59 @@ describe("a write that the snapshot cannot place, on a database that fell silent
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual(yield* Config.get(Limit), 7)
       yield* Fiber.interrupt(reading)
+    }).pipe(withTenant("acme"), Effect.provide(plane))
+  )
+
+  /** Sends a write, and has everything read and found without it before its answer can come. */
+  const sendUnplaceable = (write: Effect.Effect<Entry<unknown>, ConfigError, Config>) =>
+    Effect.gen(function* () {
+      const acme = yield* MemoryDriver.tenant("acme")
+      yield* acme.feed.set({ notifications: "lose" })
+      yield* acme.client.set({ requests: "hold" })
+      const writing = yield* Effect.forkChild(write)
+      yield* TestClock.adjust("1500 millis")
+      return { acme, writing }
+    })
+
+  const stateOfAcme = TenantManager.use((manager) =>
+    Effect.map(manager.status("acme"), (status) => Option.getOrThrow(status).state)
+  )
+
+  const set7 = Config.set(Limit, 7, { actor: "ada" })
+
+  it.effect("G3: a whole read that began before the answer does not make the old value live again", () =>
+    Effect.gen(function* () {
+      const { acme, writing } = yield* sendUnplaceable(set7)
+      // The next verification looks at the table before the write, and its answer comes after the answer to the write.
+      yield* acme.feed.set({ answers: "hold" })
+      yield* TestClock.adjust("900 millis")
+      yield* acme.client.set({ requests: "pass", answers: "hold" })
+      yield* TestClock.adjust(0)
+      yield* acme.client.set({ requests: "refuse", answers: "pass" })
+      yield* TestClock.adjust(0)
+      assert.deepInclude(yield* Fiber.join(writing), { value: 7 })
+      // Only what is under way passes: the read that follows it would tell the truth.
+      yield* acme.feed.set({ requests: "hold", answers: "pass" })
+      yield* TestClock.adjust(0)
+      const { reason } = yield* Effect.flip(Config.get(Limit))
+      assert.strictEqual(reason._tag, "Unavailable", "not 600")
+      assert.notStrictEqual(yield* stateOfAcme, "live")
+      yield* acme.feed.set({ requests: "pass" })
+      yield* TestClock.adjust(0)
+      assert.strictEqual(yield* Config.get(Limit), 7)
+      assert.strictEqual(yield* stateOfAcme, "live")
+    }).pipe(withTenant("acme"), Effect.provide(plane))
+  )
+
+  it.effect("G3: everything is read once more on the feed at once, without waiting for the next verification", () =>
+    Effect.gen(function* () {
+      const { acme, writing } = yield* sendUnplaceable(set7)
+      yield* acme.client.set({ requests: "pass", answers: "hold" })
+      yield* TestClock.adjust(0)
+      yield* acme.client.set({ requests: "refuse", answers: "pass" })
+      yield* TestClock.adjust(0)
+      assert.deepInclude(yield* Fiber.join(writing), { value: 7 })
+      assert.deepInclude(yield* Config.entry(Limit), { value: 7, stale: false })
     }).pipe(withTenant("acme"), Effect.provide(plane))
   )
 })

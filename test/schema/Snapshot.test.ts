@@ -133,7 +133,7 @@ describe("2. a table that went back (G1)", () => {
       at(loaded, 9)
     )
     assertOutcome(outcome, { regressed: true })
-    assert.strictEqual(outcome.state, loaded)
+    assert.strictEqual(outcome.state.slots, loaded.slots)
   })
 
   it("does not take back what was published while the read was under way: that is settled by the next", () => {
@@ -219,7 +219,7 @@ describe("3. a deletion is fenced", () => {
   it("of our own, below what was seen, says as little of the other keys as a read of one: everything is read", () => {
     const outcome = Snapshot.applyDeletion(loaded, a, 3, at(loaded))
     assertOutcome(outcome, { inconclusive: true })
-    assert.strictEqual(outcome.state, loaded)
+    assert.strictEqual(outcome.state.slots, loaded.slots)
   })
 
   it("of a bad row puts the default in force, and an older row stays out", () => {
@@ -355,7 +355,7 @@ describe("6. a new epoch disowns the old one's reads", () => {
       Snapshot.applyDeletion(back, a, undefined, since)
     ]) {
       assertOutcome(outcome, { inconclusive: true })
-      assert.strictEqual(outcome.state, back)
+      assert.deepStrictEqual({ ...outcome.state, version: back.version, disownedVersion: 0 }, back)
     }
   })
 

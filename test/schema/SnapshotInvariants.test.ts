@@ -235,7 +235,7 @@ describe("Snapshot", () => {
         since
       )
       assert.isTrue(outcome.inconclusive)
-      assert.deepStrictEqual(outcome.state, deleted)
+      assert.strictEqual(outcome.state.slots, deleted.slots)
     })
 
     it("never changes a state that was given out", () => {
@@ -255,6 +255,34 @@ describe("Snapshot", () => {
       const documents = Snapshot.make([{ defaultValue: {}, decode: (json) => Result.succeed(json) }])
       const value = inForce(whole(documents, { 0: row(1, { list: [1] }) }).state, 0) as { readonly list: Array<number> }
       assert.throws(() => value.list.push(2))
+    })
+  })
+
+  describe("9. a write of ours that cannot be placed disowns what was read before its answer (G3)", () => {
+    const since = Snapshot.begin(empty, 1)
+    const absent = whole(empty, {}).state
+    const underWay = Snapshot.begin(absent, 2)
+
+    it("of a row: a whole read that began before does not count, one that began after does", () => {
+      const { inconclusive, state } = Snapshot.applyRows(absent, [{ slot: a, row: row(7, 70) }], since)
+      assert.deepStrictEqual([inconclusive, Snapshot.isDisowned(state)], [true, true])
+      const older = Snapshot.applyDiff(state, [], underWay)
+      assert.deepStrictEqual([older.inconclusive, Snapshot.isDisowned(older.state)], [true, true])
+      const later = whole(state, { [a]: row(7, 70) })
+      assert.deepStrictEqual([later.inconclusive, Snapshot.isDisowned(later.state)], [false, false])
+      assert.strictEqual(inForce(later.state, a), 70)
+    })
+
+    it("of a deletion that found nothing, and of a change that no row tells of any more", () => {
+      const written = wrote(loaded, a, row(9, 90), Snapshot.begin(loaded, 1)).state
+      const deleted = Snapshot.applyDeletion(written, a, undefined, Snapshot.begin(loaded, 1))
+      assert.deepStrictEqual([deleted.inconclusive, Snapshot.isDisowned(deleted.state)], [true, true])
+      assert.isTrue(Snapshot.isDisowned(Snapshot.applyUnseen(loaded).state))
+    })
+
+    it("but a read of one key that cannot be placed disowns nothing", () => {
+      const read = Snapshot.applyRow(absent, a, row(7, 70), since)
+      assert.deepStrictEqual([read.inconclusive, Snapshot.isDisowned(read.state)], [true, false])
     })
   })
 

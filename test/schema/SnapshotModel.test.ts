@@ -29,6 +29,9 @@ const Step = Schema.Struct({
     "own write",
     "own transaction",
     "own deletion",
+    // By us, and nothing can be read after the answer for a while.
+    "own write, alone",
+    "own deletion, alone",
     // Some of them twice, so that more is carried on than begun.
     "advance",
     "advance twice"
@@ -62,6 +65,8 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
   const reported = new Set<bigint>()
   const transactions: Array<Transaction> = []
   const underWay: Array<Operation> = []
+  /** What this process did and could not place: the snapshot counts again only once it shows this. */
+  let owed: Array<{ readonly slot: number; readonly index: number }> = []
   let state = deepFreeze(Snapshot.make(Array.from({ length: slots }, () => key)))
 
   const table = (): Table => histories.map((history) => history.at(-1))
@@ -122,7 +127,7 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
     assert.isTrue(possible.some(isWhole), "a transaction was seen in part")
   }
 
-  const absorb = (outcome: Snapshot.Outcome) => {
+  const absorb = (outcome: Snapshot.Outcome, settles = true) => {
     const before = state
     state = deepFreeze(outcome.state)
     for (let slot = 0; slot < slots; slot++) {
@@ -139,7 +144,18 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
     }
     assert.strictEqual(state.epoch, 0, "an epoch began, though the table never went back")
     assertWhole()
-    if (outcome.inconclusive || outcome.regressed) settle()
+    if (!Snapshot.isDisowned(state)) {
+      for (const { index, slot } of owed) assertShows(slot, index)
+      owed = []
+    }
+    if (settles && (outcome.inconclusive || outcome.regressed)) settle()
+  }
+
+  /** The same of a write of ours after which the database does not answer: what it left open stays open. */
+  const absorbAlone = (outcome: Snapshot.Outcome, slot: number, index: number) => {
+    absorb(outcome, false)
+    if (Snapshot.isDisowned(state)) owed.push({ slot, index })
+    else assertShows(slot, index)
   }
 
   const settle = () => {
@@ -223,6 +239,16 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
             assertShows(slot, index)
           }
         )
+      case "own write, alone":
+        return ask(
+          () => ({ row: put(slot, "ours"), index: histories[slot]!.length - 1 }),
+          ({ index, row }) => absorbAlone(Snapshot.applyRows(state, [{ slot, row }], since), slot, index)
+        )
+      case "own deletion, alone":
+        return ask(
+          () => ({ deleted: erase(slot), index: histories[slot]!.length - 1 }),
+          ({ deleted, index }) => absorbAlone(Snapshot.applyDeletion(state, slot, deleted, since), slot, index)
+        )
       default:
         return undefined
     }
@@ -252,6 +278,7 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
     }
   }
   while (underWay.length > 0) advance(0)
+  assert.isTrue(owed.length === 0 || Snapshot.isDisowned(state))
   const final = Snapshot.applyDiff(state, diff(table(), Snapshot.fingerprints(state)), Snapshot.begin(state, ++time))
   assert.isFalse(final.inconclusive)
   absorb(final)
@@ -259,6 +286,7 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
     Snapshot.fingerprints(state),
     table().map((row) => row?.fingerprint)
   )
+  assert.deepStrictEqual([owed.length, Snapshot.isDisowned(state)], [0, false])
   table().forEach((row, slot) => {
     if (row?.value !== "nonsense") assert.strictEqual(state.slots[slot]!.value, row?.value ?? "default")
   })

@@ -150,8 +150,9 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
   const resume = (replica: Replica.Replica) =>
     setCondition(replica, { suspended: false, loaded: replica.condition.loaded && !replica.condition.suspended })
 
-  /** Whether something was confirmed too long ago to be trusted. */
-  const isOverdue = (snapshot: Snapshot.State, time: number) => time - snapshot.confirmedAt >= options.maxStaleness
+  /** Whether the snapshot is not to be trusted: confirmed too long ago, or without a write of ours that it could not place. */
+  const isOverdue = (snapshot: Snapshot.State, time: number) =>
+    Snapshot.isDisowned(snapshot) || time - snapshot.confirmedAt >= options.maxStaleness
 
   const isPast = (time: number) => now() - time >= options.maxStaleness
 

@@ -51,6 +51,8 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, databaseRea
             // The write landed, but something else happened to the key meanwhile and the database no longer answers. Until
             // the feed has settled it, the snapshot may answer nothing, and what is returned is the row as it was written.
             Effect.catch(() => {
+              // The feed may have settled it meanwhile.
+              if (!Snapshot.isDisowned(replica.snapshot)) return Effect.void
               settled = false
               // The read after it, which may be there at once.
               return Effect.tap(replicas.setCondition(replica, { overdue: true }), () => Effect.sync(replica.readAgain))

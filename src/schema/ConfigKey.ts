@@ -8,6 +8,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as JsonText from "./JsonText.ts"
 import * as KeyCodec from "./KeyCodec.ts"
+import * as KeyHints from "./KeyHints.ts"
 import { show } from "./KeyName.ts"
 
 /**
@@ -32,19 +33,6 @@ export interface ConfigKey<in out A> {
   readonly secret: boolean
   readonly decode: (json: unknown) => Result.Result<A, string>
   readonly encode: (value: A) => Result.Result<JsonText.Json, string>
-  /**
-   * Its slot in the registry that was made last. A hint, so that a read need not look it up: a key may be declared in several
-   * planes, and be copied, so whoever follows a hint checks that it leads to this very key.
-   *
-   * @internal
-   */
-  slotHint: number
-  /**
-   * The effect that reads it. A hint too.
-   *
-   * @internal
-   */
-  readHint: unknown
 }
 
 /** @category models */
@@ -219,8 +207,7 @@ const make = <A>(namespace: string, key: string, options: ConfigKeyOptions<A>): 
     secret,
     decode,
     encode,
-    slotHint: -1,
-    readHint: undefined
+    ...KeyHints.initial()
   }
 }
 

@@ -12,10 +12,9 @@ import type { ConfigError } from "../schema/ConfigError.ts"
 import type { Assignment, ConfigKey, ConfigKeyGroup } from "../schema/ConfigKey.ts"
 import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry, NamedEntry } from "../schema/Entry.ts"
-import { CachedRead } from "./CachedRead.ts"
+import * as KeyHints from "../schema/KeyHints.ts"
 import type { ConfigHandle } from "./ConfigHandle.ts"
-import { LastContext } from "./LastContext.ts"
-import * as TenantViews from "./TenantViews.ts"
+import * as CachedRead from "./internal/CachedRead.ts"
 
 /**
  * @category models
@@ -362,17 +361,18 @@ export class Config extends Context.Service<Config, ConfigShape>()("effect-syste
     Config.use((config) => config.remove(key, options))
 }
 
-/** What reads this key from whatever `Config` is provided; made when the key is first read, and kept with it. */
-const readOf = <A>(key: ConfigKey<A>): CachedRead<A, ConfigError, Config> => {
-  const known = key.readHint
-  if (known instanceof CachedRead && known.key === key) return known
-  const read = new CachedRead(
+/** Reads this key from the `Config` in the context; made when the key is first read, and kept with it. */
+const readOf = <A>(key: ConfigKey<A>): CachedRead.CachedRead<A, ConfigError, Config> => {
+  const hints = KeyHints.of(key)
+  const known = hints?.read
+  if (known instanceof CachedRead.CachedRead && known.key === key) return known
+  const read = new CachedRead.CachedRead(
     key,
     views,
-    Config.use((config) => config.get(key))
+    Config.use((config) => CachedRead.afterLook(config, config.get(key)))
   )
-  key.readHint = read
+  if (hints !== undefined) hints.read = read
   return read
 }
 
-const views = new LastContext((fiber) => TenantViews.find(Context.getUnsafe(fiber.context, Config), fiber))
+const views = new CachedRead.LastContext((fiber) => CachedRead.find(Context.getUnsafe(fiber.context, Config), fiber))

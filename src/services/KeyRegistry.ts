@@ -11,6 +11,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ConfigKey } from "../schema/ConfigKey.ts"
 import * as JsonText from "../schema/JsonText.ts"
+import * as KeyHints from "../schema/KeyHints.ts"
 import { show } from "../schema/KeyName.ts"
 
 /**
@@ -79,7 +80,10 @@ export class KeyRegistry extends Context.Service<
   static readonly make = Effect.fnUntraced(function* (keys: ReadonlyArray<ConfigKey.Any>) {
     const unique = [...new Set(keys)]
     const slots = new Map(unique.map((key, slot) => [key, slot]))
-    for (const [key, slot] of slots) key.slotHint = slot
+    for (const [key, slot] of slots) {
+      const hints = KeyHints.of(key)
+      if (hints !== undefined) hints.slot = slot
+    }
     const namespaces = new Map<string, Map<string, ConfigKey.Any>>()
     for (const key of unique) {
       const names = namespaces.get(key.namespace) ?? new Map<string, ConfigKey.Any>()
@@ -96,7 +100,7 @@ export class KeyRegistry extends Context.Service<
     }
     return KeyRegistry.of({
       keys: unique,
-      slotOf: (key) => (unique[key.slotHint] === key ? key.slotHint : slots.get(key)),
+      slotOf: (key) => KeyHints.slotIn(unique, key) ?? slots.get(key),
       find: (namespace, key) => namespaces.get(namespace)?.get(key),
       inNamespace: (namespace) => [...(namespaces.get(namespace)?.values() ?? [])],
       seeds,

@@ -1,5 +1,6 @@
 /**
- * Reads that go to the database: shared, bounded, behind a circuit, and learned from.
+ * Reads that go to the database: those of one subject that overlap share one statement, a tenant has a bounded number of
+ * them, and a circuit keeps them from a database that does not answer. What they find goes into the tenant's replica.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -16,7 +17,7 @@ import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import { timedOut } from "../runtime/Timeouts.ts"
 import { Telemetry } from "../telemetry/Telemetry.ts"
 import * as ReadCircuits from "./ReadCircuits.ts"
-import type { Replica } from "./Replica.ts"
+import type { Reconciling } from "./Reconciling.ts"
 import type { Replicas } from "./Replicas.ts"
 
 /** Reads of one tenant that run at once. Its pool has 4 connections by default: twice that keeps them busy. */
@@ -38,34 +39,12 @@ interface Lane {
 
 export type DatabaseReads = Effect.Success<ReturnType<typeof make>>
 
-export const make = Effect.fnUntraced(function* (replicas: Replicas) {
+export const make = Effect.fnUntraced(function* (replicas: Replicas, reconciling: Reconciling) {
   const store = yield* EntryStore
   const telemetry = yield* Telemetry
   const throughCircuit = yield* ReadCircuits.make
   const fibers = yield* FiberSet.make()
   const lanes = new Map<TenantId, Lane>()
-
-  /** Reads everything through the store, and anew where a write of our own that was under way leaves something of it open. */
-  const settle = (replica: Replica): Effect.Effect<void, EntryStoreError> =>
-    replicas
-      .reconcile(replica, store.diff(replica.tenant))
-      .pipe(Effect.repeat({ while: ({ inconclusive }) => inconclusive }), Effect.asVoid)
-
-  /** What came of one key; where it cannot be judged on its own, everything is read. */
-  const learn = (
-    replica: Replica,
-    learnOne: (state: Snapshot.State) => Snapshot.Outcome,
-    source: "read" | "write"
-  ): Effect.Effect<void, EntryStoreError> => {
-    const placed = Effect.map(
-      replicas.apply(replica, learnOne, source),
-      ({ inconclusive, regressed }) => !inconclusive && !regressed
-    )
-    const placedOr = (settle: Effect.Effect<void, EntryStoreError>) =>
-      Effect.flatMap(placed, (done) => (done ? Effect.void : settle))
-    // Whoever waited for its turn may find that the read before it has settled this, too.
-    return placedOr(replica.settling.withPermit(placedOr(settle(replica))))
-  }
 
   const read = Effect.fnUntraced(function* (
     tenant: TenantId,
@@ -76,12 +55,12 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas) {
     const time = yield* MonotonicClock.millis
     const version = before?.snapshot.version ?? 0
     const row = Option.getOrUndefined(yield* store.read(tenant, key))
-    // One that was opened meanwhile may have loaded an older state than this read saw: it learns the row too, or the next read
-    // would go back in time. For that one, the read began with the replica.
+    // A replica that was opened meanwhile may have loaded an older state than this read saw: the row is applied to it too, or
+    // the next read would go back in time. For that replica, the read began with it.
     const replica = replicas.get(tenant)
     if (replica === undefined || slot === undefined) return replicas.answeredAlone(key, row, time)
     const since = { version: replica === before ? version : 0, time }
-    yield* learn(replica, (state) => Snapshot.applyRow(state, slot, row, since), "read")
+    yield* reconciling.apply(replica, (state) => Snapshot.applyRow(state, slot, row, since), "read")
     return replicas.answered(replica, slot)
   })
 
@@ -96,7 +75,7 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas) {
     return lane.turns.withPermit(throughCircuit(tenant, read)).pipe(
       Effect.onExit((exit) =>
         Effect.sync(() => {
-          // Finished first: who waits goes on within the next line, and may read again at once.
+          // Finished first: the readers that wait continue within the next line, and may read again at once.
           finish(tenant, lane, subject, answer)
           Deferred.doneUnsafe(answer, exit)
         })
@@ -131,11 +110,11 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas) {
       Effect.tap(telemetry.missed(tenant))
     )
 
-  /** Everything in one statement: learned by the tenant's replica, or kept by nobody where there is none. */
+  /** Everything in one statement: applied to the tenant's replica, or not kept if the tenant has none. */
   const whole = (tenant: TenantId): Effect.Effect<Snapshot.State, EntryStoreError> =>
     Effect.suspend(() => {
       const replica = replicas.get(tenant)
-      if (replica !== undefined) return Effect.map(settle(replica), () => replica.snapshot)
+      if (replica !== undefined) return Effect.map(reconciling.reconcile(replica), () => replica.snapshot)
       return Effect.gen(function* () {
         const time = yield* MonotonicClock.millis
         const nothing = replicas.keys.map(() => undefined)
@@ -144,12 +123,11 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas) {
     })
 
   return {
-    learn,
     /** Reads everything from the database. Reads that overlap share one statement. */
     whole: (tenant: TenantId) => shared(tenant, "everything", whole(tenant)),
     /** Reads a key from the database. Reads that overlap share one statement. */
     entry: (tenant: TenantId, key: ConfigKey.Any) => shared(tenant, key, read(tenant, key)),
-    /** Later reads of the key share no statement that began before now: it may not see what was just written. */
+    /** Later reads of the key join no statement that began before now: it may not see what was just written. */
     detach: (tenant: TenantId, key: ConfigKey.Any): void => {
       const running = lanes.get(tenant)?.running
       running?.delete(key)

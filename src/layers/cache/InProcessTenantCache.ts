@@ -12,6 +12,7 @@ import * as ConfigReasons from "../../schema/ConfigReasons.ts"
 import type { ConfigSnapshot } from "../../schema/ConfigSnapshot.ts"
 import type { Change, Entry } from "../../schema/Entry.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import * as KeyHints from "../../schema/KeyHints.ts"
 import { show } from "../../schema/KeyName.ts"
 import type * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
@@ -26,6 +27,7 @@ import * as DatabaseReads from "./DatabaseReads.ts"
 import * as Fanout from "./Fanout.ts"
 import * as FeedFollower from "./FeedFollower.ts"
 import * as LiveHandle from "./LiveHandle.ts"
+import * as Reconciling from "./Reconciling.ts"
 import * as Replicas from "./Replicas.ts"
 import * as WriteThrough from "./WriteThrough.ts"
 
@@ -34,8 +36,9 @@ export interface InProcessTenantCacheOptions extends Replicas.ReplicasOptions, F
 const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) {
   const registry = yield* KeyRegistry
   const replicas = yield* Replicas.make(options)
-  const databaseReads = yield* DatabaseReads.make(replicas)
-  const writeThrough = yield* WriteThrough.make(replicas, databaseReads)
+  const reconciling = yield* Reconciling.make(replicas)
+  const databaseReads = yield* DatabaseReads.make(replicas, reconciling)
+  const writeThrough = yield* WriteThrough.make(replicas, reconciling, databaseReads)
   const follow = yield* FeedFollower.make(replicas, options)
 
   const declared = (key: ConfigKey.Any): Effect.Effect<void, ConfigError> =>
@@ -55,13 +58,19 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     return ConfigReasons.ofRead(error, known?.confirmedAt === undefined || key.secret ? undefined : known)
   }
 
+  /** The entry as the database has it. */
+  const entryInDatabase = (tenant: TenantId, key: ConfigKey.Any): Effect.Effect<Entry<any>, ConfigError> =>
+    Effect.catch(databaseReads.entry(tenant, key), (error) => failWith(unavailable(tenant, key, error)))
+
   const entry = (tenant: TenantId, key: ConfigKey.Any): Effect.Effect<Entry<any>, ConfigError> =>
     Effect.flatMap(declared(key), () => {
       const replica = replicas.get(tenant)
-      const known = replica !== undefined && replicas.mayAnswer(replica) ? lastKnown(tenant, key) : undefined
-      return known === undefined
-        ? Effect.catch(databaseReads.entry(tenant, key), (error) => failWith(unavailable(tenant, key, error)))
-        : Effect.succeed(known)
+      const slot = replicas.slotOf(key)
+      if (replica === undefined || slot === undefined || !replicas.mayAnswer(replica)) {
+        return entryInDatabase(tenant, key)
+      }
+      replica.hits++
+      return Effect.succeed(entryOf(replica.snapshot, slot, !replicas.isLive(replica), replicas.clock))
     })
 
   // Whatever is known of the key when the handle is made: where nothing is, the database is asked.
@@ -91,7 +100,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     const { keys } = replicas
     return {
       tenant,
-      get: (key) => values[keys[key.slotHint] === key ? key.slotHint : held(key)] as any,
+      get: (key) => values[KeyHints.slotIn(keys, key) ?? held(key)] as any,
       entry: (key) => entryOf(state, held(key), stale, replicas.clock) as Entry<any>
     }
   }
@@ -184,7 +193,12 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
       Effect.suspend(() => {
         const view = replicas.view(tenant)
         const known = view === undefined ? notInMemory : view.peek(key)
-        return known === notInMemory ? Effect.map(entry(tenant, key), (entry) => entry.value) : Effect.succeed(known)
+        return known === notInMemory
+          ? Effect.andThen(
+              declared(key),
+              Effect.map(entryInDatabase(tenant, key), ({ value }) => value)
+            )
+          : Effect.succeed(known)
       }),
     entry,
     lastKnown,

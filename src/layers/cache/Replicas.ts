@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import type { ConfigKey } from "../../schema/ConfigKey.ts"
 import type { Change } from "../../schema/Entry.ts"
 import type { EntryRow } from "../../schema/EntryRow.ts"
+import * as KeyHints from "../../schema/KeyHints.ts"
 import { show } from "../../schema/KeyName.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
@@ -167,7 +168,8 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
   })
 
   const slotOf = (key: ConfigKey.Any) => {
-    if (keys[key.slotHint] === key) return key.slotHint
+    const hinted = KeyHints.slotIn(keys, key)
+    if (hinted !== undefined) return hinted
     const slot = registry.slotOf(key)
     return slot !== undefined && slot < keys.length ? slot : undefined
   }

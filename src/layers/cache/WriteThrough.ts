@@ -13,12 +13,17 @@ import type { CacheWrite } from "../../schema/WriteRequest.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import * as WriteOutcome from "../store/WriteOutcome.ts"
 import type { DatabaseReads } from "./DatabaseReads.ts"
+import type { Reconciling } from "./Reconciling.ts"
 import type { Replicas } from "./Replicas.ts"
 
 /** How long a write may wait for everything to be read again. */
 const settleTimeout = "5 seconds"
 
-export const make = Effect.fnUntraced(function* (replicas: Replicas, databaseReads: DatabaseReads) {
+export const make = Effect.fnUntraced(function* (
+  replicas: Replicas,
+  reconciling: Reconciling,
+  databaseReads: Pick<DatabaseReads, "detach">
+) {
   const definite = yield* WriteOutcome.make
 
   /**
@@ -44,8 +49,8 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, databaseRea
       let settled = replica !== undefined
       if (replica !== undefined) {
         const since = { version: replica === before ? version : 0, time }
-        yield* databaseReads
-          .learn(replica, (state) => learn(state, answer, since), "write")
+        yield* reconciling
+          .apply(replica, (state) => learn(state, answer, since), "write")
           .pipe(
             Effect.timeout(settleTimeout),
             // The write landed, but something else happened to the key meanwhile and the database no longer answers. Until

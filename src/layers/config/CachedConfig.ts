@@ -4,28 +4,26 @@
 
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Closed, type ConfigError } from "../../schema/ConfigError.ts"
 import type { Assignment, ConfigKey, ConfigKeyGroup } from "../../schema/ConfigKey.ts"
 import { readGroup } from "../../schema/ConfigSnapshot.ts"
 import type { Change, Entry, NamedEntry } from "../../schema/Entry.ts"
-import { show } from "../../schema/KeyName.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as WriteRequest from "../../schema/WriteRequest.ts"
-import { CachedRead } from "../../services/CachedRead.ts"
 import { Config, type WriteAllOptions, type WriteOptions } from "../../services/Config.ts"
 import type { ConfigHandle } from "../../services/ConfigHandle.ts"
-import { CurrentTenant, currentTenant, tenantOf } from "../../services/CurrentTenant.ts"
+import { currentTenant, tenantOf } from "../../services/CurrentTenant.ts"
+import { CachedRead, LastContext, register } from "../../services/internal/CachedRead.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
-import { LastContext } from "../../services/LastContext.ts"
 import { TenantCache } from "../../services/TenantCache.ts"
 import { TenantManager } from "../../services/TenantManager.ts"
-import * as TenantViews from "../../services/TenantViews.ts"
 import { failWith, unknownKey } from "../store/ConfigFailure.ts"
 import { getBy } from "./byName.ts"
+import * as ChangeHandlers from "./ChangeHandlers.ts"
 import { writeSpan, writesSpan } from "./spans.ts"
 
 export interface CachedConfigOptions {
@@ -108,47 +106,11 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
   const changes = <A>(key: ConfigKey<A>): Stream.Stream<Change<A>> =>
     Stream.unwrap(Effect.map(cache.subscribe(key), (take) => Stream.flattenIterable(Stream.fromEffectRepeat(take))))
 
-  // One worker per tenant with a change to handle: a handler that hangs holds up its own tenant only. A worker that finds
-  // nothing more to do marks itself idle in the same step, so that no change is left behind.
-  const onChange = Effect.fnUntraced(function* <A, E, R>(
+  const onChange = <A, E, R>(
     key: ConfigKey<A>,
     handler: (change: Change<A>) => Effect.Effect<void, E, R>
-  ) {
-    const take = yield* cache.subscribe(key)
-    const workers = yield* FiberSet.make()
-    const waiting = new Map<TenantId, Change<A>>()
-    const busy = new Set<TenantId>()
-
-    const handle = (change: Change<A>) =>
-      Effect.suspend(() => handler(change)).pipe(
-        Effect.provideService(CurrentTenant, Option.some(change.tenant)),
-        Effect.catchCause((cause) =>
-          Effect.logError("A change handler failed", cause).pipe(
-            Effect.annotateLogs({ tenant: change.tenant, key: show(change) })
-          )
-        )
-      )
-
-    const work = Effect.fnUntraced(function* (tenant: TenantId) {
-      for (let change = waiting.get(tenant); change !== undefined; change = waiting.get(tenant)) {
-        waiting.delete(tenant)
-        yield* handle(change)
-      }
-      busy.delete(tenant)
-    })
-
-    const dispatch = (change: Change<A>) => {
-      const skipped = waiting.get(change.tenant)
-      waiting.set(change.tenant, skipped === undefined ? change : { ...change, previous: skipped.previous })
-      if (busy.has(change.tenant)) return Effect.void
-      busy.add(change.tenant)
-      return FiberSet.run(workers, work(change.tenant))
-    }
-
-    yield* Effect.forkScoped(
-      Effect.forever(Effect.flatMap(take, (changes) => Effect.forEach(changes, dispatch, { discard: true })))
-    )
-  })
+  ): Effect.Effect<void, never, R | Scope.Scope> =>
+    Effect.flatMap(cache.subscribe(key), (take) => ChangeHandlers.run(take, handler))
 
   const setAll = Effect.fnUntraced(function* (
     assignments: ReadonlyArray<Assignment.Any>,
@@ -195,7 +157,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor)),
     remove
   })
-  TenantViews.register(config, viewOf)
+  register(config, viewOf)
   return config
 })
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { CurrentTenant, withTenant } from "effect-systemplane"
-import { LastContext } from "../../src/services/LastContext.ts"
+import { LastContext } from "../../../src/services/internal/CachedRead.ts"
 
 describe("LastContext", () => {
   it.effect("looks once for reads in a row, and again in another context or when told to", () =>

@@ -1,13 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { Config, ConfigKey, notInMemory } from "effect-systemplane"
+import { Config, ConfigKey, notInMemory, type TenantView } from "effect-systemplane"
 import * as CachedRead from "../../../src/services/internal/CachedRead.ts"
 
 const key = ConfigKey.make("n", "k", { schema: Schema.Int, defaultValue: 0 })
 
 /** A Config that is ours, whose tenant has nothing in memory; counts the looks of a read that misses. */
 const missing = (looks: Array<string>) => {
-  const view = (name: string) => () => ({
+  const view = (name: string) => (): TenantView => ({
     peek: () => {
       looks.push(name)
       return notInMemory

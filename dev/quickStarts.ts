@@ -1,0 +1,160 @@
+/**
+ * Runs the README's quick starts as a newcomer does: from an empty directory, with the packed package, block by block.
+ *
+ * A quick start is a chain of blocks in README.md. The comment before a block says what a reader does with it:
+ *
+ * ```
+ * <!-- quick start embedded: run -->                             runs the shell block, and waits for it
+ * <!-- quick start embedded: file main.ts -->                    writes the block to a file
+ * <!-- quick start embedded: start, until "is live" -->          starts the block in a second terminal, until it prints this
+ * <!-- quick start embedded: run, until "600 → 100" there -->    runs it, then waits for the text in the newest started terminal
+ * ```
+ *
+ * `node dev/quickStarts.ts [--node 22.19.0] [name …]` runs them. Nothing is replaced in the blocks but the name of the package to install,
+ * which becomes the packed file, and `psql`, if it is not installed. Everything it starts is ended, and everything it writes removed.
+ */
+import { execFileSync, spawn } from "node:child_process"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { delimiter, dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { parseArgs } from "node:util"
+
+const root = fileURLToPath(new URL("../", import.meta.url))
+
+/** A block of the README, and what a reader does with it. */
+export interface Step {
+  readonly quickStart: string
+  readonly act: "run" | "file" | "start"
+  /** The file that the block is written to. */
+  readonly path: string | undefined
+  /** What has to be printed before the next step. */
+  readonly until: string | undefined
+  readonly code: string
+}
+
+const block =
+  /<!-- quick start (\S+): (run|file|start)(?: (\S+?))?(?:, until "([^"]+)"(?: there)?)? -->\n```\w+\n([\s\S]*?)\n```/g
+
+/** The steps of all quick starts in a text, in their order. */
+export const stepsOf = (text: string): ReadonlyArray<Step> =>
+  [...text.matchAll(block)].map(([, quickStart, act, path, until, code]) => ({
+    quickStart: quickStart!,
+    act: act as Step["act"],
+    path,
+    until,
+    code: code!
+  }))
+
+/** How long a step may take: an installation on a slow line, a first start of a server. */
+const patience = 120_000
+
+/** A terminal of its own: a shell whose output can be waited for. */
+const open = (cwd: string, env: NodeJS.ProcessEnv) => (code: string) => {
+  const shell = spawn("bash", ["-euo", "pipefail", "-c", code], { cwd, env, detached: true })
+  let printed = ""
+  let waiting: (() => void) | undefined
+  const heard = (chunk: Buffer) => {
+    printed += chunk
+    waiting?.()
+  }
+  shell.stdout.on("data", heard)
+  shell.stderr.on("data", heard)
+  const ended = new Promise<number | null>((resolve) => shell.on("close", resolve))
+  const until = (text: string) =>
+    new Promise<void>((resolve, reject) => {
+      const fail = (why: string) => reject(new Error(`${why} before it printed "${text}". It printed:\n${printed}`))
+      const timer = setTimeout(() => fail("the time was up"), patience)
+      waiting = () => {
+        if (!printed.includes(text)) return
+        clearTimeout(timer)
+        printed = printed.slice(printed.indexOf(text) + text.length)
+        resolve()
+      }
+      waiting()
+      void ended.then(() => fail("it ended"))
+    })
+  return {
+    until,
+    succeeded: async () => {
+      const code = await ended
+      if (code !== 0) throw new Error(`it ended with ${code}:\n${printed}`)
+      return printed
+    },
+    /** Ctrl-C: the signal goes to everything that the shell started. */
+    interrupt: async () => {
+      if (shell.pid !== undefined && shell.exitCode === null) process.kill(-shell.pid, "SIGINT")
+      await ended
+    }
+  }
+}
+
+type Terminal = ReturnType<ReturnType<typeof open>>
+
+const run = async (steps: ReadonlyArray<Step>, tarball: string, env: NodeJS.ProcessEnv) => {
+  const directory = mkdtempSync(join(tmpdir(), "systemplane-quick-start-"))
+  const terminal = open(directory, { ...env, SYSTEMPLANE_TARBALL: tarball })
+  const started: Array<Terminal> = []
+  try {
+    for (const { act, code, path, until } of steps) {
+      console.log(`  ${act === "file" ? `write ${path}` : code.split("\n")[0]}`)
+      if (act === "file") {
+        const file = join(directory, path!)
+        mkdirSync(dirname(file), { recursive: true })
+        writeFileSync(file, `${code}\n`)
+        continue
+      }
+      // The package is not published yet, and the one to try is this one.
+      const shell = terminal(code.replaceAll(/(npm install (?:\S+ )*?)effect-systemplane(?= |$)/gm, `$1${tarball}`))
+      if (act === "start") {
+        started.push(shell)
+        await shell.until(until!)
+        continue
+      }
+      const printed = await shell.succeeded()
+      if (until !== undefined && !printed.includes(until)) await started.at(-1)!.until(until)
+    }
+  } finally {
+    for (const shell of started.reverse()) await shell.interrupt()
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+/** A directory with another Node in `bin`, installed from the registry. */
+const nodeOf = (version: string): { readonly bin: string; readonly remove: () => void } => {
+  const directory = mkdtempSync(join(tmpdir(), "systemplane-node-"))
+  execFileSync("npm", ["init", "-y"], { cwd: directory, stdio: "ignore" })
+  execFileSync("npm", ["install", "--no-audit", "--no-fund", `node@${version}`], { cwd: directory, stdio: "ignore" })
+  return {
+    bin: join(directory, "node_modules", "node", "bin"),
+    remove: () => rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+const main = async () => {
+  const { positionals, values } = parseArgs({ allowPositionals: true, options: { node: { type: "string" } } })
+  const steps = stepsOf(readFileSync(join(root, "README.md"), "utf8"))
+  const names = [...new Set(steps.map(({ quickStart }) => quickStart))]
+  const wanted = positionals.length === 0 ? names : positionals
+  const packed = mkdtempSync(join(tmpdir(), "systemplane-package-"))
+  const node = values.node === undefined ? undefined : nodeOf(values.node)
+  try {
+    execFileSync("npm", ["pack", "--silent", "--pack-destination", packed], { cwd: root })
+    const tarball = execFileSync("ls", [packed], { encoding: "utf8" }).trim()
+    const path = node === undefined ? process.env.PATH : `${node.bin}${delimiter}${process.env.PATH}`
+    for (const name of wanted) {
+      console.log(`quick start ${name}${values.node === undefined ? "" : `, Node ${values.node}`}`)
+      await run(
+        steps.filter(({ quickStart }) => quickStart === name),
+        join(packed, tarball),
+        { ...process.env, PATH: path }
+      )
+    }
+    console.log(`${wanted.length} passed, 0 failed`)
+  } finally {
+    node?.remove()
+    rmSync(packed, { recursive: true, force: true })
+  }
+}
+
+if (import.meta.main) await main()

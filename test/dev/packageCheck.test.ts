@@ -1,0 +1,34 @@
+import { assert, describe, it } from "@effect/vitest"
+import { deadLinks, linksOf } from "../../dev/packageCheck.ts"
+import { stepsOf } from "../../dev/quickStarts.ts"
+
+describe("the check of the package", () => {
+  it("finds the relative links of a page, and none in its code", () => {
+    const page = "[a](docs/a.md#top) [b](https://b.example) [c](#here)\n```md\n[d](d.md)\n```\n"
+    assert.deepStrictEqual(linksOf(page), ["docs/a.md"])
+  })
+
+  it("finds links that lead to no file and no folder of the package", () => {
+    const pages = new Map([["docs/a.md", "[up](../README.md) [folder](../src/schema/) [gone](b.md)"]])
+    const known = new Set(["README.md", "docs/a.md", "src/schema/Entry.ts"])
+    assert.deepStrictEqual(deadLinks(pages, known), ["docs/a.md → docs/b.md"])
+  })
+})
+
+describe("the quick starts of a page", () => {
+  it("are its marked blocks, in their order", () => {
+    const page = [
+      "<!-- quick start one: run -->\n```sh\nnpm init -y\n```",
+      "```sh\nnot a step\n```",
+      "<!-- quick start one: file main.ts -->\n```ts\nlet a = 1\na++\n```",
+      '<!-- quick start two: start, until "ready" -->\n```sh\nnode main.ts\n```',
+      '<!-- quick start two: run, until "1 → 2" there -->\n```sh\nnode change.ts\n```'
+    ].join("\n\n")
+    assert.deepStrictEqual(stepsOf(page), [
+      { quickStart: "one", act: "run", path: undefined, until: undefined, code: "npm init -y" },
+      { quickStart: "one", act: "file", path: "main.ts", until: undefined, code: "let a = 1\na++" },
+      { quickStart: "two", act: "start", path: undefined, until: "ready", code: "node main.ts" },
+      { quickStart: "two", act: "run", path: undefined, until: "1 → 2", code: "node change.ts" }
+    ])
+  })
+})

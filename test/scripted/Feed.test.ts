@@ -1,16 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Metric } from "effect"
 import { TestClock } from "effect/testing"
-import { Config, TenantManager, withTenant } from "effect-systemplane"
+import { Config, withTenant } from "effect-systemplane"
 import { Burst, Limit } from "../support/keys.ts"
 import { upsert } from "../support/ScriptedConnector.ts"
-import { breathe, make, promptly, withRandom } from "./plane.ts"
+import { activate, breathe, burstKey, limitKey, onPlane, promptly } from "./onPlane.ts"
 
-const limitKey = `${Limit.namespace}/${Limit.key}`
 const limitChanged = upsert(Limit.namespace, Limit.key)
 
 const limit = Config.entry(Limit).pipe(withTenant("acme"))
-const live = TenantManager.use((manager) => manager.activate("acme"))
+const live = activate()
 
 const received = (op: string) =>
   Effect.map(
@@ -27,10 +26,8 @@ const received = (op: string) =>
   )
 
 describe("behaviour 3: notifications", () => {
-  it.effect("malformed ones are counted and change nothing", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
+  it.effect("malformed ones are counted and change nothing", () =>
+    onPlane(function* ({ acme }) {
       yield* live
       const before = yield* received("malformed")
       const reads = acme.reads
@@ -40,13 +37,11 @@ describe("behaviour 3: notifications", () => {
       assert.strictEqual((yield* received("malformed")) - before, 5)
       assert.strictEqual(acme.reads, reads)
       assert.deepInclude(yield* limit, { value: 600 })
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
-  it.effect("one without a revision, and one with fields nobody knows, are as good as any", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
+  it.effect("one without a revision, and one with fields nobody knows, are as good as any", () =>
+    onPlane(function* ({ acme }) {
       yield* live
       acme.write(limitKey, 1)
       acme.notify(JSON.stringify({ namespace: Limit.namespace, key: Limit.key, op: "upsert" }))
@@ -56,25 +51,21 @@ describe("behaviour 3: notifications", () => {
       yield* promptly("2", () => acme.reads === 3)
       yield* breathe
       assert.deepInclude(yield* limit, { value: 2 })
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
-  it.effect("rows of keys that nobody declared cost no read", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
+  it.effect("rows of keys that nobody declared cost no read", () =>
+    onPlane(function* ({ acme }) {
       yield* live
       const reads = acme.reads
       acme.notify(...Array.from({ length: 100 }, (_, i) => upsert("elsewhere", `key-${i}`)))
       yield* breathe
       assert.strictEqual(acme.reads, reads)
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
-  it.effect("a burst of 10,000 costs a handful of reads, one at a time", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
+  it.effect("a burst of 10,000 costs a handful of reads, one at a time", () =>
+    onPlane(function* ({ acme }) {
       yield* live
       const reads = acme.reads
       for (let i = 1; i <= 10_000; i++) {
@@ -85,20 +76,18 @@ describe("behaviour 3: notifications", () => {
       assert.deepInclude(yield* limit, { value: 10_000 })
       assert.isAtMost(acme.reads - reads, 3)
       assert.strictEqual(acme.readsAtOnce, 1)
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
-  it.effect("G1 one that arrives while a read is under way is read again, and both keys become visible", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
+  it.effect("G1 one that arrives while a read is under way is read again, and both keys become visible", () =>
+    onPlane(function* ({ acme }) {
       yield* live
       acme.gate.closeUnsafe()
       acme.write(limitKey, 1)
       acme.notify(limitChanged)
       yield* promptly("the first read", () => acme.reads === 2)
       acme.write(limitKey, 2)
-      acme.write(`${Burst.namespace}/${Burst.key}`, 5)
+      acme.write(burstKey, 5)
       acme.notify(limitChanged, upsert(Burst.namespace, Burst.key))
       yield* breathe
       assert.strictEqual(acme.reads, 2)
@@ -107,40 +96,34 @@ describe("behaviour 3: notifications", () => {
       yield* breathe
       assert.deepInclude(yield* limit, { value: 2 })
       assert.strictEqual(yield* Config.get(Burst).pipe(withTenant("acme")), 5)
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 })
 
 describe("G4: verification, with maxStaleness of 30 seconds", () => {
-  it.effect("finds a lost notification within a third of the bound", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
+  it.effect("finds a lost notification within a third of the bound", () =>
+    onPlane(function* ({ acme }) {
       yield* live
       acme.write(limitKey, 1)
       yield* TestClock.adjust("7 seconds")
       assert.deepInclude(yield* limit, { value: 600 })
       yield* TestClock.adjust("3 seconds")
       assert.deepInclude(yield* limit, { value: 1, stale: false })
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
-  it.effect("finds a table that was emptied, or that went back to an older copy", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
+  it.effect("finds a table that was emptied, or that went back to an older copy", () =>
+    onPlane(function* ({ acme }) {
       acme.write(limitKey, 1)
       yield* live
       acme.erase(limitKey)
       yield* TestClock.adjust("10 seconds")
       assert.deepInclude(yield* limit, { value: 600, revision: 0 })
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
-  it.effect("replaces a session that does not answer", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
+  it.effect("replaces a session that does not answer", () =>
+    onPlane({ random: 0.5 }, function* ({ acme }) {
       yield* live
       acme.answering = "never"
       yield* TestClock.adjust("10 seconds")
@@ -150,15 +133,13 @@ describe("G4: verification, with maxStaleness of 30 seconds", () => {
       assert.strictEqual(acme.attempts.length, 2)
       assert.strictEqual(acme.open, 1)
       assert.deepInclude(yield* limit, { value: 1, stale: false })
-    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-  })
+    })
+  )
 
   it.effect(
     "past the bound without confirmation, reads go to the database, and carry what was known where it does not answer",
-    () => {
-      const plane = make({ staleAfterFailures: 1_000 })
-      const acme = plane.tenant("acme")
-      return Effect.gen(function* () {
+    () =>
+      onPlane({ staleAfterFailures: 1_000, random: 0.5 }, function* ({ acme }) {
         acme.write(limitKey, 1)
         yield* live
         acme.opening = "fail"
@@ -173,7 +154,6 @@ describe("G4: verification, with maxStaleness of 30 seconds", () => {
         assert.strictEqual(reason._tag, "Unavailable")
         if (reason._tag === "Unavailable") assert.deepInclude(reason.lastKnown, { value: 2, stale: true })
         assert.strictEqual(yield* Config.getOrDefault(Limit).pipe(withTenant("acme")), 2)
-      }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-    }
+      })
   )
 })

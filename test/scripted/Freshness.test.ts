@@ -1,27 +1,24 @@
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Effect, Option, Stream } from "effect"
+import { DateTime, Effect, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, TenantManager, withTenant } from "effect-systemplane"
 import { Burst, Limit } from "../support/keys.ts"
 import { collect } from "../support/observe.ts"
-import { upsert } from "../support/ScriptedConnector.ts"
+import { type ScriptedTenant, upsert } from "../support/ScriptedConnector.ts"
 import { withShakyClock } from "./clocks.ts"
-import { breathe, capture, make, withRandom } from "./plane.ts"
+import { activate, breathe, limitKey, onPlane, statusOf } from "./onPlane.ts"
 
-const limitKey = `${Limit.namespace}/${Limit.key}`
 const seconds = (time: DateTime.Utc | undefined) =>
   time === undefined ? undefined : DateTime.toEpochMillis(time) / 1000
 
 const limit = Config.entry(Limit).pipe(withTenant("acme"))
-const live = TenantManager.use((manager) => manager.activate("acme"))
-const status = TenantManager.use((manager) => manager.status("acme")).pipe(Effect.map(Option.getOrThrow))
+const live = activate()
+const status = statusOf()
 
 describe("G4: a black hole, with maxStaleness of 30 seconds, is noticed within it", () => {
-  const noticed = (what: string, play: (acme: ReturnType<ReturnType<typeof make>["tenant"]>) => Effect.Effect<void>) =>
-    it.effect(what, () => {
-      const plane = make()
-      const acme = plane.tenant("acme")
-      return Effect.gen(function* () {
+  const noticed = (what: string, play: (acme: ScriptedTenant) => Effect.Effect<void>) =>
+    it.effect(what, () =>
+      onPlane({ random: 0.99 }, function* ({ acme }) {
         yield* live
         const confirmed = seconds((yield* status).confirmedAt)!
         yield* play(acme)
@@ -31,8 +28,8 @@ describe("G4: a black hole, with maxStaleness of 30 seconds, is noticed within i
         acme.write(limitKey, 7)
         yield* TestClock.adjust("12 seconds")
         assert.deepInclude(yield* limit, { value: 7, stale: false })
-      }).pipe(Effect.provide(plane.layer), withRandom(0.99))
-    })
+      })
+    )
 
   noticed("when it begins right after a confirmation", (acme) =>
     Effect.suspend(() => {
@@ -71,11 +68,9 @@ describe("G4: a black hole, with maxStaleness of 30 seconds, is noticed within i
 })
 
 describe("G13: a session that answers slowly but surely", () => {
-  it.effect("is given ever more time for its first read, rather than replaced for ever", () => {
-    const plane = make({ maxStaleness: "3 seconds" })
-    const acme = plane.tenant("acme")
-    acme.answersAfter = 1100
-    return Effect.gen(function* () {
+  it.effect("is given ever more time for its first read, rather than replaced for ever", () =>
+    onPlane({ maxStaleness: "3 seconds", random: 0.5 }, function* ({ acme }) {
+      acme.answersAfter = 1100
       yield* Effect.forkScoped(Effect.exit(live), { startImmediately: true })
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual((yield* status).state, "live")
@@ -87,15 +82,13 @@ describe("G13: a session that answers slowly but surely", () => {
         assert.deepInclude(yield* limit, { stale: false })
       }
       assert.deepStrictEqual([acme.attempts.length, acme.statements], [length, 0])
-    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-  })
+    })
+  )
 
-  it.effect("G4 is never called live where its answers are older than the bound when they arrive", () => {
-    const plane = make({ maxStaleness: "1 second" })
-    const acme = plane.tenant("acme")
-    acme.answersAfter = 2000
-    acme.write(limitKey, 7)
-    return Effect.gen(function* () {
+  it.effect("G4 is never called live where its answers are older than the bound when they arrive", () =>
+    onPlane({ maxStaleness: "1 second", random: 0.5 }, function* ({ acme }) {
+      acme.answersAfter = 2000
+      acme.write(limitKey, 7)
       const changes = yield* collect(
         Stream.unwrap(TenantManager.use((manager) => Effect.succeed(manager.statusChanges)))
       )
@@ -111,16 +104,14 @@ describe("G13: a session that answers slowly but surely", () => {
       assert.strictEqual(acme.statements, 1)
       yield* TestClock.adjust("1 minute")
       assert.strictEqual(acme.attempts.length, length, "and its session is kept all the same")
-    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-  })
+    })
+  )
 })
 
 describe("G4: the clock", () => {
   it.effect("a wall clock that steps neither hides nor fakes staleness, and confirmedAt goes by it", () =>
-    withShakyClock((clock) => {
-      const plane = make({ staleAfterFailures: 1000 })
-      const acme = plane.tenant("acme")
-      return Effect.gen(function* () {
+    withShakyClock((clock) =>
+      onPlane({ staleAfterFailures: 1000, random: 0.5 }, function* ({ acme }) {
         yield* TestClock.adjust("1 hour")
         yield* live
         assert.strictEqual(seconds((yield* limit).confirmedAt), 3600)
@@ -140,15 +131,13 @@ describe("G4: the clock", () => {
         yield* limit
         assert.strictEqual(acme.statements, 1)
         assert.strictEqual(seconds((yield* status).confirmedAt), 3600)
-      }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-    })
+      })
+    )
   )
 
   it.effect("a process that was paused answers nothing from memory on its first read, before any timer has fired", () =>
-    withShakyClock((clock) => {
-      const plane = make()
-      const acme = plane.tenant("acme")
-      return Effect.gen(function* () {
+    withShakyClock((clock) =>
+      onPlane(function* ({ acme }) {
         acme.write(limitKey, 1)
         yield* live
         const handle = yield* Config.handle(Limit).pipe(withTenant("acme"))
@@ -162,16 +151,14 @@ describe("G4: the clock", () => {
         assert.strictEqual(yield* Config.get(Limit).pipe(withTenant("acme")), 2)
         assert.strictEqual((yield* Config.snapshot.pipe(withTenant("acme"))).get(Limit), 2)
         assert.strictEqual(acme.statements, 2)
-      }).pipe(Effect.provide(plane.layer))
-    })
+      })
+    )
   )
 })
 
 describe("G4: what entries and statuses say of themselves", () => {
-  it.effect("confirmedAt and stale, through an outage: entries, lists, snapshots, watchers, own writes", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
+  it.effect("confirmedAt and stale, through an outage: entries, lists, snapshots, watchers, own writes", () =>
+    onPlane({ random: 0.5 }, function* ({ acme }) {
       yield* TestClock.adjust("100 seconds")
       yield* live
       const watched = yield* collect(Config.watch(Limit)).pipe(withTenant("acme"))
@@ -219,13 +206,11 @@ describe("G4: what entries and statuses say of themselves", () => {
           [8, true]
         ]
       )
-    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-  })
+    })
+  )
 
-  it.effect("a status shows the last confirmation as of now, not as of the last change of state", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
+  it.effect("a status shows the last confirmation as of now, not as of the last change of state", () =>
+    onPlane({ random: 0.5 }, function* ({ acme }) {
       yield* live
       yield* TestClock.adjust("5 minutes")
       const { confirmedAt, since, state } = yield* status
@@ -241,15 +226,12 @@ describe("G4: what entries and statuses say of themselves", () => {
       assert.strictEqual(failing.failures, acme.attempts.length - 1)
       assert.strictEqual(failing.lastError?.reason._tag, "ConnectFailure")
       assert.deepStrictEqual(failing.confirmedAt, confirmedAt)
-    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-  })
+    })
+  )
 
-  it.effect("the first failure of an activation is logged, and those after it are not", () => {
-    const { layer, lines } = capture()
-    const plane = make({}, undefined, layer)
-    const acme = plane.tenant("acme")
-    acme.opening = "fail"
-    return Effect.gen(function* () {
+  it.effect("the first failure of an activation is logged, and those after it are not", () =>
+    onPlane(function* ({ acme, lines }) {
+      acme.opening = "fail"
       yield* Effect.forkScoped(Effect.exit(live), { startImmediately: true })
       yield* TestClock.adjust("10 minutes")
       acme.opening = "succeed"
@@ -259,6 +241,6 @@ describe("G4: what entries and statuses say of themselves", () => {
         "Tenant is activating, and the first attempt failed; it is tried again",
         "Tenant is live"
       ])
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 })

@@ -4,7 +4,7 @@ import { TestClock } from "effect/testing"
 import { Config, TenantManager, withTenant } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
 import { withShakyClock } from "./clocks.ts"
-import { breathe, capture, make, withRandom } from "./plane.ts"
+import { breathe, onPlane } from "./onPlane.ts"
 
 const names = (count: number, prefix = "tenant") => Array.from({ length: count }, (_, i) => `${prefix}-${i}`)
 
@@ -29,37 +29,35 @@ const mostInASecond = (attempts: ReadonlyArray<number>) => {
 }
 
 describe("G11: many tenants", () => {
-  it.effect("never more attempts in any second than maxConnectsPerSecond, and all of them within their seconds", () => {
-    const plane = make({ maxConnectsPerSecond: 30 })
-    const tenants = names(60)
-    const attempts = () => tenants.flatMap((name) => plane.tenant(name).attempts)
-    return Effect.gen(function* () {
+  it.effect("never more attempts in any second than maxConnectsPerSecond, and all of them within their seconds", () =>
+    onPlane({ maxConnectsPerSecond: 30 }, function* ({ tenant }) {
+      const tenants = names(60)
+      const attempts = () => tenants.flatMap((name) => tenant(name).attempts)
       yield* activateAll(tenants)
       yield* TestClock.adjust("3 seconds")
       assert.strictEqual(yield* countLive, 60)
       assert.isAtMost(mostInASecond(attempts()), 30)
 
       // Again after a restart of the server: all are lost at once.
-      for (const name of tenants) plane.tenant(name).lose()
+      for (const name of tenants) tenant(name).lose()
       yield* breathe
       assert.strictEqual(yield* countLive, 0)
       yield* TestClock.adjust("5 seconds")
       assert.strictEqual(yield* countLive, 60)
       assert.strictEqual(attempts().length, 120)
       assert.isAtMost(mostInASecond(attempts()), 30)
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
   it.effect("the rate is one for sessions and for the clients of reads, also where the wall clock is set back", () =>
-    withShakyClock((clock) => {
-      const plane = make({ maxConnectsPerSecond: 30 })
-      const followed = names(30, "followed")
-      const read = names(30, "read")
-      const attempts = () => [
-        ...followed.flatMap((name) => plane.tenant(name).attempts),
-        ...read.flatMap((name) => plane.tenant(name).clientAttempts)
-      ]
-      return Effect.gen(function* () {
+    withShakyClock((clock) =>
+      onPlane({ maxConnectsPerSecond: 30 }, function* ({ tenant }) {
+        const followed = names(30, "followed")
+        const read = names(30, "read")
+        const attempts = () => [
+          ...followed.flatMap((name) => tenant(name).attempts),
+          ...read.flatMap((name) => tenant(name).clientAttempts)
+        ]
         yield* TestClock.adjust("1 hour")
         clock.step(-1_800_000)
         yield* activateAll(followed)
@@ -74,35 +72,33 @@ describe("G11: many tenants", () => {
         const afterTheStep = attempts().filter((at) => at < 1_000_000)
         assert.isAbove(afterTheStep.length, 50)
         assert.isAtMost(mostInASecond(afterTheStep), 30)
-      }).pipe(Effect.provide(plane.layer))
-    })
+      })
+    )
   )
 
-  it.effect("50 tenants are live again within two seconds of a server that was away for long", () => {
-    const plane = make()
-    const tenants = names(50)
-    return Effect.gen(function* () {
+  it.effect("50 tenants are live again within two seconds of a server that was away for long", () =>
+    onPlane(function* ({ tenant }) {
+      const tenants = names(50)
       yield* activateAll(tenants)
       yield* TestClock.adjust("2 seconds")
       assert.strictEqual(yield* countLive, 50)
       for (const name of tenants) {
-        plane.tenant(name).opening = "fail"
-        plane.tenant(name).lose()
+        tenant(name).opening = "fail"
+        tenant(name).lose()
       }
       yield* TestClock.adjust("30 seconds")
-      for (const name of tenants) plane.tenant(name).opening = "succeed"
+      for (const name of tenants) tenant(name).opening = "succeed"
       // By then the pauses are up to 30 seconds long, but among so many somebody tries soon, and wakes the others.
       yield* TestClock.adjust("2 seconds")
       assert.strictEqual(yield* countLive, 50)
-    }).pipe(Effect.provide(plane.layer), Random.withSeed("herd"))
-  })
+    }).pipe(Random.withSeed("herd"))
+  )
 
-  it.effect("tenants that come and go do not hurry one whose server is dead", () => {
-    const plane = make()
-    const dead = plane.tenant("dead")
-    const flapping = plane.tenant("flapping")
-    dead.opening = "fail"
-    return Effect.gen(function* () {
+  it.effect("tenants that come and go do not hurry one whose server is dead", () =>
+    onPlane({ random: 0.5 }, function* ({ tenant }) {
+      const dead = tenant("dead")
+      const flapping = tenant("flapping")
+      dead.opening = "fail"
       yield* activateAll(["dead", "flapping"])
       yield* TestClock.adjust("5 minutes")
       const before = dead.attempts.length
@@ -117,18 +113,17 @@ describe("G11: many tenants", () => {
       // Alone it would make 20 attempts in five minutes, 15 seconds apart.
       assert.isAbove(dead.attempts.length - before, 20)
       assert.isAtMost(dead.attempts.length - before, 40)
-    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-  })
+    })
+  )
 
   for (const [what, hang, options] of [
     ["their sessions hang", { opening: "hang" }, {}],
     ["preparing them hangs", { clients: "never" }, { seedDefaults: true }]
   ] as const) {
-    it.effect(`the first attempts of 100 dead tenants hold up no healthy one: ${what}`, () => {
-      const plane = make(options)
-      const dead = names(100, "dead")
-      for (const name of dead) Object.assign(plane.tenant(name), hang)
-      return Effect.gen(function* () {
+    it.effect(`the first attempts of 100 dead tenants hold up no healthy one: ${what}`, () =>
+      onPlane({ ...options }, function* ({ tenant }) {
+        const dead = names(100, "dead")
+        for (const name of dead) Object.assign(tenant(name), hang)
         yield* activateAll([...dead, "healthy"])
         // 100 turns of 250 ms, 8 at once.
         yield* TestClock.adjust("3250 millis")
@@ -139,15 +134,12 @@ describe("G11: many tenants", () => {
         yield* activateAll(["late"])
         yield* breathe
         assert.strictEqual((yield* statesOf).get("late"), "live")
-      }).pipe(Effect.provide(plane.layer))
-    })
+      })
+    )
   }
 
-  it.effect("one log line for each change of state and for each cause, and none for an attempt", () => {
-    const { layer, lines } = capture()
-    const plane = make({}, undefined, layer)
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
+  it.effect("one log line for each change of state and for each cause, and none for an attempt", () =>
+    onPlane(function* ({ acme, lines }) {
       yield* activateAll(["acme"])
       yield* breathe
       acme.opening = "fail"
@@ -169,6 +161,6 @@ describe("G11: many tenants", () => {
         "Tenant is stale, now for another cause",
         "Tenant is live"
       ])
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 })

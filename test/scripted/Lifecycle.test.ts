@@ -3,7 +3,7 @@ import { Effect, Exit, Fiber, Option, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, TenantId, TenantManager, type TenantState, withTenant } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
-import { breathe, make, withRandom } from "./plane.ts"
+import { breathe, limitKey, make, onPlane } from "./onPlane.ts"
 
 const acmeId = TenantId.make("acme")
 
@@ -21,10 +21,8 @@ const inBackground = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 const limit = Config.get(Limit).pipe(withTenant("acme"))
 
 describe("behaviour 5: lifecycle", () => {
-  it.effect("calls may be repeated", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
+  it.effect("calls may be repeated", () =>
+    onPlane(function* ({ acme }) {
       yield* Effect.all([call("activate"), call("activate"), call("activate")], { concurrency: "unbounded" })
       assert.deepStrictEqual([acme.attempts.length, acme.open], [1, 1])
       yield* Effect.all([call("suspend"), call("suspend")], { concurrency: "unbounded" })
@@ -33,33 +31,29 @@ describe("behaviour 5: lifecycle", () => {
       yield* call("remove")
       yield* call("remove")
       assert.strictEqual(yield* stateOf("acme"), "none")
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
-  it.effect("calls for a tenant that nobody mentioned do nothing", () => {
-    const plane = make()
-    return Effect.gen(function* () {
+  it.effect("calls for a tenant that nobody mentioned do nothing", () =>
+    onPlane(function* ({ acme }) {
       yield* call("suspend")
       yield* call("remove")
       yield* call("rotateCredentials")
-      assert.deepStrictEqual([plane.tenant("acme").attempts, yield* stateOf("acme")], [[], "none"])
-    }).pipe(Effect.provide(plane.layer))
-  })
+      assert.deepStrictEqual([acme.attempts, yield* stateOf("acme")], [[], "none"])
+    })
+  )
 
-  it.effect("a malformed id is refused before anything happens", () => {
-    const plane = make()
-    return Effect.gen(function* () {
+  it.effect("a malformed id is refused before anything happens", () =>
+    onPlane(function* () {
       for (const what of ["activate", "suspend", "remove", "rotateCredentials"] as const) {
         assert.strictEqual((yield* Effect.flip(call(what, "no/way"))).reason._tag, "InvalidTenantId")
       }
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
-  it.effect("the newest intent wins, also over an activation that hangs", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    acme.opening = "hang"
-    return Effect.gen(function* () {
+  it.effect("the newest intent wins, also over an activation that hangs", () =>
+    onPlane(function* ({ acme }) {
+      acme.opening = "hang"
       const activation = yield* inBackground(call("activate"))
       yield* breathe
       yield* call("suspend")
@@ -75,35 +69,31 @@ describe("behaviour 5: lifecycle", () => {
       acme.opening = "succeed"
       yield* call("activate")
       assert.deepStrictEqual([yield* stateOf("acme"), acme.open], ["live", 1])
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
-  it.effect("only activate brings back a tenant that is being removed", () => {
-    const plane = make({ drainTimeout: 0 })
-    plane.tenant("acme").releasing = "never"
-    return Effect.gen(function* () {
+  it.effect("only activate brings back a tenant that is being removed", () =>
+    onPlane({ drainTimeout: 0 }, function* ({ acme }) {
+      acme.releasing = "never"
       yield* call("activate")
       yield* inBackground(call("remove"))
       yield* call("suspend")
       assert.notStrictEqual(yield* stateOf("acme"), "suspended")
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
-  it.effect("one tenant that hangs holds up no other", () => {
-    const plane = make()
-    plane.tenant("stuck").opening = "hang"
-    return Effect.gen(function* () {
+  it.effect("one tenant that hangs holds up no other", () =>
+    onPlane(function* ({ tenant }) {
+      tenant("stuck").opening = "hang"
       yield* inBackground(call("activate", "stuck"))
       yield* breathe
       yield* call("activate")
       assert.strictEqual(yield* stateOf("acme"), "live")
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
-  it.effect("handles the events of a tenant directory", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
+  it.effect("handles the events of a tenant directory", () =>
+    onPlane(function* ({ acme }) {
       const manager = yield* TenantManager
       yield* manager.handle({ _tag: "TenantActivated", tenant: acmeId })
       assert.strictEqual(yield* stateOf("acme"), "live")
@@ -113,37 +103,32 @@ describe("behaviour 5: lifecycle", () => {
       assert.strictEqual(yield* stateOf("acme"), "suspended")
       yield* manager.handle({ _tag: "TenantDeleted", tenant: acmeId })
       assert.strictEqual(yield* stateOf("acme"), "none")
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
   it.effect(
     "G4 after a rotation to credentials that do not work, the snapshot is trusted no longer than after any loss",
-    () => {
-      const plane = make()
-      const acme = plane.tenant("acme")
-      return Effect.gen(function* () {
+    () =>
+      onPlane({ random: 0.5 }, function* ({ acme }) {
         yield* call("activate")
         acme.opening = "fail"
         yield* inBackground(call("rotateCredentials"))
         yield* TestClock.adjust("10 seconds")
         assert.strictEqual(yield* stateOf("acme"), "stale")
-      }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-    }
+      })
   )
 
-  it.effect("a suspended tenant stays suspended when its credentials are rotated", () => {
-    const plane = make()
-    return Effect.gen(function* () {
+  it.effect("a suspended tenant stays suspended when its credentials are rotated", () =>
+    onPlane(function* ({ acme }) {
       yield* call("activate")
       yield* call("suspend")
       yield* call("rotateCredentials")
-      assert.deepStrictEqual([yield* stateOf("acme"), plane.tenant("acme").attempts.length], ["suspended", 1])
-    }).pipe(Effect.provide(plane.layer))
-  })
+      assert.deepStrictEqual([yield* stateOf("acme"), acme.attempts.length], ["suspended", 1])
+    })
+  )
 
-  it.effect("tells each change of state", () => {
-    const plane = make()
-    return Effect.gen(function* () {
+  it.effect("tells each change of state", () =>
+    onPlane(function* () {
       const manager = yield* TenantManager
       const seen = yield* Stream.runCollect(
         Stream.takeUntil(manager.statusChanges, (status) => status.state === "removed")
@@ -155,42 +140,38 @@ describe("behaviour 5: lifecycle", () => {
         (yield* Fiber.join(seen)).map((status) => status.state),
         ["activating", "live", "disconnected", "removed"]
       )
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 })
 
 describe("activation on demand", () => {
-  it.effect("the first read is answered by the database and activates the tenant behind it", () => {
-    const plane = make({ activation: "onDemand" })
-    const acme = plane.tenant("acme")
-    acme.write(`${Limit.namespace}/${Limit.key}`, 7)
-    acme.gate.closeUnsafe()
-    return Effect.gen(function* () {
+  it.effect("the first read is answered by the database and activates the tenant behind it", () =>
+    onPlane({ activation: "onDemand" }, function* ({ acme }) {
+      acme.write(limitKey, 7)
+      acme.gate.closeUnsafe()
       assert.strictEqual(yield* limit, 7)
       assert.strictEqual(acme.statements, 1)
       acme.gate.openUnsafe()
       yield* TenantManager.use((manager) => manager.awaitLive("acme"))
       assert.strictEqual(yield* limit, 7)
       assert.strictEqual(acme.statements, 1)
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
-  it.effect("where it is explicit, a read activates nothing", () => {
-    const plane = make()
-    return Effect.gen(function* () {
+  it.effect("where it is explicit, a read activates nothing", () =>
+    onPlane(function* ({ acme }) {
       assert.strictEqual(yield* limit, 600)
       yield* breathe
-      assert.deepStrictEqual([plane.tenant("acme").attempts, yield* stateOf("acme")], [[], "none"])
-    }).pipe(Effect.provide(plane.layer))
-  })
+      assert.deepStrictEqual([acme.attempts, yield* stateOf("acme")], [[], "none"])
+    })
+  )
 
-  it.effect("a tenant that only a read asked for is given up after three failures, until the next read", () => {
-    const plane = make({ activation: "onDemand" })
-    const nobody = plane.tenant("nobody")
-    nobody.opening = "fail"
-    nobody.clients = "no"
-    const read = Effect.exit(Config.get(Limit)).pipe(withTenant("nobody"))
-    return Effect.gen(function* () {
+  it.effect("a tenant that only a read asked for is given up after three failures, until the next read", () =>
+    onPlane({ activation: "onDemand" }, function* ({ tenant }) {
+      const nobody = tenant("nobody")
+      nobody.opening = "fail"
+      nobody.clients = "no"
+      const read = Effect.exit(Config.get(Limit)).pipe(withTenant("nobody"))
       yield* read
       yield* TestClock.adjust("10 minutes")
       assert.deepStrictEqual([nobody.attempts.length, yield* stateOf("nobody")], [3, "none"])
@@ -201,41 +182,38 @@ describe("activation on demand", () => {
       yield* read
       yield* breathe
       assert.strictEqual(yield* stateOf("nobody"), "live")
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
-  it.effect("a late read does not bring a removed tenant back", () => {
-    const plane = make({ activation: "onDemand" })
-    return Effect.gen(function* () {
+  it.effect("a late read does not bring a removed tenant back", () =>
+    onPlane({ activation: "onDemand" }, function* ({ acme }) {
       yield* call("activate")
       yield* call("remove")
       yield* limit
       yield* breathe
-      assert.deepStrictEqual([plane.tenant("acme").attempts.length, yield* stateOf("acme")], [1, "none"])
-    }).pipe(Effect.provide(plane.layer))
-  })
+      assert.deepStrictEqual([acme.attempts.length, yield* stateOf("acme")], [1, "none"])
+    })
+  )
 })
 
 describe("behaviour 10: drain", () => {
-  it.effect("G12 releases every session, says so, and may be repeated; reads go to the database afterwards", () => {
-    const plane = make()
-    return Effect.gen(function* () {
+  it.effect("G12 releases every session, says so, and may be repeated; reads go to the database afterwards", () =>
+    onPlane(function* ({ acme, tenant }) {
       const manager = yield* TenantManager
       yield* call("activate")
       yield* call("activate", "globex")
       const report = { finished: ["acme", "globex"], unfinished: [] as Array<string> }
       assert.deepStrictEqual(yield* manager.drain(), report as any)
-      assert.deepStrictEqual([plane.tenant("acme").open, plane.tenant("globex").open], [0, 0])
+      assert.deepStrictEqual([acme.open, tenant("globex").open], [0, 0])
       assert.deepStrictEqual(yield* manager.drain(), report as any)
       assert.isTrue(yield* manager.isClosed)
-      plane.tenant("acme").write(`${Limit.namespace}/${Limit.key}`, 7)
+      acme.write(limitKey, 7)
       assert.strictEqual(yield* limit, 7)
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
-  it.effect("afterwards nothing is activated, awaited or watched", () => {
-    const plane = make()
-    return Effect.gen(function* () {
+  it.effect("afterwards nothing is activated, awaited or watched", () =>
+    onPlane(function* () {
       const manager = yield* TenantManager
       const waiting = yield* Effect.forkScoped(Effect.flip(manager.awaitLive("acme")), { startImmediately: true })
       yield* manager.drain()
@@ -244,13 +222,12 @@ describe("behaviour 10: drain", () => {
       const watch = Stream.runDrain(Config.watch(Limit)).pipe(withTenant("acme"))
       const error = yield* Effect.flip(watch)
       assert.strictEqual(error.reason._tag, "Closed")
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
-  it.effect("G12 keeps its budget where a session is never released, and names the tenant", () => {
-    const plane = make({ drainTimeout: 0 })
-    plane.tenant("acme").releasing = "never"
-    return Effect.gen(function* () {
+  it.effect("G12 keeps its budget where a session is never released, and names the tenant", () =>
+    onPlane({ drainTimeout: 0 }, function* ({ acme }) {
+      acme.releasing = "never"
       const manager = yield* TenantManager
       yield* call("activate")
       yield* call("activate", "globex")
@@ -262,44 +239,36 @@ describe("behaviour 10: drain", () => {
         finished: [TenantId.make("globex")],
         unfinished: [acmeId]
       })
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
-  it.effect("a budget of zero returns at once, and the release goes on behind it", () => {
-    const plane = make({ drainTimeout: 0 })
-    const acme = plane.tenant("acme")
-    const globex = plane.tenant("globex")
-    globex.releasing = "never"
-    return Effect.gen(function* () {
+  it.effect("a budget of zero returns at once, and the release goes on behind it", () =>
+    onPlane({ drainTimeout: 0 }, function* ({ acme, tenant }) {
+      const globex = tenant("globex")
+      globex.releasing = "never"
       const manager = yield* TenantManager
       yield* call("activate")
       yield* call("activate", "globex")
       assert.include((yield* manager.drain({ timeout: 0 })).unfinished, TenantId.make("globex"))
       yield* breathe
       assert.deepStrictEqual([acme.open, globex.open], [0, 1])
-    }).pipe(Effect.provide(plane.layer))
-  })
-
-  it.effect(
-    "reads go to the database from the moment of the drain, however long a session takes to be released",
-    () => {
-      const plane = make({ drainTimeout: 0 })
-      const acme = plane.tenant("acme")
-      acme.releasing = "never"
-      return Effect.gen(function* () {
-        const manager = yield* TenantManager
-        yield* call("activate")
-        yield* manager.drain({ timeout: 0 })
-        acme.write(`${Limit.namespace}/${Limit.key}`, 7)
-        assert.deepStrictEqual([yield* stateOf("acme"), yield* limit], ["suspended", 7])
-      }).pipe(Effect.provide(plane.layer))
-    }
+    })
   )
 
-  it.effect("a call that waits for a session to be released ends with the drain", () => {
-    const plane = make({ drainTimeout: 0 })
-    plane.tenant("acme").releasing = "never"
-    return Effect.gen(function* () {
+  it.effect("reads go to the database from the moment of the drain, however long a session takes to be released", () =>
+    onPlane({ drainTimeout: 0 }, function* ({ acme }) {
+      acme.releasing = "never"
+      const manager = yield* TenantManager
+      yield* call("activate")
+      yield* manager.drain({ timeout: 0 })
+      acme.write(limitKey, 7)
+      assert.deepStrictEqual([yield* stateOf("acme"), yield* limit], ["suspended", 7])
+    })
+  )
+
+  it.effect("a call that waits for a session to be released ends with the drain", () =>
+    onPlane({ drainTimeout: 0 }, function* ({ acme }) {
+      acme.releasing = "never"
       const manager = yield* TenantManager
       yield* call("activate")
       const suspension = yield* inBackground(call("suspend"))
@@ -307,8 +276,8 @@ describe("behaviour 10: drain", () => {
       yield* manager.drain({ timeout: 0 })
       yield* Fiber.join(suspension)
       assert.strictEqual((yield* Effect.flip(late)).reason._tag, "Closed")
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
   it.effect("closing the layer drains it within drainTimeout, also where a session is never released", () => {
     const plane = make({ drainTimeout: "3 seconds" })

@@ -4,9 +4,8 @@ import { TestClock } from "effect/testing"
 import { Config, TenantManager, withTenant } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
 import { withShakyClock } from "./clocks.ts"
-import { breathe, make, withRandom } from "./plane.ts"
+import { breathe, limitKey, onPlane, type ScriptedPlane } from "./onPlane.ts"
 
-const limitKey = `${Limit.namespace}/${Limit.key}`
 const limit = (tenant = "acme") => Config.get(Limit).pipe(withTenant(tenant))
 const call = (what: "activate" | "suspend", tenant = "acme") => TenantManager.use((manager) => manager[what](tenant))
 
@@ -17,7 +16,7 @@ const failure = Effect.map(Effect.flip(limit()), ({ reason }) => {
 })
 
 /** A plane whose tenant is suspended, so that every read goes to its database, which knows 7. */
-const suspended = Effect.fnUntraced(function* (plane: ReturnType<typeof make>, tenant = "acme") {
+const suspended = Effect.fnUntraced(function* (plane: ScriptedPlane, tenant = "acme") {
   yield* TestClock.adjust("1 second")
   plane.tenant(tenant).write(limitKey, 7)
   yield* call("activate", tenant)
@@ -25,47 +24,42 @@ const suspended = Effect.fnUntraced(function* (plane: ReturnType<typeof make>, t
 })
 
 describe("G4: reads of a database that does not answer", () => {
-  it.effect(
-    "after three in a row, reads fail at once, with the last known entry and the time until the next try",
-    () => {
-      const plane = make()
-      const acme = plane.tenant("acme")
-      return Effect.gen(function* () {
-        yield* suspended(plane)
-        acme.clients = "no"
-        for (let i = 0; i < 3; i++) assert.isUndefined((yield* failure).retryIn)
-        assert.strictEqual(acme.statements, 3)
+  it.effect("after three in a row, reads fail at once, with the last known entry and the time until the next try", () =>
+    onPlane({ random: 0.5 }, function* (plane) {
+      const { acme } = plane
+      yield* suspended(plane)
+      acme.clients = "no"
+      for (let i = 0; i < 3; i++) assert.isUndefined((yield* failure).retryIn)
+      assert.strictEqual(acme.statements, 3)
+      yield* TestClock.adjust("100 millis")
+      for (let i = 0; i < 100; i++) {
+        const { reason, retryIn } = yield* failure
+        assert.strictEqual(retryIn, 400)
+        assert.deepInclude(reason.lastKnown, { value: 7, stale: true })
+        assert.include(reason.message, "asked again in 400 ms")
+      }
+      assert.strictEqual(acme.statements, 3)
+
+      // Tried again after 500 ms, 1 s, 2 s, 4 s, 8 s, and then every 10 s.
+      const tries: Array<number> = []
+      for (let millis = 100; millis < 40_000; millis += 100) {
+        const before = acme.statements
+        yield* failure
+        if (acme.statements > before) tries.push(millis)
         yield* TestClock.adjust("100 millis")
-        for (let i = 0; i < 100; i++) {
-          const { reason, retryIn } = yield* failure
-          assert.strictEqual(retryIn, 400)
-          assert.deepInclude(reason.lastKnown, { value: 7, stale: true })
-          assert.include(reason.message, "asked again in 400 ms")
-        }
-        assert.strictEqual(acme.statements, 3)
+      }
+      assert.deepStrictEqual(tries, [500, 1500, 3500, 7500, 15_500, 25_500, 35_500])
 
-        // Tried again after 500 ms, 1 s, 2 s, 4 s, 8 s, and then every 10 s.
-        const tries: Array<number> = []
-        for (let millis = 100; millis < 40_000; millis += 100) {
-          const before = acme.statements
-          yield* failure
-          if (acme.statements > before) tries.push(millis)
-          yield* TestClock.adjust("100 millis")
-        }
-        assert.deepStrictEqual(tries, [500, 1500, 3500, 7500, 15_500, 25_500, 35_500])
-
-        acme.clients = "yes"
-        yield* TestClock.adjust("10 seconds")
-        assert.strictEqual(yield* limit(), 7)
-        assert.strictEqual(yield* limit(), 7)
-      }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-    }
+      acme.clients = "yes"
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* limit(), 7)
+      assert.strictEqual(yield* limit(), 7)
+    })
   )
 
-  it.effect("while one read tries, the others fail at once; its success lets all of them through", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
+  it.effect("while one read tries, the others fail at once; its success lets all of them through", () =>
+    onPlane({ random: 0.5 }, function* (plane) {
+      const { acme } = plane
       yield* suspended(plane)
       acme.clients = "no"
       for (let i = 0; i < 3; i++) yield* failure
@@ -81,25 +75,24 @@ describe("G4: reads of a database that does not answer", () => {
       acme.clientGate.openUnsafe()
       assert.strictEqual(yield* Fiber.join(probe), 7)
       assert.strictEqual((yield* Config.snapshot.pipe(withTenant("acme"))).get(Limit), 7)
-    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-  })
+    })
+  )
 
-  it.effect("G5 the circuit of one tenant is no other's", () => {
-    const plane = make()
-    return Effect.gen(function* () {
+  it.effect("G5 the circuit of one tenant is no other's", () =>
+    onPlane(function* (plane) {
+      const { acme } = plane
       yield* suspended(plane)
       yield* suspended(plane, "globex")
-      plane.tenant("acme").clients = "no"
+      acme.clients = "no"
       for (let i = 0; i < 4; i++) yield* failure
       assert.strictEqual(yield* limit("globex"), 7)
-    }).pipe(Effect.provide(plane.layer))
-  })
+    })
+  )
 
   it.effect("a wall clock that is set back keeps no circuit open", () =>
-    withShakyClock((clock) => {
-      const plane = make()
-      const acme = plane.tenant("acme")
-      return Effect.gen(function* () {
+    withShakyClock((clock) =>
+      onPlane({ random: 0.5 }, function* (plane) {
+        const { acme } = plane
         yield* TestClock.adjust("1 hour")
         yield* suspended(plane)
         acme.clients = "no"
@@ -108,14 +101,13 @@ describe("G4: reads of a database that does not answer", () => {
         clock.step(-1_800_000)
         yield* TestClock.adjust("500 millis")
         assert.strictEqual(yield* limit(), 7)
-      }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-    })
+      })
+    )
   )
 
-  it.effect("reads that hang open it too: from then on nobody waits five seconds to be told so", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    return Effect.gen(function* () {
+  it.effect("reads that hang open it too: from then on nobody waits five seconds to be told so", () =>
+    onPlane({ random: 0.5 }, function* (plane) {
+      const { acme } = plane
       yield* suspended(plane)
       acme.clients = "never"
       for (let i = 0; i < 3; i++) {
@@ -124,6 +116,6 @@ describe("G4: reads of a database that does not answer", () => {
         assert.isUndefined((yield* Fiber.join(hanging)).retryIn)
       }
       assert.isDefined((yield* failure).retryIn)
-    }).pipe(Effect.provide(plane.layer), withRandom(0.5))
-  })
+    })
+  )
 })

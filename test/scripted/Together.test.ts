@@ -1,26 +1,19 @@
 /** G9 through the engine: what was written in one transaction, while reads of everything and of one key overlap. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import { Config, TenantManager, withTenant } from "effect-systemplane"
+import { Config, TenantManager } from "effect-systemplane"
 import { Burst, Limit } from "../support/keys.ts"
-import { breathe, make, promptly } from "./plane.ts"
+import { activate, breathe, burstKey, limitKey, onPlane, promptly } from "./onPlane.ts"
 
-const limitKey = `${Limit.namespace}/${Limit.key}`
-const burstKey = `${Burst.namespace}/${Burst.key}`
 const both = Effect.map(Config.snapshot, (snapshot) => [snapshot.get(Limit), snapshot.get(Burst)])
 
 describe("G9 what was written together", () => {
-  it.effect("a load that began before a key was read alone makes no tenant live: it is read once more", () => {
-    const plane = make()
-    const acme = plane.tenant("acme")
-    acme.write(limitKey, 1)
-    acme.write(burstKey, 1)
-    return Effect.gen(function* () {
+  it.effect("a load that began before a key was read alone makes no tenant live: it is read once more", () =>
+    onPlane({ tenant: "acme" }, function* ({ acme }) {
+      acme.write(limitKey, 1)
+      acme.write(burstKey, 1)
       acme.gate.closeUnsafe()
-      const activation = yield* Effect.forkChild(
-        TenantManager.use((manager) => manager.activate("acme")),
-        { startImmediately: true }
-      )
+      const activation = yield* Effect.forkChild(activate(), { startImmediately: true })
       yield* promptly("the load was sent", () => acme.reads === 1)
       acme.write(limitKey, 2)
       acme.write(burstKey, 2)
@@ -30,18 +23,16 @@ describe("G9 what was written together", () => {
       yield* Fiber.join(activation)
       assert.deepStrictEqual(yield* both, [2, 2])
       assert.strictEqual(acme.reads, 2)
-    }).pipe(withTenant("acme"), Effect.provide(plane.layer))
-  })
+    })
+  )
 
   it.effect(
     "a read of one key that finds it changed brings in the others, once for all keys that are read at once",
-    () => {
-      const plane = make()
-      const acme = plane.tenant("acme")
-      acme.write(limitKey, 1)
-      acme.write(burstKey, 1)
-      return Effect.gen(function* () {
-        yield* TenantManager.use((manager) => manager.activate("acme"))
+    () =>
+      onPlane({ tenant: "acme" }, function* ({ acme }) {
+        acme.write(limitKey, 1)
+        acme.write(burstKey, 1)
+        yield* activate()
         yield* TenantManager.use((manager) => manager.suspend("acme"))
         acme.write(limitKey, 2)
         acme.write(burstKey, 2)
@@ -57,9 +48,8 @@ describe("G9 what was written together", () => {
         assert.deepStrictEqual(yield* Fiber.join(reads), [2, 2])
         assert.strictEqual(acme.statements, 3)
 
-        yield* TenantManager.use((manager) => manager.activate("acme"))
+        yield* activate()
         assert.deepStrictEqual(yield* both, [2, 2])
-      }).pipe(withTenant("acme"), Effect.provide(plane.layer))
-    }
+      })
   )
 })

@@ -12,6 +12,7 @@ import {
   withTenant
 } from "effect-systemplane"
 import * as FaultProxy from "../../dev/FaultProxy.ts"
+import * as PgStatements from "../../src/layers/postgres/PgStatements.ts"
 import * as CountingConnector from "../support/CountingConnector.ts"
 import * as keys from "../support/keys.ts"
 import { ApiKey, Burst, Feature, Greeting, Limit } from "../support/keys.ts"
@@ -152,7 +153,7 @@ describe("SystemplaneReadThrough", () => {
             })
             const rows = yield* acme.run("SELECT DISTINCT updated_by AS by FROM systemplane_entries")
             assert.deepStrictEqual(rows, [{ by: "systemplane.manager" }])
-            const seeds = sent.statements.filter((sql) => sql.includes("INSERT INTO systemplane_entries"))
+            const seeds = sent.statements.filter((sql) => sql === PgStatements.insertSeeds)
             assert.strictEqual(seeds.length, 1, "prepared once, by the first of three reads")
             assert.deepStrictEqual((yield* costOf(sent, Config.get(Limit)))[1], 1)
           }),

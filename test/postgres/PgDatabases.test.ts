@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { Connector, ConnectorError, ListenFailed, PgConnector } from "effect-systemplane"
+import * as PgDatabaseClaims from "../../src/layers/postgres/PgDatabaseClaims.ts"
 import * as PgDatabases from "../../src/layers/postgres/PgDatabases.ts"
 import { budget } from "../support/budget.ts"
 import * as CountingConnector from "../support/CountingConnector.ts"
@@ -111,7 +112,7 @@ describe("a session that was opened ahead", () => {
         session: () =>
           Effect.as(Effect.sleep("20 seconds"), {
             query: (sql) =>
-              Effect.succeed([sql.includes("current_database") ? { started: 1, database: "a" } : { one: 1 }]),
+              Effect.succeed([sql === PgDatabaseClaims.identify ? { started: 1, database: "a" } : { one: 1 }]),
             payloads: Effect.never,
             abandon: Effect.void
           }),

@@ -5,6 +5,10 @@
 import { Clock, Deferred, Effect, Latch, Layer, Option, Queue, type Scope } from "effect"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import { ConnectFailed, Connector, ConnectorError, SessionLost, type TenantId } from "effect-systemplane"
+import * as PgDatabaseClaims from "../../src/layers/postgres/PgDatabaseClaims.ts"
+import * as PgDiff from "../../src/layers/postgres/PgDiff.ts"
+import * as PgNamespaceScan from "../../src/layers/postgres/PgNamespaceScan.ts"
+import * as PgStatements from "../../src/layers/postgres/PgStatements.ts"
 
 export interface ScriptedTenant {
   /** What the next sessions do when they are opened. */
@@ -44,9 +48,11 @@ export interface ScriptedTenant {
 export const upsert = (namespace: string, key: string, revision = 1) =>
   JSON.stringify({ namespace, key, op: "upsert", revision })
 
-const comparesKeyByKey = (sql: string) => sql.includes("generate_subscripts")
-const readsAll = (sql: string) => sql.includes("LIMIT $2") && !readsNewer(sql)
-const readsNewer = (sql: string) => sql.includes("bit_xor")
+const { selectAllAged, selectAllAgeless, selectNewer } = PgNamespaceScan
+const comparesKeyByKey = (sql: string) => sql === PgDiff.selectDifferences
+const readsAll = (sql: string) => sql === selectAllAged || sql === selectAllAgeless
+const readsNewer = (sql: string) => sql === selectNewer
+const identifies = (sql: string) => sql === PgDatabaseClaims.identify
 const isReadOfEverything = (sql: string) => comparesKeyByKey(sql) || readsAll(sql) || readsNewer(sql)
 
 /** A row as statements return it. */
@@ -126,7 +132,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
 
   const statement = (tenant: string, sql: string, params: ReadonlyArray<unknown> = []): ReadonlyArray<unknown> => {
     const { table } = tenantOf(tenant)
-    if (sql.includes("pg_postmaster_start_time")) return [{ started: 1, database: tenant }]
+    if (identifies(sql)) return [{ started: 1, database: tenant }]
     if (readsAll(sql) || readsNewer(sql)) {
       const [sent, , above = -1n] = params as [string, number, bigint?]
       const namespaces = elementsOf(sent)
@@ -154,13 +160,13 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       })
     }
     // Seeding: every default has its row already.
-    if (sql.includes("INSERT INTO") && sql.includes("unnest")) return []
+    if (sql === PgStatements.insertSeeds) return []
     if (sql.includes("INSERT INTO")) {
       const [namespace, key, json] = params as [string, string, string]
       tenantOf(tenant).script.write(`${namespace}/${key}`, JSON.parse(json))
       return [table.get(`${namespace}/${key}`)]
     }
-    if (sql.includes("WHERE e.namespace = $1")) {
+    if (sql === PgStatements.selectRow) {
       const row = table.get(`${params[0]}/${params[1]}`)
       return row === undefined ? [] : [row]
     }
@@ -233,11 +239,10 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       unsafe: (sql: string, params?: ReadonlyArray<unknown>) =>
         Effect.suspend(() => {
           const { script } = tenantOf(tenant)
-          const identifies = sql.includes("pg_postmaster_start_time")
-          if (!identifies) script.statements++
-          const answered = answer(identifies ? "yes" : script.clients, () => statement(tenant, sql, params))
+          if (!identifies(sql)) script.statements++
+          const answered = answer(identifies(sql) ? "yes" : script.clients, () => statement(tenant, sql, params))
           // The answer is that of the moment the statement was sent.
-          return sql.startsWith("SELECT") && !identifies ? Effect.tap(answered, script.clientGate.await) : answered
+          return sql.startsWith("SELECT") && !identifies(sql) ? Effect.tap(answered, script.clientGate.await) : answered
         })
     }) as any
 

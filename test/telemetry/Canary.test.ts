@@ -16,6 +16,7 @@ import {
   TenantManager,
   withTenant
 } from "effect-systemplane"
+import * as PgNamespaceScan from "../../src/layers/postgres/PgNamespaceScan.ts"
 import * as Catalog from "../postgres/Catalog.ts"
 import * as keys from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
@@ -131,7 +132,8 @@ const dyingAt = (part: (typeof parts)[number], inner: Connector["Service"], erro
             payloads: part === "payloads" ? dies : session.payloads,
             queryEach: part === "queryEach" ? () => dies : undefined,
             // Not the first statement, which asks what database it is.
-            query: (sql, params) => (part === "query" && sql.includes("LIMIT $2") ? dies : session.query(sql, params))
+            query: (sql, params) =>
+              part === "query" && sql === PgNamespaceScan.selectAllAgeless ? dies : session.query(sql, params)
           }))
   })
 }

@@ -15,7 +15,8 @@ import * as PgFailure from "./PgFailure.ts"
  * only by it, not even clones of one backup, which do share the system identifier. By functions alone, since a new session
  * would first have to learn what a catalogue table looks like.
  */
-const identify = "SELECT date_part('epoch', pg_postmaster_start_time()) AS started, current_database() AS database"
+export const identify =
+  "SELECT date_part('epoch', pg_postmaster_start_time()) AS started, current_database() AS database"
 
 const Identity = Schema.Struct({ started: Schema.Finite, database: Schema.String })
 const decodeIdentity = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Identity))

@@ -36,7 +36,7 @@ const decodeDifferences = PgRows.decodeAll(byShape, bySchema)
  * Each `OFFSET 0` keeps the planner from merging two levels: the arrays are read once, not once for each element, and each row
  * is hashed once, and only if it is asked for.
  */
-const selectDifferences = `
+export const selectDifferences = `
   SELECT e.slot, ${PgRows.columnsWith("e.fingerprint")}, ${PgRows.age} AS age
   FROM (
     SELECT k.slot, k.known, e.value, e.revision, e.updated_at, e.updated_by,

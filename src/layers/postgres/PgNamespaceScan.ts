@@ -104,8 +104,9 @@ const selectAll = (age: string) => `
   WHERE e.namespace IN (SELECT unnest($1::text[]))
   LIMIT $2`
 
-const selectAllAged = selectAll(`, ${PgRows.age} AS age`)
-const selectAllAgeless = selectAll("")
+/** The statement of `all` with ages. Exported, like its neighbours below, so that tests recognise it by identity. */
+export const selectAllAged = selectAll(`, ${PgRows.age} AS age`)
+export const selectAllAgeless = selectAll("")
 
 /** All rows in the namespaces of these keys, and their ages if wanted; `None` where they hold too many. */
 export const all = (
@@ -128,7 +129,7 @@ export const all = (
   })
 
 /** The digest of no rows is `NULL`, and so are the columns of a row where none is newer. */
-const selectNewer = `
+export const selectNewer = `
   SELECT t.digest, e.namespace, e.key, ${PgRows.columns}, ${PgRows.age} AS age
   FROM (
     SELECT bit_xor(h.fingerprint) AS digest

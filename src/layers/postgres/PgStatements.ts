@@ -12,9 +12,12 @@ import type { EntryWrite } from "../../services/EntryStore.ts"
 import type { Seed } from "../../services/KeyRegistry.ts"
 import { arrayOf, columns, decodeRows, namesOf, shownRevision, unexpectedShape } from "./PgRows.ts"
 
+/** The statement of `read`. Exported so that tests recognise it by identity. */
+export const selectRow = `SELECT ${columns} FROM systemplane_entries AS e WHERE e.namespace = $1 AND e.key = $2`
+
 /** The row of a key. */
 export const read = (query: Query, { key, namespace }: KeyName): Effect.Effect<Option.Option<EntryRow>, SqlError> =>
-  query(`SELECT ${columns} FROM systemplane_entries AS e WHERE e.namespace = $1 AND e.key = $2`, [namespace, key]).pipe(
+  query(selectRow, [namespace, key]).pipe(
     Effect.flatMap(decodeRows),
     Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
     unexpectedShape
@@ -86,6 +89,17 @@ const seeder = "systemplane.manager"
 const Inserted = Schema.Array(Schema.Struct({ namespace: Schema.String }))
 const decodeInserted = Schema.decodeUnknownEffect(Inserted)
 
+/** The statement of `seed`. Exported so that tests recognise it by identity. */
+export const insertSeeds = `
+  INSERT INTO systemplane_entries (namespace, key, value, updated_by)
+  SELECT s.namespace, s.key, s.value::jsonb, $4
+  FROM unnest($1::text[], $2::text[], $3::text[]) AS s (namespace, key, value)
+  WHERE NOT EXISTS (
+    SELECT FROM systemplane_entries AS e WHERE e.namespace = s.namespace AND e.key = s.key
+  )
+  ON CONFLICT (namespace, key) DO NOTHING
+  RETURNING namespace`
+
 /**
  * Inserts the defaults that have no row. Rows that exist are left out beforehand, since an insert that meets one would
  * still draw a revision; `ON CONFLICT` settles the race with another process.
@@ -93,17 +107,7 @@ const decodeInserted = Schema.decodeUnknownEffect(Inserted)
 export const seed = (query: Query, seeds: ReadonlyArray<Seed>): Effect.Effect<number, SqlError> =>
   seeds.length === 0
     ? Effect.succeed(0)
-    : query(
-        `INSERT INTO systemplane_entries (namespace, key, value, updated_by)
-         SELECT s.namespace, s.key, s.value::jsonb, $4
-         FROM unnest($1::text[], $2::text[], $3::text[]) AS s (namespace, key, value)
-         WHERE NOT EXISTS (
-           SELECT FROM systemplane_entries AS e WHERE e.namespace = s.namespace AND e.key = s.key
-         )
-         ON CONFLICT (namespace, key) DO NOTHING
-         RETURNING namespace`,
-        [...namesOf(seeds), arrayOf(seeds.map(({ json }) => json)), seeder]
-      ).pipe(
+    : query(insertSeeds, [...namesOf(seeds), arrayOf(seeds.map(({ json }) => json)), seeder]).pipe(
         Effect.flatMap(decodeInserted),
         Effect.map((rows) => rows.length),
         unexpectedShape

@@ -40,14 +40,14 @@ describe("statistics", () => {
 describe("a line of the report", () => {
   const gate = { name: "ours : theirs", gate: 0.25, stretch: 0.12, note: "nothing else" }
 
-  it("tells the verdict: the bounds themselves still hold", () => {
+  it("states the verdict: a value equal to the bound passes", () => {
     assert.deepStrictEqual(
       [0.1, 0.12, 0.2, 0.25, 0.2501, Number.NaN].map((measured) => Report.verdict(measured, gate)),
       ["stretch", "stretch", "gate", "gate", "MISSED", "MISSED"]
     )
   })
 
-  it("tells where a gate that was missed lies below the floor, and there alone", () => {
+  it("says that a missed gate lies below the floor only if it does", () => {
     const verdicts = (measured: number) => [0.2, 0.25, 0.2501].map((floor) => Report.verdict(measured, gate, floor))
     assert.deepStrictEqual(verdicts(0.3), ["MISSED", "MISSED", "gate < floor"])
     assert.deepStrictEqual(verdicts(0.25), ["gate", "gate", "gate"])

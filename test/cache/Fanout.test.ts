@@ -17,7 +17,7 @@ const offer = (mailbox: Fanout.Mailbox<string, Change>, ...changes: ReadonlyArra
   for (const change of changes) mailbox.offer(change.of, change)
 }
 
-describe("a mailbox", () => {
+describe("Fanout's mailbox", () => {
   it.effect("joins up what waits under one key, and keeps the keys in the order in which they came", () =>
     Effect.gen(function* () {
       const mailbox = joined()
@@ -36,7 +36,7 @@ describe("a mailbox", () => {
     })
   )
 
-  it.effect("holds a value that says nothing: two of them are one", () =>
+  it.effect("merges two changes into one even if their value is undefined", () =>
     Effect.gen(function* () {
       const mailbox = Fanout.makeMailbox<void, void>(() => undefined)
       mailbox.offer(undefined, undefined)
@@ -72,7 +72,7 @@ describe("a mailbox", () => {
 describe("a fan-out", () => {
   const make = Effect.sync(() => Fanout.make<string, string, Change>())
 
-  it.effect("G8 gives a reader that is held up the newest, and another one all the while everything", () =>
+  it.effect("G8: a fan-out gives a slow reader the newest value, and meanwhile gives another reader every value", () =>
     Effect.gen(function* () {
       const fanout = yield* make
       const [slow, fast] = [joined(), joined()]
@@ -88,7 +88,7 @@ describe("a fan-out", () => {
     })
   )
 
-  it.effect("publishes to the topic that was subscribed to, and to nobody is no error", () =>
+  it.effect("publishes to the subscribers of a topic, and may publish to a topic without subscribers", () =>
     Effect.gen(function* () {
       const fanout = yield* make
       const mailbox = joined()
@@ -99,7 +99,7 @@ describe("a fan-out", () => {
     })
   )
 
-  it.effect("G12 gives nothing to a mailbox whose scope was closed, and goes on for the others", () =>
+  it.effect("G12: a fan-out gives nothing to a mailbox whose scope was closed, and goes on for the others", () =>
     Effect.gen(function* () {
       const fanout = yield* make
       const [gone, left] = [joined(), joined()]

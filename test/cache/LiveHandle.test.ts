@@ -39,7 +39,7 @@ const load = (scope: Replica.Replica, revision: number, time: number) =>
     )
   )
 
-describe("G2 a handle that was made from what the database answered, before any scope knew the key", () => {
+describe("a handle that was made from the database's answer, before any replica knew the key", () => {
   const made = { entry: Entries.loneEntry(Limit, rowAt(5), 1_000, clock) as any, time: 2_000 }
 
   const cases: ReadonlyArray<readonly [string, (scope: Replica.Replica) => void, number]> = [
@@ -64,7 +64,7 @@ describe("G2 a handle that was made from what the database answered, before any 
     })
   }
 
-  it("is given what a write put into a scope that was not loaded yet", () => {
+  it("G2: a handle made from the database's answer shows what a write put into a replica that is not loaded yet", () => {
     const scope = scopeOf()
     const handle = LiveHandle.make(
       scopes(() => scope),

@@ -33,7 +33,7 @@ export const configContract = <Database>({ database, name, plane }: Implementati
     const test = onPlane<Database, void>(it.effect, plane)
 
     test(
-      "a change by somebody else is visible through get, entry, snapshot, watch, changes and onChange",
+      "a change by another writer is visible through get, entry, snapshot, watch, changes and onChange",
       Effect.scoped(
         Effect.gen(function* () {
           const handled: Array<unknown> = []
@@ -77,7 +77,7 @@ export const configContract = <Database>({ database, name, plane }: Implementati
     )
 
     test(
-      "G3 our own write is readable at once, and its echo is not delivered a second time",
+      "G3: a write is readable at once in its process, and its echo is not delivered a second time",
       Effect.scoped(
         Effect.gen(function* () {
           const handled: Array<number> = []
@@ -100,7 +100,7 @@ export const configContract = <Database>({ database, name, plane }: Implementati
     )
 
     test(
-      "G1, G4 what came without a notification is found, and delivered once: triggers disabled, TRUNCATE",
+      "G1, G4: a change without a notification (triggers disabled, TRUNCATE) is found, and delivered once",
       Effect.scoped(
         Effect.gen(function* () {
           const db = yield* Acme
@@ -127,7 +127,7 @@ export const configContract = <Database>({ database, name, plane }: Implementati
     )
 
     test(
-      "G1 a table that went back to an older copy is taken as it is, and the status says so",
+      "G1: a table that was restored from an older copy is taken as it is, and the status says so",
       Effect.gen(function* () {
         const restore = yield* Acme.use((db) => db.backup)
         yield* write(Limit, 7)
@@ -173,7 +173,7 @@ export const configContract = <Database>({ database, name, plane }: Implementati
     )
 
     test(
-      "G6 a row that does not decode leaves the last valid value in force, and the other keys go on",
+      "G6: a row that does not decode leaves the last valid value in force, and the other keys go on",
       Effect.gen(function* () {
         yield* write(Limit, 7)
         yield* becomes(Limit, 7)
@@ -187,7 +187,7 @@ export const configContract = <Database>({ database, name, plane }: Implementati
     )
 
     test(
-      "G9 keys written in one transaction become visible together",
+      "G9: keys written in one transaction become visible together",
       Effect.gen(function* () {
         const db = yield* Acme
         const pairs = new Set<number>()
@@ -220,7 +220,7 @@ export const configContract = <Database>({ database, name, plane }: Implementati
     )
 
     test(
-      "G10 set and remove only what is at the expected revision; 0 expects no row",
+      "G10: set and remove change only a row that is at the expected revision; 0 expects no row",
       Effect.gen(function* () {
         const first = yield* Config.set(Limit, 1, { ...actor, ifRevision: 0 })
         assert.deepInclude(yield* reasonOf(Config.set(Limit, 2, { ...actor, ifRevision: 0 })), {
@@ -251,7 +251,7 @@ export const configContract = <Database>({ database, name, plane }: Implementati
     )
 
     test(
-      "G10 of many racing writers exactly one wins",
+      "G10: of many racing guarded writers exactly one wins",
       Effect.gen(function* () {
         const { revision } = yield* Config.entry(Limit)
         const exits = yield* Effect.forEach(
@@ -264,7 +264,7 @@ export const configContract = <Database>({ database, name, plane }: Implementati
     )
 
     test(
-      "setAll writes all, in the order given; nothing where one value is refused, and names each; nor where one expectation fails",
+      "setAll writes all in the order given, or nothing if a value is refused or an expectation fails",
       Effect.gen(function* () {
         yield* setAllInOrder
         const before = yield* Acme.use((db) => db.rows)
@@ -292,7 +292,7 @@ export const configContract = <Database>({ database, name, plane }: Implementati
     )
 
     test(
-      "G7 defaults are seeded where there is no row, and an operator's value stays",
+      "G7: defaults are seeded only if there is no row, and an operator's value stays",
       Effect.gen(function* () {
         const manager = yield* TenantManager
         yield* write(Limit, 7)
@@ -329,7 +329,7 @@ export const configContract = <Database>({ database, name, plane }: Implementati
     )
 
     test(
-      "G4 watching goes on across the loss of a session: what changed meanwhile is emitted once",
+      "G4: a watcher survives the loss of a session, and emits once what changed meanwhile",
       Effect.scoped(
         Effect.gen(function* () {
           const db = yield* Acme

@@ -102,7 +102,7 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
     )
 
     test(
-      "G10 put and remove only what is at the expected revision; 0 expects no row",
+      "G10: put and remove change only a row that is at the expected revision; 0 expects no row",
       Effect.gen(function* () {
         const first = yield* put(a, "1", { ifRevision: 0 })
         assert.deepInclude(yield* reasonOf(put(a, "2", { ifRevision: 0 })), {
@@ -161,7 +161,7 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
     )
 
     test(
-      "G7 seeding writes what has no row, never over one, and says how many",
+      "G7: seeding writes only keys that have no row, and says how many",
       Effect.gen(function* () {
         yield* put(a, "1")
         const seeds = [
@@ -222,7 +222,7 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
     )
 
     test(
-      "G1 diff tell of what came and went with the triggers disabled, of TRUNCATE, and of an older copy",
+      "G1: diff finds rows that came and went with the triggers disabled, a TRUNCATE, and an older copy",
       Effect.gen(function* () {
         const db = yield* Acme
         const before = yield* put(a, "1")
@@ -247,7 +247,7 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
     )
 
     test(
-      "G9 diff are one state of the database: keys written in one transaction come together",
+      "G9: diff shows one state of the database: keys written in one transaction come together",
       Effect.gen(function* () {
         const db = yield* Acme
         const seen = new Set<unknown>()
@@ -282,7 +282,7 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
     )
 
     test(
-      "works on after a release, and releases where nothing is held",
+      "works on after a release, and a release that finds nothing to release succeeds",
       Effect.gen(function* () {
         const store = yield* EntryStore
         yield* store.release(acme)

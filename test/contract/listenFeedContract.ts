@@ -76,7 +76,7 @@ export const listenFeedContract = <Database>({ database, name, services }: Imple
     )
 
     test(
-      "G14 tells names and a revision, never a value",
+      "G14: a notification carries names and a revision, never a value",
       Effect.gen(function* () {
         const take = yield* follow
         yield* connected(take)
@@ -151,7 +151,7 @@ export const listenFeedContract = <Database>({ database, name, services }: Imple
     )
 
     test(
-      "G13 says that a session was lost, and connects again",
+      "G13: the feed reports that a session was lost, and connects again",
       Effect.gen(function* () {
         const db = yield* Acme
         const take = yield* follow
@@ -183,7 +183,7 @@ export const listenFeedContract = <Database>({ database, name, services }: Imple
     )
 
     test(
-      "G12 each run has a session of its own, which ends with it",
+      "G12: each run of the feed has a session of its own, which ends with it",
       Effect.gen(function* () {
         yield* Effect.scoped(
           Effect.gen(function* () {

@@ -59,7 +59,7 @@ export const tenantManagerContract = <Database>({ database, name, plane }: Imple
     )
 
     test(
-      "G12 suspended: the listener is gone, reads go to the database; activated again: what changed is there",
+      "G12: a suspended tenant has no listener and is read from the database; activated again it has what changed",
       Effect.gen(function* () {
         yield* call("suspend")
         assert.strictEqual(Option.getOrThrow(yield* status).state, "suspended")
@@ -73,7 +73,7 @@ export const tenantManagerContract = <Database>({ database, name, plane }: Imple
     )
 
     test(
-      "G12 removed: no session is left; activated again: rebuilt from the table",
+      "G12: a removed tenant leaves no session; activated again it is rebuilt from the table",
       Effect.gen(function* () {
         yield* write(7)
         yield* eventually(
@@ -105,7 +105,7 @@ export const tenantManagerContract = <Database>({ database, name, plane }: Imple
     )
 
     test(
-      "G13 a session that is lost is replaced, and the states on the way are told of",
+      "G13: a session that is lost is replaced, and the states on the way are reported",
       Effect.scoped(
         Effect.gen(function* () {
           const manager = yield* TenantManager
@@ -137,7 +137,7 @@ export const tenantManagerContract = <Database>({ database, name, plane }: Imple
     )
 
     test(
-      "G12 drained: no session is left, reads go to the database, and nothing is activated any more",
+      "G12: a drained plane leaves no session, reads from the database, and activates nothing any more",
       Effect.gen(function* () {
         const manager = yield* TenantManager
         assert.deepStrictEqual(yield* manager.drain(), { finished: [acme], unfinished: [] })
@@ -149,7 +149,7 @@ export const tenantManagerContract = <Database>({ database, name, plane }: Imple
       })
     )
 
-    it.effect("G12 the layer closed: no session is left", () =>
+    it.effect("G12: a closed layer leaves no session", () =>
       Effect.gen(function* () {
         const scope = yield* Scope.make()
         const context = yield* Layer.buildWithScope(plane(), scope)

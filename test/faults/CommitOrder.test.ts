@@ -41,7 +41,7 @@ const reconnect = ({ proxy }: ProxiedPlane.World) => Effect.andThen(proxy.pass, 
 /** No verification within the test: what is seen was pushed, or read on connecting. */
 const patient = { maxStaleness: "1 hour", staleAfterFailures: 1_000_000 } as const
 
-describe("G1: a transaction that drew the lower revision commits after one that drew a higher one; both become visible", () => {
+describe("a transaction that drew the lower revision commits after one that drew a higher one", () => {
   const lateCommit = (
     between: (world: ProxiedPlane.World, commit: Effect.Effect<unknown>) => Effect.Effect<void, never, any>
   ) =>
@@ -62,21 +62,23 @@ describe("G1: a transaction that drew the lower revision commits after one that 
       patient
     )
 
-  it.live("while the feed is up", () => lateCommit((_, commit) => Effect.asVoid(commit)))
+  it.live("G1: both become visible if the lower revision commits last while the feed is up", () =>
+    lateCommit((_, commit) => Effect.asVoid(commit))
+  )
 
-  it.live("while the feed is down", () =>
+  it.live("G1: both become visible if the lower revision commits last while the feed is down", () =>
     lateCommit((world, commit) =>
       disconnect(world).pipe(Effect.andThen(commit), Effect.andThen(reconnect(world)), Effect.orDie)
     )
   )
 
-  it.live("after the feed was down and read only the higher one", () =>
+  it.live("G1: the lower revision becomes visible if the feed was down and read only the higher one", () =>
     lateCommit((world, commit) =>
       disconnect(world).pipe(Effect.andThen(reconnect(world)), Effect.andThen(commit), Effect.orDie)
     )
   )
 
-  it.live("both during one outage, and so in one read", () =>
+  it.live("G1: both become visible if they commit during one outage, and so in one read", () =>
     ProxiedPlane.run(
       (world) =>
         Effect.gen(function* () {

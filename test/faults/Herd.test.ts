@@ -47,9 +47,9 @@ const serverOfTenants = Effect.gen(function* () {
   return { server, listening }
 })
 
-describe(`G11: ${tenants.length} tenants on one server`, () => {
+describe(`many tenants on one server`, () => {
   it.live(
-    "are all live again after pg_ctl restart, and connect no faster than maxConnectsPerSecond",
+    `G11: ${tenants.length} tenants are live again after pg_ctl restart, and connect no faster than maxConnectsPerSecond`,
     () =>
       Effect.gen(function* () {
         const { listening, server } = yield* serverOfTenants

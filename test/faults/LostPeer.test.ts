@@ -37,8 +37,8 @@ const behindProxy = (options: Partial<Parameters<typeof SystemplaneLive>[0]> = {
     return { acme, close, proxy, plane }
   })
 
-describe("a peer that no longer answers (behaviour 10, G12)", () => {
-  it.live("holds up neither suspend nor remove, also while a read waits for it", () =>
+describe("a peer that no longer answers", () => {
+  it.live("G12: suspend and remove do not wait for a peer that no longer answers, even while a read waits for it", () =>
     Effect.gen(function* () {
       const { plane, proxy } = yield* behindProxy()
       yield* Effect.gen(function* () {
@@ -60,7 +60,7 @@ describe("a peer that no longer answers (behaviour 10, G12)", () => {
     })
   )
 
-  it.live("holds up no rotation: the new session takes its place", () =>
+  it.live("G12: a rotation does not wait for a peer that no longer answers; a new session takes its place", () =>
     Effect.gen(function* () {
       const { acme, plane, proxy } = yield* behindProxy()
       yield* Effect.gen(function* () {
@@ -76,7 +76,7 @@ describe("a peer that no longer answers (behaviour 10, G12)", () => {
     })
   )
 
-  it.live("holds up neither suspend nor remove while the first connection is being made", () =>
+  it.live("G12: suspend and remove do not wait for a first connection that is never made", () =>
     Effect.gen(function* () {
       const { plane, proxy } = yield* behindProxy({ boot: "background" })
       yield* Effect.gen(function* () {
@@ -93,7 +93,7 @@ describe("a peer that no longer answers (behaviour 10, G12)", () => {
     })
   )
 
-  it.live("holds up neither drain nor close while the first connection is being made", () =>
+  it.live("G12: drain and close do not wait for a first connection that is never made", () =>
     Effect.gen(function* () {
       const { close, plane, proxy } = yield* behindProxy({ boot: "background" })
       yield* eventually(
@@ -109,7 +109,7 @@ describe("a peer that no longer answers (behaviour 10, G12)", () => {
     })
   )
 
-  it.live("holds up neither drain nor close while a read waits for it", () =>
+  it.live("G12: drain and close do not wait for a read that is never answered", () =>
     Effect.gen(function* () {
       const { close, plane, proxy } = yield* behindProxy()
       yield* Effect.gen(function* () {

@@ -77,8 +77,8 @@ const appearsOnce = (fault: Fault, options: ProxiedPlane.PlaneOptions = {}) =>
     { proxied: "everything", connectTimeout: "1 second", staleAfterFailures: 1_000_000, ...options }
   )
 
-describe("G1, G4: a change made during an outage appears after it, exactly once, with no second write", () => {
-  it.live("pg_terminate_backend", () =>
+describe("a change made during an outage", () => {
+  it.live("G1, G4: a change appears once after pg_terminate_backend", () =>
     appearsOnce(({ acme, proxy }) =>
       Effect.gen(function* () {
         yield* proxy.refuse
@@ -88,7 +88,7 @@ describe("G1, G4: a change made during an outage appears after it, exactly once,
     )
   )
 
-  it.live("a cut", () =>
+  it.live("G1, G4: a change appears once after a cut", () =>
     appearsOnce(({ acme, proxy }) =>
       Effect.gen(function* () {
         yield* proxy.refuse
@@ -98,7 +98,7 @@ describe("G1, G4: a change made during an outage appears after it, exactly once,
     )
   )
 
-  it.live("a cut, and reconnecting is refused again and again", () =>
+  it.live("G1, G4: a change appears once after a cut and refused reconnects", () =>
     appearsOnce(({ proxy }) =>
       Effect.gen(function* () {
         yield* proxy.refuse
@@ -112,7 +112,7 @@ describe("G1, G4: a change made during an outage appears after it, exactly once,
     )
   )
 
-  it.live("a black hole: the server keeps the session, and only a verification finds that nobody answers", () =>
+  it.live("G1, G4: a change appears once after a black hole that only a verification finds", () =>
     appearsOnce(
       ({ acme, proxy }) =>
         Effect.gen(function* () {
@@ -124,7 +124,7 @@ describe("G1, G4: a change made during an outage appears after it, exactly once,
     )
   )
 
-  it.live("a black hole in one direction: the server hears everything, and no answer arrives", () =>
+  it.live("G1, G4: a change appears once after a black hole in one direction, in which no answer arrives", () =>
     appearsOnce(
       ({ proxy }) =>
         Effect.gen(function* () {
@@ -135,7 +135,7 @@ describe("G1, G4: a change made during an outage appears after it, exactly once,
     )
   )
 
-  it.live("deleted and created again during the outage: the new row, above every revision it had", () =>
+  it.live("G1: a row deleted and created again during an outage appears, above every revision it had", () =>
     ProxiedPlane.run(({ acme, proxy }) =>
       Effect.gen(function* () {
         const before = yield* write(acme, 7)
@@ -159,7 +159,7 @@ describe("G1, G4: a change made during an outage appears after it, exactly once,
     )
   )
 
-  it.live("deleted during the outage: the default is back in force", () =>
+  it.live("G1: a row deleted during an outage leaves the default in force", () =>
     ProxiedPlane.run(({ acme, proxy }) =>
       Effect.gen(function* () {
         yield* write(acme, 7)
@@ -176,8 +176,8 @@ describe("G1, G4: a change made during an outage appears after it, exactly once,
   )
 })
 
-describe("G4: a feed that stays down", () => {
-  it.live("after three refused attempts reads go to the database, until the feed is back", () =>
+describe("a feed that stays down", () => {
+  it.live("G4: after three refused attempts reads go to the database, until the feed is back", () =>
     ProxiedPlane.run(({ acme, proxy }) =>
       Effect.gen(function* () {
         yield* proxy.refuse
@@ -193,7 +193,7 @@ describe("G4: a feed that stays down", () => {
   )
 })
 
-describe("G1: a slow network loses nothing", () => {
+describe("a slow network", () => {
   const converges = (world: ProxiedPlane.World) =>
     Effect.gen(function* () {
       const { acme } = world
@@ -216,11 +216,11 @@ describe("G1: a slow network loses nothing", () => {
       assert.strictEqual(revisions.at(-1)?.revision, last)
     })
 
-  it.live("where everything is late", () =>
+  it.live("G1: no change is lost if everything arrives late", () =>
     ProxiedPlane.run((world) => Effect.andThen(world.proxy.delay("30 millis"), converges(world)))
   )
 
-  it.live("where bytes trickle in", () =>
+  it.live("G1: no change is lost if bytes trickle in", () =>
     ProxiedPlane.run((world) => Effect.andThen(world.proxy.trickle({ bytes: 17, every: "1 millis" }), converges(world)))
   )
 })
@@ -244,8 +244,8 @@ layer(OwnServer.layer, { excludeTestServices: true, timeout: "60 seconds" })(
         )
       )
 
-    it.effect("pg_ctl restart -m fast", () => restart("fast"), 60_000)
+    it.effect("G1: a change made during pg_ctl restart -m fast appears", () => restart("fast"), 60_000)
 
-    it.effect("pg_ctl restart -m immediate", () => restart("immediate"), 60_000)
+    it.effect("G1: a change made during pg_ctl restart -m immediate appears", () => restart("immediate"), 60_000)
   }
 )

@@ -62,7 +62,7 @@ const listensTo = (url: Redacted.Redacted) =>
 describe.skipIf(PgBouncer.missing !== undefined)(
   `PgBouncer in transaction mode${PgBouncer.missing === undefined ? "" : `: ${PgBouncer.missing}`}`,
   () => {
-    it.live("statements work, and values converge by verification alone, live all the time (G1, G4)", () =>
+    it.live("G1, G4: behind a pooler statements work, and values converge by verification alone", () =>
       Effect.gen(function* () {
         const acme = yield* TestDatabase.make
         const through = yield* PgBouncer.make()
@@ -102,30 +102,32 @@ describe.skipIf(PgBouncer.missing !== undefined)(
       })
     )
 
-    it.live("with a listenUrl that leads to the server, changes are pushed, and nothing is left behind (G1, G12)", () =>
-      Effect.gen(function* () {
-        const acme = yield* TestDatabase.make
-        const through = yield* PgBouncer.make({ default_pool_size: "1" })
-        const target = { url: through(acme.url), listenUrl: acme.url, prepare: false }
-        const scope = yield* Scope.make()
-        // No verification for minutes: whatever is seen was pushed.
-        const context = yield* plane(target, { maxStaleness: "1 hour" }).pipe(Layer.buildWithScope(scope))
-        yield* Effect.gen(function* () {
-          yield* acme.write(Limit.namespace, Limit.key, 8)
-          yield* seen(8)
-          yield* Config.set(Limit, 9, actor)
-          assert.strictEqual(yield* Config.get(Limit), 9)
-        }).pipe(withTenant("pooled"), Effect.provideContext(context))
-        assert.deepStrictEqual(yield* listensTo(through(acme.url)), [])
-        yield* Scope.close(scope, Exit.void)
-        yield* eventually(
-          "no listener",
-          Effect.map(acme.listeners, (listeners) => listeners === 0)
-        )
-      })
+    it.live(
+      "G1, G12: behind a pooler a listenUrl that leads to the server has changes pushed, and leaves nothing behind",
+      () =>
+        Effect.gen(function* () {
+          const acme = yield* TestDatabase.make
+          const through = yield* PgBouncer.make({ default_pool_size: "1" })
+          const target = { url: through(acme.url), listenUrl: acme.url, prepare: false }
+          const scope = yield* Scope.make()
+          // No verification for minutes: whatever is seen was pushed.
+          const context = yield* plane(target, { maxStaleness: "1 hour" }).pipe(Layer.buildWithScope(scope))
+          yield* Effect.gen(function* () {
+            yield* acme.write(Limit.namespace, Limit.key, 8)
+            yield* seen(8)
+            yield* Config.set(Limit, 9, actor)
+            assert.strictEqual(yield* Config.get(Limit), 9)
+          }).pipe(withTenant("pooled"), Effect.provideContext(context))
+          assert.deepStrictEqual(yield* listensTo(through(acme.url)), [])
+          yield* Scope.close(scope, Exit.void)
+          yield* eventually(
+            "no listener",
+            Effect.map(acme.listeners, (listeners) => listeners === 0)
+          )
+        })
     )
 
-    it.live("without one, server_reset_query_always keeps LISTEN from staying on the pooler's connections (G12)", () =>
+    it.live("G12: without a listenUrl, server_reset_query_always keeps LISTEN off the pooler's connections", () =>
       Effect.gen(function* () {
         const acme = yield* TestDatabase.make
         const listensAfterwards = (settings: Readonly<Record<string, string>>) =>

@@ -14,8 +14,8 @@ const activate = TenantManager.use((manager) => manager.activate("acme"))
 /** No verification within the test could make up for what was missed. */
 const patient = { maxStaleness: "1 hour" } as const
 
-describe("G1: a write during an activation is seen, whenever it commits", () => {
-  it.live("before, between and after each answer that the server gives to the session", () =>
+describe("a write during an activation", () => {
+  it.live("G1: a write during an activation is seen if it commits before, between or after the server's answers", () =>
     ProxiedPlane.run(
       ({ acme, proxy }) =>
         Effect.gen(function* () {
@@ -42,7 +42,7 @@ describe("G1: a write during an activation is seen, whenever it commits", () => 
     )
   )
 
-  it.live("again and again, wherever it happens to fall", () =>
+  it.live("G1: a write during an activation is seen wherever it happens to fall", () =>
     ProxiedPlane.run(
       ({ acme }) =>
         Effect.gen(function* () {
@@ -61,7 +61,7 @@ describe("G1: a write during an activation is seen, whenever it commits", () => 
   )
 })
 
-describe("G2: the answer of an older read arrives after something newer was learned", () => {
+describe("an older read is answered after something newer is known", () => {
   /** The answer to a read that saw 8 is kept from the plane while `meanwhile` runs. */
   const whileItIsUnderWay = <A, E, R>(
     meanwhile: (world: ProxiedPlane.World) => Effect.Effect<A, E, R>,
@@ -106,13 +106,15 @@ describe("G2: the answer of an older read arrives after something newer was lear
       { ...patient, seedDefaults: false }
     )
 
-  it.live("we deleted the row: it stays deleted", () =>
+  it.live("G2: a late answer does not bring back a row that we deleted", () =>
     whileItIsUnderWay(() => Config.remove(Limit, { actor: "ada" }), [600])
   )
 
-  it.live("we wrote a newer row: it stays", () => whileItIsUnderWay(() => Config.set(Limit, 9, { actor: "ada" }), [9]))
+  it.live("G2: a late answer does not replace a newer row that we wrote", () =>
+    whileItIsUnderWay(() => Config.set(Limit, 9, { actor: "ada" }), [9])
+  )
 
-  it.live("we deleted the row and created it again: the new one stays", () =>
+  it.live("G2: a late answer does not replace a row that we deleted and created again", () =>
     whileItIsUnderWay(
       () => Effect.andThen(Config.remove(Limit, { actor: "ada" }), Config.set(Limit, 9, { actor: "ada" })),
       [9],
@@ -120,11 +122,11 @@ describe("G2: the answer of an older read arrives after something newer was lear
     )
   )
 
-  it.live("we deleted the row before we had heard of it: it never appears", () =>
+  it.live("G2: a late answer does not bring back a row that we deleted before it was known", () =>
     whileItIsUnderWay(() => Config.remove(Limit, { actor: "ada" }), [], { before: 600 })
   )
 
-  it.live("it was deleted, and we found none to delete before we had heard of it: it never appears", () =>
+  it.live("G2: a late answer does not bring back a row that our removal found already deleted", () =>
     whileItIsUnderWay(
       ({ acme }) => Effect.andThen(acme.erase(Limit.namespace, Limit.key), Config.remove(Limit, { actor: "ada" })),
       [],
@@ -132,7 +134,8 @@ describe("G2: the answer of an older read arrives after something newer was lear
     )
   )
 
-  it.live("somebody else deleted the row: the older value is seen before, and then no more", () =>
-    whileItIsUnderWay(({ acme }) => acme.erase(Limit.namespace, Limit.key), [8, 600])
+  it.live(
+    "G2: a row that another process deleted shows its older value before the deletion is known, and not after",
+    () => whileItIsUnderWay(({ acme }) => acme.erase(Limit.namespace, Limit.key), [8, 600])
   )
 })

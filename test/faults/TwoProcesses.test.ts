@@ -52,9 +52,9 @@ const stored = (database: TestDatabase.TestDatabase) =>
     }
   )
 
-describe("G1, G2: two processes on the same tenants, each writing", () => {
+describe("two processes on the same tenants", () => {
   it.live(
-    "converge to the table, also where sessions of both are lost on the way",
+    "G1, G2: two processes that write the same tenants converge to the table, though sessions of both are lost",
     () =>
       Effect.gen(function* () {
         const acme = yield* TestDatabase.make

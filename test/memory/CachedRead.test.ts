@@ -10,20 +10,22 @@ const plane = SystemplaneMemory({ keys: keys.all, tenants: ["acme", "globex"] })
 const writeFor = (tenant: string, value: number) => Config.set(Limit, value, { actor: "ada" }).pipe(withTenant(tenant))
 
 describe("reads that memory answers", () => {
-  it.effect("G5 are made for whom the effect runs, not for whom a function was called that reads eagerly", () =>
-    Effect.gen(function* () {
-      yield* writeFor("acme", 1)
-      yield* writeFor("globex", 2)
-      const eager = Effect.fnUntracedEager(function* () {
-        return yield* Config.get(Limit)
-      })
-      const both = Effect.gen(function* () {
-        const own = yield* Config.get(Limit)
-        const other = yield* eager().pipe(withTenant("globex"))
-        return [own, other, yield* Config.get(Limit)]
-      })
-      assert.deepStrictEqual(yield* both.pipe(withTenant("acme")), [1, 2, 1])
-    }).pipe(Effect.provide(plane))
+  it.effect(
+    "G5: a cached read answers for the tenant it runs for, not for that of the function that made it eagerly",
+    () =>
+      Effect.gen(function* () {
+        yield* writeFor("acme", 1)
+        yield* writeFor("globex", 2)
+        const eager = Effect.fnUntracedEager(function* () {
+          return yield* Config.get(Limit)
+        })
+        const both = Effect.gen(function* () {
+          const own = yield* Config.get(Limit)
+          const other = yield* eager().pipe(withTenant("globex"))
+          return [own, other, yield* Config.get(Limit)]
+        })
+        assert.deepStrictEqual(yield* both.pipe(withTenant("acme")), [1, 2, 1])
+      }).pipe(Effect.provide(plane))
   )
 
   it.effect("ask the Config that is provided, also where an application made it from ours", () =>

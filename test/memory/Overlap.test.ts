@@ -6,8 +6,8 @@ import * as keys from "../support/keys.ts"
 import { Limit } from "../support/keys.ts"
 import { silent } from "../support/TestPlane.ts"
 
-describe("G2: a read that went to the database while the tenant became live", () => {
-  it.effect("is learned by the scope that was opened meanwhile: the next read is not older", () =>
+describe("a read that went to the database while the tenant became live", () => {
+  it.effect("G2: a read that overlaps an activation is applied to the new replica: the next read is not older", () =>
     Effect.gen(function* () {
       const manager = yield* TenantManager
       const acme = yield* MemoryDriver.tenant("acme")

@@ -26,7 +26,7 @@ describe("a plane in memory", () => {
     }).pipe(withTenant("acme"), Effect.provide(plane()))
   )
 
-  it.effect("needs no tenant where there is one only, and knows no other", () =>
+  it.effect("needs no tenant if there is only one, and knows no other", () =>
     Effect.gen(function* () {
       yield* Config.set(Limit, 8, actor)
       assert.strictEqual(yield* Config.get(Limit), 8)
@@ -35,7 +35,7 @@ describe("a plane in memory", () => {
     }).pipe(Effect.provide(plane({ soleTenant: "only", tenants: undefined })))
   )
 
-  it.effect("G5 refuses a malformed sole tenant", () =>
+  it.effect("G5: a plane in memory refuses a malformed sole tenant", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Layer.build(plane({ soleTenant: "no spaces" })))
       assert.strictEqual(error._tag, "InvalidOption")
@@ -57,7 +57,7 @@ describe("a plane in memory", () => {
   )
 })
 
-describe("the driver", () => {
+describe("the driver of a plane in memory", () => {
   it.effect("holds, reorders and repeats notifications", () =>
     Effect.gen(function* () {
       const acme = yield* MemoryDriver.tenant("acme")
@@ -87,7 +87,7 @@ describe("the driver", () => {
     }).pipe(withTenant("acme"), Effect.provide(plane()))
   )
 
-  it.effect("G1 loses notifications, also held ones: a verification makes up for them", () =>
+  it.effect("G1: a verification makes up for notifications that the driver loses or holds", () =>
     Effect.gen(function* () {
       const acme = yield* MemoryDriver.tenant("acme")
       yield* acme.feed.set({ notifications: "hold" })
@@ -102,7 +102,7 @@ describe("the driver", () => {
     }).pipe(withTenant("acme"), Effect.provide(plane()))
   )
 
-  it.effect("G13 disconnects, refuses, and lets the plane come back", () =>
+  it.effect("G13: a plane comes back after the driver disconnects and refuses it", () =>
     Effect.gen(function* () {
       const acme = yield* MemoryDriver.tenant("acme")
       const manager = yield* TenantManager
@@ -118,7 +118,7 @@ describe("the driver", () => {
     }).pipe(withTenant("acme"), Effect.provide(plane()))
   )
 
-  it.effect("G4 a black hole is noticed, and reads fall back on the client", () =>
+  it.effect("G4: a black hole of the driver is noticed, and reads fall back on the client", () =>
     Effect.gen(function* () {
       const acme = yield* MemoryDriver.tenant("acme")
       yield* acme.feed.set(MemoryDriver.blackHole)
@@ -129,7 +129,7 @@ describe("the driver", () => {
     }).pipe(withTenant("acme"), Effect.provide(plane()))
   )
 
-  it.effect("G10 cuts a write off before and after it landed", () =>
+  it.effect("G10: a write that the driver cuts off before or after it landed has a definite outcome", () =>
     Effect.gen(function* () {
       const acme = yield* MemoryDriver.tenant("acme")
       yield* acme.client.set({ connections: "refuse" })
@@ -163,7 +163,7 @@ describe("the driver", () => {
     }).pipe(withTenant("acme"), Effect.provide(plane()))
   )
 
-  it.effect("G1 writes behind the triggers' back, empties, and goes back to a copy", () =>
+  it.effect("G1: rows that the driver writes without triggers, deletes or restores from a copy are found", () =>
     Effect.gen(function* () {
       const acme = yield* MemoryDriver.tenant("acme")
       const { revision } = yield* acme.write(Limit, 7)
@@ -205,7 +205,7 @@ describe("the driver", () => {
     }).pipe(Effect.provide(plane()))
   )
 
-  it.effect("G9 wrote together what is seen together", () =>
+  it.effect("G9: rows that the driver changes together are seen together", () =>
     Effect.gen(function* () {
       yield* Config.setAll([ConfigKey.value(Limit, 3), ConfigKey.value(Burst, 3)], actor)
       const seen = yield* Config.watch(Limit).pipe(Stream.runHead)

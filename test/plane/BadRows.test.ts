@@ -40,8 +40,8 @@ const onBadRows = <A, E, R>(
     return yield* test(database, reports).pipe(withTenant("bad-rows"), Effect.provide(plane))
   })
 
-describe("behaviour 8, G6: a row that does not decode", () => {
-  it.live("from before activation leaves the default in force, and every other key alone", () =>
+describe("a row that does not decode", () => {
+  it.live("G6: a bad row from before activation leaves the default in force, and every other key alone", () =>
     onBadRows(
       [
         [Limit, "canary"],
@@ -56,58 +56,62 @@ describe("behaviour 8, G6: a row that does not decode", () => {
     )
   )
 
-  it.live("is no change, and is reported once, whatever reads it again; a good one then comes into force", () =>
-    onBadRows([[Limit, 7]], (database, reports) =>
-      Effect.gen(function* () {
-        const manager = yield* TenantManager
-        const changes = yield* collect(Config.changes(Limit))
-        const statuses = yield* collect(manager.statusChanges)
-        const before = yield* counted("rejected_rows_total", "bad-rows")
-        yield* database.write(Limit.namespace, Limit.key, "canary")
-        yield* until("it is reported", () => reports("canary").length > 0)
+  it.live(
+    "G6: a bad row is no change and is reported once, whatever reads it again; a good one then comes into force",
+    () =>
+      onBadRows([[Limit, 7]], (database, reports) =>
+        Effect.gen(function* () {
+          const manager = yield* TenantManager
+          const changes = yield* collect(Config.changes(Limit))
+          const statuses = yield* collect(manager.statusChanges)
+          const before = yield* counted("rejected_rows_total", "bad-rows")
+          yield* database.write(Limit.namespace, Limit.key, "canary")
+          yield* until("it is reported", () => reports("canary").length > 0)
 
-        // By a reconnection, by a read that goes to the database, and by a verification.
-        assert.strictEqual(yield* database.killListeners, 1)
-        yield* until("disconnected", () => statuses.some(({ state }) => state === "disconnected"))
-        yield* manager.awaitLive("bad-rows")
-        yield* manager.suspend("bad-rows")
-        assert.deepInclude(yield* Config.entry(Limit), { value: 7, stale: false })
-        yield* manager.activate("bad-rows")
-        const { confirmedAt } = yield* Config.entry(Limit)
-        yield* eventually(
-          "verified",
-          Effect.map(
-            Config.entry(Limit),
-            (entry) => entry.confirmedAt!.epochMilliseconds > confirmedAt!.epochMilliseconds
+          // By a reconnection, by a read that goes to the database, and by a verification.
+          assert.strictEqual(yield* database.killListeners, 1)
+          yield* until("disconnected", () => statuses.some(({ state }) => state === "disconnected"))
+          yield* manager.awaitLive("bad-rows")
+          yield* manager.suspend("bad-rows")
+          assert.deepInclude(yield* Config.entry(Limit), { value: 7, stale: false })
+          yield* manager.activate("bad-rows")
+          const { confirmedAt } = yield* Config.entry(Limit)
+          yield* eventually(
+            "verified",
+            Effect.map(
+              Config.entry(Limit),
+              (entry) => entry.confirmedAt!.epochMilliseconds > confirmedAt!.epochMilliseconds
+            )
           )
-        )
-        assert.lengthOf(reports("canary"), 1)
-        for (const part of ["bad-rows", `${Limit.namespace}/${Limit.key}`]) assert.include(reports("canary")[0], part)
-        assert.strictEqual((yield* counted("rejected_rows_total", "bad-rows")) - before, 1)
+          assert.lengthOf(reports("canary"), 1)
+          for (const part of ["bad-rows", `${Limit.namespace}/${Limit.key}`]) assert.include(reports("canary")[0], part)
+          assert.strictEqual((yield* counted("rejected_rows_total", "bad-rows")) - before, 1)
 
-        const revision = yield* database.write(Limit.namespace, Limit.key, 8)
-        yield* until("the good row is a change", () => changes.length > 0)
-        assert.deepStrictEqual(
-          changes.map((change) => [change.value, change.revision, change.previous]),
-          [[8, revision, 7]]
-        )
-      })
-    )
+          const revision = yield* database.write(Limit.namespace, Limit.key, 8)
+          yield* until("the good row is a change", () => changes.length > 0)
+          assert.deepStrictEqual(
+            changes.map((change) => [change.value, change.revision, change.previous]),
+            [[8, revision, 7]]
+          )
+        })
+      )
   )
 
-  it.live("is reported with the reason but without the value, wherever in a document that is, and of a secret", () =>
-    onBadRows([[Feature, { enabled: "canary", percent: 1 }]], (database, reports) =>
-      Effect.gen(function* () {
-        yield* database.write(Feature.namespace, Feature.key, { enabled: true, percent: "canary" })
-        yield* until("the document is reported again", () => reports("canary").length === 2)
-        assert.include(reports("canary")[0], "enabled")
-        assert.include(reports("canary")[1], "percent")
-        yield* database.write(ApiKey.namespace, ApiKey.key, { part: "canary" })
-        yield* until("the secret is reported", () => reports("canary").length === 3)
-        assert.notInclude(reports("canary")[2], "part")
-        assert.deepStrictEqual(yield* Config.get(Feature), Feature.defaultValue)
-        assert.strictEqual(yield* Config.get(ApiKey), "none")
-      })
-    )
+  it.live(
+    "G6: a bad row is reported with the reason but without the value, at any depth of a document, and for a secret",
+    () =>
+      onBadRows([[Feature, { enabled: "canary", percent: 1 }]], (database, reports) =>
+        Effect.gen(function* () {
+          yield* database.write(Feature.namespace, Feature.key, { enabled: true, percent: "canary" })
+          yield* until("the document is reported again", () => reports("canary").length === 2)
+          assert.include(reports("canary")[0], "enabled")
+          assert.include(reports("canary")[1], "percent")
+          yield* database.write(ApiKey.namespace, ApiKey.key, { part: "canary" })
+          yield* until("the secret is reported", () => reports("canary").length === 3)
+          assert.notInclude(reports("canary")[2], "part")
+          assert.deepStrictEqual(yield* Config.get(Feature), Feature.defaultValue)
+          assert.strictEqual(yield* Config.get(ApiKey), "none")
+        })
+      )
   )
 })

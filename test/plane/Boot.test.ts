@@ -32,7 +32,7 @@ const behindProxy = (options: Partial<Parameters<typeof SystemplaneLive>[0]>) =>
   })
 
 describe("boot", () => {
-  it.live("require: fails with the tenant's last error once bootTimeout is over, and leaves nothing behind (G12)", () =>
+  it.live("G12: boot require fails with the tenant's last error once bootTimeout is over, and leaves no session", () =>
     Effect.gen(function* () {
       const { globex, plane, proxy } = yield* behindProxy({ boot: "require", bootTimeout: "500 millis" })
       const error = yield* Effect.flip(Effect.scoped(Layer.build(plane)))

@@ -13,8 +13,8 @@ const limit = Config.get(Limit)
 
 const write = (database: TestDatabase.TestDatabase, value: unknown) => database.write(Limit.namespace, Limit.key, value)
 
-describe("behaviour 2: changes by others", () => {
-  it.live("G9 keys written in one transaction become visible together", () =>
+describe("changes by other writers", () => {
+  it.live("G9: keys written in one transaction become visible together on PostgreSQL", () =>
     onAcme((acme) =>
       Effect.gen(function* () {
         const cache = yield* TenantCache
@@ -52,8 +52,8 @@ describe("behaviour 2: changes by others", () => {
   )
 })
 
-describe("behaviour 8: bad rows", () => {
-  it.live("G6 keep the last valid value in force, and are reported once, without the value", () =>
+describe("bad rows", () => {
+  it.live("G6: bad rows leave the last valid value in force, and are reported once, without the value", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       const lines: Array<string> = []
@@ -98,8 +98,8 @@ describe("behaviour 8: bad rows", () => {
   )
 })
 
-describe("behaviour 6: isolation", () => {
-  it.live("G5 two tenants with the same keys never see each other's values, under concurrent writers to both", () =>
+describe("isolation", () => {
+  it.live("G5: two tenants with the same keys never see each other's values under concurrent writers", () =>
     Effect.gen(function* () {
       const databases = { acme: yield* TestDatabase.make, globex: yield* TestDatabase.make }
       const tenants = ["acme", "globex"] as const

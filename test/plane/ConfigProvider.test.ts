@@ -121,7 +121,7 @@ describe("SystemplaneConfigProvider", () => {
     )
   )
 
-  it.live("G5 fails where no tenant is set, or where the plane cannot answer, also with a default", () =>
+  it.live("G5: the ConfigProvider fails if no tenant is set or the plane cannot answer, even with a default", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Effect.gen(function* () {

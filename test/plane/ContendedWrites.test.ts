@@ -28,8 +28,8 @@ const planes = Effect.gen(function* () {
   return { acme, planes: built }
 })
 
-describe("G10: of guarded writers on several planes and connections", () => {
-  it.live("exactly one wins, round after round, by set, setAll and remove", () =>
+describe("guarded writers on several planes and connections", () => {
+  it.live("G10: of guarded writers on several planes exactly one wins each round, by set, setAll and remove", () =>
     Effect.gen(function* () {
       const { acme, planes: all } = yield* planes
       const revisionOf = Effect.map(

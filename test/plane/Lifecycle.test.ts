@@ -17,8 +17,8 @@ const call = (what: "activate" | "suspend" | "remove" | "rotateCredentials") =>
 
 const write = (database: TestDatabase.TestDatabase, value: unknown) => database.write(Limit.namespace, Limit.key, value)
 
-describe("behaviour 5: lifecycle on a real server", () => {
-  it.live("G12 rotated: the old session is gone, the new one uses the new password, and no read fails in between", () =>
+describe("the lifecycle on a real server", () => {
+  it.live("G12: a rotation ends the old session, the new one uses the new password, and no read fails in between", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       const role = yield* TestDatabase.makeRole
@@ -74,38 +74,40 @@ describe("behaviour 5: lifecycle on a real server", () => {
     })
   )
 
-  it.live("G4 rotated to a password that does not work: the snapshot is trusted no longer than after any loss", () =>
-    Effect.gen(function* () {
-      const acme = yield* TestDatabase.make
-      const wrong = acme.urlAs({ user: new URL(Redacted.value(acme.url)).username, password: "wrong" })
-      const url = yield* Ref.make(acme.url)
-      const connector = PgConnector.layerFrom(() => Effect.map(Ref.get(url), (url) => Option.some({ url })))
-      yield* Effect.gen(function* () {
-        const manager = yield* TenantManager
-        yield* Ref.set(url, wrong)
-        const error = yield* Effect.flip(call("rotateCredentials"))
-        assert.strictEqual(error.reason._tag, "ConnectFailure")
-        yield* eventually(
-          "stale",
-          Effect.map(
-            manager.status("acme"),
-            Option.exists((status) => status.state === "stale")
+  it.live(
+    "G4: after a rotation to a wrong password the snapshot is trusted no longer than after any lost session",
+    () =>
+      Effect.gen(function* () {
+        const acme = yield* TestDatabase.make
+        const wrong = acme.urlAs({ user: new URL(Redacted.value(acme.url)).username, password: "wrong" })
+        const url = yield* Ref.make(acme.url)
+        const connector = PgConnector.layerFrom(() => Effect.map(Ref.get(url), (url) => Option.some({ url })))
+        yield* Effect.gen(function* () {
+          const manager = yield* TenantManager
+          yield* Ref.set(url, wrong)
+          const error = yield* Effect.flip(call("rotateCredentials"))
+          assert.strictEqual(error.reason._tag, "ConnectFailure")
+          yield* eventually(
+            "stale",
+            Effect.map(
+              manager.status("acme"),
+              Option.exists((status) => status.state === "stale")
+            )
+          )
+          assert.strictEqual((yield* Effect.flip(limit)).reason._tag, "Unavailable")
+          yield* Ref.set(url, acme.url)
+          yield* call("rotateCredentials")
+          assert.strictEqual(yield* limit, 600)
+        }).pipe(
+          Effect.provide(
+            SystemplaneLive({
+              keys: keys.all,
+              tenants: ["acme"],
+              reconnect: { base: "20 millis", cap: "100 millis" }
+            }).pipe(Layer.provide(connector), Layer.provide(TestPlane.silent))
           )
         )
-        assert.strictEqual((yield* Effect.flip(limit)).reason._tag, "Unavailable")
-        yield* Ref.set(url, acme.url)
-        yield* call("rotateCredentials")
-        assert.strictEqual(yield* limit, 600)
-      }).pipe(
-        Effect.provide(
-          SystemplaneLive({
-            keys: keys.all,
-            tenants: ["acme"],
-            reconnect: { base: "20 millis", cap: "100 millis" }
-          }).pipe(Layer.provide(connector), Layer.provide(TestPlane.silent))
-        )
-      )
-    })
+      })
   )
 
   it.live("a tenant whose database does not exist holds up no other, and becomes live once it exists", () =>
@@ -138,7 +140,7 @@ describe("behaviour 5: lifecycle on a real server", () => {
     })
   )
 
-  it.live("suspended, wanted again and not to be prepared: it is activating, and somebody hears of it", () =>
+  it.live("a suspended tenant that is wanted again and cannot be prepared is reported as activating", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Catalog.prepare(acme)
@@ -157,8 +159,8 @@ describe("behaviour 5: lifecycle on a real server", () => {
   )
 })
 
-describe("behaviour 10: nothing is left on a real server", () => {
-  it.live("G12 a peer that no longer answers holds up neither drain nor close", () =>
+describe("closing on a real server", () => {
+  it.live("G12: drain and close do not wait for a peer that no longer answers", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       const proxy = yield* FaultProxy.make

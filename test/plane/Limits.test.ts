@@ -6,8 +6,8 @@ import { counted } from "../support/observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 
-describe("behaviour 7: maxEntriesPerTenant", () => {
-  it.live("keys beyond it are read from the table, written to it, cannot be watched, and are counted", () =>
+describe("maxEntriesPerTenant", () => {
+  it.live("keys beyond maxEntriesPerTenant are read and written in the table, cannot be watched, and are counted", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
       yield* Effect.gen(function* () {

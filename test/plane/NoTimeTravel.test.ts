@@ -18,8 +18,8 @@ const timesBack = (revisions: ReadonlyArray<number>) => {
   return times
 }
 
-describe("G2: no time travel", () => {
-  it.live("no observer sees an older revision after a newer one, whoever writes, deletes and reads meanwhile", () =>
+describe("no time travel", () => {
+  it.live("G2: no observer sees an older revision after a newer one under concurrent writes, deletes and reads", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Effect.gen(function* () {

@@ -19,8 +19,8 @@ const held = (key: ConfigKey<number>, value: number) =>
     until(`${value} is held`, () => cache.lastKnown(TenantId.make("acme"), key)?.value === value)
   )
 
-describe("G1, G4: what no notification told of is found by verification, and delivered once", () => {
-  it.live("a change whose notification was lost", () =>
+describe("changes without a notification", () => {
+  it.live("G1, G4: a change whose notification was lost is found by verification, and delivered once", () =>
     onAcme((acme) =>
       Effect.gen(function* () {
         const changes = yield* collect(Config.changes(Limit))

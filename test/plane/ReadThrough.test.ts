@@ -91,41 +91,45 @@ describe("SystemplaneReadThrough", () => {
     )
   )
 
-  it.live("G9 a snapshot is one state of the database, while a stranger flips two keys together", () =>
-    onAcme((acme) =>
-      Effect.gen(function* () {
-        const flip = (i: number) =>
-          acme.transaction(Effect.andThen(acme.write("grouped", "per-minute", i), acme.write("grouped", "per-hour", i)))
-        yield* flip(0)
-        let stop = false
-        const seen = new Set<number>()
-        const reader = Effect.gen(function* () {
-          while (!stop) {
-            const { perHour, perMinute } = yield* Config.getGroup(limits)
-            assert.strictEqual(perHour, perMinute)
-            seen.add(perHour)
-          }
-        })
-        const writer = Effect.forEach(
-          Array.from({ length: 300 }, (_, i) => i + 1),
-          flip,
-          { discard: true }
-        )
-        yield* Effect.all(
-          [
-            reader,
-            Effect.ensuring(
-              writer,
-              Effect.sync(() => {
-                stop = true
-              })
+  it.live(
+    "G9: a snapshot that is read through is one state of the database, while a foreign writer flips two keys",
+    () =>
+      onAcme((acme) =>
+        Effect.gen(function* () {
+          const flip = (i: number) =>
+            acme.transaction(
+              Effect.andThen(acme.write("grouped", "per-minute", i), acme.write("grouped", "per-hour", i))
             )
-          ],
-          { concurrency: 2 }
-        )
-        assert.isAbove(seen.size, 20, "the reader saw many states")
-      })
-    )
+          yield* flip(0)
+          let stop = false
+          const seen = new Set<number>()
+          const reader = Effect.gen(function* () {
+            while (!stop) {
+              const { perHour, perMinute } = yield* Config.getGroup(limits)
+              assert.strictEqual(perHour, perMinute)
+              seen.add(perHour)
+            }
+          })
+          const writer = Effect.forEach(
+            Array.from({ length: 300 }, (_, i) => i + 1),
+            flip,
+            { discard: true }
+          )
+          yield* Effect.all(
+            [
+              reader,
+              Effect.ensuring(
+                writer,
+                Effect.sync(() => {
+                  stop = true
+                })
+              )
+            ],
+            { concurrency: 2 }
+          )
+          assert.isAbove(seen.size, 20, "the reader saw many states")
+        })
+      )
   )
 
   it.live("prepares nothing unless asked for", () =>
@@ -162,7 +166,7 @@ describe("SystemplaneReadThrough", () => {
     })
   )
 
-  it.live("verifies where asked for, says what is missing, and looks again after a failure", () =>
+  it.live("verifies if asked for, says what is missing, and looks again after a failure", () =>
     onAcme(
       (acme) =>
         Effect.gen(function* () {
@@ -212,7 +216,7 @@ describe("SystemplaneReadThrough", () => {
     )
   )
 
-  it.live("G6 a row that does not decode leaves the default in force, and is reported once", () => {
+  it.live("G6: a bad row that is read through leaves the default in force, and is reported once", () => {
     const lines: Array<string> = []
     const logger = Logger.layer([Logger.map(Logger.formatJson, (line) => void lines.push(line))])
     return Effect.gen(function* () {
@@ -241,7 +245,7 @@ describe("SystemplaneReadThrough", () => {
     })
   })
 
-  it.live("G5 a read names its tenant, and each reads its own database; two tenants on one are refused", () =>
+  it.live("G5: each tenant is read through from its own database, and two tenants on one database are refused", () =>
     Effect.gen(function* () {
       const [acme, globex] = yield* Effect.all([TestDatabase.make, TestDatabase.make])
       yield* Effect.all([prepare(acme), prepare(globex)])
@@ -289,7 +293,7 @@ describe("SystemplaneReadThrough", () => {
       )
   )
 
-  it.live("fails with Unavailable where the database is gone, works again once it is back, and leaves no session", () =>
+  it.live("fails with Unavailable while the database is gone, works again once it is back, and leaves no session", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* prepare(acme)

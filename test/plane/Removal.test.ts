@@ -6,8 +6,8 @@ import { collect, until } from "../support/observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 
-describe("behaviour 5: a tenant that was removed", () => {
-  it.live("leaves nothing in memory; activated again it is built from the table, and whoever watched hears of it", () =>
+describe("a tenant that was removed", () => {
+  it.live("leaves nothing in memory; activated again it is rebuilt from the table, and watchers are told", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Effect.gen(function* () {

@@ -19,9 +19,9 @@ const flipping = `DO $$
   END
 $$`
 
-describe("G9: a snapshot", () => {
+describe("snapshots under concurrent transactions", () => {
   it.live(
-    `is never torn, while ${transactions} transactions and more, and setAll, flip two keys: from memory and read through`,
+    `G9: no snapshot is torn while ${transactions} transactions and setAll flip two keys, from memory or read through`,
     () =>
       Effect.gen(function* () {
         const acme = yield* TestDatabase.make

@@ -13,7 +13,7 @@ const { onAcme } = TestPlane
 const actor = { actor: "ada" }
 
 describe("setAll", () => {
-  it.live("G9 writes all, visible together, and returns the entries in the order given", () =>
+  it.live("G9: setAll writes keys that become visible together, and returns the entries in the order given", () =>
     onAcme((acme) =>
       Effect.gen(function* () {
         yield* setAllInOrder
@@ -40,24 +40,26 @@ describe("setAll", () => {
 })
 
 describe("snapshot", () => {
-  it.live("does not follow later changes, and is read in one statement where the tenant is suspended or unknown", () =>
-    onAcme(
-      (acme) =>
-        Effect.gen(function* () {
-          const manager = yield* TenantManager
-          for (const part of Ddl.parts) for (const statement of part.statements) yield* acme.run(statement)
-          assert.strictEqual((yield* Config.snapshot).get(Limit), 600)
-          yield* manager.activate("acme")
-          const before = yield* Config.snapshot
-          yield* Config.set(Limit, 7, actor)
-          assert.deepStrictEqual([before.get(Limit), (yield* Config.snapshot).get(Limit)], [600, 7])
-          yield* manager.suspend("acme")
-          yield* acme.write(Limit.namespace, Limit.key, 8)
-          const suspended = yield* Config.snapshot
-          assert.deepInclude(suspended.entry(Limit), { value: 8, stale: false })
-        }),
-      { tenants: [], activation: "explicit" }
-    )
+  it.live(
+    "a snapshot does not follow later changes, and takes one statement if the tenant is suspended or unknown",
+    () =>
+      onAcme(
+        (acme) =>
+          Effect.gen(function* () {
+            const manager = yield* TenantManager
+            for (const part of Ddl.parts) for (const statement of part.statements) yield* acme.run(statement)
+            assert.strictEqual((yield* Config.snapshot).get(Limit), 600)
+            yield* manager.activate("acme")
+            const before = yield* Config.snapshot
+            yield* Config.set(Limit, 7, actor)
+            assert.deepStrictEqual([before.get(Limit), (yield* Config.snapshot).get(Limit)], [600, 7])
+            yield* manager.suspend("acme")
+            yield* acme.write(Limit.namespace, Limit.key, 8)
+            const suspended = yield* Config.snapshot
+            assert.deepInclude(suspended.entry(Limit), { value: 8, stale: false })
+          }),
+        { tenants: [], activation: "explicit" }
+      )
   )
 
   it.live("reads a group as one record, and throws for a key that it does not hold", () => {
@@ -78,7 +80,7 @@ describe("snapshot", () => {
   })
 })
 
-describe("G10: a write whose answer is lost", () => {
+describe("a write whose answer is lost", () => {
   /** A plane whose statements go through a proxy, while it listens at the server itself. */
   const throughProxy = <A, E, R>(
     test: (acme: TestDatabase.TestDatabase, proxy: FaultProxy.FaultProxy) => Effect.Effect<A, E, R>
@@ -120,7 +122,7 @@ describe("G10: a write whose answer is lost", () => {
       )
     )
 
-  it.live("landed after all: the database is asked, and the entry returned", () =>
+  it.live("G10: a write that landed though its answer was lost returns its entry", () =>
     throughProxy((acme, proxy) =>
       Effect.gen(function* () {
         const release = yield* holdBack(acme)
@@ -144,7 +146,7 @@ describe("G10: a write whose answer is lost", () => {
     )
   )
 
-  it.live("unknown: it is still waiting inside the server, or nobody can be asked", () =>
+  it.live("G10: a write has an unknown outcome only while the server holds it or cannot be asked", () =>
     throughProxy((acme, proxy) =>
       Effect.gen(function* () {
         yield* holdBack(acme)
@@ -161,7 +163,7 @@ describe("G10: a write whose answer is lost", () => {
     )
   )
 
-  it.live("did not land: nothing could be sent", () =>
+  it.live("G10: a write that could not be sent did not land", () =>
     throughProxy((acme, proxy) =>
       Effect.gen(function* () {
         yield* proxy.refuse

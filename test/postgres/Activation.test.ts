@@ -73,7 +73,7 @@ const seedingWaits = (database: TestDatabase.Stranger) =>
     (waiting) => waiting.length > 0
   )
 
-describe("activation (behaviour 1)", () => {
+describe("activation", () => {
   it.live("brings up the schema, seeds the defaults, listens, reads, and goes live", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
@@ -149,7 +149,7 @@ describe(`bootstrap: "skip"`, () => {
   )
 })
 
-describe("seeding (behaviour 1)", () => {
+describe("seeding", () => {
   it.live("writes all defaults in one statement", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
@@ -161,7 +161,7 @@ describe("seeding (behaviour 1)", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("never writes over an operator's value (G7)", () =>
+  it.live("G7: seeding never writes over an operator's value", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Catalog.prepare(acme)
@@ -180,7 +180,7 @@ describe("seeding (behaviour 1)", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("gives way to a value that an operator is just committing (G7)", () =>
+  it.live("G7: seeding gives way to a value that an operator is just committing", () =>
     TestStore.onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* Catalog.prepare(database)
@@ -212,7 +212,7 @@ describe("seeding (behaviour 1)", () => {
     )
   )
 
-  it.live("by many at once stores every default once", () =>
+  it.live("many planes that seed at once store every default once", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Catalog.prepare(acme)
@@ -234,7 +234,7 @@ describe("seeding (behaviour 1)", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("again draws no revision and writes nothing", () =>
+  it.live("seeding again draws no revision and writes nothing", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Effect.gen(function* () {

@@ -72,7 +72,7 @@ const changed = (url: Redacted.Redacted, change: (url: URL) => void) => {
   return Redacted.make(parsed.toString())
 }
 
-describe("PgConnector.layerSingle (behaviour 8)", () => {
+describe("PgConnector.layerSingle", () => {
   it.live("needs no tenant anywhere: its own is activated at boot, read, written and listed", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
@@ -106,7 +106,7 @@ describe("PgConnector.layerSingle (behaviour 8)", () => {
   )
 })
 
-describe("PgConnector.layerRecord (behaviour 8)", () => {
+describe("PgConnector.layerRecord", () => {
   it.live("needs a tenant, and leads each to its own database", () =>
     Effect.gen(function* () {
       const databases = { acme: yield* TestDatabase.make, globex: yield* TestDatabase.make }
@@ -126,7 +126,7 @@ describe("PgConnector.layerRecord (behaviour 8)", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("knows no tenant that is not in it, whatever the names of an object's own members", () =>
+  it.live("a record of databases ignores prototype keys", () =>
     Effect.gen(function* () {
       for (const tenant of ["acme", "constructor", "toString"]) {
         const errors = yield* failures(TenantId.make(tenant)).pipe(Effect.provide(TestStore.layer({})))
@@ -157,7 +157,7 @@ describe("PgConnector.layerTemplate", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("refuses a URL without the placeholder, which would lead all tenants to one database (G5)", () =>
+  it.live("G5: a template without the placeholder is refused, as it would lead all tenants to one database", () =>
     Effect.gen(function* () {
       const { url } = yield* TestDatabase.make
       const withPlaceholder = Redacted.make("postgres://app@127.0.0.1/{tenant}")

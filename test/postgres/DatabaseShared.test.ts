@@ -21,8 +21,8 @@ const assertRefused = (error: ActivationError, tenant: string, other: string) =>
   assert.strictEqual<string>(error.reason.other, other)
 }
 
-describe("two tenants that resolve to one database (behaviour 6, G5)", () => {
-  it.live("are refused at boot: the error names both", () =>
+describe("two tenants that resolve to one database", () => {
+  it.live("G5: two tenants that resolve to one database are refused at boot, and the error names both", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Layer.build(TestPlane.layer(yield* twoNames)))
       assert.instanceOf(error, ActivationError)
@@ -35,7 +35,7 @@ describe("two tenants that resolve to one database (behaviour 6, G5)", () => {
   )
 
   it.live(
-    "leave the first one working; the second reads, writes and learns nothing of it, until the first is removed",
+    "G5: the first of two tenants on one database works; the second reads and writes nothing until it is removed",
     () =>
       Effect.gen(function* () {
         const databases = yield* twoNames
@@ -79,7 +79,7 @@ describe("two tenants that resolve to one database (behaviour 6, G5)", () => {
       }).pipe(Effect.scoped)
   )
 
-  it.live("are two where the databases are two, though on one server", () =>
+  it.live("two databases on one server are not taken for one", () =>
     Effect.gen(function* () {
       const databases = { acme: yield* TestDatabase.make, globex: yield* TestDatabase.make }
       yield* Effect.gen(function* () {

@@ -176,7 +176,7 @@ describe("EntryStore errors", () => {
     )
   )
 
-  it.live("say that the outcome of a write is unknown where the session ended meanwhile (G10)", () =>
+  it.live("G10: the outcome of a write is unknown if its session ended meanwhile", () =>
     onDatabase((database) =>
       Effect.gen(function* () {
         yield* put(a, "1")

@@ -30,9 +30,9 @@ const refusal = Effect.flatMap(Effect.flip(activate), ({ reason }) =>
   reason._tag === "BootstrapFailure" ? Effect.succeed(reason.cause.reason) : Effect.die(new Error(reason.message))
 )
 
-describe("a run-time role with nothing but Ddl.grants, on a database prepared with Ddl.sql (behaviour 11, G15)", () => {
+describe("a run-time role with nothing but Ddl.grants, on a database prepared with Ddl.sql", () => {
   for (const bootstrap of ["ensure", "verify", "skip"] as const) {
-    it.live(`activates with bootstrap: "${bootstrap}", reads, writes, removes, and sees what others change`, () =>
+    it.live(`G15: a role with nothing but Ddl.grants serves a tenant with bootstrap "${bootstrap}"`, () =>
       withRole((database, role) =>
         Effect.gen(function* () {
           yield* Catalog.prepare(database)
@@ -61,7 +61,7 @@ describe("a run-time role with nothing but Ddl.grants, on a database prepared wi
     )
   }
 
-  it.live("has no other right: not on the sequence, not to change the schema, not to empty the table", () =>
+  it.live("G15: a role with nothing but Ddl.grants cannot use the sequence, change the schema or empty the table", () =>
     withRole((database, role) =>
       Effect.gen(function* () {
         yield* Catalog.prepare(database)
@@ -78,7 +78,7 @@ describe("a run-time role with nothing but Ddl.grants, on a database prepared wi
     )
   )
 
-  it.live("may have any name that PostgreSQL allows", () =>
+  it.live("G15: the role of Ddl.grants may have any name that PostgreSQL allows", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
       yield* Catalog.prepare(database)
@@ -99,7 +99,7 @@ describe("a run-time role with nothing but Ddl.grants, on a database prepared wi
   )
 })
 
-describe("a run-time role that may not change the schema (behaviour 11)", () => {
+describe("a run-time role that may not change the schema", () => {
   for (const bootstrap of ["ensure", "verify"] as const) {
     it.live(`on an unprepared database gets SchemaMissing with the SQL to run (bootstrap: "${bootstrap}")`, () =>
       withRole((database, role) =>

@@ -30,7 +30,7 @@ const resolvedBy = <E>(resolve: Effect.Effect<Option.Option<PgConnector.PgTarget
 const at = (url: string): PgConnector.PgTarget => ({ url: Redacted.make(url) })
 
 describe("resolving a tenant", () => {
-  it.effect("that nobody knows names it, and what to do", () =>
+  it.effect("an unknown tenant's error names the tenant, and says what to do", () =>
     Effect.gen(function* () {
       for (const layer of [
         PgConnector.layerRecord({ globex: at(`postgres://${canary}@db/globex`) }),
@@ -76,7 +76,7 @@ describe("resolving a tenant", () => {
     })
   )
 
-  it.effect("takes 10 seconds at most, by the clock of whoever asks", () =>
+  it.effect("a resolver takes 10 seconds at most, by the caller's clock", () =>
     Effect.gen(function* () {
       const asked = yield* Effect.forkChild(
         Connector.use((connector) => Effect.flip(Effect.scoped(connector.session(acme)))).pipe(
@@ -90,7 +90,7 @@ describe("resolving a tenant", () => {
     })
   )
 
-  it.effect("is interrupted with whoever waits for it, which is no failure of the function", () =>
+  it.effect("a resolver is interrupted with its caller, which does not count as its failure", () =>
     Effect.gen(function* () {
       let interrupted = false
       const resolve = Effect.onInterrupt(Effect.never, () =>
@@ -142,7 +142,7 @@ describe("an address that cannot be used", () => {
     })
   )
 
-  it.effect("G5 is a template that would lead all tenants to one database, to listen or for statements", () =>
+  it.effect("G5: a template that would lead all tenants to one database is refused, to listen or for statements", () =>
     Effect.gen(function* () {
       const [good, bad] = [`postgres://${canary}@db/t_{tenant}`, `postgres://${canary}@db/shared`]
       for (const target of [at(bad), { ...at(good), listenUrl: Redacted.make(bad) }]) {
@@ -165,7 +165,7 @@ describe("an address that cannot be used", () => {
     )
   )
 
-  it.effect("is none where the template is filled in, in every place that names the tenant", () =>
+  it.effect("a template may name the tenant in every place of an address", () =>
     Effect.gen(function* () {
       // Port 1, where nobody listens; a placeholder that was left would be no port.
       const connector = yield* Connector

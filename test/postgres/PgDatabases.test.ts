@@ -52,7 +52,7 @@ describe("a session that was opened ahead", () => {
     )
   )
 
-  it.live("G12 is closed where no feed takes it up", () =>
+  it.live("G12: a session that was opened ahead is closed if no feed takes it", () =>
     onDatabase((database) => Effect.andThen(ahead, nothingLeft(database)))
   )
 
@@ -89,7 +89,7 @@ describe("a session that was opened ahead", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("is not needed where the server lets nobody listen: then a client serves", () =>
+  it.live("a session opened ahead is not needed if the server allows no listener: then a client serves", () =>
     onDatabase((database) =>
       Effect.gen(function* () {
         const inner = yield* Connector

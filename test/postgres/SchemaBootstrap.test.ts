@@ -18,7 +18,7 @@ const everything = names(Ddl.parts.filter((part) => part !== DdlObjects.revision
 
 const [drawRevision, notify] = DdlObjects.functions as [DdlObjects.FunctionPart, DdlObjects.FunctionPart]
 
-describe("ensure (behaviour 1)", () => {
+describe("ensure", () => {
   it.live("brings up an empty database, and says what it made", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
@@ -112,7 +112,7 @@ describe("ensure (behaviour 1)", () => {
   )
 })
 
-describe("ensure restores what was lost or changed (behaviour 1)", () => {
+describe("ensure restores what was lost or changed", () => {
   for (const { name } of DdlObjects.triggers) {
     it.live(`the missing trigger ${name}`, () =>
       onEmptyDatabase((database) =>
@@ -214,7 +214,7 @@ describe("ensure restores what was lost or changed (behaviour 1)", () => {
   )
 })
 
-describe("ensure beside other services on one database (behaviour 1)", () => {
+describe("ensure beside other services on one database", () => {
   it.live("leaves triggers alone that do the same with functions of their own", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
@@ -275,7 +275,7 @@ const disorders: ReadonlyArray<readonly [what: string, statement: string, parts:
   ["disabled triggers", "ALTER TABLE systemplane_entries DISABLE TRIGGER ALL", names(DdlObjects.triggers)]
 ]
 
-describe("verify (behaviour 1)", () => {
+describe("verify", () => {
   it.live("reports SchemaMissing on an empty database, changes nothing, and its SQL mends it", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {

@@ -39,8 +39,8 @@ describe("a role with a schema of its own name, and an older table in public", (
   )
 })
 
-describe("G5: a database belongs to the tenant that came first", () => {
-  it.live("also while that one is suspended and holds no session", () =>
+describe("a database belongs to the tenant that came first", () => {
+  it.live("G5: a database belongs to the tenant that came first, also while that tenant is suspended", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Effect.gen(function* () {

@@ -30,7 +30,7 @@ describe("revisions", () => {
     )
   )
 
-  it.live("stay where the value is identical, whoever writes it and however it is spelled", () =>
+  it.live("revisions stay if the value is identical, however it is spelled", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         const drawn = yield* database.write("features", "checkout", { enabled: true, percent: 1 })
@@ -41,7 +41,7 @@ describe("revisions", () => {
     )
   )
 
-  it.live("cannot be chosen by whoever writes", () =>
+  it.live("revisions cannot be chosen by the writer", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         yield* database.run(
@@ -58,7 +58,7 @@ describe("revisions", () => {
     )
   )
 
-  it.live("of a key that is created again are above every revision it ever had (behaviour 2)", () =>
+  it.live("the revisions of a key that is created again are above every revision it had", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         yield* database.write("texts", "greeting", "hello")
@@ -69,7 +69,7 @@ describe("revisions", () => {
     )
   )
 
-  it.live("are drawn for a role that has no right on the sequence (G15)", () =>
+  it.live("G15: revisions are drawn for a role that has no right on the sequence", () =>
     Effect.gen(function* () {
       const role = yield* TestDatabases.makeRole
       const database = yield* TestDatabases.make
@@ -89,7 +89,7 @@ describe("revisions", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("are not drawn from a sequence that the writer put in front (G15)", () =>
+  it.live("G15: revisions are not drawn from a sequence that the writer put in front", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         yield* database.run("CREATE SCHEMA decoy")
@@ -128,7 +128,7 @@ describe("updated_at", () => {
 })
 
 describe("notifications", () => {
-  it.live("name the key, the operation and the revision, and never a value (G14)", () =>
+  it.live("G14: notifications name the key, the operation and the revision, and never a value", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         const notifications = yield* Catalog.listen(database)

@@ -37,7 +37,7 @@ describe("ConfigKey.make", () => {
     assert.notInclude(failureOf(key.encode({ a: "canary" } as any)), "canary")
   })
 
-  it("tells nothing of what was wrong with a secret", () => {
+  it("reveals nothing of what was wrong with a secret", () => {
     const key = ConfigKey.make("n", "k", {
       schema: Schema.Record(Schema.String, Schema.Int),
       defaultValue: {},
@@ -46,7 +46,7 @@ describe("ConfigKey.make", () => {
     assert.notInclude(failureOf(key.decode({ canary: "canary" })), "canary")
   })
 
-  it("tells nothing of it either where the schema is also that of a key that is no secret", () => {
+  it("reveals nothing of a secret if its schema is shared with a key that is not secret", () => {
     const schema = Schema.Record(Schema.String, Schema.Int)
     const [open, secret] = [false, true].map((secret) => ConfigKey.make("n", "k", { schema, defaultValue: {}, secret }))
     assert.include(failureOf(open!.decode({ canary: "text" })), "canary")

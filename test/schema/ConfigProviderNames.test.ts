@@ -62,7 +62,7 @@ describe("the names of keys for effect/Config", () => {
     assert.isDefined(keyAt(find, "日本"))
   })
 
-  it("are refused where two keys, or a key and a namespace, have one", () => {
+  it("names are refused if two keys, or a key and a namespace, share one", () => {
     const collision = (keys: ReadonlyArray<ConfigKey.Any>, short = true) =>
       Result.getOrThrow(Result.flip(ConfigNames.make(keys, short)))
     const enabled = [keyOf("features", "enabled"), keyOf("billing", "enabled")]
@@ -88,7 +88,7 @@ describe("a part of a value", () => {
     assert.strictEqual(ConfigNames.within(value, ["tags", "1", "deep"]), null)
     assert.strictEqual(ConfigNames.within(value, ["odd", "aB"]), 2)
   })
-  it("is nothing where there is no such part, or where two fields could be meant", () => {
+  it("is missing if there is no such part, or if two fields could be meant", () => {
     for (const path of [["nope"], ["maxRetries", "x"], ["tags", 9], ["tags", "x"], ["odd", "A_B"], ["toString"]]) {
       assert.isUndefined(ConfigNames.within(value, path), path.join("/"))
     }

@@ -23,7 +23,7 @@ const degraded = status("disconnected")
 const down = status("stale", true)
 
 describe("Health", () => {
-  it("of a tenant is what its readers notice", () => {
+  it("health of a tenant is what its readers notice", () => {
     for (const [of, expected] of [
       [live, "live"],
       [status("disconnected"), "degraded"],
@@ -37,7 +37,7 @@ describe("Health", () => {
     }
   })
 
-  it("of all is live where all are, down where all are, else degraded", () => {
+  it("health of a plane is live if all tenants are, down if all are, and degraded otherwise", () => {
     for (const [tenants, expected] of [
       [[], "live"],
       [[live, live], "live"],
@@ -51,12 +51,12 @@ describe("Health", () => {
     }
   })
 
-  it("of a drained plane is down, whatever its tenants are", () => {
+  it("health of a drained plane is down, whatever its tenants are", () => {
     assert.deepInclude(Health.make([live], true), { status: "down", closed: true })
     assert.deepInclude(Health.make([], true), { status: "down", closed: true })
   })
 
-  it("leaves out who is suspended", () => {
+  it("leaves out suspended tenants", () => {
     assert.deepStrictEqual(Health.make([status("suspended"), live], false), Health.make([live], false))
     assert.deepStrictEqual(Health.make([status("suspended", true)], false).status, "live")
   })

@@ -8,8 +8,8 @@ import { activate, breathe, burstKey, change, limitKey, make, onPlane } from "./
 const reasonOf = <A, R>(effect: Effect.Effect<A, { readonly reason: { readonly _tag: string } }, R>) =>
   Effect.map(Effect.flip(effect), ({ reason }) => reason)
 
-describe("behaviour 8: what a read needs", () => {
-  it.effect("G5 without a tenant, where there may be several, it fails", () =>
+describe("what a read needs", () => {
+  it.effect("G5: reads and writes without a tenant fail if there may be several", () =>
     onPlane(function* () {
       for (const read of [Config.get(Limit), Config.entry(Limit), Config.list("texts"), Config.snapshot] as const) {
         assert.strictEqual((yield* reasonOf(read as Effect.Effect<unknown, any, Config>))._tag, "TenantMissing")
@@ -20,7 +20,7 @@ describe("behaviour 8: what a read needs", () => {
     })
   )
 
-  it.effect("with one tenant none need be named, and it is live when the layer is built", () =>
+  it.effect("with a sole tenant no read names one, and it is live when the layer is built", () =>
     onPlane({ sole: "only", tenants: undefined }, function* ({ tenant }) {
       assert.strictEqual(tenant("only").open, 1)
       assert.strictEqual(yield* Config.get(Limit), 600)
@@ -36,7 +36,7 @@ describe("behaviour 8: what a read needs", () => {
     })
   )
 
-  it.effect("a key that nobody declared is unknown, also where another has its name", () =>
+  it.effect("an undeclared key is unknown, even if a declared one has its name", () =>
     onPlane({ tenant: "acme" }, function* () {
       const other = ConfigKey.make("other", "key", { schema: Schema.Int, defaultValue: 1 })
       const namesake = ConfigKey.make(Limit.namespace, Limit.key, { schema: Schema.Int, defaultValue: 1 })
@@ -98,7 +98,7 @@ describe("reads that go to the database", () => {
     })
   )
 
-  it.effect("G3 share no statement that began before our own write", () =>
+  it.effect("G3: reads after our own write share no statement that began before it", () =>
     onPlane({ tenant: "acme" }, function* ({ acme }) {
       acme.clientGate.closeUnsafe()
       const before = yield* Effect.forkScoped(Config.get(Limit), { startImmediately: true })
@@ -127,8 +127,8 @@ describe("reads that go to the database", () => {
   })
 })
 
-describe("behaviour 9, G8: subscribers", () => {
-  it.effect("a handler that fails, dies or hangs disturbs no other handler and no other tenant", () =>
+describe("subscribers", () => {
+  it.effect("G8: a handler that fails, dies or hangs disturbs no other handler and no other tenant", () =>
     onPlane(function* ({ acme, tenant }) {
       yield* activate()
       yield* activate("globex")
@@ -159,7 +159,7 @@ describe("behaviour 9, G8: subscribers", () => {
     })
   )
 
-  it.effect("a slow handler is given the newest, and its changes join up", () =>
+  it.effect("G8: a slow handler is given the newest value, and its changes join up", () =>
     onPlane(function* ({ acme }) {
       yield* activate()
       const gate = yield* Deferred.make<void>()
@@ -180,7 +180,7 @@ describe("behaviour 9, G8: subscribers", () => {
     })
   )
 
-  it.effect("a handler runs on behalf of the tenant that changed, until its scope ends", () =>
+  it.effect("a handler runs as the tenant that changed, until its scope ends", () =>
     onPlane(function* ({ acme }) {
       yield* activate()
       const seen: Array<unknown> = []
@@ -237,7 +237,7 @@ describe("behaviour 9, G8: subscribers", () => {
     })
   )
 
-  it.effect("G6 a bad row leaves the last valid value in force", () =>
+  it.effect("G6: a bad row that is pushed leaves the last valid value in force", () =>
     onPlane({ tenant: "acme" }, function* ({ acme }) {
       yield* activate()
       yield* change(acme, 5)
@@ -249,7 +249,7 @@ describe("behaviour 9, G8: subscribers", () => {
   )
 })
 
-describe("behaviour 7: limits", () => {
+describe("limits", () => {
   it.effect("keys beyond maxEntriesPerTenant are read through, and cannot be watched", () =>
     onPlane({ maxEntriesPerTenant: 1, tenant: "acme" }, function* ({ acme }) {
       yield* activate()

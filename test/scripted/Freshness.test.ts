@@ -15,7 +15,7 @@ const limit = Config.entry(Limit).pipe(withTenant("acme"))
 const live = activate()
 const status = statusOf()
 
-describe("G4: a black hole, with maxStaleness of 30 seconds, is noticed within it", () => {
+describe("a black hole, with maxStaleness of 30 seconds", () => {
   const noticed = (what: string, play: (acme: ScriptedTenant) => Effect.Effect<void>) =>
     it.effect(what, () =>
       onPlane({ random: 0.99 }, function* ({ acme }) {
@@ -31,14 +31,14 @@ describe("G4: a black hole, with maxStaleness of 30 seconds, is noticed within i
       })
     )
 
-  noticed("when it begins right after a confirmation", (acme) =>
+  noticed("G4: a black hole that begins right after a confirmation is noticed within maxStaleness", (acme) =>
     Effect.suspend(() => {
       acme.answering = "never"
       return TestClock.adjust("16 seconds")
     })
   )
 
-  noticed("when it begins while a read is in flight", (acme) =>
+  noticed("G4: a black hole that begins during a read is noticed within maxStaleness", (acme) =>
     Effect.gen(function* () {
       acme.gate.closeUnsafe()
       acme.notify(upsert(Limit.namespace, Limit.key))
@@ -48,17 +48,19 @@ describe("G4: a black hole, with maxStaleness of 30 seconds, is noticed within i
     })
   )
 
-  noticed("while notifications for keys that nobody declared go on arriving", (acme) =>
-    Effect.gen(function* () {
-      acme.answering = "never"
-      for (let i = 0; i < 160; i++) {
-        acme.notify(upsert("elsewhere", `key-${i}`))
-        yield* TestClock.adjust("100 millis")
-      }
-    })
+  noticed(
+    "G4: a black hole is noticed within maxStaleness though notifications of undeclared keys go on arriving",
+    (acme) =>
+      Effect.gen(function* () {
+        acme.answering = "never"
+        for (let i = 0; i < 160; i++) {
+          acme.notify(upsert("elsewhere", `key-${i}`))
+          yield* TestClock.adjust("100 millis")
+        }
+      })
   )
 
-  noticed("when a new session listens, and its first read is never answered", (acme) =>
+  noticed("G4: a new session whose first read is never answered is noticed within maxStaleness", (acme) =>
     Effect.suspend(() => {
       acme.answering = "never"
       acme.lose()
@@ -67,8 +69,8 @@ describe("G4: a black hole, with maxStaleness of 30 seconds, is noticed within i
   )
 })
 
-describe("G13: a session that answers slowly but surely", () => {
-  it.effect("is given ever more time for its first read, rather than replaced for ever", () =>
+describe("a session that answers slowly but surely", () => {
+  it.effect("G13: a slow session is given more and more time for its first read, and is not replaced for ever", () =>
     onPlane({ maxStaleness: "3 seconds", random: 0.5 }, function* ({ acme }) {
       acme.answersAfter = 1100
       yield* Effect.forkScoped(Effect.exit(live), { startImmediately: true })
@@ -85,7 +87,7 @@ describe("G13: a session that answers slowly but surely", () => {
     })
   )
 
-  it.effect("G4 is never called live where its answers are older than the bound when they arrive", () =>
+  it.effect("G4: a tenant is never live if answers are older than maxStaleness when they arrive", () =>
     onPlane({ maxStaleness: "1 second", random: 0.5 }, function* ({ acme }) {
       acme.answersAfter = 2000
       acme.write(limitKey, 7)
@@ -108,8 +110,8 @@ describe("G13: a session that answers slowly but surely", () => {
   )
 })
 
-describe("G4: the clock", () => {
-  it.effect("a wall clock that steps neither hides nor fakes staleness, and confirmedAt goes by it", () =>
+describe("the clock", () => {
+  it.effect("G4: a wall clock that steps neither hides nor fakes staleness, and confirmedAt follows it", () =>
     withShakyClock((clock) =>
       onPlane({ staleAfterFailures: 1000, random: 0.5 }, function* ({ acme }) {
         yield* TestClock.adjust("1 hour")
@@ -135,81 +137,89 @@ describe("G4: the clock", () => {
     )
   )
 
-  it.effect("a process that was paused answers nothing from memory on its first read, before any timer has fired", () =>
-    withShakyClock((clock) =>
-      onPlane(function* ({ acme }) {
-        acme.write(limitKey, 1)
-        yield* live
-        const handle = yield* Config.handle(Limit).pipe(withTenant("acme"))
-        yield* clock.pause(29_999)
-        assert.deepInclude(yield* limit, { value: 1, stale: false })
-        assert.isFalse(handle.entry.stale)
-        acme.write(limitKey, 2)
-        yield* clock.pause(1)
-        assert.isTrue(handle.entry.stale)
-        assert.strictEqual((yield* status).state, "live", "no timer has fired")
-        assert.strictEqual(yield* Config.get(Limit).pipe(withTenant("acme")), 2)
-        assert.strictEqual((yield* Config.snapshot.pipe(withTenant("acme"))).get(Limit), 2)
-        assert.strictEqual(acme.statements, 2)
-      })
-    )
+  it.effect(
+    "G4: a process that was paused answers nothing from memory on its first read, before any timer has fired",
+    () =>
+      withShakyClock((clock) =>
+        onPlane(function* ({ acme }) {
+          acme.write(limitKey, 1)
+          yield* live
+          const handle = yield* Config.handle(Limit).pipe(withTenant("acme"))
+          yield* clock.pause(29_999)
+          assert.deepInclude(yield* limit, { value: 1, stale: false })
+          assert.isFalse(handle.entry.stale)
+          acme.write(limitKey, 2)
+          yield* clock.pause(1)
+          assert.isTrue(handle.entry.stale)
+          assert.strictEqual((yield* status).state, "live", "no timer has fired")
+          assert.strictEqual(yield* Config.get(Limit).pipe(withTenant("acme")), 2)
+          assert.strictEqual((yield* Config.snapshot.pipe(withTenant("acme"))).get(Limit), 2)
+          assert.strictEqual(acme.statements, 2)
+        })
+      )
   )
 })
 
-describe("G4: what entries and statuses say of themselves", () => {
-  it.effect("confirmedAt and stale, through an outage: entries, lists, snapshots, watchers, own writes", () =>
-    onPlane({ random: 0.5 }, function* ({ acme }) {
-      yield* TestClock.adjust("100 seconds")
-      yield* live
-      const watched = yield* collect(Config.watch(Limit)).pipe(withTenant("acme"))
-      yield* breathe
-      const told = Effect.gen(function* () {
-        const entry = yield* limit
-        const [listed] = (yield* Config.list(Limit.namespace).pipe(withTenant("acme"))).filter(
-          ({ key }) => key === Limit.key
+describe("confirmedAt and stale of entries and statuses", () => {
+  it.effect(
+    "G4: confirmedAt and stale are right through an outage, in entries, lists, snapshots, watchers and own writes",
+    () =>
+      onPlane({ random: 0.5 }, function* ({ acme }) {
+        yield* TestClock.adjust("100 seconds")
+        yield* live
+        const watched = yield* collect(Config.watch(Limit)).pipe(withTenant("acme"))
+        yield* breathe
+        const told = Effect.gen(function* () {
+          const entry = yield* limit
+          const [listed] = (yield* Config.list(Limit.namespace).pipe(withTenant("acme"))).filter(
+            ({ key }) => key === Limit.key
+          )
+          const held = (yield* Config.snapshot.pipe(withTenant("acme"))).entry(Limit)
+          const all = [entry, listed!, held].map(({ confirmedAt, stale, value }) => [
+            value,
+            stale,
+            seconds(confirmedAt)
+          ])
+          assert.deepStrictEqual(all[1], all[0])
+          assert.deepStrictEqual(all[2], all[0])
+          return all[0]
+        })
+        assert.deepStrictEqual(yield* told, [600, false, 100])
+
+        // A write of our own confirms its key, and no other.
+        yield* TestClock.adjust("1 second")
+        yield* Config.set(Limit, 7, { actor: "test" }).pipe(withTenant("acme"))
+        assert.deepStrictEqual(yield* told, [7, false, 101])
+        assert.strictEqual(seconds((yield* Config.entry(Burst).pipe(withTenant("acme"))).confirmedAt), 100)
+
+        acme.opening = "fail"
+        acme.lose()
+        yield* breathe
+        assert.deepStrictEqual(yield* told, [7, true, 101])
+        // Three failed attempts later: read through, and confirmed by that.
+        yield* TestClock.adjust("9 seconds")
+        assert.deepStrictEqual(yield* told, [7, false, 110])
+        // Read through once more while the feed is down, then served from memory again.
+        acme.write(limitKey, 8)
+        assert.deepStrictEqual(yield* told, [8, false, 110])
+        acme.opening = "succeed"
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual((yield* status).state, "live")
+        const { statements } = acme
+        assert.deepInclude(yield* limit, { value: 8, stale: false })
+        assert.strictEqual(acme.statements, statements)
+        assert.deepStrictEqual(
+          watched.map(({ stale, value }) => [value, stale]),
+          [
+            [600, false],
+            [7, false],
+            [8, true]
+          ]
         )
-        const held = (yield* Config.snapshot.pipe(withTenant("acme"))).entry(Limit)
-        const all = [entry, listed!, held].map(({ confirmedAt, stale, value }) => [value, stale, seconds(confirmedAt)])
-        assert.deepStrictEqual(all[1], all[0])
-        assert.deepStrictEqual(all[2], all[0])
-        return all[0]
       })
-      assert.deepStrictEqual(yield* told, [600, false, 100])
-
-      // A write of our own confirms its key, and no other.
-      yield* TestClock.adjust("1 second")
-      yield* Config.set(Limit, 7, { actor: "test" }).pipe(withTenant("acme"))
-      assert.deepStrictEqual(yield* told, [7, false, 101])
-      assert.strictEqual(seconds((yield* Config.entry(Burst).pipe(withTenant("acme"))).confirmedAt), 100)
-
-      acme.opening = "fail"
-      acme.lose()
-      yield* breathe
-      assert.deepStrictEqual(yield* told, [7, true, 101])
-      // Three failed attempts later: read through, and confirmed by that.
-      yield* TestClock.adjust("9 seconds")
-      assert.deepStrictEqual(yield* told, [7, false, 110])
-      // Read through once more while the feed is down, then served from memory again.
-      acme.write(limitKey, 8)
-      assert.deepStrictEqual(yield* told, [8, false, 110])
-      acme.opening = "succeed"
-      yield* TestClock.adjust("10 seconds")
-      assert.strictEqual((yield* status).state, "live")
-      const { statements } = acme
-      assert.deepInclude(yield* limit, { value: 8, stale: false })
-      assert.strictEqual(acme.statements, statements)
-      assert.deepStrictEqual(
-        watched.map(({ stale, value }) => [value, stale]),
-        [
-          [600, false],
-          [7, false],
-          [8, true]
-        ]
-      )
-    })
   )
 
-  it.effect("a status shows the last confirmation as of now, not as of the last change of state", () =>
+  it.effect("G4: a status shows the last confirmation as of now, not as of the last change of state", () =>
     onPlane({ random: 0.5 }, function* ({ acme }) {
       yield* live
       yield* TestClock.adjust("5 minutes")

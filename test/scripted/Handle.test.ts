@@ -16,7 +16,7 @@ const answer = (handle: ConfigHandle<number>) =>
   })
 
 describe("handles", () => {
-  it.effect("answer the value in force, each for its own tenant, whoever reads them", () =>
+  it.effect("G5: handles answer the value in force, each for its own tenant, whichever tenant reads them", () =>
     onPlane(function* (plane) {
       yield* activate()
       yield* activate("globex")
@@ -32,7 +32,7 @@ describe("handles", () => {
     })
   )
 
-  it.effect("never leave the generator that reads them", () =>
+  it.effect("handles never leave the generator that reads them", () =>
     onPlane({ tenant: "acme" }, function* () {
       yield* activate()
       const handle = yield* Config.handle(Limit)
@@ -43,7 +43,7 @@ describe("handles", () => {
     })
   )
 
-  it.effect("hold the last known value, and call it stale, while nobody keeps it current", () =>
+  it.effect("G4: handles hold the last known value, and call it stale, while no feed keeps it current", () =>
     onPlane({ tenant: "acme" }, function* ({ acme }) {
       const manager = yield* TenantManager
       yield* activate()
@@ -70,36 +70,38 @@ describe("handles", () => {
     })
   )
 
-  it.effect("follow the tenant through removal and re-activation, and show no default in between", () =>
-    onPlane({ tenant: "acme" }, function* ({ acme }) {
-      const manager = yield* TenantManager
-      yield* activate()
-      yield* change(acme, 7)
-      const handle = yield* Config.handle(Limit)
+  it.effect(
+    "G3: handles follow the tenant through removal, own writes and re-activation, and show no default in between",
+    () =>
+      onPlane({ tenant: "acme" }, function* ({ acme }) {
+        const manager = yield* TenantManager
+        yield* activate()
+        yield* change(acme, 7)
+        const handle = yield* Config.handle(Limit)
 
-      yield* manager.remove("acme")
-      assert.deepStrictEqual(yield* answer(handle), [7, 1, "stored", true], "removed")
+        yield* manager.remove("acme")
+        assert.deepStrictEqual(yield* answer(handle), [7, 1, "stored", true], "removed")
 
-      acme.write(limitKey, 8)
-      acme.gate.closeUnsafe()
-      const activation = yield* Effect.forkScoped(activate(), { startImmediately: true })
-      yield* breathe
-      assert.deepStrictEqual(yield* answer(handle), [7, 1, "stored", true], "activating")
-      yield* Config.set(Limit, 9, { actor: "ada" })
-      assert.deepStrictEqual(yield* answer(handle), [9, 3, "stored", true], "G3 activating")
-      acme.gate.openUnsafe()
-      yield* breathe
-      assert.isDefined(activation.pollUnsafe())
-      assert.deepStrictEqual(yield* answer(handle), [9, 3, "stored", false], "live again")
+        acme.write(limitKey, 8)
+        acme.gate.closeUnsafe()
+        const activation = yield* Effect.forkScoped(activate(), { startImmediately: true })
+        yield* breathe
+        assert.deepStrictEqual(yield* answer(handle), [7, 1, "stored", true], "activating")
+        yield* Config.set(Limit, 9, { actor: "ada" })
+        assert.deepStrictEqual(yield* answer(handle), [9, 3, "stored", true], "G3 activating")
+        acme.gate.openUnsafe()
+        yield* breathe
+        assert.isDefined(activation.pollUnsafe())
+        assert.deepStrictEqual(yield* answer(handle), [9, 3, "stored", false], "live again")
 
-      yield* manager.remove("acme")
-      acme.erase(limitKey)
-      yield* activate()
-      assert.deepStrictEqual(yield* answer(handle), [600, 0, "default", false], "erased meanwhile")
-    })
+        yield* manager.remove("acme")
+        acme.erase(limitKey)
+        yield* activate()
+        assert.deepStrictEqual(yield* answer(handle), [600, 0, "default", false], "erased meanwhile")
+      })
   )
 
-  it.effect("of a tenant that nobody follows hold what the table says, and follow it once it is activated", () =>
+  it.effect("handles of an inactive tenant hold what the table says, and follow it once it is activated", () =>
     onPlane({ tenant: "acme" }, function* ({ acme, tenant }) {
       acme.write(limitKey, 7)
       const handle = yield* Config.handle(Limit)
@@ -115,7 +117,7 @@ describe("handles", () => {
     })
   )
 
-  it.effect("need a tenant and a declared key, and show no value where they are printed", () =>
+  it.effect("handles need a tenant and a declared key, and show no value if they are printed", () =>
     onPlane(function* () {
       assert.strictEqual((yield* Effect.flip(Config.handle(Limit))).reason._tag, "TenantMissing")
       yield* activate()
@@ -130,7 +132,7 @@ describe("handles", () => {
     })
   )
 
-  it.effect("of a key beyond maxEntriesPerTenant are not supported", () =>
+  it.effect("handles of a key beyond maxEntriesPerTenant are not supported", () =>
     onPlane({ maxEntriesPerTenant: 1, tenant: "acme" }, function* () {
       yield* activate()
       assert.strictEqual((yield* Config.handle(Limit)).current, 600)

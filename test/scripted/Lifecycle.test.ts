@@ -20,8 +20,8 @@ const inBackground = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 
 const limit = Config.get(Limit).pipe(withTenant("acme"))
 
-describe("behaviour 5: lifecycle", () => {
-  it.effect("calls may be repeated", () =>
+describe("the lifecycle of a tenant", () => {
+  it.effect("calls of the manager may be repeated", () =>
     onPlane(function* ({ acme }) {
       yield* Effect.all([call("activate"), call("activate"), call("activate")], { concurrency: "unbounded" })
       assert.deepStrictEqual([acme.attempts.length, acme.open], [1, 1])
@@ -34,7 +34,7 @@ describe("behaviour 5: lifecycle", () => {
     })
   )
 
-  it.effect("calls for a tenant that nobody mentioned do nothing", () =>
+  it.effect("calls for an unknown tenant do nothing", () =>
     onPlane(function* ({ acme }) {
       yield* call("suspend")
       yield* call("remove")
@@ -43,7 +43,7 @@ describe("behaviour 5: lifecycle", () => {
     })
   )
 
-  it.effect("a malformed id is refused before anything happens", () =>
+  it.effect("a malformed tenant id is refused before anything happens", () =>
     onPlane(function* () {
       for (const what of ["activate", "suspend", "remove", "rotateCredentials"] as const) {
         assert.strictEqual((yield* Effect.flip(call(what, "no/way"))).reason._tag, "InvalidTenantId")
@@ -92,7 +92,7 @@ describe("behaviour 5: lifecycle", () => {
     })
   )
 
-  it.effect("handles the events of a tenant directory", () =>
+  it.effect("the manager handles the events of a tenant directory", () =>
     onPlane(function* ({ acme }) {
       const manager = yield* TenantManager
       yield* manager.handle({ _tag: "TenantActivated", tenant: acmeId })
@@ -107,7 +107,7 @@ describe("behaviour 5: lifecycle", () => {
   )
 
   it.effect(
-    "G4 after a rotation to credentials that do not work, the snapshot is trusted no longer than after any loss",
+    "G4: after a rotation to credentials that do not work the snapshot becomes stale as after any lost session",
     () =>
       onPlane({ random: 0.5 }, function* ({ acme }) {
         yield* call("activate")
@@ -127,7 +127,7 @@ describe("behaviour 5: lifecycle", () => {
     })
   )
 
-  it.effect("tells each change of state", () =>
+  it.effect("statusChanges emits each change of state", () =>
     onPlane(function* () {
       const manager = yield* TenantManager
       const seen = yield* Stream.runCollect(
@@ -158,7 +158,7 @@ describe("activation on demand", () => {
     })
   )
 
-  it.effect("where it is explicit, a read activates nothing", () =>
+  it.effect("with explicit activation a read activates nothing", () =>
     onPlane(function* ({ acme }) {
       assert.strictEqual(yield* limit, 600)
       yield* breathe
@@ -196,23 +196,25 @@ describe("activation on demand", () => {
   )
 })
 
-describe("behaviour 10: drain", () => {
-  it.effect("G12 releases every session, says so, and may be repeated; reads go to the database afterwards", () =>
-    onPlane(function* ({ acme, tenant }) {
-      const manager = yield* TenantManager
-      yield* call("activate")
-      yield* call("activate", "globex")
-      const report = { finished: ["acme", "globex"], unfinished: [] as Array<string> }
-      assert.deepStrictEqual(yield* manager.drain(), report as any)
-      assert.deepStrictEqual([acme.open, tenant("globex").open], [0, 0])
-      assert.deepStrictEqual(yield* manager.drain(), report as any)
-      assert.isTrue(yield* manager.isClosed)
-      acme.write(limitKey, 7)
-      assert.strictEqual(yield* limit, 7)
-    })
+describe("drain", () => {
+  it.effect(
+    "G12: drain releases every session, says so, and may be repeated; reads go to the database afterwards",
+    () =>
+      onPlane(function* ({ acme, tenant }) {
+        const manager = yield* TenantManager
+        yield* call("activate")
+        yield* call("activate", "globex")
+        const report = { finished: ["acme", "globex"], unfinished: [] as Array<string> }
+        assert.deepStrictEqual(yield* manager.drain(), report as any)
+        assert.deepStrictEqual([acme.open, tenant("globex").open], [0, 0])
+        assert.deepStrictEqual(yield* manager.drain(), report as any)
+        assert.isTrue(yield* manager.isClosed)
+        acme.write(limitKey, 7)
+        assert.strictEqual(yield* limit, 7)
+      })
   )
 
-  it.effect("afterwards nothing is activated, awaited or watched", () =>
+  it.effect("after a drain no tenant can be activated, awaited or watched", () =>
     onPlane(function* () {
       const manager = yield* TenantManager
       const waiting = yield* Effect.forkScoped(Effect.flip(manager.awaitLive("acme")), { startImmediately: true })
@@ -225,7 +227,7 @@ describe("behaviour 10: drain", () => {
     })
   )
 
-  it.effect("G12 keeps its budget where a session is never released, and names the tenant", () =>
+  it.effect("G12: drain keeps its budget if a session is never released, and names the tenant", () =>
     onPlane({ drainTimeout: 0 }, function* ({ acme }) {
       acme.releasing = "never"
       const manager = yield* TenantManager
@@ -242,7 +244,7 @@ describe("behaviour 10: drain", () => {
     })
   )
 
-  it.effect("a budget of zero returns at once, and the release goes on behind it", () =>
+  it.effect("G12: drain with a budget of zero returns at once, and the release goes on behind it", () =>
     onPlane({ drainTimeout: 0 }, function* ({ acme, tenant }) {
       const globex = tenant("globex")
       globex.releasing = "never"
@@ -279,7 +281,7 @@ describe("behaviour 10: drain", () => {
     })
   )
 
-  it.effect("closing the layer drains it within drainTimeout, also where a session is never released", () => {
+  it.effect("G12: closing the layer drains it within drainTimeout, even if a session is never released", () => {
     const plane = make({ drainTimeout: "3 seconds" })
     plane.tenant("acme").releasing = "never"
     return Effect.gen(function* () {

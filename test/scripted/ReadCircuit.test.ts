@@ -23,38 +23,40 @@ const suspended = Effect.fnUntraced(function* (plane: ScriptedPlane, tenant = "a
   yield* call("suspend", tenant)
 })
 
-describe("G4: reads of a database that does not answer", () => {
-  it.effect("after three in a row, reads fail at once, with the last known entry and the time until the next try", () =>
-    onPlane({ random: 0.5 }, function* (plane) {
-      const { acme } = plane
-      yield* suspended(plane)
-      acme.clients = "no"
-      for (let i = 0; i < 3; i++) assert.isUndefined((yield* failure).retryIn)
-      assert.strictEqual(acme.statements, 3)
-      yield* TestClock.adjust("100 millis")
-      for (let i = 0; i < 100; i++) {
-        const { reason, retryIn } = yield* failure
-        assert.strictEqual(retryIn, 400)
-        assert.deepInclude(reason.lastKnown, { value: 7, stale: true })
-        assert.include(reason.message, "asked again in 400 ms")
-      }
-      assert.strictEqual(acme.statements, 3)
-
-      // Tried again after 500 ms, 1 s, 2 s, 4 s, 8 s, and then every 10 s.
-      const tries: Array<number> = []
-      for (let millis = 100; millis < 40_000; millis += 100) {
-        const before = acme.statements
-        yield* failure
-        if (acme.statements > before) tries.push(millis)
+describe("reads of a database that does not answer", () => {
+  it.effect(
+    "G4: after three unanswered reads, reads fail at once, with the last known entry and the time to the next try",
+    () =>
+      onPlane({ random: 0.5 }, function* (plane) {
+        const { acme } = plane
+        yield* suspended(plane)
+        acme.clients = "no"
+        for (let i = 0; i < 3; i++) assert.isUndefined((yield* failure).retryIn)
+        assert.strictEqual(acme.statements, 3)
         yield* TestClock.adjust("100 millis")
-      }
-      assert.deepStrictEqual(tries, [500, 1500, 3500, 7500, 15_500, 25_500, 35_500])
+        for (let i = 0; i < 100; i++) {
+          const { reason, retryIn } = yield* failure
+          assert.strictEqual(retryIn, 400)
+          assert.deepInclude(reason.lastKnown, { value: 7, stale: true })
+          assert.include(reason.message, "asked again in 400 ms")
+        }
+        assert.strictEqual(acme.statements, 3)
 
-      acme.clients = "yes"
-      yield* TestClock.adjust("10 seconds")
-      assert.strictEqual(yield* limit(), 7)
-      assert.strictEqual(yield* limit(), 7)
-    })
+        // Tried again after 500 ms, 1 s, 2 s, 4 s, 8 s, and then every 10 s.
+        const tries: Array<number> = []
+        for (let millis = 100; millis < 40_000; millis += 100) {
+          const before = acme.statements
+          yield* failure
+          if (acme.statements > before) tries.push(millis)
+          yield* TestClock.adjust("100 millis")
+        }
+        assert.deepStrictEqual(tries, [500, 1500, 3500, 7500, 15_500, 25_500, 35_500])
+
+        acme.clients = "yes"
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual(yield* limit(), 7)
+        assert.strictEqual(yield* limit(), 7)
+      })
   )
 
   it.effect("while one read tries, the others fail at once; its success lets all of them through", () =>
@@ -78,7 +80,7 @@ describe("G4: reads of a database that does not answer", () => {
     })
   )
 
-  it.effect("G5 the circuit of one tenant is no other's", () =>
+  it.effect("G5: the open read circuit of one tenant does not concern another", () =>
     onPlane(function* (plane) {
       const { acme } = plane
       yield* suspended(plane)
@@ -105,7 +107,7 @@ describe("G4: reads of a database that does not answer", () => {
     )
   )
 
-  it.effect("reads that hang open it too: from then on nobody waits five seconds to be told so", () =>
+  it.effect("reads that hang open the circuit too: after that no caller waits five seconds to fail", () =>
     onPlane({ random: 0.5 }, function* (plane) {
       const { acme } = plane
       yield* suspended(plane)

@@ -5,7 +5,7 @@ import { Burst, Limit } from "../support/keys.ts"
 import { activate, limitKey, make, onPlane } from "./onPlane.ts"
 
 describe("a cached read", () => {
-  it.effect("G5 made ahead, by an eager function or once for all, answers for the tenant it is run for", () =>
+  it.effect("G5: a cached read that was made ahead answers for the tenant it runs for", () =>
     onPlane(function* ({ acme, tenant }) {
       acme.write(limitKey, 1)
       tenant("globex").write(limitKey, 2)
@@ -24,7 +24,7 @@ describe("a cached read", () => {
     })
   )
 
-  it.effect("G5 of the same key and tenant in two planes answers from the plane that is provided", () => {
+  it.effect("G5: a cached read of one key and tenant in two planes answers from the plane that is provided", () => {
     const planes = [make(), make({ keys: [Burst, Limit] })]
     for (const [i, plane] of planes.entries()) plane.tenant("acme").write(limitKey, i + 1)
     const read = Effect.all([Config.get(Limit), Config.get(Limit)]).pipe(withTenant("acme"))
@@ -42,7 +42,7 @@ describe("a cached read", () => {
     })
   })
 
-  it.effect("of a tenant that was removed and came back answers from its new scope", () =>
+  it.effect("a cached read of a tenant that was removed and came back answers from its new replica", () =>
     onPlane({ tenant: "acme" }, function* ({ acme }) {
       const manager = yield* TenantManager
       acme.write(limitKey, 1)
@@ -58,7 +58,7 @@ describe("a cached read", () => {
     })
   )
 
-  it.effect("of a copy of a declared key is of an unknown one", () =>
+  it.effect("a cached read of a copy of a declared key fails with UnknownKey", () =>
     onPlane({ tenant: "acme" }, function* () {
       yield* activate()
       assert.strictEqual(yield* Config.get(Limit), 600)
@@ -70,7 +70,7 @@ describe("a cached read", () => {
     })
   )
 
-  it.effect("finds the tenant however it was set", () =>
+  it.effect("a cached read finds the tenant however it was set", () =>
     onPlane(function* () {
       yield* activate()
       const current = Option.some(TenantId.make("acme"))
@@ -79,7 +79,7 @@ describe("a cached read", () => {
     })
   )
 
-  it.effect("of one snapshot costs nothing to take again, until something changes", () =>
+  it.effect("the snapshot is the same object until something changes", () =>
     onPlane({ tenant: "acme" }, function* ({ acme }) {
       yield* activate()
       const snapshot = yield* Config.snapshot

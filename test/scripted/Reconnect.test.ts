@@ -13,22 +13,24 @@ const startActivating = Effect.forkScoped(Effect.exit(activate()), { startImmedi
 
 const limit = Config.entry(Limit).pipe(withTenant("acme"))
 
-describe("behaviour 4: reconnecting", () => {
+describe("reconnecting", () => {
   for (const [drawn, expected] of [
     [0.5, [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]],
     [0.99, [495, 990, 1980, 3960, 7920, 15_840, 29_700, 29_700, 29_700]]
   ] as const) {
-    it.effect(`G11 doubles the delay from 500 ms to a cap of 30 s, each a drawn share of it: ${drawn}`, () =>
-      onPlane({ random: drawn }, function* ({ acme }) {
-        acme.opening = "fail"
-        yield* startActivating
-        yield* TestClock.adjust("3 minutes")
-        assert.deepStrictEqual(delays(acme.attempts).slice(0, expected.length), [...expected])
-      })
+    it.effect(
+      `G11: reconnects double their delay from 500 ms to a cap of 30 s, each a drawn share of it: ${drawn}`,
+      () =>
+        onPlane({ random: drawn }, function* ({ acme }) {
+          acme.opening = "fail"
+          yield* startActivating
+          yield* TestClock.adjust("3 minutes")
+          assert.deepStrictEqual(delays(acme.attempts).slice(0, expected.length), [...expected])
+        })
     )
   }
 
-  it.effect("G13 never gives up, whatever ends the attempts", () =>
+  it.effect("G13: reconnecting never gives up, whatever ends the attempts", () =>
     onPlane({ random: 0.5 }, function* ({ acme }) {
       acme.opening = "fail"
       yield* startActivating
@@ -44,7 +46,7 @@ describe("behaviour 4: reconnecting", () => {
     })
   )
 
-  it.effect("G13 prepares again whatever interrupts the connector's statements", () =>
+  it.effect("G13: a tenant is prepared again though the connector's statements were interrupted", () =>
     onPlane({ seedDefaults: true, random: 0.5 }, function* ({ acme }) {
       acme.clients = "interrupt"
       const error = yield* Effect.flip(activate())
@@ -55,7 +57,7 @@ describe("behaviour 4: reconnecting", () => {
     })
   )
 
-  it.effect("G13 replaces a session that dies while it is released", () =>
+  it.effect("G13: a session whose release dies is replaced", () =>
     onPlane({ random: 0.5 }, function* ({ acme, lines }) {
       acme.releasing = "die"
       yield* activate()
@@ -69,7 +71,7 @@ describe("behaviour 4: reconnecting", () => {
     })
   )
 
-  it.effect("G13 gives up a session that never finishes opening, and tries again", () =>
+  it.effect("G13: a session that never finishes opening is abandoned, and tried again", () =>
     onPlane({ random: 0.5 }, function* ({ acme }) {
       acme.opening = "hang"
       const error = yield* Effect.forkScoped(Effect.flip(activate()), {
@@ -83,7 +85,7 @@ describe("behaviour 4: reconnecting", () => {
     })
   )
 
-  it.effect("G11 starts over after a session that outlived its pause, not once one was merely opened", () =>
+  it.effect("G11: the back-off starts over only after a session that outlived its pause", () =>
     onPlane({ random: 0.5 }, function* ({ acme }) {
       acme.answering = "no"
       yield* startActivating
@@ -102,7 +104,7 @@ describe("behaviour 4: reconnecting", () => {
     })
   )
 
-  it.effect("G11 a server that answers one read and hangs up, for ever, is met ever more seldom", () =>
+  it.effect("G11: a server that always hangs up after one read is connected to with growing delays", () =>
     onPlane({ random: 0.5 }, function* ({ acme }) {
       yield* activate()
       for (let i = 0; i < 9; i++) {
@@ -116,50 +118,50 @@ describe("behaviour 4: reconnecting", () => {
     })
   )
 
-  it.effect(
-    "G1 reconciles after every connection: what changed during the outage is there without a second write",
-    () =>
-      onPlane({ random: 0.5 }, function* ({ acme }) {
-        yield* activate()
-        for (const value of [1, 2, 3]) {
-          acme.lose()
-          acme.write(limitKey, value)
-          yield* TestClock.adjust("1 second")
-          assert.deepInclude(yield* limit, { value, stale: false })
-        }
-      })
-  )
-
-  it.effect("G4 answers from the snapshot, marked stale, until the third failed attempt, then from the database", () =>
+  it.effect("G1: after every reconnect what changed during the outage is there without a second write", () =>
     onPlane({ random: 0.5 }, function* ({ acme }) {
-      acme.write(limitKey, 1)
       yield* activate()
-      acme.opening = "fail"
-      acme.lose()
-      acme.write(limitKey, 2)
-      yield* breathe
-      for (const failures of [0, 1, 2]) {
-        assert.deepInclude(yield* statusOf(), { state: "disconnected", failures })
-        assert.deepInclude(yield* limit, { value: 1, stale: true })
-        yield* TestClock.adjust(250 * 2 ** failures)
+      for (const value of [1, 2, 3]) {
+        acme.lose()
+        acme.write(limitKey, value)
+        yield* TestClock.adjust("1 second")
+        assert.deepInclude(yield* limit, { value, stale: false })
       }
-      assert.strictEqual(acme.statements, 0)
-      assert.deepInclude(yield* statusOf(), { state: "stale", failures: 3 })
-      assert.deepInclude(yield* limit, { value: 2, stale: false })
-      // The key, and everything, since the key had changed (G9); then the key alone.
-      assert.strictEqual(acme.statements, 2)
-      yield* limit
-      assert.strictEqual(acme.statements, 3)
-
-      acme.opening = "succeed"
-      yield* TestClock.adjust("2 seconds")
-      assert.deepInclude(yield* statusOf(), { state: "live", failures: 0, lastError: undefined })
-      yield* limit
-      assert.strictEqual(acme.statements, 3)
     })
   )
 
-  it.effect("tells what the last attempt failed with, not an earlier one", () =>
+  it.effect(
+    "G4: reads are answered from the snapshot, marked stale, until the third failed attempt, then by the database",
+    () =>
+      onPlane({ random: 0.5 }, function* ({ acme }) {
+        acme.write(limitKey, 1)
+        yield* activate()
+        acme.opening = "fail"
+        acme.lose()
+        acme.write(limitKey, 2)
+        yield* breathe
+        for (const failures of [0, 1, 2]) {
+          assert.deepInclude(yield* statusOf(), { state: "disconnected", failures })
+          assert.deepInclude(yield* limit, { value: 1, stale: true })
+          yield* TestClock.adjust(250 * 2 ** failures)
+        }
+        assert.strictEqual(acme.statements, 0)
+        assert.deepInclude(yield* statusOf(), { state: "stale", failures: 3 })
+        assert.deepInclude(yield* limit, { value: 2, stale: false })
+        // The key, and everything, since the key had changed (G9); then the key alone.
+        assert.strictEqual(acme.statements, 2)
+        yield* limit
+        assert.strictEqual(acme.statements, 3)
+
+        acme.opening = "succeed"
+        yield* TestClock.adjust("2 seconds")
+        assert.deepInclude(yield* statusOf(), { state: "live", failures: 0, lastError: undefined })
+        yield* limit
+        assert.strictEqual(acme.statements, 3)
+      })
+  )
+
+  it.effect("a status shows what the last attempt failed with, not an earlier one", () =>
     onPlane({ random: 0.5 }, function* ({ acme }) {
       acme.answering = "no"
       yield* startActivating

@@ -9,7 +9,7 @@ const globex = TenantId.make("globex")
 const current = Effect.map(CurrentTenant, Option.getOrUndefined)
 
 describe("withTenant", () => {
-  it.effect("G5 sets the tenant for what is inside, and for nothing else", () =>
+  it.effect("G5: withTenant sets the tenant for what is inside, and for nothing else", () =>
     Effect.gen(function* () {
       assert.isUndefined(yield* current)
       assert.strictEqual(yield* withTenant(acme)(current), acme)
@@ -31,7 +31,7 @@ describe("withTenant", () => {
     })
   )
 
-  it.effect("G5 keeps tenants apart that run side by side", () =>
+  it.effect("G5: withTenant keeps tenants apart that run side by side", () =>
     Effect.gen(function* () {
       const paused = Effect.andThen(Effect.yieldNow, current)
       const seen = yield* Effect.all([withTenant(acme)(paused), paused, withTenant(globex)(paused)], {
@@ -57,7 +57,7 @@ describe("withTenant", () => {
     })
   )
 
-  it.effect("cannot fail where the id is a TenantId: its type says so", () => {
+  it.effect("cannot fail if the id is a TenantId: its type says so", () => {
     const infallible: Effect.Effect<TenantId | undefined> = withTenant(acme)(current)
     return Effect.map(infallible, (tenant) => assert.strictEqual(tenant, acme))
   })

@@ -85,8 +85,8 @@ const checks = (...given: Parameters<typeof judged>) => judged(...given).checks
 
 const abc = [row("a", 1, 100), row("b", 2, 200), row("c", 3, 300)]
 
-describe("the judge of a tenant", () => {
-  it("G2 finds a version that is older than one that was seen before", () => {
+describe("the checker of a tenant", () => {
+  it("the G2 check finds a version that is older than one that was seen before", () => {
     assert.deepStrictEqual(checks(abc, [shown("a", 1, 400), shown("b", 2, 400), shown("c", 3, 400)]), [])
     assert.deepStrictEqual(checks(abc, [shown("b", 2, 400), shown("a", 1, 400)]), ["brokeMonotonic"])
     const deleted = [row("a", 1, 100), row("default", 0, 200)]
@@ -96,7 +96,7 @@ describe("the judge of a tenant", () => {
     assert.deepStrictEqual(checks(inPlace, [shown("a2", 1, 400), shown("a", 1, 400)]), ["brokeMonotonic"])
   })
 
-  it("G2 lets reads that overlap be answered in either order, and other planes be behind", () => {
+  it("the G2 check accepts overlapping reads answered in either order, and other planes that are behind", () => {
     const slow = shown("a", 1, 400, { began: number + 1, ended: number + 10 })
     const quick = shown("b", 2, 400, { began: slow.began + 1, ended: slow.began + 2 })
     number += 20
@@ -104,7 +104,7 @@ describe("the judge of a tenant", () => {
     assert.deepStrictEqual(checks(abc, [shown("b", 2, 400), shown("a", 1, 400, { plane: "plane-b" })]), [])
   })
 
-  it("G3 finds a read that misses our own write", () => {
+  it("the G3 check finds a read that misses our own write", () => {
     assert.deepStrictEqual(checks(abc, [wrote("b", "landed"), shown("c", 3, 400)]), [])
     assert.deepStrictEqual(checks(abc, [wrote("b", "landed"), shown("a", 1, 400)]), ["brokeReadYourWrites"])
     const rows = [row("a", 1, 100), row("default", 0, 200)]
@@ -112,7 +112,7 @@ describe("the judge of a tenant", () => {
     assert.deepStrictEqual(checks(rows, [removed(1), shown("a", 1, 400)]), ["brokeReadYourWrites"])
   })
 
-  it("G3 finds a write that returns something older than what it wrote, though others may have seen newer things", () => {
+  it("the G3 check finds a write that returns something older than what it wrote", () => {
     const returned = (stamp: string, revision: number) => shown(stamp, revision, 400, { via: "write", written: "b" })
     assert.deepStrictEqual(checks(abc, [returned("b", 2)]), [])
     assert.deepStrictEqual(checks(abc, [returned("c", 3)]), [])
@@ -122,7 +122,7 @@ describe("the judge of a tenant", () => {
     assert.deepStrictEqual(checks(abc, [meanwhile, late]), [])
   })
 
-  it("G3 lets a bad row that came before the answer hide our own write, and one that came after it hide nothing", () => {
+  it("the G3 check accepts a bad row from before the answer that hides our own write, and none from after it", () => {
     const rows = [row("a", 1, 100), row("b", 2, 200), row("?", 3, 300, { valid: false })]
     const answered = (answeredAt: number) => ({ ...wrote("b", "landed"), answeredAt })
     assert.deepStrictEqual(checks(rows, [shown("a", 1, 150), answered(310), shown("a", 1, 400)]), [])
@@ -131,7 +131,7 @@ describe("the judge of a tenant", () => {
     ])
   })
 
-  it("G4 finds what is called fresh and was superseded longer ago than the bound, or confirmed after that", () => {
+  it("the G4 check finds what is called fresh and was superseded longer ago than the bound, or confirmed after that", () => {
     const rows = [row("a", 1, 100), row("b", 2, 1000)]
     assert.deepStrictEqual(checks(rows, [shown("a", 1, 4000)]), [])
     assert.deepStrictEqual(checks(rows, [shown("a", 1, 4600)]), ["brokeStaleness"])
@@ -140,12 +140,12 @@ describe("the judge of a tenant", () => {
     assert.deepStrictEqual(checks(rows, [shown("a", 1, 2000, { confirmedAt: 1600 })]), ["brokeStaleness"])
   })
 
-  it("G5 finds a value of another tenant", () => {
+  it("the G5 check finds a value of another tenant", () => {
     const value = { tenant: "tenant-0002", stamp: "a" }
     assert.deepStrictEqual(checks(abc, [shown("a", 1, 400, { value })]), ["brokeIsolation"])
   })
 
-  it("G6 finds a value that does not decode, and one that nobody committed, but not the one that a bad row leaves", () => {
+  it("the G6 check finds a value that does not decode or was never committed, but not one that a bad row leaves", () => {
     assert.deepStrictEqual(checks(abc, [shown({ unfit: 1 }, 1, 400)]), ["brokeBadRows"])
     assert.deepStrictEqual(checks(abc, [shown("z", 1, 400)]), ["brokeBadRows"])
     assert.deepStrictEqual(checks(abc, [shown("c", 3, 290)]), ["brokeBadRows"])
@@ -153,7 +153,7 @@ describe("the judge of a tenant", () => {
     assert.deepStrictEqual(checks(bad, [shown("a", 1, 9000)]), [])
   })
 
-  it("G6 lets a plane that forgot the tenant show the default over a bad row, and no other", () => {
+  it("the G6 check lets only a plane that forgot the tenant show the default over a bad row", () => {
     const bad = [row("a", 1, 100), row("?", 2, 200, { valid: false })]
     const forgot = (back: boolean) => ({ _tag: "Forgot", plane: "plane-a", tenant, ended: ++number, back }) as const
     const seen = () => shown("a", 1, 150)
@@ -164,20 +164,20 @@ describe("the judge of a tenant", () => {
     assert.deepStrictEqual(checks(bad, [forgot(false), forgot(true), seen(), shownDefault()]), ["brokeMonotonic"])
   })
 
-  it("G7 finds a default that was seeded over a row", () => {
+  it("the G7 check finds a default that was seeded over a row", () => {
     const seed = row("default", 9, 900, { by: "systemplane.manager" })
     assert.deepStrictEqual(checks([row("a", 1, 100), row("default", 0, 200), seed], []), [])
     assert.deepStrictEqual(checks([row("a", 1, 100), seed], []), ["brokeSeeding"])
   })
 
-  it("G8 finds a subscriber that is sent back, or told twice", () => {
+  it("the G8 check finds a subscriber that is sent back, or told twice", () => {
     const change = (stamp: string, revision: number) => shown(stamp, revision, 400, { observer: "changes" })
     assert.deepStrictEqual(checks(abc, [change("a", 1), change("c", 3)]), [])
     assert.deepStrictEqual(checks(abc, [change("b", 2), change("a", 1)]), ["brokeSubscribers"])
     assert.deepStrictEqual(checks(abc, [change("b", 2), change("b", 2)]), ["brokeSubscribers"])
   })
 
-  it("G9 finds two halves of different transactions, and half a transaction that landed", () => {
+  it("the G9 check finds two halves of different transactions, and half a transaction that landed", () => {
     const pair = (left: string, right: string) =>
       ({
         _tag: "PairSeen",
@@ -197,21 +197,21 @@ describe("the judge of a tenant", () => {
     assert.deepStrictEqual(checks(abc, [both]), ["brokeTorn"])
   })
 
-  it("G10 finds a write that did not do what its writer was told", () => {
+  it("the G10 check finds a write that did not do what its writer was told", () => {
     assert.deepStrictEqual(checks(abc, [wrote("b", "landed"), wrote("z", "not"), wrote("y", "unknown")]), [])
     assert.deepStrictEqual(checks(abc, [wrote("z", "landed")]), ["brokeDefinite"])
     assert.deepStrictEqual(checks(abc, [wrote("b", "not")]), ["brokeDefinite"])
     assert.deepStrictEqual(checks(abc, [wrote("d", "not")], [row("d", 4, 900)]), ["brokeDefinite"])
   })
 
-  it("G10 finds two writers who both wrote over one revision", () => {
+  it("the G10 check finds two writers who both wrote over one revision", () => {
     assert.deepStrictEqual(checks(abc, [wrote("b", "landed", { ifRevision: 1 })]), [])
     assert.deepStrictEqual(checks(abc, [wrote("c", "landed", { ifRevision: 1 })]), ["brokeDefinite"])
     assert.deepStrictEqual(checks([row("a", 1, 100)], [wrote("a", "landed", { ifRevision: 0 })]), [])
     assert.deepStrictEqual(checks(abc, [removed(7)]), ["brokeDefinite"])
   })
 
-  it("G14 finds a value in a notification", () => {
+  it("the G14 check finds a value in a notification", () => {
     assert.isUndefined(problemOf(JSON.stringify({ namespace: "limits", key: "plain", op: "upsert", revision: 1 })))
     assert.isDefined(problemOf(JSON.stringify({ namespace: "limits", key: "plain", op: "upsert", value: 600 })))
   })
@@ -245,12 +245,12 @@ describe("the conditions of an arrival", () => {
   const interlude = { plane: "plane-a", tenant, what: "suspend", from: 900, until: 1010 }
   const none = { calm: [], unannounced: [], faults: [] }
 
-  it("are calm where nothing was wrong from the commit on", () => {
+  it("are calm if nothing was wrong from the commit on", () => {
     assert.deepStrictEqual(Conditions.sort([arrival()], [{ ...fault, plane: "plane-b" }], []), { ...none, calm: [50] })
     assert.deepStrictEqual(Conditions.sort([arrival({}, false)], [], []), { ...none, unannounced: [50] })
   })
 
-  it("are faulty where something was broken, or the tenant not live", () => {
+  it("are faulty if something was broken, or the tenant not live", () => {
     const faulty = { ...none, faults: [50] }
     assert.deepStrictEqual(Conditions.sort([arrival()], [fault], []), faulty)
     assert.deepStrictEqual(Conditions.sort([arrival()], [{ ...fault, plane: undefined }], []), faulty)
@@ -258,7 +258,7 @@ describe("the conditions of an arrival", () => {
     assert.deepStrictEqual(Conditions.sort([arrival({ liveSince: undefined })], [], []), faulty)
   })
 
-  it("do not count while somebody had suspended the tenant", () => {
+  it("do not count while the tenant was suspended", () => {
     assert.deepStrictEqual(Conditions.sort([arrival()], [], [interlude]), none)
   })
 })
@@ -269,14 +269,14 @@ describe("convergence at the end", () => {
   const history = judge.history(key)
   const final: Final = { plane: "plane-a", tenant, key, stamp: "c", revision: 3, stale: false, heard: "c/3" }
 
-  it("G1 is that every plane shows the last version, and not as stale", () => {
+  it("the G1 check wants every plane to show the last version, and not as stale", () => {
     assert.isUndefined(Convergence.problemOf(final, history))
     assert.isDefined(Convergence.problemOf({ ...final, stamp: "b", revision: 2 }, history))
     assert.isDefined(Convergence.problemOf({ ...final, revision: 4 }, history))
     assert.isDefined(Convergence.problemOf({ ...final, stale: true }, history))
   })
 
-  it("G8 is that every subscriber was told of it", () => {
+  it("the G8 check wants every subscriber to be told the last version", () => {
     assert.isUndefined(Convergence.unheard(final, history))
     assert.isDefined(Convergence.unheard({ ...final, heard: "b/2" }, history))
     assert.isDefined(Convergence.unheard({ ...final, heard: undefined }, history))

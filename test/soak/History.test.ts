@@ -28,7 +28,7 @@ describe("the history of a key", () => {
     version("b", 3, 400)
   )
 
-  it("finds the first version that is shown, from where somebody stands and by when he looked", () => {
+  it("finds the first version that an observer can have seen, from its position and the time of its look", () => {
     const find = (stamp: string, revision: number | undefined, from: number, by = 1000) =>
       history.find({ stamp, revision }, from, by)
     assert.strictEqual(find("a", 1, 0), 1)
@@ -65,7 +65,7 @@ describe("a table that went back", () => {
     operation: "insert" as const
   })
 
-  it("is one where a revision is in force that was drawn before", () => {
+  it("a table went back if a revision is in force that was drawn before", () => {
     const lower = historyOf(version("a", 5, 0), version("b", 3, 0), version("c", 6, 0))
     assert.deepStrictEqual(
       [History.wentBack(lower, 0, 1), History.wentBack(lower, 1, 3), History.wentBack(lower, 2, 3)],

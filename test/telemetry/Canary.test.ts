@@ -267,7 +267,7 @@ describe("a value or a credential is in no log, span, error or metric", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("where an address or its password is wrong", () =>
+  it.live("if an address or its password is wrong", () =>
     Effect.gen(function* () {
       const { name, url } = yield* TestDatabase.make
       const { host, username } = new URL(Redacted.value(url))
@@ -293,7 +293,7 @@ describe("a value or a credential is in no log, span, error or metric", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("where credentials are rotated, to bad ones and to good ones", () =>
+  it.live("if credentials are rotated, to bad ones and to good ones", () =>
     Effect.gen(function* () {
       const database = yield* makeDatabase
       const role = yield* TestDatabase.makeRole
@@ -321,7 +321,7 @@ describe("a value or a credential is in no log, span, error or metric", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("where the resolver or the connector fails or dies with a secret in its words", () =>
+  it.live("if the resolver or the connector fails or dies with a secret in its words", () =>
     Effect.gen(function* () {
       const database = yield* makeDatabase
       const error = new Error(`the vault says ${canary}`, { cause: { password: canary } })
@@ -355,7 +355,7 @@ describe("a value or a credential is in no log, span, error or metric", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("where the database cannot be prepared, or refuses a default", () =>
+  it.live("if the database cannot be prepared, or refuses a default", () =>
     Effect.gen(function* () {
       const empty = yield* TestDatabase.make
       const role = yield* TestDatabase.makeRole

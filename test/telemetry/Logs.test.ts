@@ -71,7 +71,7 @@ describe("the log", () => {
     }).pipe(Effect.provide(layer), withRandom(0.5))
   })
 
-  it.effect("tells why a tenant does not become live, once for each cause and not for each attempt", () => {
+  it.effect("says why a tenant does not become live, once for each cause and not for each attempt", () => {
     const { acme, layer, lines } = make()
     acme.opening = "fail"
     return Effect.gen(function* () {
@@ -94,7 +94,7 @@ describe("the log", () => {
     }).pipe(Effect.provide(layer), Effect.scoped, withRandom(0.5))
   })
 
-  it.effect("tells of a state before those who wait for it do anything about it", () => {
+  it.effect("logs a state before the fibers that wait for it go on", () => {
     const told: Array<unknown> = []
     const logger = Logger.make(({ message }) => void told.push(message))
     const layer = StatusBoard.layer().pipe(Layer.provide(Telemetry.layer({ aggregateTenantThreshold: 10 })))

@@ -16,7 +16,7 @@ const canary = "CaNaRy"
 const { ApiKey, Greeting, Limit } = keys
 
 describe("spans", () => {
-  it.effect("there is none of a cached read, whatever way it is read", () => {
+  it.effect("a cached read makes no span, in any of the ways to read", () => {
     const { layer } = ScriptedPlane.make()
     const exporter = new InMemorySpanExporter()
     const tracing = NodeSdk.layer(() => ({
@@ -48,7 +48,7 @@ describe("spans", () => {
     }).pipe(withTenant("traced"), Effect.provide(layer), Effect.provide(tracing))
   })
 
-  it.live("of activation, reconcile and writes, with the statements below them, and of no read; no value in any", () =>
+  it.live("activation, reconcile and writes have spans, with their statements below them and no value in any", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
       yield* Catalog.prepare(database)

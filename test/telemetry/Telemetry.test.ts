@@ -61,7 +61,7 @@ describe("telemetry", () => {
     }).pipe(Effect.scoped, withRegistry)
   )
 
-  it.effect("hits, entries and age are looked at when somebody reads metrics", () =>
+  it.effect("hits, entries and age are looked up when metrics are read", () =>
     Effect.gen(function* () {
       const telemetry = yield* open(10)
       yield* TestClock.adjust("10 seconds")
@@ -85,7 +85,7 @@ describe("telemetry", () => {
     }).pipe(Effect.scoped, withRegistry)
   )
 
-  it.effect("a tenant that nobody wants live has no age, and is not active; one that was removed has no series", () =>
+  it.effect("a suspended tenant has no age and is not active; a removed one has no series", () =>
     Effect.gen(function* () {
       const telemetry = yield* open(10)
       telemetry.held(acme, true)
@@ -153,7 +153,7 @@ describe("telemetry", () => {
     }).pipe(Effect.scoped, withRegistry)
   )
 
-  it.effect("reads of tenants that nobody activated are counted together", () =>
+  it.effect("reads of tenants that were never activated are counted together", () =>
     Effect.gen(function* () {
       const telemetry = yield* open(10)
       telemetry.held(acme, true)

@@ -10,9 +10,11 @@
  *
  * @since 0.1.0
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Random from "effect/Random"
 import type { ActivationError } from "../schema/ActivationError.ts"
 import * as Options from "../schema/Options.ts"
 import * as Tenant from "../schema/TenantId.ts"
@@ -49,9 +51,10 @@ export interface SystemplaneMemoryOptions extends Options.SystemplaneOptions {
  *
  * **Details**
  *
- * Besides the plane it provides `MemoryDriver`, which writes as somebody else and breaks connections. Time is the clock's: under
- * `TestClock` nothing happens but what a test lets happen. Fails as `SystemplaneLive` does. Closing the layer drains the plane;
- * its databases are gone once nobody holds the driver.
+ * Besides the plane it provides `MemoryDriver`, which writes as another process does and breaks connections. Time is the
+ * clock's: under `TestClock` nothing happens but what a test lets happen, and delays are the same in every run unless a `Random`
+ * is provided. Fails as `SystemplaneLive` does. Closing the layer drains the plane; its databases live as long as the driver is
+ * referenced.
  *
  * The same as on PostgreSQL: revisions, atomic transactions, `ifRevision`, seeding, notifications of names only, reads that see
  * one state, reconnecting, staleness, lifecycle, and what `jsonb` makes of values. The same contract tests run on both.
@@ -93,10 +96,22 @@ export const SystemplaneMemory = (
     Effect.gen(function* () {
       const sole = yield* soleTenant(options)
       return Engine.layer(options, sole, memory).pipe(
-        Layer.provideMerge(MemoryDatabases.layer({ sole, beside: options.beside }))
+        Layer.provideMerge(MemoryDatabases.layer({ sole, beside: options.beside })),
+        Layer.provide(Layer.succeed(Random.Random, yield* drawn))
       )
     })
   )
+
+/** What delays are drawn from: the caller's `Random` if it provides one, else the same numbers in every run. */
+const drawn = Effect.contextWith((context: Context.Context<never>) =>
+  Context.getOption(context, Random.Random).pipe(
+    Option.filter(() => context.mapUnsafe.has(Random.Random.key)),
+    Option.match({
+      onSome: Effect.succeed,
+      onNone: () => Random.withSeed(Effect.service(Random.Random), "effect-systemplane")
+    })
+  )
+)
 
 const soleTenant = ({ soleTenant }: SystemplaneMemoryOptions) => {
   if (soleTenant === undefined) return Effect.succeedNone

@@ -35,12 +35,20 @@ export interface ConfigKey<in out A> {
   readonly encode: (value: A) => Result.Result<JsonText.Json, string>
 }
 
-/** @category models */
+/**
+ * Types of keys.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export declare namespace ConfigKey {
-  /** A key of any type, as in a list of declared keys. */
+  /**
+   * A key of any type. An array of it holds keys of different types, and each can be passed to every member of `Config`
+   * without a cast: `Effect.forEach(keys, (key) => Config.get(key))`.
+   */
   export type Any = ConfigKey<any>
-  /** The type of a key's values. */
-  export type Value<K extends Any> = K extends ConfigKey<infer A> ? A : never
+  /** The type of a key's values; of a union of keys, the union of theirs. */
+  export type Value<K extends Any> = K["defaultValue"]
 }
 
 /**

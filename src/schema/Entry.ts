@@ -39,12 +39,13 @@ export interface NamedEntry extends Entry<unknown> {
 }
 
 /**
- * A change of a key's value in force, for one tenant.
+ * What a subscriber is told of a key's value in force, for one tenant.
  *
  * **Details**
  *
  * A subscriber sees the changes of a key in order, each newer than the one before. One that falls behind is given the
- * newest, and `previous` is then the value it was last given.
+ * newest, and `previous` is then the value it was last given. A tenant whose loaded value is not the default of the code
+ * is told of first, with that default as `previous`.
  *
  * @category models
  * @since 0.1.0
@@ -56,5 +57,10 @@ export interface Change<out A> {
   readonly value: A
   /** 0 where the row was deleted and the default is in force again. */
   readonly revision: number
+  /** The value that the subscriber was last given; the default of the code if it was given none. */
   readonly previous: A
+  /** When the row was last written, by the database's clock. `undefined` for a default. */
+  readonly updatedAt: DateTime.Utc | undefined
+  /** Who wrote the row. `undefined` for a default. */
+  readonly updatedBy: string | undefined
 }

@@ -1,6 +1,18 @@
 /**
  * What applications use: typed reads, writes and subscriptions.
  *
+ * | to read | freshness | cost | fails |
+ * | --- | --- | --- | --- |
+ * | `get` | current; the database is asked if memory may be old | no I/O while the tenant is live | if the database must answer and does not |
+ * | `getOrDefault` | as `get`, else the last known value, else the default | as `get` | never (no tenant is a defect) |
+ * | `entry` | as `get`, and says how fresh it is | as `get`, and one object | as `get` |
+ * | `snapshot` | as `get`, of all keys at one moment; does not follow | one for all reads of a request; `snapshot.get` is a few field loads | as `get` |
+ * | `handle` | what this process last knew; follows, `handle.entry` says if it is stale | a few field loads; never I/O | when it is made, as `get` |
+ * | `watch` | the entry now, then each newer one; skips to the newest | one subscription of one tenant | for the first entry, as `get` |
+ * | `changes`, `onChange` | each change of every tenant; skips to the newest | one subscription for all tenants | never |
+ *
+ * Every member that takes a key takes its names too, and then works with the JSON of its values: for tools.
+ *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -17,224 +29,140 @@ import type { ConfigHandle } from "./ConfigHandle.ts"
 import * as CachedRead from "./internal/CachedRead.ts"
 
 /**
+ * Options of `Config.setAll`.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface WriteAllOptions {
-  /** Who writes: stored with the entry, shown to operators. Not a secret. */
+  /** Who writes: stored with the entry, shown to operators. Not a secret, and not empty. */
   readonly actor: string
 }
 
 /**
+ * Options of `Config.set` and `Config.remove`.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface WriteOptions extends WriteAllOptions {
   /**
-   * Write only while the entry is at this revision; 0: only while there is no row. Of several writers who expect the same
-   * revision, one succeeds; the others fail with `RevisionConflict`.
+   * Write only while the entry is at this revision; 0: only while no value is stored. Of several writers that expect the
+   * same revision, one succeeds; the others fail with `RevisionConflict`.
    */
   readonly ifRevision?: number | undefined
 }
 
 /**
+ * The members of {@link Config}.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface ConfigShape {
   /**
-   * The value in force for the current tenant. A key given by its names yields the JSON of that value, for tools.
-   *
-   * **Details**
-   *
-   * Without I/O while the tenant is live; from the database otherwise. Fails with `TenantMissing`, `UnknownKey`, or, where
-   * the database does not answer, `Unavailable`, which carries the last known entry.
+   * The value in force for the current tenant. Without I/O while the tenant is live, from its database otherwise. Fails with
+   * `TenantMissing`, `UnknownTenant`, `UnknownKey`, or `Unavailable`, which carries the last known entry.
    */
   readonly get: {
-    <A>(key: ConfigKey<A>): Effect.Effect<A, ConfigError>
     (namespace: string, key: string): Effect.Effect<Schema.Json, ConfigError>
+    <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigKey.Value<K>, ConfigError>
   }
   /**
-   * As `get`, but never fails: the last known value where the database does not answer, else the key's default.
-   *
-   * **Example** (A value for a reader who cannot fail)
-   *
-   * ```ts
-   * import { Effect } from "effect"
-   * import { Config, SystemplaneMemory, withTenant } from "effect-systemplane"
-   * import { Burst, RequestsPerMinute } from "./keys.ts"
-   *
-   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute, Burst], tenants: ["acme"] })
-   *
-   * const program = Effect.gen(function* () {
-   *   const limit = yield* Config.getOrDefault(RequestsPerMinute)
-   *   const burst = yield* Config.getOrDefault(Burst)
-   *   console.log(limit + burst) // 620
-   * })
-   *
-   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
-   * ```
+   * As `get`, but never fails for want of a database: the last known value, else the default. No tenant, a tenant that does
+   * not exist and a name that is not declared are defects, with the text of `get`'s error.
    */
-  readonly getOrDefault: <A>(key: ConfigKey<A>) => Effect.Effect<A>
+  readonly getOrDefault: {
+    (namespace: string, key: string): Effect.Effect<Schema.Json>
+    <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigKey.Value<K>>
+  }
+  /** The value in force with its revision, source and freshness. Fails as `get` does. */
+  readonly entry: {
+    (namespace: string, key: string): Effect.Effect<Entry<Schema.Json>, ConfigError>
+    <K extends ConfigKey.Any>(key: K): Effect.Effect<Entry<ConfigKey.Value<K>>, ConfigError>
+  }
   /**
-   * The value in force with its revision, source and freshness. Fails as `get` does.
-   *
-   * **Example** (How fresh is it?)
-   *
-   * ```ts
-   * import { Effect } from "effect"
-   * import { Config, SystemplaneMemory, withTenant } from "effect-systemplane"
-   * import { Burst, RequestsPerMinute } from "./keys.ts"
-   *
-   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute, Burst], tenants: ["acme"] })
-   *
-   * const program = Effect.gen(function* () {
-   *   const { confirmedAt, revision, source, stale } = yield* Config.entry(RequestsPerMinute)
-   *   console.log(source, revision > 0, stale, confirmedAt)
-   *   yield* Config.entry(Burst)
-   * })
-   *
-   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
-   * ```
-   */
-  readonly entry: <A>(key: ConfigKey<A>) => Effect.Effect<Entry<A>, ConfigError>
-  /**
-   * All keys of the current tenant at one moment, for reading many in one request: keys written in one transaction are all old
-   * in it, or all new. Without I/O while the tenant is live; one statement otherwise. Fails with `TenantMissing` or
-   * `Unavailable`.
-   *
-   * **Example** (Two keys of one moment)
-   *
-   * ```ts
-   * import { Effect } from "effect"
-   * import { Config, SystemplaneMemory, withTenant } from "effect-systemplane"
-   * import { Burst, RequestsPerMinute } from "./keys.ts"
-   *
-   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute, Burst], tenants: ["acme"] })
-   *
-   * const program = Effect.gen(function* () {
-   *   const snapshot = yield* Config.snapshot
-   *   console.log(snapshot.get(RequestsPerMinute) / snapshot.get(Burst)) // 30
-   * })
-   *
-   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
-   * ```
+   * All keys of the current tenant at one moment, to read many in one request: keys written in one transaction are all old in
+   * it, or all new. Without I/O while the tenant is live; one statement otherwise. Fails as `get` does.
    */
   readonly snapshot: Effect.Effect<ConfigSnapshot, ConfigError>
   /**
    * The current tenant's live handle of a key, for hot paths: `handle.current` is a synchronous read, and follows the tenant
-   * through suspension, removal and re-activation. Fails as `get` does where nothing is known of the key yet, with
+   * through suspension, removal and re-activation. Fails as `get` does if nothing is known of the key yet, with
    * `NotSupported` for a key beyond `maxEntriesPerTenant`, and with `Closed` after a drain.
    */
-  readonly handle: <A>(key: ConfigKey<A>) => Effect.Effect<ConfigHandle<A>, ConfigError>
+  readonly handle: {
+    (namespace: string, key: string): Effect.Effect<ConfigHandle<Schema.Json>, ConfigError>
+    <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigHandle<ConfigKey.Value<K>>, ConfigError>
+  }
   /** The values of a group of keys as one record, from one snapshot. Fails as `snapshot` does, and with `UnknownKey`. */
   readonly getGroup: <F extends ConfigKeyGroup.Fields>(
     group: ConfigKeyGroup<F>
   ) => Effect.Effect<ConfigKeyGroup.Values<F>, ConfigError>
-  /** The declared keys of a namespace with their entries, in the order of declaration. Fails as `get` does. */
+  /**
+   * The declared keys of a namespace with their entries, in the order of declaration. Fails as `get` does; with `UnknownKey`
+   * if no key of the namespace is declared.
+   */
   readonly list: (namespace: string) => Effect.Effect<ReadonlyArray<NamedEntry>, ConfigError>
   /**
-   * The current tenant's entry as it is now, then each newer one. A slow reader skips to the newest.
-   *
-   * **Details**
-   *
-   * Outlives suspension, removal and re-activation of the tenant. Fails as `get` does for the first entry, with
-   * `NotSupported` for a key beyond `maxEntriesPerTenant`, and with `Closed` after a drain.
-   *
-   * **Example** (The first entry at or above a limit)
-   *
-   * ```ts
-   * import { Effect, Stream } from "effect"
-   * import { Config, SystemplaneMemory, withTenant } from "effect-systemplane"
-   * import { Burst, RequestsPerMinute } from "./keys.ts"
-   *
-   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute, Burst], tenants: ["acme"] })
-   *
-   * const program = Effect.gen(function* () {
-   *   yield* Config.set(RequestsPerMinute, 1200, { actor: "ada" })
-   *   const raised = yield* Config.watch(RequestsPerMinute).pipe(
-   *     Stream.filter((entry) => entry.value >= 1000),
-   *     Stream.runHead
-   *   )
-   *   console.log(raised, yield* Config.get(Burst))
-   * })
-   *
-   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
-   * ```
+   * The current tenant's entry as it is now, then each newer one. A slow reader skips to the newest. Outlives suspension,
+   * removal and re-activation of the tenant. Fails as `handle` does, for the first entry.
    */
-  readonly watch: <A>(key: ConfigKey<A>) => Stream.Stream<Entry<A>, ConfigError>
+  readonly watch: {
+    (namespace: string, key: string): Stream.Stream<Entry<Schema.Json>, ConfigError>
+    <K extends ConfigKey.Any>(key: K): Stream.Stream<Entry<ConfigKey.Value<K>>, ConfigError>
+  }
   /**
-   * The changes of a key, for every live tenant, from when the stream runs. A slow reader skips to the newest of each
-   * tenant. A key that was not declared is a defect, as is a plane that follows nothing (`SystemplaneReadThrough`).
+   * The changes of a key for every tenant that is neither suspended nor removed: first each tenant whose loaded value is not
+   * the default, then each change, from when the stream runs. A slow reader skips to the newest of each tenant. A key that
+   * is not declared is a defect, as is a plane that follows nothing (`SystemplaneReadThrough`).
    */
-  readonly changes: <A>(key: ConfigKey<A>) => Stream.Stream<Change<A>>
+  readonly changes: {
+    (namespace: string, key: string): Stream.Stream<Change<Schema.Json>>
+    <K extends ConfigKey.Any>(key: K): Stream.Stream<Change<ConfigKey.Value<K>>>
+  }
   /**
-   * Runs a handler on each change, for as long as the scope lives.
-   *
-   * **Details**
-   *
-   * The handler runs with `CurrentTenant` set to the tenant that changed, for one change of a tenant at a time and for
-   * different tenants at once. What it fails or dies with is logged, text and all: keep secrets out of its errors. One that
-   * hangs holds up only its own tenant's next change. Subscribed when the effect returns. A defect where `changes` is one.
-   *
-   * **Example** (Following every tenant)
-   *
-   * ```ts
-   * import { Effect } from "effect"
-   * import { Config, SystemplaneMemory, withTenant } from "effect-systemplane"
-   * import { Burst, RequestsPerMinute } from "./keys.ts"
-   *
-   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute, Burst], tenants: ["acme"] })
-   *
-   * const program = Effect.gen(function* () {
-   *   yield* Config.onChange(RequestsPerMinute, ({ previous, tenant, value }) =>
-   *     Effect.log(`${tenant}: ${previous} -> ${value}`)
-   *   )
-   *   yield* Config.set(RequestsPerMinute, 100 + (yield* Config.get(Burst)), { actor: "ada" })
-   * }).pipe(Effect.scoped)
-   *
-   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
-   * ```
+   * Runs a handler on each of the `changes`, for as long as the scope lives. Subscribed when the effect returns. The handler
+   * runs with `CurrentTenant` set to the tenant that changed, for one change of a tenant at a time and for different tenants at
+   * once; if it hangs, only its own tenant's next change waits. What it fails or dies with is logged, text and all: keep
+   * secrets out of its errors. A defect if `changes` is one.
    */
-  readonly onChange: <A, E, R>(
-    key: ConfigKey<A>,
-    handler: (change: Change<A>) => Effect.Effect<void, E, R>
-  ) => Effect.Effect<void, never, R | Scope.Scope>
+  readonly onChange: {
+    <E, R>(
+      namespace: string,
+      key: string,
+      handler: (change: Change<Schema.Json>) => Effect.Effect<void, E, R>
+    ): Effect.Effect<void, never, R | Scope.Scope>
+    <K extends ConfigKey.Any, E, R>(
+      key: K,
+      handler: (change: Change<ConfigKey.Value<K>>) => Effect.Effect<void, E, R>
+    ): Effect.Effect<void, never, R | Scope.Scope>
+  }
   /**
    * Writes a value for the current tenant, and returns the entry as stored.
    *
    * **Details**
    *
    * Every read in this process that begins after it returns sees this value or a newer one. It is not interrupted once begun,
-   * and ends within 7 seconds, or within 15 where the answer is lost and the database is asked what became of it. Fails with `InvalidValue`
-   * before anything is sent, and with `Unavailable` where nothing was written: the database cannot be reached, another transaction
-   * holds the row for longer than 2 seconds (or `lock_timeout`, where the role sets one), or the connection was lost before
-   * the commit. Fails with `WriteOutcomeUnknown` where the connection was lost while the answer was awaited, and the
-   * database does not show that it landed; such a write may still land later.
-   *
-   * **Example** (Only over the revision that was read)
-   *
-   * ```ts
-   * import { Effect } from "effect"
-   * import { Config, SystemplaneMemory, withTenant } from "effect-systemplane"
-   * import { Burst, RequestsPerMinute } from "./keys.ts"
-   *
-   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute, Burst], tenants: ["acme"] })
-   *
-   * const program = Effect.gen(function* () {
-   *   const { revision, value } = yield* Config.entry(RequestsPerMinute)
-   *   yield* Config.set(RequestsPerMinute, value * 2, { actor: "ada", ifRevision: revision }).pipe(
-   *     Effect.catchReason("ConfigError", "RevisionConflict", ({ actual }) =>
-   *       Effect.log(`somebody wrote revision ${actual} meanwhile`)
-   *     )
-   *   )
-   *   console.log(yield* Config.get(Burst))
-   * })
-   *
-   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
-   * ```
+   * and ends within 7 seconds, or within 15 if the answer is lost and the database is asked what became of it. Fails with
+   * `InvalidValue` or `InvalidActor` before anything is sent, and with `Unavailable` if nothing was written: the database
+   * cannot be reached, another transaction holds the row for longer than 2 seconds (or `lock_timeout`, if the role sets one),
+   * or the connection was lost before the commit. Fails with `WriteOutcomeUnknown` if the connection was lost while the answer
+   * was awaited, and the database does not show that the write landed; such a write may still land later.
    */
-  readonly set: <A>(key: ConfigKey<A>, value: NoInfer<A>, options: WriteOptions) => Effect.Effect<Entry<A>, ConfigError>
+  readonly set: {
+    (
+      namespace: string,
+      key: string,
+      value: Schema.Json,
+      options: WriteOptions
+    ): Effect.Effect<Entry<Schema.Json>, ConfigError>
+    <K extends ConfigKey.Any>(
+      key: K,
+      value: ConfigKey.Value<K>,
+      options: WriteOptions
+    ): Effect.Effect<Entry<ConfigKey.Value<K>>, ConfigError>
+  }
   /**
    * Writes several values for the current tenant in one transaction: visible together, all of them or none. Returns the
    * entries in the order given.
@@ -243,49 +171,16 @@ export interface ConfigShape {
    *
    * Everything is checked before anything is written: `InvalidValue` names every value that is refused. An assignment may
    * carry an `ifRevision` of its own. A key may be named once. Fails as `set` does.
-   *
-   * **Example** (Two values, visible together)
-   *
-   * ```ts
-   * import { Effect } from "effect"
-   * import { Config, ConfigKey, SystemplaneMemory, withTenant } from "effect-systemplane"
-   * import { Burst, RequestsPerMinute } from "./keys.ts"
-   *
-   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute, Burst], tenants: ["acme"] })
-   *
-   * const program = Effect.gen(function* () {
-   *   yield* Config.setAll([ConfigKey.value(RequestsPerMinute, 1200), ConfigKey.value(Burst, 40)], { actor: "ada" })
-   * })
-   *
-   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
-   * ```
    */
   readonly setAll: (
     assignments: ReadonlyArray<Assignment.Any>,
     options: WriteAllOptions
   ) => Effect.Effect<ReadonlyArray<Entry<unknown>>, ConfigError>
-  /**
-   * Deletes the current tenant's row: the default is in force again, at revision 0. Fails as `set` does.
-   *
-   * **Example** (Back to the default)
-   *
-   * ```ts
-   * import { Effect } from "effect"
-   * import { Config, SystemplaneMemory, withTenant } from "effect-systemplane"
-   * import { Burst, RequestsPerMinute } from "./keys.ts"
-   *
-   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute, Burst], tenants: ["acme"] })
-   *
-   * const program = Effect.gen(function* () {
-   *   yield* Config.set(Burst, 40, { actor: "ada" })
-   *   const entry = yield* Config.remove(Burst, { actor: "ada" })
-   *   console.log(entry.value, entry.source, yield* Config.get(RequestsPerMinute)) // 20 default 600
-   * })
-   *
-   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
-   * ```
-   */
-  readonly remove: <A>(key: ConfigKey<A>, options: WriteOptions) => Effect.Effect<Entry<A>, ConfigError>
+  /** Deletes the current tenant's row: the default is in force again, at revision 0. Fails as `set` does. */
+  readonly remove: {
+    (namespace: string, key: string, options: WriteOptions): Effect.Effect<Entry<Schema.Json>, ConfigError>
+    <K extends ConfigKey.Any>(key: K, options: WriteOptions): Effect.Effect<Entry<ConfigKey.Value<K>>, ConfigError>
+  }
 }
 
 /**
@@ -294,14 +189,51 @@ export interface ConfigShape {
  * **Example** (A limit that operators change while the service runs)
  *
  * ```ts
- * import { Effect } from "effect"
- * import { Config, withTenant } from "effect-systemplane"
- * import { RequestsPerMinute } from "./keys.ts"
+ * import { Effect, Schema, Stream } from "effect"
+ * import { Config, ConfigKey, SystemplaneMemory, withTenant } from "effect-systemplane"
  *
- * const handler = Effect.gen(function*() {
- *   const limit = yield* Config.get(RequestsPerMinute)
- *   return limit
- * }).pipe(withTenant("acme"))
+ * const Limit = ConfigKey.make("rate-limits", "requests-per-minute", { schema: Schema.Int, defaultValue: 600 })
+ * const Burst = ConfigKey.make("rate-limits", "burst", { schema: Schema.Int, defaultValue: 20 })
+ *
+ * // SystemplaneLive in an application.
+ * const Plane = SystemplaneMemory({ keys: [Limit, Burst], tenants: ["acme"] })
+ *
+ * const program = Effect.gen(function* () {
+ *   // Each tenant's limiter follows its value, also what the tenant had stored before this process began.
+ *   yield* Config.onChange(Limit, ({ previous, tenant, value }) => Effect.log(`${tenant}: ${previous} -> ${value}`))
+ *
+ *   yield* Config.set(Limit, 1200, { actor: "ada" })
+ *   const limit = yield* Config.get(Limit)
+ *   const burst = yield* Config.getOrDefault(Burst)
+ *   console.log(limit, burst) // 1200 20
+ *
+ *   // Many keys of one moment: synchronous reads.
+ *   const snapshot = yield* Config.snapshot
+ *   console.log(snapshot.get(Limit) / snapshot.get(Burst)) // 60
+ *
+ *   // How fresh is it, and where does it come from?
+ *   const { revision, source, stale } = yield* Config.entry(Limit)
+ *   console.log(source, stale) // stored false
+ *
+ *   // Only over the revision that was read.
+ *   yield* Config.set(Limit, limit * 2, { actor: "ada", ifRevision: revision }).pipe(
+ *     Effect.catchReason("ConfigError", "RevisionConflict", ({ actual }) =>
+ *       Effect.log(`another writer wrote revision ${actual} meanwhile`)
+ *     )
+ *   )
+ *   yield* Config.setAll([ConfigKey.value(Limit, 900), ConfigKey.value(Burst, 40)], { actor: "ada" })
+ *   const raised = yield* Config.watch(Burst).pipe(
+ *     Stream.filter(({ value }) => value >= 40),
+ *     Stream.runHead
+ *   )
+ *   console.log(raised)
+ *   yield* Config.remove(Burst, { actor: "ada" }) // the default again
+ *
+ *   // For tools: by names, as JSON.
+ *   console.log(yield* Config.get("rate-limits", "burst")) // 20
+ * }).pipe(Effect.scoped)
+ *
+ * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
  * ```
  *
  * @category services
@@ -310,16 +242,22 @@ export interface ConfigShape {
 export class Config extends Context.Service<Config, ConfigShape>()("effect-systemplane/services/Config") {
   /** See {@link ConfigShape.get}. */
   static readonly get: {
-    <A>(key: ConfigKey<A>): Effect.Effect<A, ConfigError, Config>
     (namespace: string, key: string): Effect.Effect<Schema.Json, ConfigError, Config>
+    <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigKey.Value<K>, ConfigError, Config>
   } = (first: any, key?: any): Effect.Effect<any, ConfigError, Config> =>
-    key === undefined ? readOf(first) : Config.use((config) => config.get(first, key))
+    typeof first === "string" ? Config.use((config) => config.get(first, key)) : readOf(first)
 
   /** See {@link ConfigShape.getOrDefault}. */
-  static readonly getOrDefault = <A>(key: ConfigKey<A>) => Config.use((config) => config.getOrDefault(key))
+  static readonly getOrDefault: {
+    (namespace: string, key: string): Effect.Effect<Schema.Json, never, Config>
+    <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigKey.Value<K>, never, Config>
+  } = (...names: [any, any?]): any => Config.use((config) => (config.getOrDefault as any)(...names))
 
   /** See {@link ConfigShape.entry}. */
-  static readonly entry = <A>(key: ConfigKey<A>) => Config.use((config) => config.entry(key))
+  static readonly entry: {
+    (namespace: string, key: string): Effect.Effect<Entry<Schema.Json>, ConfigError, Config>
+    <K extends ConfigKey.Any>(key: K): Effect.Effect<Entry<ConfigKey.Value<K>>, ConfigError, Config>
+  } = (...names: [any, any?]): any => Config.use((config) => (config.entry as any)(...names))
 
   /** See {@link ConfigShape.snapshot}. */
   static readonly snapshot: Effect.Effect<ConfigSnapshot, ConfigError, Config> = Effect.suspend(() =>
@@ -327,38 +265,75 @@ export class Config extends Context.Service<Config, ConfigShape>()("effect-syste
   )
 
   /** See {@link ConfigShape.handle}. */
-  static readonly handle = <A>(key: ConfigKey<A>) => Config.use((config) => config.handle(key))
+  static readonly handle: {
+    (namespace: string, key: string): Effect.Effect<ConfigHandle<Schema.Json>, ConfigError, Config>
+    <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigHandle<ConfigKey.Value<K>>, ConfigError, Config>
+  } = (...names: [any, any?]): any => Config.use((config) => (config.handle as any)(...names))
 
   /** See {@link ConfigShape.getGroup}. */
-  static readonly getGroup = <F extends ConfigKeyGroup.Fields>(group: ConfigKeyGroup<F>) =>
-    Config.use((config) => config.getGroup(group))
+  static readonly getGroup = <F extends ConfigKeyGroup.Fields>(
+    group: ConfigKeyGroup<F>
+  ): Effect.Effect<ConfigKeyGroup.Values<F>, ConfigError, Config> => Config.use((config) => config.getGroup(group))
 
   /** See {@link ConfigShape.list}. */
-  static readonly list = (namespace: string) => Config.use((config) => config.list(namespace))
+  static readonly list = (namespace: string): Effect.Effect<ReadonlyArray<NamedEntry>, ConfigError, Config> =>
+    Config.use((config) => config.list(namespace))
 
   /** See {@link ConfigShape.watch}. */
-  static readonly watch = <A>(key: ConfigKey<A>): Stream.Stream<Entry<A>, ConfigError, Config> =>
-    Stream.unwrap(Effect.map(Config, (config) => config.watch(key)))
+  static readonly watch: {
+    (namespace: string, key: string): Stream.Stream<Entry<Schema.Json>, ConfigError, Config>
+    <K extends ConfigKey.Any>(key: K): Stream.Stream<Entry<ConfigKey.Value<K>>, ConfigError, Config>
+  } = (...names: [any, any?]): any => Stream.unwrap(Effect.map(Config, (config) => (config.watch as any)(...names)))
 
   /** See {@link ConfigShape.changes}. */
-  static readonly changes = <A>(key: ConfigKey<A>): Stream.Stream<Change<A>, never, Config> =>
-    Stream.unwrap(Effect.map(Config, (config) => config.changes(key)))
+  static readonly changes: {
+    (namespace: string, key: string): Stream.Stream<Change<Schema.Json>, never, Config>
+    <K extends ConfigKey.Any>(key: K): Stream.Stream<Change<ConfigKey.Value<K>>, never, Config>
+  } = (...names: [any, any?]): any => Stream.unwrap(Effect.map(Config, (config) => (config.changes as any)(...names)))
 
   /** See {@link ConfigShape.onChange}. */
-  static readonly onChange = <A, E, R>(key: ConfigKey<A>, handler: (change: Change<A>) => Effect.Effect<void, E, R>) =>
-    Config.use((config) => config.onChange(key, handler))
+  static readonly onChange: {
+    <E, R>(
+      namespace: string,
+      key: string,
+      handler: (change: Change<Schema.Json>) => Effect.Effect<void, E, R>
+    ): Effect.Effect<void, never, Config | R | Scope.Scope>
+    <K extends ConfigKey.Any, E, R>(
+      key: K,
+      handler: (change: Change<ConfigKey.Value<K>>) => Effect.Effect<void, E, R>
+    ): Effect.Effect<void, never, Config | R | Scope.Scope>
+  } = (...args: Array<any>): any => Config.use((config) => (config.onChange as any)(...args))
 
   /** See {@link ConfigShape.set}. */
-  static readonly set = <A>(key: ConfigKey<A>, value: NoInfer<A>, options: WriteOptions) =>
-    Config.use((config) => config.set(key, value, options))
+  static readonly set: {
+    (
+      namespace: string,
+      key: string,
+      value: Schema.Json,
+      options: WriteOptions
+    ): Effect.Effect<Entry<Schema.Json>, ConfigError, Config>
+    <K extends ConfigKey.Any>(
+      key: K,
+      value: ConfigKey.Value<K>,
+      options: WriteOptions
+    ): Effect.Effect<Entry<ConfigKey.Value<K>>, ConfigError, Config>
+  } = (...args: Array<any>): any => Config.use((config) => (config.set as any)(...args))
 
   /** See {@link ConfigShape.setAll}. */
-  static readonly setAll = (assignments: ReadonlyArray<Assignment.Any>, options: WriteAllOptions) =>
+  static readonly setAll = (
+    assignments: ReadonlyArray<Assignment.Any>,
+    options: WriteAllOptions
+  ): Effect.Effect<ReadonlyArray<Entry<unknown>>, ConfigError, Config> =>
     Config.use((config) => config.setAll(assignments, options))
 
   /** See {@link ConfigShape.remove}. */
-  static readonly remove = <A>(key: ConfigKey<A>, options: WriteOptions) =>
-    Config.use((config) => config.remove(key, options))
+  static readonly remove: {
+    (namespace: string, key: string, options: WriteOptions): Effect.Effect<Entry<Schema.Json>, ConfigError, Config>
+    <K extends ConfigKey.Any>(
+      key: K,
+      options: WriteOptions
+    ): Effect.Effect<Entry<ConfigKey.Value<K>>, ConfigError, Config>
+  } = (...args: Array<any>): any => Config.use((config) => (config.remove as any)(...args))
 }
 
 /** Reads this key from the `Config` in the context; made when the key is first read, and kept with it. */

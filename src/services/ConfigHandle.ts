@@ -21,8 +21,7 @@ import type { TenantId } from "../schema/TenantId.ts"
  *
  * **Gotchas**
  *
- * Where a value that is too old must not be used, `Config.get` is the read to choose: it asks the database where the memory
- * cannot be trusted. Reads of a handle are not counted in `get_cache_hits_total`.
+ * If a value that is too old must not be used, use `Config.get`: it asks the database when memory cannot be trusted.
  *
  * **Example** (A limit looked at on every request)
  *

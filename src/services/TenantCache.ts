@@ -88,8 +88,9 @@ export class TenantCache extends Context.Service<
     /** The entry as it is now, then each newer one; a slow reader skips to the newest. Survives re-activation. */
     readonly watch: <A>(tenant: TenantId, key: ConfigKey<A>) => Stream.Stream<Entry<A>, ConfigError>
     /**
-     * Subscribes to the changes of a key in every scope. The effect it yields waits for a change and takes the newest of each
-     * tenant. A key that was not declared is a defect.
+     * Subscribes to the changes of a key in every replica: first each tenant that is loaded and whose value is not the default,
+     * then each tenant whose value differs from what this subscription was last given. The effect it yields waits for a change
+     * and takes the newest of each tenant. A key that was not declared is a defect.
      */
     readonly subscribe: <A>(
       key: ConfigKey<A>

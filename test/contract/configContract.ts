@@ -159,10 +159,13 @@ export const configContract = <Database>({ database, name, plane }: Implementati
           )
           assert.deepInclude(yield* Config.entry(Limit), { value: 7, revision: mine.revision })
           yield* write(Limit, 8)
-          yield* until("the next change is emitted", () => changes.length > 0 && watched.length > 1)
+          yield* until("the next change is emitted", () => changes.length > 1 && watched.length > 1)
           assert.deepStrictEqual(
             changes.map(({ previous, value }) => [previous, value]),
-            [[7, 8]]
+            [
+              [600, 7],
+              [7, 8]
+            ]
           )
           assert.deepStrictEqual(
             watched.map(({ value }) => value),

@@ -150,10 +150,13 @@ describe("a change made during an outage", () => {
         yield* proxy.pass
         yield* ProxiedPlane.becomes("live")
         assert.deepInclude(yield* Config.entry(Limit), { value: 9, revision: after, stale: false })
-        yield* until("heard of", () => changes.length > 0)
+        yield* until("heard of", () => changes.length > 1)
         assert.deepStrictEqual(
           changes.map(({ revision, value }) => [value, revision]),
-          [[9, after]]
+          [
+            [7, before],
+            [9, after]
+          ]
         )
       })
     )

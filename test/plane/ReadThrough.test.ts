@@ -83,7 +83,8 @@ describe("SystemplaneReadThrough", () => {
           [ofList, ...entries.map(({ key, source, value }) => [key, source, value])],
           [1, [Limit.key, "stored", 7], [Burst.key, "default", 20]]
         )
-        assert.deepStrictEqual(yield* costOf(sent, Config.list("nowhere")), [[], 0])
+        const [nowhere, ofNowhere] = yield* costOf(sent, reasonOf(Config.list("nowhere")))
+        assert.deepStrictEqual([nowhere._tag, ofNowhere], ["UnknownKey", 0])
 
         assert.deepStrictEqual([sent.sessions, sent.clients], [0, 1])
         assert.strictEqual(yield* acme.listeners, 0)

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Option, Queue, Schema, Stream } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Option, Queue, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { type Change, Config, ConfigKey, CurrentTenant, TenantManager, withTenant } from "effect-systemplane"
 import { ApiKey, Burst, Greeting, Limit } from "../support/keys.ts"
+import { collect } from "../support/observe.ts"
 import { activate, breathe, burstKey, change, limitKey, make, onPlane } from "./onPlane.ts"
 
 const reasonOf = <A, R>(effect: Effect.Effect<A, { readonly reason: { readonly _tag: string } }, R>) =>
@@ -16,7 +17,18 @@ describe("what a read needs", () => {
       }
       assert.strictEqual((yield* reasonOf(Config.set(Limit, 1, { actor: "ada" })))._tag, "TenantMissing")
       assert.strictEqual((yield* reasonOf(Stream.runDrain(Config.watch(Limit))))._tag, "TenantMissing")
-      assert.strictEqual(yield* Config.getOrDefault(Limit), 600)
+    })
+  )
+
+  it.effect("G5: getOrDefault without a tenant dies with the text of get's error", () =>
+    onPlane(function* () {
+      const failure = yield* Effect.flip(Config.get(Limit))
+      for (const read of [Config.getOrDefault(Limit), Config.getOrDefault("rate-limits", "burst")]) {
+        const exit = yield* Effect.exit(read as Effect.Effect<unknown, never, Config>)
+        assert.isTrue(Exit.hasDies(exit))
+        assert.include(String(Exit.isFailure(exit) && Cause.squash(exit.cause)), failure.message)
+      }
+      assert.strictEqual(yield* Config.getOrDefault(Limit).pipe(withTenant("acme")), 600)
     })
   )
 
@@ -199,17 +211,58 @@ describe("subscribers", () => {
     })
   )
 
-  it.effect("what was in force before this process looked is no change", () =>
-    onPlane(function* ({ acme }) {
-      acme.write(limitKey, 1)
-      const seen: Array<unknown> = []
-      yield* Config.onChange(Limit, (change) => Effect.sync(() => seen.push(change.value)))
-      yield* activate()
-      yield* breathe
-      assert.deepStrictEqual(seen, [])
-      yield* change(acme, 2)
-      assert.deepStrictEqual(seen, [2])
-    })
+  it.effect(
+    "G8: a subscriber is told of a value that a first load finds, and of what changed while the tenant was gone",
+    () =>
+      onPlane(function* ({ acme, tenant }) {
+        acme.write(limitKey, 1)
+        const seen: Array<readonly [string, number, number]> = []
+        yield* Config.onChange(Limit, ({ previous, tenant, value }) =>
+          Effect.sync(() => seen.push([tenant, previous, value]))
+        )
+        const manager = yield* TenantManager
+        yield* activate()
+        yield* activate("globex")
+        yield* breathe
+        assert.deepStrictEqual(seen.splice(0), [["acme", 600, 1]], "of globex, at its default, nothing is told")
+
+        // One that subscribes later begins with what is loaded and not the default.
+        const late = yield* collect(Config.changes(Limit))
+        yield* breathe
+        assert.deepStrictEqual(
+          late.map(({ previous, tenant, value }) => [tenant, previous, value]),
+          [["acme", 600, 1]]
+        )
+
+        yield* change(acme, 2)
+        assert.deepStrictEqual(seen.splice(0), [["acme", 1, 2]])
+        for (const [leave, value] of [
+          [manager.remove, 3],
+          [manager.suspend, 4]
+        ] as const) {
+          yield* leave("acme")
+          acme.write(limitKey, value)
+          yield* breathe
+          assert.deepStrictEqual(seen, [], "nothing is told of a tenant that is gone")
+          yield* activate()
+          yield* breathe
+          assert.deepStrictEqual(seen.splice(0), [["acme", value - 1, value]])
+          yield* leave("acme")
+          yield* activate()
+          yield* breathe
+          assert.deepStrictEqual(seen, [], "nor of one that comes back as it was")
+        }
+        yield* manager.remove("acme")
+        acme.erase(limitKey)
+        yield* activate()
+        yield* breathe
+        assert.deepStrictEqual(seen.splice(0), [["acme", 4, 600]], "the default is told of where it was another value")
+        yield* change(tenant("globex"), 5)
+        assert.deepStrictEqual(seen.splice(0), [["globex", 600, 5]])
+        const last = late.at(-1)
+        assert.deepStrictEqual([last?.tenant, last?.value, last?.updatedBy], ["globex", 5, "stranger"])
+        assert.isDefined(last?.updatedAt)
+      })
   )
 
   it.effect("a watcher has the entry as it is, then each newer one, across suspension, removal and re-activation", () =>

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Effect, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Config, TenantManager, withTenant } from "effect-systemplane"
+import { Config, notInMemory, TenantCache, TenantId, TenantManager, withTenant } from "effect-systemplane"
 import { Burst, Limit } from "../support/keys.ts"
 import { collect } from "../support/observe.ts"
 import { type ScriptedTenant, upsert } from "../support/ScriptedConnector.ts"
@@ -111,28 +111,70 @@ describe("a session that answers slowly but surely", () => {
 })
 
 describe("the clock", () => {
-  it.effect("G4: a wall clock that steps neither hides nor fakes staleness, and confirmedAt follows it", () =>
-    withShakyClock((clock) =>
-      onPlane({ staleAfterFailures: 1000, random: 0.5 }, function* ({ acme }) {
-        yield* TestClock.adjust("1 hour")
-        yield* live
-        assert.strictEqual(seconds((yield* limit).confirmedAt), 3600)
-        clock.step(86_400_000)
-        assert.deepInclude(yield* limit, { stale: false })
-        assert.strictEqual(seconds((yield* limit).confirmedAt), 90_000)
-        assert.strictEqual(acme.statements, 0)
+  it.effect(
+    "G4: a wall clock that steps forward costs one verification, and one that steps back hides no staleness",
+    () =>
+      withShakyClock((clock) =>
+        onPlane({ staleAfterFailures: 1000, random: 0.5 }, function* ({ acme }) {
+          yield* TestClock.adjust("1 hour")
+          yield* live
+          assert.strictEqual(seconds((yield* limit).confirmedAt), 3600)
+          const before = acme.reads
+          clock.step(86_400_000)
+          yield* TestClock.adjust("1 second")
+          assert.strictEqual((yield* status).state, "live")
+          assert.strictEqual(acme.reads, before + 1)
+          assert.strictEqual(acme.attempts.length, 1, "the session is kept")
+          assert.deepInclude(yield* limit, { stale: false })
+          assert.strictEqual(acme.statements, 0)
 
-        acme.opening = "fail"
-        acme.lose()
-        clock.step(-86_400_000)
-        yield* TestClock.adjust("29 seconds")
-        assert.deepInclude(yield* limit, { stale: true })
-        assert.deepStrictEqual([(yield* status).state, acme.statements], ["disconnected", 0])
-        yield* TestClock.adjust("1 second")
-        assert.strictEqual((yield* status).state, "stale")
-        yield* limit
-        assert.strictEqual(acme.statements, 1)
-        assert.strictEqual(seconds((yield* status).confirmedAt), 3600)
+          acme.opening = "fail"
+          acme.lose()
+          clock.step(-86_400_000)
+          yield* TestClock.adjust("29 seconds")
+          assert.deepInclude(yield* limit, { stale: true })
+          assert.deepStrictEqual([(yield* status).state, acme.statements], ["disconnected", 0])
+          yield* TestClock.adjust("1 second")
+          assert.strictEqual((yield* status).state, "stale")
+          yield* limit
+          assert.strictEqual(acme.statements, 1)
+        })
+      )
+  )
+
+  it.effect("G4: a machine that slept counts the time it slept, although its monotonic clock stood still", () =>
+    withShakyClock((clock) =>
+      onPlane(function* ({ acme }) {
+        acme.write(limitKey, 1)
+        yield* live
+        const handle = yield* Config.handle(Limit).pipe(withTenant("acme"))
+        yield* clock.sleep(20_000)
+        assert.deepInclude(yield* limit, { value: 1, stale: false })
+        acme.write(limitKey, 2)
+        yield* clock.sleep(10_000)
+        assert.isTrue(handle.entry.stale)
+        assert.strictEqual(yield* Config.get(Limit).pipe(withTenant("acme")), 2)
+        assert.isAbove(acme.statements, 0)
+      })
+    )
+  )
+
+  it.effect("G4: reads of one turn of the event loop that take seconds notice that the bound is past", () =>
+    withShakyClock((clock) =>
+      onPlane({ maxStaleness: "1 second" }, function* ({ acme }) {
+        acme.write(limitKey, 1)
+        yield* live
+        const cache = yield* TenantCache
+        const view = cache.view(TenantId.make("acme"))!
+        const answers: Array<unknown> = []
+        // A synchronous loop: nothing else runs meanwhile, no immediate and no timer.
+        for (let i = 0; i < 300; i++) {
+          clock.work(10)
+          answers.push(view.peek(Limit))
+        }
+        assert.strictEqual(answers[0], 1)
+        assert.isTrue(answers.slice(100).every((answer) => answer === notInMemory))
+        assert.strictEqual(acme.statements, 0)
       })
     )
   )

@@ -5,6 +5,10 @@ import type { TestClock } from "effect/testing"
 export interface ShakyClock {
   /** Sets the wall clock forward, or back: no time passes. */
   readonly step: (millis: number) => void
+  /** The machine sleeps: the monotonic clock stands still, and no timer fires. */
+  readonly sleep: (millis: number) => Effect.Effect<void>
+  /** The process computes for a while, within one turn of the event loop. */
+  readonly work: (millis: number) => void
   /** The process is stopped for a while: time passes, and no timer fires until the test's clock is moved. */
   readonly pause: (millis: number) => Effect.Effect<void>
 }
@@ -32,12 +36,20 @@ export const withShakyClock = <A, E, R>(test: (shaky: ShakyClock) => Effect.Effe
         step: (by) => {
           stepped += by
         },
+        sleep: (by) =>
+          Effect.andThen(
+            turn,
+            Effect.sync(() => {
+              stepped += by
+            })
+          ),
+        work: (by) => {
+          paused += by
+        },
         // A process cannot be paused within a turn of the event loop and find itself in the same turn afterwards.
         pause: (by) =>
           Effect.andThen(
-            Effect.callback<void>((resume) => {
-              setImmediate(() => resume(Effect.void))
-            }),
+            turn,
             Effect.sync(() => {
               paused += by
             })
@@ -47,3 +59,8 @@ export const withShakyClock = <A, E, R>(test: (shaky: ShakyClock) => Effect.Effe
       shaky
     )
   })
+
+/** The next turn of the event loop. */
+const turn = Effect.callback<void>((resume) => {
+  setImmediate(() => resume(Effect.void))
+})

@@ -21,7 +21,7 @@ const expected: ReadonlyArray<Point> = [
   { ...counter("cache_dropped_total", 1) },
   // Limit and Feature: Greeting was deleted, the row of Burst is no number, ApiKey is beyond the limit.
   { ...counter("cache_entries", 2), type: "gauge" },
-  counter("get_cache_hits_total", 7, { outcome: "hit" }),
+  counter("get_cache_hits_total", 9, { outcome: "hit" }),
   counter("get_cache_hits_total", 2, { outcome: "miss" }),
   counter("listen_disconnects_total", 1, { reason: "SessionLost" }),
   counter("notify_received_total", 1, { op: "delete" }),
@@ -35,6 +35,7 @@ const expected: ReadonlyArray<Point> = [
   counter("rejected_rows_total", 1),
   { ...counter("staleness_seconds", 0), type: "gauge" },
   { name: "systemplane.manager.tenants_active", type: "gauge", attributes: {}, value: 1 },
+  { name: "systemplane.manager.tenants_wanted", type: "gauge", attributes: {}, value: 1 },
   { ...counter("warmload_latency_seconds", 1), type: "histogram" }
 ]
 

@@ -44,15 +44,17 @@ const fromTheStart = [
   "staleness_seconds"
 ]
 
+const totals = ["tenants_active", "tenants_wanted"]
+
 describe("telemetry", () => {
   it.effect("counters begin at zero before anything has happened", () =>
     Effect.gen(function* () {
       const telemetry = yield* open(10)
-      telemetry.held(acme, true)
+      telemetry.held(acme, "live")
       const all = yield* series
       assert.deepStrictEqual(namesFor(all, "acme"), fromTheStart)
       assert.deepStrictEqual(
-        all.filter(({ name, value }) => name !== "tenants_active" && value !== 0),
+        all.filter(({ name, value }) => !totals.includes(name) && value !== 0),
         []
       )
       assert.deepStrictEqual(valuesOf(all, "get_cache_hits_total", "outcome"), { hit: 0, miss: 0 })
@@ -65,7 +67,7 @@ describe("telemetry", () => {
     Effect.gen(function* () {
       const telemetry = yield* open(10)
       yield* TestClock.adjust("10 seconds")
-      telemetry.held(acme, true)
+      telemetry.held(acme, "live")
       yield* TestClock.adjust("4 seconds")
       assert.deepStrictEqual(valuesOf(yield* series, "staleness_seconds"), { acme: 4 })
 
@@ -85,30 +87,40 @@ describe("telemetry", () => {
     }).pipe(Effect.scoped, withRegistry)
   )
 
-  it.effect("a suspended tenant has no age and is not active; a removed one has no series", () =>
-    Effect.gen(function* () {
-      const telemetry = yield* open(10)
-      telemetry.held(acme, true)
-      telemetry.held(globex, true)
-      assert.deepStrictEqual(valuesOf(yield* series, "tenants_active"), { "": 2 })
-      telemetry.held(acme, false)
-      const suspended = yield* series
-      assert.deepStrictEqual(valuesOf(suspended, "tenants_active"), { "": 1 })
-      assert.deepStrictEqual(Object.keys(valuesOf(suspended, "staleness_seconds")), ["globex"])
-      yield* TestClock.adjust("5 seconds")
-      telemetry.held(acme, true)
-      assert.deepStrictEqual(valuesOf(yield* series, "staleness_seconds"), { acme: 0, globex: 5 })
+  it.effect(
+    "tenants_active counts live tenants, tenants_wanted those to be live; a suspended one has no age, a removed one no series",
+    () =>
+      Effect.gen(function* () {
+        const telemetry = yield* open(10)
+        telemetry.held(acme, "live")
+        telemetry.held(globex, "activating")
+        for (const state of ["activating", "disconnected", "stale"] as const) {
+          telemetry.held(globex, state)
+          const all = yield* series
+          assert.deepStrictEqual(
+            [valuesOf(all, "tenants_active"), valuesOf(all, "tenants_wanted")],
+            [{ "": 1 }, { "": 2 }]
+          )
+        }
+        telemetry.held(acme, "suspended")
+        const suspended = yield* series
+        assert.deepStrictEqual(valuesOf(suspended, "tenants_active"), { "": 0 })
+        assert.deepStrictEqual(valuesOf(suspended, "tenants_wanted"), { "": 1 })
+        assert.deepStrictEqual(Object.keys(valuesOf(suspended, "staleness_seconds")), ["globex"])
+        yield* TestClock.adjust("5 seconds")
+        telemetry.held(acme, "live")
+        assert.deepStrictEqual(valuesOf(yield* series, "staleness_seconds"), { acme: 0, globex: 5 })
 
-      yield* telemetry.disconnected(acme, "SessionLost")
-      yield* telemetry.warmLoaded(acme, 1)
-      telemetry.released(acme)
-      assert.deepStrictEqual(labels(yield* series), new Set(["globex"]))
-      telemetry.released(globex)
-      assert.deepStrictEqual(
-        (yield* series).map(({ name }) => name),
-        ["tenants_active"]
-      )
-    }).pipe(Effect.scoped, withRegistry)
+        yield* telemetry.disconnected(acme, "SessionLost")
+        yield* telemetry.warmLoaded(acme, 1)
+        telemetry.released(acme)
+        assert.deepStrictEqual(labels(yield* series), new Set(["globex"]))
+        telemetry.released(globex)
+        assert.deepStrictEqual(
+          (yield* series).map(({ name }) => name),
+          totals
+        )
+      }).pipe(Effect.scoped, withRegistry)
   )
 
   it.effect("above aggregateTenantThreshold one label stands for all, and below it nothing of it is left", () =>
@@ -117,7 +129,7 @@ describe("telemetry", () => {
       const scopes = { [acme]: observed(1, 3000, 5), [globex]: observed(2, 1000, 7), [initech]: observed(1, 2000) }
       yield* TestClock.adjust("4 seconds")
       const hold = (tenant: TenantId) => {
-        telemetry.held(tenant, true)
+        telemetry.held(tenant, "live")
         telemetry.observed(tenant, scopes[tenant]!)
       }
       hold(acme)
@@ -156,7 +168,7 @@ describe("telemetry", () => {
   it.effect("reads of tenants that were never activated are counted together", () =>
     Effect.gen(function* () {
       const telemetry = yield* open(10)
-      telemetry.held(acme, true)
+      telemetry.held(acme, "live")
       yield* telemetry.missed(globex)
       yield* telemetry.missed(initech)
       const all = yield* series
@@ -170,11 +182,11 @@ describe("telemetry", () => {
       const first = yield* open(10)
       const scope = yield* Scope.make()
       const second = yield* Scope.provide(open(10), scope)
-      first.held(acme, true)
+      first.held(acme, "live")
       first.observed(acme, observed(1, 0, 1))
-      second.held(acme, true)
+      second.held(acme, "live")
       second.observed(acme, observed(1, 0, 2))
-      second.held(globex, true)
+      second.held(globex, "live")
       const both = yield* series
       assert.deepStrictEqual(valuesOf(both, "tenants_active"), { "": 3 })
       assert.deepStrictEqual(valuesOf(both, "cache_entries"), { acme: 2, globex: 0 })
@@ -193,7 +205,7 @@ describe("telemetry", () => {
       const count = (hits: number) =>
         Effect.gen(function* () {
           const telemetry = yield* open(10)
-          telemetry.held(acme, true)
+          telemetry.held(acme, "live")
           telemetry.observed(acme, observed(2, 0, hits))
           yield* telemetry.missed(acme)
         }).pipe(Effect.scoped)

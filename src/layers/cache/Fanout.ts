@@ -1,6 +1,6 @@
 /**
- * Latest-value channels: one slow reader holds up neither the writer nor another reader, and is given the newest value once
- * it comes back. What it may miss are values in between; what it never misses is the last one.
+ * Latest-value channels. A slow reader delays neither the writer nor another reader: it is given the newest value when it
+ * takes again. It may miss values in between, and never misses the last one.
  */
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -31,33 +31,39 @@ export const makeMailbox = <K, A>(merge: (waiting: A, newer: A) => A): Mailbox<K
   }
 }
 
-/** The mailboxes that subscribed to a topic. */
+/** Where values of a topic are delivered. */
+export type Receiver<K, A> = Pick<Mailbox<K, A>, "offer">
+
+/** The receivers that subscribed to a topic. */
 export interface Fanout<T, K, A> {
-  readonly subscribe: (topic: T, mailbox: Mailbox<K, A>) => Effect.Effect<void, never, Scope.Scope>
+  readonly subscribe: (topic: T, receiver: Receiver<K, A>) => Effect.Effect<void, never, Scope.Scope>
   readonly publish: (topic: T, key: K, value: A) => void
-  /** Nobody subscribed to anything: what would be published need not be made. */
+  /** The topics that have a receiver. */
+  readonly topics: () => Iterable<T>
+  /** No topic has a receiver: what would be published need not be made. */
   readonly isIdle: () => boolean
 }
 
 export const make = <T, K, A>(): Fanout<T, K, A> => {
-  const subscribers = new Map<T, Set<Mailbox<K, A>>>()
+  const subscribers = new Map<T, Set<Receiver<K, A>>>()
   return {
-    subscribe: (topic, mailbox) =>
+    subscribe: (topic, receiver) =>
       Effect.acquireRelease(
         Effect.sync(() => {
-          const mailboxes = subscribers.get(topic) ?? new Set()
-          subscribers.set(topic, mailboxes.add(mailbox))
+          const receivers = subscribers.get(topic) ?? new Set()
+          subscribers.set(topic, receivers.add(receiver))
         }),
         () =>
           Effect.sync(() => {
-            const mailboxes = subscribers.get(topic)
-            mailboxes?.delete(mailbox)
-            if (mailboxes?.size === 0) subscribers.delete(topic)
+            const receivers = subscribers.get(topic)
+            receivers?.delete(receiver)
+            if (receivers?.size === 0) subscribers.delete(topic)
           })
       ),
+    topics: () => subscribers.keys(),
     isIdle: () => subscribers.size === 0,
     publish: (topic, key, value) => {
-      for (const mailbox of subscribers.get(topic) ?? []) mailbox.offer(key, value)
+      for (const receiver of subscribers.get(topic) ?? []) receiver.offer(key, value)
     }
   }
 }

@@ -10,7 +10,7 @@ import { ConfigError, NotSupported } from "../../schema/ConfigError.ts"
 import type { ConfigKey } from "../../schema/ConfigKey.ts"
 import * as ConfigReasons from "../../schema/ConfigReasons.ts"
 import type { ConfigSnapshot } from "../../schema/ConfigSnapshot.ts"
-import type { Change, Entry } from "../../schema/Entry.ts"
+import type { Entry } from "../../schema/Entry.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import * as KeyHints from "../../schema/KeyHints.ts"
 import { show } from "../../schema/KeyName.ts"
@@ -29,6 +29,7 @@ import * as FeedFollower from "./FeedFollower.ts"
 import * as LiveHandle from "./LiveHandle.ts"
 import * as Reconciling from "./Reconciling.ts"
 import * as Replicas from "./Replicas.ts"
+import * as Subscription from "./Subscription.ts"
 import * as WriteThrough from "./WriteThrough.ts"
 
 export interface InProcessTenantCacheOptions extends Replicas.ReplicasOptions, FeedFollower.FeedFollowerOptions {}
@@ -109,6 +110,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     Effect.suspend(() => {
       const replica = replicas.get(tenant)
       if (replica !== undefined && replicas.mayAnswer(replica)) {
+        replica.hits++
         if (!replicas.isLive(replica)) return Effect.succeed(snapshotOf(tenant, replica.snapshot, replica.values, true))
         replica.image ??= snapshotOf(tenant, replica.snapshot, replica.values, false)
         return Effect.succeed(replica.image)
@@ -155,12 +157,9 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
         Effect.annotateLogs({ key: show(key) })
       )
     }
-    const mailbox = Fanout.makeMailbox<TenantId, Change<any>>((waiting, newer) => ({
-      ...newer,
-      previous: waiting.previous
-    }))
-    yield* replicas.subscribers.subscribe(key, mailbox)
-    return mailbox.take
+    const subscription = Subscription.make(key)
+    yield* replicas.subscribe(key, subscription)
+    return subscription.take
   })
 
   const watch = (tenant: TenantId, key: ConfigKey.Any): Stream.Stream<Entry<any>, ConfigError> =>

@@ -51,12 +51,15 @@ class LiveHandle<A> extends Effectable.Class<A> implements ConfigHandle<A> {
 
   get current(): A {
     const replica = this.#replica
-    return replica === undefined || replica.retired ? this.entry.value : (replica.values[this.#slot] as A)
+    if (replica === undefined || replica.retired) return this.entry.value
+    replica.hits++
+    return replica.values[this.#slot] as A
   }
 
   get entry(): Entry<A> {
     const replica = this.#follow()
     if (replica === undefined) return { ...this.#made.entry, stale: true }
+    replica.hits++
     const stale = replica.retired || !this.#replicas.isLive(replica)
     return entryOf(replica.snapshot, this.#slot, stale, this.#replicas.clock) as Entry<A>
   }

@@ -17,6 +17,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
+import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { EntryStoreError, NotAsked } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
@@ -37,11 +38,15 @@ export const make = Effect.gen(function* () {
     onStoreError: "fail"
   })
 
-  /** Runs a read of the tenant's database where its circuit allows it. */
+  // Jitter is drawn from where the plane draws, not from where the reader does.
+  const random = yield* Random.Random
+
+  /** Runs a read of the tenant's database if its circuit allows it. */
   return <A>(tenant: TenantId, read: Effect.Effect<A, EntryStoreError>): Effect.Effect<A, EntryStoreError> =>
     Effect.clockWith((clock) =>
       // The circuit measures by the clock it is given, and the read goes on by the one there was.
       breaker.execute(Effect.provideService(read, Clock.Clock, clock), { key: tenant, classify: outcomeOf }).pipe(
+        Effect.provideService(Random.Random, random),
         MonotonicClock.measured,
         Effect.catchTag("CircuitBreakerError", ({ reason }) => {
           switch (reason._tag) {
@@ -61,8 +66,12 @@ export const make = Effect.gen(function* () {
 const outcomeOf = (exit: Exit.Exit<unknown, EntryStoreError>): CircuitBreaker.Outcome => {
   if (Exit.isSuccess(exit)) return CircuitBreaker.success
   const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-  return error?.reason._tag === "Refused" ? CircuitBreaker.success : CircuitBreaker.failure()
+  return error !== undefined && isAnswer(error) ? CircuitBreaker.success : CircuitBreaker.failure()
 }
+
+/** That the server refused a statement is an answer, and so is that the connector knows no such tenant. */
+const isAnswer = ({ reason }: EntryStoreError): boolean =>
+  reason._tag === "Refused" || (reason._tag === "Unreachable" && reason.cause.reason._tag === "UnknownTenant")
 
 const notAsked = (tenant: TenantId, retryAfter?: Duration.Duration) =>
   Effect.fail(new EntryStoreError({ tenant, reason: new NotAsked(retryAfter === undefined ? {} : { retryAfter }) }))

@@ -6,9 +6,9 @@
  */
 
 import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type { ConfigKey } from "../../schema/ConfigKey.ts"
-import type { Change } from "../../schema/Entry.ts"
 import type { EntryRow } from "../../schema/EntryRow.ts"
 import * as KeyHints from "../../schema/KeyHints.ts"
 import { show } from "../../schema/KeyName.ts"
@@ -25,6 +25,7 @@ import { Telemetry } from "../telemetry/Telemetry.ts"
 import * as Fanout from "./Fanout.ts"
 import * as Replica from "./Replica.ts"
 import { ReplicaView } from "./ReplicaView.ts"
+import type { InForce, Subscription } from "./Subscription.ts"
 
 export interface ReplicasOptions {
   readonly maxEntriesPerTenant: number
@@ -53,19 +54,38 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
   }
 
   const replicas = new Map<TenantId, Replica.Replica>()
-  const subscribers = Fanout.make<ConfigKey.Any, TenantId, Change<any>>()
+  const subscribers = Fanout.make<ConfigKey.Any, TenantId, InForce>()
   const watchers = Fanout.make<string, void, void>()
   const watchTopic = (tenant: TenantId, slot: number) => `${slot}/${tenant}`
 
-  const announce = (replica: Replica.Replica, { after, before, slot }: Snapshot.Published) => {
-    const key = keys[slot]!
-    subscribers.publish(key, replica.tenant, {
-      tenant: replica.tenant,
-      namespace: key.namespace,
-      key: key.key,
-      value: after.value,
-      revision: Snapshot.revision(after),
-      previous: before.value
+  /** Tells the subscribers of a key what is in force for a tenant. */
+  const announce = ({ tenant }: Replica.Replica, slot: number, { inForce, value }: Snapshot.Slot) =>
+    subscribers.publish(keys[slot]!, tenant, {
+      value,
+      revision: inForce?.revision ?? 0,
+      updatedAt: inForce && DateTime.makeUnsafe(inForce.updatedAt),
+      updatedBy: inForce?.updatedBy,
+      loaded: false
+    })
+
+  /** Whether changes of the tenant are told to subscribers: not before it is loaded, nor while it is suspended. */
+  const isTold = ({ condition }: Replica.Replica) => condition.loaded && !condition.suspended
+
+  /** What is in force for a tenant that was loaded, for those who subscribed to it. */
+  const announceLoaded = (
+    { snapshot, tenant }: Replica.Replica,
+    key: ConfigKey.Any,
+    offer: (tenant: TenantId, inForce: InForce) => void
+  ) => {
+    const slot = slotOf(key)
+    if (slot === undefined) return
+    const { inForce, value } = snapshot.slots[slot]!
+    offer(tenant, {
+      value,
+      revision: inForce?.revision ?? 0,
+      updatedAt: inForce && DateTime.makeUnsafe(inForce.updatedAt),
+      updatedBy: inForce?.updatedBy,
+      loaded: true
     })
   }
 
@@ -94,8 +114,8 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     )
 
   /**
-   * Learns something: `learn` is given the replica's state as it is now. Subscribers hear of every change but those of the
-   * first load and of reads before it: they were in force before this process looked.
+   * Learns something: `learn` is given the replica's state as it is now. Subscribers hear of every change of a tenant that is
+   * loaded, and of own writes before that; of what a load found they hear when the tenant counts as loaded.
    */
   const apply = (
     replica: Replica.Replica,
@@ -108,8 +128,9 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
       Replica.publish(replica, outcome)
       if (replicas.get(replica.tenant) === replica) {
         board.confirmed(replica.tenant, outcome.state.confirmedAt)
-        if ((before.loaded || source === "write") && !subscribers.isIdle()) {
-          for (const published of outcome.published) announce(replica, published)
+        const told = isTold(replica) || (source === "write" && !replica.condition.suspended)
+        if (told && !subscribers.isIdle()) {
+          for (const { after, slot } of outcome.published) announce(replica, slot, after)
         }
         if (!watchers.isIdle()) {
           const firstLoad = outcome.state.loaded && !before.loaded
@@ -141,9 +162,15 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     details: Partial<Pick<TenantStatus, "failures" | "lastError">> = {}
   ): Effect.Effect<void> =>
     Effect.suspend(() => {
+      const wasTold = isTold(replica)
       Replica.setCondition(replica, change, options.staleAfterFailures)
       // A replica that was forgotten meanwhile has no state to tell.
       if (replicas.get(replica.tenant) !== replica) return Effect.void
+      if (!wasTold && isTold(replica)) {
+        for (const key of subscribers.topics()) {
+          announceLoaded(replica, key, (tenant, inForce) => subscribers.publish(key, tenant, inForce))
+        }
+      }
       return board.update(replica.tenant, { state: replica.state, epoch: replica.snapshot.epoch, ...details })
     })
 
@@ -188,7 +215,13 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     /** The slot of a key in every replica; `undefined` where it was not declared, or is beyond the limit. */
     slotOf,
     dropped,
-    subscribers,
+    /** Subscribes to a key in every replica; begins with what is in force in those that are loaded. */
+    subscribe: (key: ConfigKey.Any, subscription: Subscription) =>
+      Effect.tap(subscribers.subscribe(key, subscription), () =>
+        Effect.sync(() => {
+          for (const replica of replicas.values()) if (isTold(replica)) announceLoaded(replica, key, subscription.offer)
+        })
+      ),
     watchers,
     watchTopic,
     apply,

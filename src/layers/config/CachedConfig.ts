@@ -1,5 +1,6 @@
 /**
- * `Config` over the cache: finds the tenant and the key.
+ * `Config` over the cache: finds the tenant of the fiber and the key, tells the manager that the tenant is wanted, and leaves
+ * the rest to `TenantCache`.
  */
 
 import * as Effect from "effect/Effect"
@@ -21,8 +22,8 @@ import { CachedRead, LastContext, register } from "../../services/internal/Cache
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { TenantCache } from "../../services/TenantCache.ts"
 import { TenantManager } from "../../services/TenantManager.ts"
-import { failWith, unknownKey } from "../store/ConfigFailure.ts"
-import { getBy } from "./byName.ts"
+import { failWith, namesNoTenant, unknownKey, unknownNamespace } from "../store/ConfigFailure.ts"
+import * as byName from "./byName.ts"
 import * as ChangeHandlers from "./ChangeHandlers.ts"
 import { writeSpan, writesSpan } from "./spans.ts"
 
@@ -72,23 +73,25 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
   }
 
   const getOrDefault = <A>(key: ConfigKey<A>): Effect.Effect<A> =>
-    Effect.catch(get(key), () =>
-      Effect.map(Effect.option(current), (tenant) => {
-        const known = Option.isSome(tenant) ? cache.lastKnown(tenant.value, key) : undefined
-        return known === undefined ? key.defaultValue : known.value
-      })
+    Effect.catch(get(key), (error) =>
+      namesNoTenant(error)
+        ? Effect.die(error)
+        : Effect.map(Effect.orDie(current), (tenant) => cache.lastKnown(tenant, key)?.value ?? key.defaultValue)
     )
 
   const snapshot = reading((tenant) => cache.snapshot(tenant))
 
-  const list = (namespace: string): Effect.Effect<ReadonlyArray<NamedEntry>, ConfigError> =>
-    reading((tenant) =>
+  const list = (namespace: string): Effect.Effect<ReadonlyArray<NamedEntry>, ConfigError> => {
+    const keys = registry.inNamespace(namespace)
+    if (keys.length === 0) return failWith(unknownNamespace(namespace))
+    return reading((tenant) =>
       Effect.forEach(
-        registry.inNamespace(namespace),
+        keys,
         (key) => Effect.map(cache.entry(tenant, key), (entry) => ({ namespace, key: key.key, ...entry })),
         { concurrency: "unbounded" }
       )
     )
+  }
 
   const handle = <A>(key: ConfigKey<A>): Effect.Effect<ConfigHandle<A>, ConfigError> =>
     Effect.flatMap(manager.isClosed, (closed) =>
@@ -143,19 +146,21 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     Effect.flatMap(snapshot, (snapshot) => Effect.fromResult(readGroup(snapshot, group)))
 
   const config = Config.of({
-    get: getBy(registry, get),
-    getOrDefault,
-    entry: (key) => reading((tenant) => cache.entry(tenant, key)),
+    ...byName.make(registry, {
+      get,
+      getOrDefault,
+      entry: (key) => reading((tenant) => cache.entry(tenant, key)),
+      handle,
+      watch,
+      changes,
+      onChange,
+      set,
+      remove
+    }),
     snapshot,
-    handle,
     getGroup,
     list,
-    watch,
-    changes,
-    onChange,
-    set,
-    setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor)),
-    remove
+    setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor))
   })
   register(config, viewOf)
   return config

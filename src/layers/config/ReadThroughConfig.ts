@@ -21,12 +21,12 @@ import { currentTenant } from "../../services/CurrentTenant.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
-import { failWith, unknownKey } from "../store/ConfigFailure.ts"
+import { failWith, namesNoTenant, unknownKey, unknownNamespace } from "../store/ConfigFailure.ts"
 import * as DatabasePreparation from "../store/DatabasePreparation.ts"
 import { entryOf } from "../store/Entries.ts"
 import * as RejectedRows from "../store/RejectedRows.ts"
 import * as WriteOutcome from "../store/WriteOutcome.ts"
-import { getBy } from "./byName.ts"
+import * as byName from "./byName.ts"
 import { writeSpan, writesSpan } from "./spans.ts"
 
 export interface DirectConfigOptions extends DatabasePreparation.DatabasePreparationOptions {
@@ -99,6 +99,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
 
   const list = (namespace: string): Effect.Effect<ReadonlyArray<NamedEntry>, ConfigError> => {
     const keys = registry.inNamespace(namespace)
+    if (keys.length === 0) return failWith(unknownNamespace(namespace))
     return Effect.map(read(keys), (snapshot) =>
       keys.map((key) => ({ namespace, key: key.key, ...snapshot.entry(key) }) as NamedEntry)
     )
@@ -154,19 +155,24 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
     )
 
   return Config.of({
-    get: getBy(registry, get),
-    getOrDefault: (key) => Effect.catch(get(key), () => Effect.succeed(key.defaultValue)),
-    entry: (key) => Effect.map(read([key]), (snapshot) => snapshot.entry(key)),
+    ...byName.make(registry, {
+      get,
+      getOrDefault: (key) =>
+        Effect.catch(get(key), (error) =>
+          namesNoTenant(error) ? Effect.die(error) : Effect.succeed(key.defaultValue)
+        ),
+      entry: (key) => Effect.map(read([key]), (snapshot) => snapshot.entry(key)),
+      handle: () => failWith(notSupported("handle")),
+      watch: () => Stream.fromEffect(failWith(notSupported("watch"))),
+      changes: () => Stream.die(new ConfigError({ reason: notSupported("changes") })),
+      onChange: () => Effect.die(new ConfigError({ reason: notSupported("onChange") })),
+      set,
+      remove
+    }),
     snapshot: read(registry.keys),
     getGroup,
     list,
-    handle: () => failWith(notSupported("handle")),
-    watch: () => Stream.fromEffect(failWith(notSupported("watch"))),
-    changes: () => Stream.die(new ConfigError({ reason: notSupported("changes") })),
-    onChange: () => Effect.die(new ConfigError({ reason: notSupported("onChange") })),
-    set,
-    setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor)),
-    remove
+    setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor))
   })
 })
 

@@ -1,9 +1,10 @@
 /**
- * Time that only goes forward, for whatever measures how long something took or has left: a step of the wall clock, by hand or
- * by NTP, is no time that passed.
+ * Time that only goes forward, for everything that measures how long something took, or how old it is.
  *
- * It counts the time for which the process was stopped. On Linux it does not count the time for which the whole machine slept:
- * after that, values are believed until the next verification, a third of `maxStaleness` at most.
+ * It counts the time for which the process was stopped, and the time for which the whole machine slept. Linux's monotonic
+ * clock stands still while the machine sleeps, so what the wall clock ran ahead of it since the last look counts as time that
+ * passed. The two cannot tell a machine that slept from a wall clock that was set forward: such a step makes every value look
+ * that much older, which costs one verification. A wall clock that is set back changes nothing.
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
@@ -11,8 +12,34 @@ import * as Effect from "effect/Effect"
 
 const nanosPerMilli = 1_000_000
 
+/** By how many milliseconds the wall clock must run ahead between two looks to count: NTP slews it by less. */
+const shortestSleep = 100
+
+/** What was seen of a clock. */
+interface Seen {
+  /** The wall clock minus the monotonic one, at the last look, in milliseconds. */
+  drift: number
+  /** For how long the machine slept so far, in milliseconds. */
+  slept: number
+}
+
+const seen = new WeakMap<Clock.Clock, Seen>()
+
 /** Milliseconds since a moment that never changes while the process runs. */
-export const millisOf = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / nanosPerMilli
+export const millisOf = (clock: Clock.Clock): number => {
+  // The wall clock first: a pause between the two makes the next drift larger, and thus values older, never younger.
+  const wall = clock.currentTimeMillisUnsafe()
+  const steady = Number(clock.monotonicTimeNanosUnsafe()) / nanosPerMilli
+  const drift = wall - steady
+  const known = seen.get(clock)
+  if (known === undefined) {
+    seen.set(clock, { drift, slept: 0 })
+    return steady
+  }
+  if (drift - known.drift >= shortestSleep) known.slept += drift - known.drift
+  known.drift = drift
+  return steady + known.slept
+}
 
 /** See {@link millisOf}. */
 export const millis: Effect.Effect<number> = Effect.clockWith((clock) => Effect.sync(() => millisOf(clock)))

@@ -10,3 +10,10 @@ export const failWith = (reason: ConfigErrorReason) => Effect.fail(new ConfigErr
 
 /** The reason for a key that was not declared. */
 export const unknownKey = ({ key, namespace }: KeyName) => new UnknownKey({ namespace, key })
+
+/** The reason for a namespace of which no key was declared. */
+export const unknownNamespace = (namespace: string) => new UnknownKey({ namespace, key: "*" })
+
+/** Whether a read failed because it names no tenant that exists: no value may be answered then, not even a default (G5). */
+export const namesNoTenant = ({ reason }: { readonly reason: { readonly _tag: string } }): boolean =>
+  reason._tag === "TenantMissing" || reason._tag === "UnknownTenant"

@@ -19,8 +19,22 @@ export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean, 
     updatedAt: inForce && DateTime.makeUnsafe(inForce.updatedAt),
     updatedBy: inForce?.updatedBy,
     stale,
-    confirmedAt: confirmedAt === 0 ? undefined : MonotonicClock.timeOfDay(clock, confirmedAt)
+    confirmedAt: confirmedAt === 0 ? undefined : shownConfirmation(clock, confirmedAt, inForce?.updatedAt)
   }
+}
+
+/**
+ * When a value was confirmed, as it is shown. The moment is that at which the database was asked, so that a write is
+ * confirmed at a moment before its own `updatedAt`: then `updatedAt` is shown. A stamp that is later than this process's clock
+ * (clocks differ, or it was written by hand) says nothing about when this process learned of the value.
+ */
+const shownConfirmation = (clock: Clock.Clock, moment: number, updatedAt: number | undefined): DateTime.Utc => {
+  const confirmed = MonotonicClock.timeOfDay(clock, moment)
+  return updatedAt !== undefined &&
+    updatedAt > confirmed.epochMilliseconds &&
+    updatedAt <= clock.currentTimeMillisUnsafe()
+    ? DateTime.makeUnsafe(updatedAt)
+    : confirmed
 }
 
 /** A row as the entry of a key that no replica holds. `time` is when it was asked for, by the monotonic clock. */

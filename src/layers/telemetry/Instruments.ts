@@ -31,7 +31,10 @@ const propagationBoundaries = Metric.boundariesFromIterable([
 ])
 
 export const tenantsActive = Metric.gauge(`${prefix}tenants_active`, {
-  description: "Tenants that somebody wants live"
+  description: "Tenants that are live"
+})
+export const tenantsWanted = Metric.gauge(`${prefix}tenants_wanted`, {
+  description: "Tenants that are wanted active, live or not"
 })
 
 /** An instrument of one value of `tenant_id`, made when it is needed: a process has thousands of tenants. */

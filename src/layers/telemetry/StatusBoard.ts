@@ -94,7 +94,7 @@ const make = Effect.gen(function* () {
         const status = { ...(before ?? fresh(tenant, now)), ...change }
         const since = status.state === before?.state ? before.since : now
         statuses.set(tenant, { ...status, since })
-        telemetry.held(tenant, status.state !== "suspended")
+        telemetry.held(tenant, status.state)
         return announce(current({ ...status, since }), before)
       }),
     remove: (tenant) =>

@@ -13,19 +13,20 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Notification } from "../../schema/Notification.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
+import type { TenantState } from "../../schema/TenantStatus.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import type * as Instruments from "./Instruments.ts"
 import * as SeriesRegistry from "./SeriesRegistry.ts"
 import type * as TenantSeries from "./TenantSeries.ts"
 
-/** Stands for all tenants above the threshold, and for reads of tenants that nobody activated. */
+/** Stands for all tenants above the threshold, and for reads of tenants that were not activated. */
 const aggregate = "aggregate"
 
 export class Telemetry extends Context.Service<
   Telemetry,
   {
-    /** The tenant is there; `active`: somebody wants it live. To be called again when that changes. */
-    readonly held: (tenant: TenantId, active: boolean) => void
+    /** The tenant is there, in this state. To be called again when that changes. */
+    readonly held: (tenant: TenantId, state: TenantState) => void
     /** The tenant's replica, to be looked at when metrics are read. */
     readonly observed: (tenant: TenantId, replica: TenantSeries.Observed) => void
     /** The tenant was removed. */
@@ -48,6 +49,8 @@ export class Telemetry extends Context.Service<
 >()("effect-systemplane/layers/Telemetry") {}
 
 interface Held extends TenantSeries.Counted {
+  /** Whether it is counted in `tenants_active`. */
+  live: boolean
   series: TenantSeries.TenantSeries
 }
 
@@ -64,7 +67,7 @@ const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThr
   const hold = (tenant: TenantId): Held => {
     const known = tenants.get(tenant)
     if (known !== undefined) return known
-    const held = { activeSince: undefined, observed: undefined, series: book.series(labelOf(tenant)) }
+    const held = { wantedSince: undefined, live: false, observed: undefined, series: book.series(labelOf(tenant)) }
     held.series.join(held)
     tenants.set(tenant, held)
     relabel()
@@ -82,27 +85,33 @@ const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThr
     }
   }
 
-  const activeTenants = () => [...tenants.values()].filter(({ activeSince }) => activeSince !== undefined).length
-  book.open(activeTenants)
+  const count = (matches: (tenant: Held) => boolean) => () => [...tenants.values()].filter(matches).length
+  const plane: SeriesRegistry.Plane = {
+    active: count(({ live }) => live),
+    wanted: count(({ wantedSince }) => wantedSince !== undefined)
+  }
+  book.open(plane)
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       for (const held of tenants.values()) book.leave(held.series, held, { keepCounters: true })
       tenants.clear()
-      book.close(activeTenants)
+      book.close(plane)
     })
   )
 
-  const count = (tenant: TenantId, update: (series: TenantSeries.TenantSeries) => void) =>
+  const record = (tenant: TenantId, update: (series: TenantSeries.TenantSeries) => void) =>
     Effect.sync(() => update(seriesOf(tenant)))
 
-  const countSome = (tenant: TenantId, count: number, update: (series: TenantSeries.TenantSeries) => void) =>
+  const recordSome = (tenant: TenantId, count: number, update: (series: TenantSeries.TenantSeries) => void) =>
     count > 0 ? Effect.sync(() => update(seriesOf(tenant))) : Effect.void
 
   return Telemetry.of({
-    held: (tenant, active) => {
+    held: (tenant, state) => {
       const held = hold(tenant)
-      if (active === (held.activeSince !== undefined)) return
-      held.activeSince = active ? MonotonicClock.millisOf(clock) : undefined
+      held.live = state === "live"
+      const wanted = state !== "suspended" && state !== "removed"
+      if (wanted === (held.wantedSince !== undefined)) return
+      held.wantedSince = wanted ? MonotonicClock.millisOf(clock) : undefined
       held.series.refresh()
     },
     observed: (tenant, replica) => {
@@ -116,22 +125,22 @@ const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThr
       relabel()
     },
     notified: (tenant, notifications, malformed) =>
-      count(tenant, (series) => {
+      record(tenant, (series) => {
         const upserts = notifications.filter(({ op }) => op === "upsert").length
         series.notified("upsert", upserts)
         series.notified("delete", notifications.length - upserts)
         if (malformed > 0) series.notified("malformed", malformed)
       }),
-    disconnected: (tenant, reason) => count(tenant, (series) => series.disconnected(reason)),
-    reconciled: (tenant, reason) => count(tenant, (series) => series.reconciled(reason)),
-    warmLoaded: (tenant, seconds) => count(tenant, (series) => series.warmLoaded(seconds)),
+    disconnected: (tenant, reason) => record(tenant, (series) => series.disconnected(reason)),
+    reconciled: (tenant, reason) => record(tenant, (series) => series.reconciled(reason)),
+    warmLoaded: (tenant, seconds) => record(tenant, (series) => series.warmLoaded(seconds)),
     propagated: (tenant, seconds) =>
-      count(tenant, (series) => {
+      record(tenant, (series) => {
         for (const each of seconds) series.propagated(each)
       }),
-    rejected: (tenant, rows) => countSome(tenant, rows, (series) => series.rejected(rows)),
-    dropped: (tenant, keys) => countSome(tenant, keys, (series) => series.dropped(keys)),
-    missed: (tenant) => count(tenant, (series) => series.missed())
+    rejected: (tenant, rows) => recordSome(tenant, rows, (series) => series.rejected(rows)),
+    dropped: (tenant, keys) => recordSome(tenant, keys, (series) => series.dropped(keys)),
+    missed: (tenant) => record(tenant, (series) => series.missed())
   })
 })
 

@@ -2,7 +2,7 @@
  * The series of one value of `tenant_id`, for as long as a tenant is counted in them.
  *
  * What happens now and then is counted when it happens. What changes all the time (hits, age, entries) is looked at when
- * somebody reads metrics, and costs nothing while nobody does: such series are registered, not updated.
+ * metrics are read, and costs nothing otherwise: such series are registered, not updated.
  *
  * Counters begin at zero before anything has happened, so that the first event shows as an increase.
  */
@@ -22,8 +22,8 @@ export interface Observed {
 
 /** A tenant as it is counted. */
 export interface Counted {
-  /** Since when somebody wants it live, by the monotonic clock; `undefined` where nobody does. */
-  activeSince: number | undefined
+  /** Since when the tenant is wanted active, by the monotonic clock; `undefined` while it is not. */
+  wantedSince: number | undefined
   observed: Observed | undefined
 }
 
@@ -66,7 +66,7 @@ export class TenantSeries {
   }
 
   /**
-   * Says whether nobody is left. With the last tenant the series go; `keepCounters` leaves those that counted, for a last
+   * Says whether no tenant is left. The series go with the last tenant; `keepCounters` leaves the counters, for a last
    * export.
    */
   leave(tenant: Counted, { keepCounters }: { readonly keepCounters: boolean }): boolean {
@@ -79,10 +79,10 @@ export class TenantSeries {
     return true
   }
 
-  /** To be called when `activeSince` of a tenant has changed. Nobody's age is shown where nobody is to be kept current. */
+  /** To be called when `wantedSince` of a tenant has changed. No age is shown while no tenant is to be kept current. */
   refresh(): void {
-    for (const { activeSince } of this.#tenants) {
-      if (activeSince === undefined) continue
+    for (const { wantedSince } of this.#tenants) {
+      if (wantedSince === undefined) continue
       this.#staleness ??= register(Instruments.staleness(this.label), this.#context, () => this.#oldest())
       return
     }
@@ -160,9 +160,9 @@ export class TenantSeries {
   #oldest() {
     const now = MonotonicClock.millisOf(this.#clock)
     let value = 0
-    for (const { activeSince, observed } of this.#tenants) {
-      if (activeSince === undefined) continue
-      value = Math.max(value, (now - Math.max(activeSince, observed?.snapshot.confirmedAt ?? 0)) / 1000)
+    for (const { wantedSince, observed } of this.#tenants) {
+      if (wantedSince === undefined) continue
+      value = Math.max(value, (now - Math.max(wantedSince, observed?.snapshot.confirmedAt ?? 0)) / 1000)
     }
     return { value }
   }

@@ -1,0 +1,205 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, DateTime, Effect, Exit, Layer, Option, Random, Schema, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import {
+  Config,
+  ConfigKey,
+  MemoryDriver,
+  SystemplaneMemory,
+  type SystemplaneMemoryOptions,
+  TenantManager,
+  withTenant
+} from "effect-systemplane"
+import * as keys from "../support/keys.ts"
+import { Burst, Greeting, Limit } from "../support/keys.ts"
+import { collect, counted } from "../support/observe.ts"
+import { silent } from "../support/TestPlane.ts"
+
+const planeWith = (options: Partial<SystemplaneMemoryOptions> = {}) =>
+  SystemplaneMemory({ keys: keys.all, tenants: ["acme"], seedDefaults: false, ...options }).pipe(Layer.provide(silent))
+
+const onPlane = <A, E>(test: Effect.Effect<A, E, any>, options?: Partial<SystemplaneMemoryOptions>) =>
+  test.pipe(withTenant("acme"), Effect.scoped, Effect.provide(planeWith(options))) as Effect.Effect<A, unknown>
+
+/** A key whose JSON is not its value. */
+const Deadline = ConfigKey.make("times", "deadline", {
+  schema: Schema.DateTimeUtcFromString,
+  defaultValue: DateTime.makeUnsafe("2026-01-01T00:00:00Z")
+})
+const all = [...keys.all, Deadline]
+const [namespace, name] = [Deadline.namespace, Deadline.key]
+const second = "2026-02-02T00:00:00.000Z"
+
+describe("Config by names", () => {
+  it.effect("every member that takes a key takes its names, and works with the JSON of its values", () =>
+    onPlane(
+      Effect.gen(function* () {
+        const first = "2026-01-01T00:00:00.000Z"
+        const handled: Array<unknown> = []
+        yield* Config.onChange(namespace, name, ({ previous, value }) =>
+          Effect.sync(() => handled.push([previous, value]))
+        )
+        const changes = yield* collect(Config.changes(namespace, name))
+        const handle = yield* Config.handle(namespace, name)
+        assert.strictEqual(yield* Config.get(namespace, name), first)
+        assert.strictEqual((yield* Config.set(namespace, name, second, { actor: "ada" })).value, second)
+        assert.strictEqual(yield* Config.getOrDefault(namespace, name), second)
+        assert.strictEqual((yield* Config.entry(namespace, name)).value, second)
+        assert.deepStrictEqual([handle.current, yield* handle, handle.entry.value], [second, second, second])
+        const watched = yield* Stream.runHead(Config.watch(namespace, name))
+        assert.strictEqual(Option.getOrThrow(watched).value, second)
+        yield* TestClock.adjust("1 second")
+        const removed = yield* Config.remove(namespace, name, { actor: "ada" })
+        assert.deepStrictEqual([removed.value, removed.revision], [first, 0])
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(handled.at(-1), [second, first])
+        const last = changes.at(-1)
+        assert.deepStrictEqual([last?.previous, last?.value, last?.updatedBy], [second, first, undefined])
+      }),
+      { keys: all }
+    )
+  )
+
+  it.effect("JSON that does not fit is refused before anything is sent; names that are not declared are unknown", () =>
+    onPlane(
+      Effect.gen(function* () {
+        const refused = yield* Effect.flip(Config.set(namespace, name, "soon", { actor: "ada" }))
+        assert.strictEqual(refused.reason._tag, "InvalidValue")
+        const acme = yield* MemoryDriver.tenant("acme")
+        assert.deepStrictEqual(yield* acme.rows, [])
+        for (const failing of [
+          Config.get("times", "other"),
+          Config.entry("times", "other"),
+          Config.handle("times", "other"),
+          Config.set("times", "other", 1, { actor: "ada" }),
+          Config.remove("times", "other", { actor: "ada" }),
+          Stream.runHead(Config.watch("times", "other")),
+          Config.list("other")
+        ] as ReadonlyArray<Effect.Effect<unknown, { readonly reason: { readonly _tag: string } }, Config>>) {
+          assert.strictEqual((yield* Effect.flip(failing)).reason._tag, "UnknownKey")
+        }
+        for (const dying of [
+          Config.getOrDefault("times", "other"),
+          Stream.runHead(Config.changes("times", "other")),
+          Effect.scoped(Config.onChange("times", "other", () => Effect.void))
+        ] as ReadonlyArray<Effect.Effect<unknown, never, Config>>) {
+          const exit = yield* Effect.exit(dying)
+          assert.include(String(Exit.isFailure(exit) && Cause.squash(exit.cause)), "times/other")
+        }
+      }),
+      { keys: all }
+    )
+  )
+
+  it.effect("arrays of keys of different types pass through without a cast", () =>
+    onPlane(
+      Effect.gen(function* () {
+        const some = [Limit, Greeting]
+        const values: Array<number | string> = yield* Effect.forEach(some, (key) => Config.get(key))
+        assert.deepStrictEqual(values, [600, "hello"])
+        assert.deepStrictEqual(yield* Effect.forEach(some, Config.get), values)
+        const entries = yield* Effect.forEach(some, (key) => Config.set(key, key.defaultValue, { actor: "ada" }))
+        assert.deepStrictEqual(
+          entries.map(({ value }) => value),
+          values
+        )
+        const any: ReadonlyArray<ConfigKey.Any> = some
+        for (const key of any) {
+          yield* Config.onChange(key, () => Effect.void)
+          assert.strictEqual((yield* Config.handle(key)).current, key.defaultValue)
+          assert.strictEqual(yield* Config.getOrDefault(key), key.defaultValue)
+          yield* Stream.runHead(Config.watch(key))
+          yield* Config.remove(key, { actor: "ada" })
+        }
+      })
+    )
+  )
+})
+
+describe("reads that memory answers are counted alike", () => {
+  it.effect("get, getOrDefault, entry, snapshot, list, getGroup and handles; those of the database are misses", () =>
+    onPlane(
+      Effect.gen(function* () {
+        const group = ConfigKey.group("counted", { one: { schema: Schema.Int, defaultValue: 1 } })
+        const hits = counted("get_cache_hits_total", "acme")
+        const counts = (read: Effect.Effect<unknown, unknown, Config>) =>
+          Effect.gen(function* () {
+            const before = yield* hits
+            yield* read
+            return (yield* hits) - before
+          })
+        const handle = yield* Config.handle(Limit)
+        const reads = [
+          Config.get(Limit),
+          Config.get("rate-limits", "burst"),
+          Config.getOrDefault(Limit),
+          Config.entry(Limit),
+          Config.snapshot,
+          Config.list("texts"),
+          Config.handle(Limit),
+          Effect.gen(function* () {
+            return yield* handle
+          }),
+          Effect.sync(() => handle.current),
+          Effect.sync(() => handle.entry)
+        ]
+        for (const read of reads) assert.strictEqual(yield* counts(read), 1)
+        assert.strictEqual(group.all.length, 1)
+        // Not from memory: counted as a miss, once.
+        const manager = yield* TenantManager
+        yield* manager.suspend("acme")
+        for (const read of reads.slice(0, 6)) assert.strictEqual(yield* counts(read), 1)
+      })
+    )
+  )
+})
+
+describe("an entry says when it was confirmed", () => {
+  it.effect("after a write not before its updatedAt; a stamp of the future moves nothing", () =>
+    onPlane(
+      Effect.gen(function* () {
+        yield* TestClock.adjust("1 hour")
+        const acme = yield* MemoryDriver.tenant("acme")
+        // The write is under way for a second: it is confirmed as of when it was sent, and stamped when it ran.
+        yield* acme.client.set({ requests: "hold" })
+        const writing = yield* Effect.forkScoped(Config.set(Limit, 7, { actor: "ada" }), { startImmediately: true })
+        yield* TestClock.adjust("1 second")
+        yield* acme.client.set({ requests: "pass" })
+        yield* TestClock.adjust("10 millis")
+        assert.isDefined(writing)
+        const { confirmedAt, stale, updatedAt } = yield* Config.entry(Limit)
+        assert.isFalse(stale)
+        assert.isAtLeast(DateTime.toEpochMillis(confirmedAt!), DateTime.toEpochMillis(updatedAt!))
+      })
+    )
+  )
+})
+
+describe("the memory plane", () => {
+  const outage = (options?: { readonly random: boolean }) =>
+    Effect.gen(function* () {
+      const acme = yield* MemoryDriver.tenant("acme")
+      yield* acme.feed.set({ connections: "refuse" })
+      yield* acme.feed.disconnect
+      yield* TestClock.adjust("2 minutes")
+      return yield* acme.feed.attempts
+    }).pipe(Effect.provide(planeWith()), options?.random ? fixed : (effect) => effect)
+  const fixed = Effect.provideService(Random.Random, { nextIntUnsafe: () => 0, nextDoubleUnsafe: () => 0.5 })
+
+  it.effect("draws the same delays each time, unless it is given a Random", () =>
+    Effect.gen(function* () {
+      const first = yield* outage()
+      assert.isAbove(first.length, 4)
+      const relative = (attempts: ReadonlyArray<number>) =>
+        attempts.slice(0, 8).map((at) => Math.round(at - attempts[0]!))
+      assert.deepStrictEqual(relative(yield* outage()), relative(first))
+      const given = relative(yield* outage({ random: true }))
+      assert.notDeepEqual(given, relative(first))
+      assert.deepStrictEqual(relative(yield* outage({ random: true })), given)
+    })
+  )
+
+  it.effect("a key without a write is its default", () =>
+    onPlane(Effect.map(Config.get(Burst), (value) => assert.strictEqual(value, 20)))
+  )
+})

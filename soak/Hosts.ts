@@ -1,8 +1,8 @@
-/** The processes that hold planes, as the one sees them that started them. */
+/** Starts the processes that hold planes, and talks to them. */
 import { type ChildProcess, fork } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { Deferred, Effect, Schema } from "effect"
-import type { Answer, Command, HostSettings, Interlude, Report } from "./Messages.ts"
+import type { Answer, Command, HostSettings, Intervention, Report } from "./Messages.ts"
 
 export class HostEnded extends Schema.TaggedError<HostEnded>()("HostEnded", { code: Schema.NullOr(Schema.Int) }) {
   override get message() {
@@ -16,21 +16,21 @@ export interface Host {
     command: Command,
     answer: Tag
   ) => Effect.Effect<Extract<Answer, { readonly _tag: Tag }>, HostEnded>
-  /** Fails where the process ends before it was told to. */
+  /** Fails if the process ends before it was told to. */
   readonly ended: Effect.Effect<never, HostEnded>
 }
 
 /** Starts a process that holds these planes; it ends with the scope. */
 export const start = Effect.fnUntraced(function* (
   settings: HostSettings,
-  heard: (reports: ReadonlyArray<Report>, interludes: ReadonlyArray<Interlude>) => void
+  heard: (reports: ReadonlyArray<Report>, interventions: ReadonlyArray<Intervention>) => void
 ) {
   const waiting = new Map<Answer["_tag"], Deferred.Deferred<Answer>>()
   const ended = Deferred.makeUnsafe<never, HostEnded>()
   const child = yield* Effect.acquireRelease(Effect.sync(forkHost), (child) => Effect.sync(() => child.kill("SIGKILL")))
   child.on("exit", (code) => Deferred.doneUnsafe(ended, Effect.fail(new HostEnded({ code }))))
   child.on("message", (answer: Answer) => {
-    if (answer._tag === "Reports") return heard(answer.reports, answer.interludes)
+    if (answer._tag === "Reports") return heard(answer.reports, answer.interventions)
     const waiter = waiting.get(answer._tag)
     if (waiter !== undefined) Deferred.doneUnsafe(waiter, Effect.succeed(answer))
   })

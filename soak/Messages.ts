@@ -1,6 +1,6 @@
-/** What a process that holds planes tells the one that judges them, and what it is told. */
+/** The messages between the process that checks and the processes that hold planes. */
 
-/** The value of every key of the soak, as far as somebody has looked at it. */
+/** A value as a plane showed it: not yet checked, so that its fields may be anything. */
 export interface Seen {
   readonly tenant: unknown
   readonly stamp: unknown
@@ -12,22 +12,22 @@ export interface Observation {
   readonly plane: string
   readonly tenant: string
   readonly key: string
-  /** All reads of a process are one observer: what one was shown, the next may rely on. A subscription is one of its own. */
+  /** All reads of a process are one observer: no read may be older than one before it. Each subscription is an observer of its own. */
   readonly observer: "reads" | "last known" | "changes" | "watch"
   readonly via: string
-  /** When it began and ended, as the process numbers what it does. */
+  /** When it began and ended, in the order of the process: it numbers all that it does. */
   readonly began: number
   readonly ended: number
   /** The same in milliseconds. */
   readonly askedAt: number
   readonly answeredAt: number
   readonly value: Seen
-  /** `undefined` where only the value was shown. */
+  /** `undefined` if only the value was shown. */
   readonly revision: number | undefined
-  /** `undefined` where nothing was said of it. */
+  /** `undefined` if the read does not say. */
   readonly stale: boolean | undefined
   readonly confirmedAt: number | undefined
-  /** Where a write returned it: what was written. It may be older than what others saw meanwhile, and not older than that. */
+  /** The stamp that was written, if a write returned this. What a write returns may be older than what other reads saw, but not older than what it wrote. */
   readonly written?: string | undefined
   /** Since when the tenant has been live on this plane; `undefined` while it is not. Only for changes. */
   readonly liveSince: number | undefined
@@ -44,7 +44,7 @@ export interface PairSeen {
   readonly right: Seen
 }
 
-/** What came of a write through a plane. */
+/** The outcome of a write through a plane. */
 export interface Written {
   readonly _tag: "Written"
   readonly plane: string
@@ -55,7 +55,7 @@ export interface Written {
   readonly answeredAt: number
 }
 
-/** What came of a removal with a guard through a plane that succeeded. */
+/** A guarded removal through a plane that succeeded. */
 export interface Removed {
   readonly _tag: "Removed"
   readonly plane: string
@@ -66,7 +66,7 @@ export interface Removed {
   readonly answeredAt: number
 }
 
-/** From here on a plane knows nothing of a tenant that it was shown before: the tenant was removed, or is back. */
+/** The plane forgot a tenant, since it was removed, or has it back. */
 export interface Forgot {
   readonly _tag: "Forgot"
   readonly plane: string
@@ -76,7 +76,7 @@ export interface Forgot {
   readonly back: boolean
 }
 
-/** A check that the process itself saw broken. */
+/** A violation that the process found itself. */
 export interface Broken {
   readonly _tag: "Broken"
   readonly check: string
@@ -87,8 +87,8 @@ export interface Broken {
 
 export type Report = Observation | PairSeen | Written | Removed | Forgot | Broken
 
-/** What somebody did to a tenant of a plane, and from when until when. */
-export interface Interlude {
+/** What the workload did to a tenant of a plane (suspend, remove, rotate), and from when until when. */
+export interface Intervention {
   readonly plane: string
   readonly tenant: string
   readonly what: string
@@ -101,25 +101,29 @@ export interface HostSettings {
   readonly planes: ReadonlyArray<{ readonly name: string; readonly urlTemplate: string }>
   readonly tenants: ReadonlyArray<string>
   readonly maxStaleness: number
-  /** Pauses between what one actor does, in milliseconds, on average. */
+  /** Average pauses between two operations of a client, in milliseconds. */
   readonly pauses: { readonly reads: number; readonly writes: number; readonly lifecycle: number }
 }
 
 export type Command =
   | { readonly _tag: "Start"; readonly settings: HostSettings }
-  /** Writes no more, leaves no tenant suspended, and goes on reading. */
+  /** Stops writing, activates all tenants, and goes on reading. */
   | { readonly _tag: "StopWriting" }
   | { readonly _tag: "ReadAll" }
   | { readonly _tag: "Close" }
 
 export type Answer =
-  | { readonly _tag: "Reports"; readonly reports: ReadonlyArray<Report>; readonly interludes: ReadonlyArray<Interlude> }
+  | {
+      readonly _tag: "Reports"
+      readonly reports: ReadonlyArray<Report>
+      readonly interventions: ReadonlyArray<Intervention>
+    }
   | { readonly _tag: "Started"; readonly heap: number }
   | { readonly _tag: "Quiet"; readonly heap: number }
   | { readonly _tag: "All"; readonly entries: ReadonlyArray<Final>; readonly notLive: ReadonlyArray<string> }
   | { readonly _tag: "Closed"; readonly heap: number; readonly sockets: number; readonly fibers: number }
 
-/** A key as a plane shows it at the end: by a read, and as its subscriber last heard of it. */
+/** A key as a plane shows it at the end: by a read, and as its subscriber was last told. */
 export interface Final {
   readonly plane: string
   readonly tenant: string

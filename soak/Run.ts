@@ -1,4 +1,7 @@
-/** Judges all tenants while the soak runs: reads their journals, and holds against them what the planes reported. */
+/**
+ * The checkers of all tenants of a run. It collects what the planes report, reads the tenants' journals, and has each
+ * checker compare the two.
+ */
 import { Effect } from "effect"
 import type { Arrival } from "./checks/Arrivals.ts"
 import * as Checker from "./checks/Checker.ts"
@@ -8,17 +11,17 @@ import * as Journal from "./world/Journal.ts"
 import type { World } from "./world/World.ts"
 
 /**
- * A commit counts from its commit record, and can be seen only a moment later; timers run late on a busy machine. In
- * milliseconds.
+ * A commit's time is that of its commit record, and it can be seen only a moment later; timers run late on a busy machine.
+ * In milliseconds.
  */
 const tolerance = 500
 
-export interface Trial {
+export interface Run {
   /** Takes what a host reported. */
-  readonly hear: (reports: ReadonlyArray<Report>) => void
-  /** Reads every journal once, and judges what was reported before. */
-  readonly sitting: Effect.Effect<void>
-  readonly judgeOf: (tenant: string) => Checker.Checker
+  readonly record: (reports: ReadonlyArray<Report>) => void
+  /** Reads every journal once, and checks what was reported before. */
+  readonly check: Effect.Effect<void>
+  readonly checkerOf: (tenant: string) => Checker.Checker
   readonly arrivals: ReadonlyArray<Arrival>
   readonly counts: () => {
     readonly versions: number
@@ -27,49 +30,49 @@ export interface Trial {
   }
 }
 
-export const make = (world: World, maxStaleness: number, violations: Violations): Trial => {
+export const make = (world: World, maxStaleness: number, violations: Violations): Run => {
   const arrivals: Array<Arrival> = []
   const writes: Record<string, number> = { landed: 0, not: 0, unknown: 0 }
   let versions = 0
-  let judged = 0
+  let checked = 0
 
-  const courts = new Map(
+  const tenants = new Map(
     world.tenants.map(({ database, name }) => {
-      const judge = Checker.make({
+      const checker = Checker.make({
         tenant: name,
         maxStaleness,
         tolerance,
         broken: violations.add,
         arrived: (arrival) => arrivals.push(arrival)
       })
-      return [name, { judge, read: Journal.reader(database), waiting: [] as Array<Report> }] as const
+      return [name, { checker, journal: Journal.reader(database), waiting: [] as Array<Report> }] as const
     })
   )
 
   return {
-    hear: (reports) => {
+    record: (reports) => {
       for (const report of reports) {
         if (report._tag === "Written") writes[report.outcome]!++
-        // What concerns no tenant in particular, concerns the first.
-        courts.get(report.tenant ?? world.tenants[0]!.name)?.waiting.push(report)
+        // A report that concerns no tenant in particular goes to the first one.
+        tenants.get(report.tenant ?? world.tenants[0]!.name)?.waiting.push(report)
       }
     },
-    sitting: Effect.forEach(
-      [...courts.values()],
-      (court) =>
+    check: Effect.forEach(
+      [...tenants.values()],
+      ({ checker, journal, waiting }) =>
         Effect.gen(function* () {
-          // Whatever was shown before the journal is read is in it.
-          const reports = court.waiting.length
-          const rows = yield* court.read
-          court.judge.committed(rows)
+          // The journal, read after these reports came, holds all that they can have seen.
+          const reports = waiting.length
+          const rows = yield* journal
+          checker.committed(rows)
           versions += rows.length
-          judged += reports
-          for (const report of court.waiting.splice(0, reports)) court.judge.judge(report)
+          checked += reports
+          for (const report of waiting.splice(0, reports)) checker.check(report)
         }).pipe(Effect.ignore),
       { concurrency: 4, discard: true }
     ),
-    judgeOf: (tenant) => courts.get(tenant)!.judge,
+    checkerOf: (tenant) => tenants.get(tenant)!.checker,
     arrivals,
-    counts: () => ({ versions, reports: judged, writes })
+    counts: () => ({ versions, reports: checked, writes })
   }
 }

@@ -1,9 +1,9 @@
-/** `npm run soak -- --minutes N --tenants K --seed S`: ends with an error where a guarantee broke. */
+/** `npm run soak -- --minutes N --tenants K --seed S`: exits with an error if a guarantee broke. */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Effect, type Exit, Option, Runtime, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
-import * as Report from "./report.ts"
-import * as Soak from "./soak.ts"
+import * as Soak from "./Soak.ts"
+import * as Report from "./Summary.ts"
 
 class GuaranteeBroken extends Schema.TaggedError<GuaranteeBroken>()("GuaranteeBroken", { violations: Schema.Int }) {
   override get message() {
@@ -13,12 +13,12 @@ class GuaranteeBroken extends Schema.TaggedError<GuaranteeBroken>()("GuaranteeBr
 
 const flags = {
   minutes: Flag.Finite("minutes").pipe(
-    Flag.withDescription("How long things are written, read and broken"),
+    Flag.withDescription("How long the workload and the nemesis run"),
     Flag.withDefault(1)
   ),
   tenants: Flag.Int("tenants").pipe(Flag.withDescription("How many databases"), Flag.withDefault(8)),
   seed: Flag.String("seed").pipe(
-    Flag.withDescription("What is chosen follows from it, though not when it happens; by default a new one"),
+    Flag.withDescription("Determines what is done, though not when; by default a new one"),
     Flag.optional
   )
 }
@@ -36,7 +36,7 @@ const soak = Command.make("soak", flags, ({ minutes, seed, tenants }) =>
   })
 ).pipe(Command.withDescription("Writes, reads and breaks things at random, and checks every guarantee"))
 
-// Ends the process also where nothing broke: a socket that was cut may be left with Node, which would wait for it.
+// Ends the process in any case: Node would wait for a socket that was cut and is still open on its side.
 function teardown<E, A>(exit: Exit.Exit<E, A>, onExit: (code: number) => void) {
   Runtime.defaultTeardown(exit, (code) => {
     onExit(code)

@@ -1,8 +1,8 @@
 /**
- * How long it takes from the commit of a version until a plane's subscriber hears of it, or of a newer one.
+ * Measures the time from the commit of a version until a plane's subscriber is told of it, or of a newer one.
  *
- * A version that somebody superseded before anybody looked counts with the first newer one: that is when the plane had caught
- * up with it.
+ * A version that was superseded before the plane read the table counts with the first newer one: that is when the plane had
+ * caught up with it.
  */
 import type { Observation } from "../Messages.ts"
 import type { History, Version } from "./History.ts"
@@ -11,7 +11,7 @@ export interface Arrival {
   readonly plane: string
   readonly tenant: string
   readonly version: Version
-  /** When it was heard of, in milliseconds. */
+  /** When the subscriber was told, in milliseconds. */
   readonly at: number
   /** Since when the tenant has been live on this plane. */
   readonly liveSince: number | undefined
@@ -37,12 +37,13 @@ export const make = (arrived: (arrival: Arrival) => void): Arrivals => {
       next.set(id, Math.max(from, position + 1))
       for (let i = from; i <= position; i++) {
         const version = history.versions[i]!
-        if (isHeardOf(version, history.versions[i - 1])) arrived({ plane, tenant, version, at: answeredAt, liveSince })
+        if (isAnnounced(version, history.versions[i - 1]))
+          arrived({ plane, tenant, version, at: answeredAt, liveSince })
       }
     }
   }
 }
 
-// A row that does not decode changes nothing, and where the default was in force beneath it, neither does its deletion.
-const isHeardOf = (version: Version, before: Version | undefined) =>
+// A row that does not decode changes nothing, and if the default was in force beneath it, neither does its deletion.
+const isAnnounced = (version: Version, before: Version | undefined) =>
   version.valid && version.operation !== "initial" && (version.operation !== "delete" || before?.valid === true)

@@ -1,6 +1,6 @@
-/** Under which conditions a version arrived: what was wrong between its commit and its arrival. */
-import type { Interlude } from "../Messages.ts"
-import type { Fault } from "../world/nemesis.ts"
+/** Sorts arrivals by what was wrong between the commit of a version and its arrival. */
+import type { Intervention } from "../Messages.ts"
+import type { Fault } from "../world/Nemesis.ts"
 import type { Arrival } from "./Arrivals.ts"
 
 /**
@@ -10,14 +10,14 @@ import type { Arrival } from "./Arrivals.ts"
  */
 export type Condition = "calm" | "unannounced" | "faults"
 
-/** Sorts arrivals. Those that somebody delayed on purpose, by suspending or removing the tenant, are left out. */
+/** Sorts arrivals. Those during an intervention (the tenant was suspended, removed or rotated) are left out. */
 export const sort = (
   arrivals: ReadonlyArray<Arrival>,
   faults: ReadonlyArray<Fault>,
-  interludes: ReadonlyArray<Interlude>
+  interventions: ReadonlyArray<Intervention>
 ): Readonly<Record<Condition, ReadonlyArray<number>>> => {
   const sorted: Record<Condition, Array<number>> = { calm: [], unannounced: [], faults: [] }
-  const paused = Map.groupBy(interludes, ({ plane, tenant }) => `${plane}/${tenant}`)
+  const paused = Map.groupBy(interventions, ({ plane, tenant }) => `${plane}/${tenant}`)
   for (const { at, liveSince, plane, tenant, version } of arrivals) {
     const overlaps = ({ from, until }: { readonly from: number; readonly until: number }) =>
       from <= at && until >= version.committed

@@ -1,4 +1,4 @@
-/** Percentiles of what was measured, by nearest rank: each is a value that occurred. */
+/** Percentiles of measured values, by nearest rank: each is a value that occurred. */
 
 export interface Distribution {
   readonly count: number
@@ -7,7 +7,7 @@ export interface Distribution {
   readonly max: number
 }
 
-/** `undefined` where nothing was measured. */
+/** `undefined` if there are no samples. */
 export const of = (samples: ReadonlyArray<number>): Distribution | undefined => {
   if (samples.length === 0) return undefined
   const sorted = Float64Array.from(samples).sort()

@@ -1,16 +1,16 @@
 /**
- * How far a process has seen each key's history: what it shows later may not be older.
+ * Floors: how far a process has seen each key's history. What it shows later may not be older.
  *
- * Two reads that overlap may be answered in either order. So a floor counts for those that began after it was learned; a
- * process numbers the beginnings and ends of all it does.
+ * Two reads that overlap may be answered in either order. So a floor counts only for reads that began after it was raised;
+ * a process numbers the beginnings and ends of all that it does.
  */
 
 export interface Floor {
   /** A position in the key's history. */
   readonly position: number
-  /** Whether our own write led to it, or something that was shown. */
+  /** Whether a write of the process raised it, or a value that was shown. */
   readonly cause: "shown" | "written"
-  /** When that was, as the process numbers what it does. */
+  /** When that was, in the order of the process. */
   readonly ended: number
   /** The same in milliseconds. */
   readonly at: number
@@ -19,13 +19,13 @@ export interface Floor {
 const bottom: Floor = { position: 0, cause: "shown", ended: 0, at: 0 }
 
 export interface Floors {
-  /** What was known when something began. */
+  /** The floor that counts for a read that began at this number. */
   readonly at: (key: string, began: number) => Floor
   /** To be called in the order of `ended`. */
   readonly raise: (key: string, floor: Floor) => void
 }
 
-/** How many floors of a key are remembered. One that began before the oldest of them is not judged. */
+/** How many floors of a key are remembered. A read that began before the oldest of them is not checked. */
 const remembered = 256
 
 export const make = (): Floors => {

@@ -1,11 +1,11 @@
 /**
- * The versions that one key of one tenant ever had, in the order in which they were in force in the table. The journal
- * knows them: a trigger writes it in the writer's own transaction, whoever that is and whatever triggers he disabled.
+ * The versions that one key of one tenant ever had, in the order in which they were in force in the table. They come from
+ * the journal, which a trigger writes in the writer's own transaction, even if the writer disabled the other triggers.
  */
 
-/** What the table said of a key from one commit to the next. */
+/** What the table held of a key from one commit to the next. */
 export interface Version {
-  /** Unique to a write; `defaultStamp` where there is no row, and where the row is the seeded default. */
+  /** Unique to a write; `defaultStamp` if there is no row, or if the row is the seeded default. */
   readonly stamp: string
   /** 0: no row. */
   readonly revision: number
@@ -13,7 +13,7 @@ export interface Version {
   readonly valid: boolean
   /** When it was committed, in milliseconds, by the server's clock. */
   readonly committed: number
-  /** Whether a notification told of it. */
+  /** Whether a notification announced it. */
   readonly announced: boolean
   /** By whom, as the row says. */
   readonly by: string
@@ -36,7 +36,7 @@ const initial: Version = {
   operation: "initial"
 }
 
-/** A version as somebody shows it; a revision that is not known fits all. */
+/** A version as a plane shows it; without a revision, any revision fits. */
 export interface Sought {
   readonly stamp: string
   readonly revision: number | undefined
@@ -69,7 +69,7 @@ export const make = (): History => {
       same.push(versions.length)
       versions.push(version)
     },
-    // From the end: whoever looks has nearly caught up, and the default may have been in force a thousand times.
+    // From the end: a reader has nearly caught up, and the default may have been in force a thousand times.
     find: (sought, from, by) => {
       const same = positions.get(sought.stamp) ?? []
       let first = -1
@@ -86,8 +86,8 @@ export const make = (): History => {
 }
 
 /**
- * Whether somebody who shows a version at `time` missed one that has been in force since `since`: what he shows was
- * superseded before, and nothing that was in force in between would have left it in force, as a row that does not decode does.
+ * Whether a plane that shows a version at `time` missed one that has been in force since `since`: the version shown was
+ * superseded before, and none of those since is a bad row, which would have left it in force.
  */
 export const missed = (history: History, shown: number, since: number, time: number): boolean => {
   const due = history.at(since)
@@ -96,8 +96,8 @@ export const missed = (history: History, shown: number, since: number, time: num
 }
 
 /**
- * Whether the table itself went back between two versions, as a restored backup does: a revision that had been drawn before was
- * in force again. From then on a row does not tell whether it is of the time before.
+ * Whether the table itself went back between two versions, as a restored backup does: a revision that had been drawn before
+ * was in force again. After that a row does not show whether it is from before or after.
  */
 export const wentBack = ({ versions }: History, from: number, to: number): boolean => {
   let highest = 0

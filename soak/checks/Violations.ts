@@ -1,20 +1,20 @@
-/** The guarantees as named checks, and who broke them. */
+/** The guarantees as named checks, and the violations that were found. */
 
 /** Each check with the promise it holds the plane to. */
 export const checks = {
   brokeConvergence: "G1 after the last write and a healthy verify period every plane equals the database",
-  brokeMonotonic: "G2 nobody in a process sees an older version of a key after a newer one",
+  brokeMonotonic: "G2 no reader in a process sees an older version of a key after a newer one",
   brokeReadYourWrites: "G3 what was written is read, or something newer",
   brokeStaleness: "G4 nothing is served as fresh that was superseded longer than maxStaleness ago; confirmedAt is true",
   brokeIsolation: "G5 no value, event, error or log line of one tenant reaches another",
-  brokeBadRows: "G6 a row that does not decode never comes into force, nor a value that nobody committed",
-  brokeSeeding: "G7 a default is written only where no row exists",
-  brokeSubscribers: "G8 every subscriber ends at the newest value, in order, whatever the others do",
+  brokeBadRows: "G6 a row that does not decode never comes into force, nor a value that was never committed",
+  brokeSeeding: "G7 a default is written only if no row exists",
+  brokeSubscribers: "G8 every subscriber ends at the newest value, in order, whatever other subscribers do",
   brokeTorn: "G9 what was written in one transaction is seen together",
   brokeDefinite: "G10 a write that landed is in the table, one that did not is not; of racing guarded writes one lands",
   brokeLeaks: "G12 a plane that closes, or removes a tenant, leaves no session behind",
   brokeRecovery: "G13 after every fault each tenant becomes live again",
-  brokeWire: "G14 a notification carries names and a revision, never a value",
+  brokeNotification: "G14 a notification carries names and a revision, never a value",
   brokeCalm: "nothing in the plane dies: no defect is logged"
 } as const
 
@@ -26,7 +26,7 @@ export interface Violation {
   readonly what: string
   readonly tenant?: string | undefined
   readonly key?: string | undefined
-  /** What the history of the key, and of the run, was around it. */
+  /** The history of the key around it. */
   readonly context?: ReadonlyArray<string> | undefined
 }
 

@@ -1,4 +1,4 @@
-/** A process that holds planes: it does what it is told, and tells what it saw. */
+/** A process that holds planes. It runs the workload on them, follows commands, and reports what it saw. */
 import { NodeRuntime } from "@effect/platform-node"
 import {
   Cause,
@@ -16,18 +16,18 @@ import {
   Scope
 } from "effect"
 import { Config, TenantId, TenantManager, withTenant } from "effect-systemplane"
-import * as keys from "../keys.ts"
+import * as Keys from "../Keys.ts"
 import type { Answer, Command, Final, HostSettings, Seen } from "../Messages.ts"
-import type { Actor } from "./Actor.ts"
-import * as lifecycle from "./lifecycle.ts"
-import * as logger from "./logger.ts"
-import * as planeLayer from "./planeLayer.ts"
-import * as Recorder from "./Recorder.ts"
-import * as readers from "./readers.ts"
-import * as subscribers from "./subscribers.ts"
-import * as writers from "./writers.ts"
+import type { Client } from "../workload/Client.ts"
+import * as Lifecycle from "../workload/Lifecycle.ts"
+import * as Readers from "../workload/Readers.ts"
+import * as Recorder from "../workload/Recorder.ts"
+import * as Subscribers from "../workload/Subscribers.ts"
+import * as Writers from "../workload/Writers.ts"
+import * as LogCheck from "./LogCheck.ts"
+import * as Plane from "./Plane.ts"
 
-/** How often what was noted is sent, in milliseconds. */
+/** How often records are sent, in milliseconds. */
 const sendEvery = 200
 
 class NoParent extends Schema.TaggedError<NoParent>()("NoParent", {}) {
@@ -36,9 +36,9 @@ class NoParent extends Schema.TaggedError<NoParent>()("NoParent", {}) {
   }
 }
 
-interface Plane {
-  readonly actor: Actor
-  readonly heard: subscribers.Heard
+interface RunningPlane {
+  readonly client: Client
+  readonly heard: Subscribers.Heard
   readonly context: Context.Context<Config | TenantManager>
 }
 
@@ -87,12 +87,12 @@ const openPlane = (
   planeSettings: HostSettings["planes"][number]
 ) =>
   Effect.gen(function* () {
-    const context = yield* Layer.build(planeLayer.make(planeSettings, settings))
-    const actor = { plane: planeSettings.name, tenants: settings.tenants, recorder }
-    const heard: subscribers.Heard = new Map()
-    yield* Effect.provide(subscribers.subscribe(actor, heard), context)
+    const context = yield* Layer.build(Plane.make(planeSettings, settings))
+    const client = { plane: planeSettings.name, tenants: settings.tenants, recorder }
+    const heard: Subscribers.Heard = new Map()
+    yield* Effect.provide(Subscribers.subscribe(client, heard), context)
     yield* Effect.provide(allLive(settings.tenants), context)
-    return { actor, heard, context } satisfies Plane
+    return { client, heard, context } satisfies RunningPlane
   })
 
 const allLive = (tenants: ReadonlyArray<string>) =>
@@ -101,24 +101,24 @@ const allLive = (tenants: ReadonlyArray<string>) =>
   )
 
 const everyPlane = <A, E>(
-  planes: ReadonlyArray<Plane>,
-  act: (plane: Plane) => Effect.Effect<A, E, Config | TenantManager>
+  planes: ReadonlyArray<RunningPlane>,
+  act: (plane: RunningPlane) => Effect.Effect<A, E, Config | TenantManager>
 ) => Effect.forEach(planes, (plane) => Effect.provide(act(plane), plane.context), { concurrency: "unbounded" })
 
 /** Everything that live tenants show, and which tenants are not live. */
-const readAll = (planes: ReadonlyArray<Plane>) =>
+const readAll = (planes: ReadonlyArray<RunningPlane>) =>
   Effect.gen(function* () {
     const entries: Array<Final> = []
     const notLive: Array<string> = []
-    yield* everyPlane(planes, ({ actor, heard }) =>
+    yield* everyPlane(planes, ({ client, heard }) =>
       Effect.forEach(
-        actor.tenants,
+        client.tenants,
         (tenant) =>
           Effect.gen(function* () {
             const status = Option.getOrUndefined(yield* TenantManager.use((manager) => manager.status(tenant)))
-            if (status?.state === "live") return entries.push(...(yield* readTenant(actor, heard, tenant)))
+            if (status?.state === "live") return entries.push(...(yield* readTenant(client, heard, tenant)))
             const why = status?.lastError?.message ?? "no error"
-            return notLive.push(`${tenant} on ${actor.plane} is ${status?.state ?? "unknown"}: ${why}`)
+            return notLive.push(`${tenant} on ${client.plane} is ${status?.state ?? "unknown"}: ${why}`)
           }),
         { concurrency: "unbounded", discard: true }
       )
@@ -126,12 +126,12 @@ const readAll = (planes: ReadonlyArray<Plane>) =>
     return { _tag: "All", entries, notLive } as const
   })
 
-const readTenant = ({ plane }: Actor, heard: subscribers.Heard, tenant: string) =>
-  Effect.forEach(keys.all, (key) =>
+const readTenant = ({ plane }: Client, heard: Subscribers.Heard, tenant: string) =>
+  Effect.forEach(Keys.all, (key) =>
     Effect.map(Effect.result(Config.entry(key)), (read): ReadonlyArray<Final> => {
       if (Result.isFailure(read)) return []
       const { revision, stale, value } = read.success
-      const name = keys.nameOf(key)
+      const name = Keys.nameOf(key)
       const { stamp } = value as Seen
       return [{ plane, tenant, key: name, stamp, revision, stale, heard: heard.get(`${tenant}/${name}`) }]
     })
@@ -148,7 +148,7 @@ const main = Effect.gen(function* () {
   if (first._tag !== "Start") return
   const recorder = Recorder.make()
   const host = first.settings.planes.map(({ name }) => name).join(" and ")
-  yield* hold(queue, recorder, first.settings).pipe(Effect.provide(logger.layer(host, recorder)))
+  yield* hold(queue, recorder, first.settings).pipe(Effect.provide(LogCheck.layer(host, recorder)))
 }).pipe(Effect.scoped)
 
 /** Holds planes until it is told to close them. */
@@ -170,14 +170,14 @@ const hold = Effect.fnUntraced(function* (
   const seeded = (name: string) => Random.withSeed(`${settings.seed}/${name}`)
   const { pauses } = settings
   const reading = yield* Effect.forkChild(
-    everyPlane(planes, ({ actor }) => seeded(`${actor.plane} reads`)(readers.run(actor, pauses.reads)))
+    everyPlane(planes, ({ client }) => seeded(`${client.plane} reads`)(Readers.run(client, pauses.reads)))
   )
   const acting = yield* Effect.forkChild(
-    everyPlane(planes, ({ actor }) =>
+    everyPlane(planes, ({ client }) =>
       Effect.all(
         [
-          seeded(`${actor.plane} writes`)(writers.run(actor, pauses.writes)),
-          seeded(`${actor.plane} lives`)(lifecycle.run(actor, pauses.lifecycle))
+          seeded(`${client.plane} writes`)(Writers.run(client, pauses.writes)),
+          seeded(`${client.plane} lives`)(Lifecycle.run(client, pauses.lifecycle))
         ],
         { concurrency: "unbounded", discard: true }
       )
@@ -189,23 +189,23 @@ const hold = Effect.fnUntraced(function* (
   )
 
   while (true) {
-    // Nobody who acts on a plane ends by himself: a defect of a plane would end them, and the soak with them.
+    // No part of the workload ends by itself: a defect of a plane would end it, and the soak with it.
     const command = yield* Effect.raceFirst(Queue.take(queue), died)
     switch (command._tag) {
       case "Start":
         break
       case "StopWriting": {
         yield* Fiber.interrupt(acting)
-        // Nobody waits for them here: one that does not come back is what ReadAll tells of.
+        // Not awaited: ReadAll reports a tenant that does not come back.
         yield* Effect.forkScoped(
-          everyPlane(planes, ({ actor }) =>
+          everyPlane(planes, ({ client }) =>
             Effect.forEach(
-              actor.tenants,
+              client.tenants,
               (tenant) => Effect.ignore(TenantManager.use((manager) => manager.activate(tenant))),
               { concurrency: "unbounded", discard: true }
             ).pipe(
               Effect.catchDefect((defect) =>
-                Recorder.broken(recorder, actor.plane, "brokeCalm", `an activation died: ${defect}`)
+                Recorder.broken(recorder, client.plane, "brokeCalm", `an activation died: ${defect}`)
               )
             )
           )

@@ -1,4 +1,4 @@
-/** A tenant's database as somebody sees it who is not the plane. */
+/** A direct connection to a tenant's database, beside the planes. */
 import { PgClient } from "@effect/sql-pg"
 import { Effect, type Redacted } from "effect"
 import { Reactivity } from "effect/reactivity"

@@ -1,6 +1,6 @@
 /**
- * What was committed to a tenant's table, by whomever, and when: a second table, written by triggers that fire in whatever
- * mode a session is, in the writer's own transaction. The server keeps the time of every commit.
+ * The journal of a tenant's table: what was committed, by whom and when. It is a second table that triggers write in the
+ * writer's own transaction; they fire in every mode of a session. The server keeps the time of every commit.
  *
  * The rows of a key are in the order of its versions: a writer holds the row's lock from before its journal row is numbered
  * until it has committed.
@@ -63,7 +63,7 @@ const Row = Schema.Struct({
 const decodeRows = Schema.decodeUnknownSync(Schema.Array(Row))
 const decodeHorizon = Schema.decodeUnknownSync(Schema.NonEmptyArray(Schema.Struct({ horizon: Schema.String })))
 
-/** Reads the journal on from where it was last read; each row is read once. */
+/** Reads the journal from the end of the last read; each row is returned once. */
 export const reader = (database: Database): Effect.Effect<ReadonlyArray<JournalRow>, SqlError> => {
   let from = "0"
   let taken = new Set<number>()

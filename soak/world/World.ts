@@ -1,4 +1,4 @@
-/** The server with the tenants' databases, and the planes' ways to it. */
+/** The server with the tenants' databases, and the connections of the planes to it. */
 import { Effect, Redacted, type Scope } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { Ddl } from "effect-systemplane"
@@ -12,11 +12,11 @@ export interface Tenant {
   readonly database: Database
 }
 
-/** A plane's own way to the server: it alone uses the role and the proxy. */
+/** A plane's own route to the server: no other plane uses its role and its proxy. */
 export interface Way {
   readonly plane: string
   readonly proxy: FaultProxy.FaultProxy
-  /** With `{tenant}` in the place of the tenant's id. */
+  /** With `{tenant}` for the tenant's id. */
   readonly urlTemplate: string
 }
 
@@ -30,7 +30,7 @@ export interface World {
 /** Ids of one length, so that none is a part of another. */
 const tenantName = (index: number) => `tenant-${String(index + 1).padStart(4, "0")}`
 
-/** Sessions of each plane on a database: one that listens, and two for statements. Strangers have two, and one listens. */
+/** Sessions of each plane on a database: one that listens, and two for statements. The foreign writers have two, and the check of notifications one. */
 const sessionsPerTenant = (planes: number) => planes * 3 + 3
 
 export const make = Effect.fnUntraced(function* (tenantCount: number, planes: ReadonlyArray<string>) {

@@ -1,5 +1,5 @@
 /**
- * Plays a history to the real engine, on memory and under the test's clock, and judges it as the soak does: against every
+ * Plays a history to the real engine, on memory and under the test's clock, and checkers it as the soak does: against every
  * version that the tables ever had.
  */
 import { Effect, Exit, type Fiber, Layer, Option, Random, Scope } from "effect"
@@ -8,14 +8,14 @@ import { Config, MemoryDriver, type MemoryTenant, TenantManager, withTenant } fr
 import * as Checker from "../../soak/checks/Checker.ts"
 import * as Convergence from "../../soak/checks/Convergence.ts"
 import type { Violation } from "../../soak/checks/Violations.ts"
-import type { Actor } from "../../soak/host/Actor.ts"
-import * as lifecycle from "../../soak/host/lifecycle.ts"
-import * as Recorder from "../../soak/host/Recorder.ts"
-import * as readers from "../../soak/host/readers.ts"
-import * as subscribers from "../../soak/host/subscribers.ts"
-import * as writers from "../../soak/host/writers.ts"
-import * as keys from "../../soak/keys.ts"
+import * as Keys from "../../soak/Keys.ts"
 import type { Seen } from "../../soak/Messages.ts"
+import type { Client } from "../../soak/workload/Client.ts"
+import * as Lifecycle from "../../soak/workload/Lifecycle.ts"
+import * as Readers from "../../soak/workload/Readers.ts"
+import * as Recorder from "../../soak/workload/Recorder.ts"
+import * as Subscribers from "../../soak/workload/Subscribers.ts"
+import * as Writers from "../../soak/workload/Writers.ts"
 import * as Engine from "../../src/layers/Engine.ts"
 import * as MemoryClients from "../../src/layers/memory/MemoryClients.ts"
 import * as MemoryDatabases from "../../src/layers/memory/MemoryDatabases.ts"
@@ -30,13 +30,13 @@ const plane = "plane"
 const maxStaleness = 3000
 
 /** The keys that are written one by one. */
-const single = [keys.Rough, keys.Guarded]
-const stranger = { actor: "stranger" }
+const single = [Keys.Rough, Keys.Guarded]
+const stranger = { actor: "foreign" }
 
 const planeLayer = (ledger: ReturnType<typeof Ledger.keep>) =>
   Engine.layer(
     {
-      keys: keys.all,
+      keys: Keys.all,
       tenants,
       boot: "background",
       activation: "explicit",
@@ -61,36 +61,36 @@ export const play = (history: ReadonlyArray<Command>): Promise<ReadonlyArray<Vio
   Effect.runPromise(
     Effect.gen(function* () {
       const broken: Array<Violation> = []
-      const judges = new Map(
+      const checkers = new Map(
         tenants.map((tenant) => [
           tenant as string,
           Checker.make({ tenant, maxStaleness, tolerance: 1, broken: (one) => broken.push(one), arrived: () => {} })
         ])
       )
-      const ledger = Ledger.keep(tenants, (tenant, rows) => judges.get(tenant)!.committed(rows))
+      const ledger = Ledger.keep(tenants, (tenant, rows) => checkers.get(tenant)!.committed(rows))
       const recorder = Recorder.make()
-      const actor: Actor = { plane, tenants, recorder }
-      const heard: subscribers.Heard = new Map()
+      const client: Client = { plane, tenants, recorder }
+      const heard: Subscribers.Heard = new Map()
       const scope = yield* Scope.make()
 
       yield* Effect.gen(function* () {
-        yield* Scope.provide(subscribers.subscribe(actor, heard), scope)
-        const world = yield* makeWorld(actor)
+        yield* Scope.provide(Subscribers.subscribe(client, heard), scope)
+        const world = yield* makeWorld(client)
         for (const command of history) {
           yield* world.act(command)
           yield* TestClock.adjust(0)
-          for (const report of recorder.take().reports) judges.get(report.tenant!)!.judge(report)
+          for (const report of recorder.take().reports) checkers.get(report.tenant!)!.check(report)
         }
         broken.push(...(yield* world.settle))
-        for (const report of recorder.take().reports) judges.get(report.tenant!)!.judge(report)
-        broken.push(...(yield* lastWord(world, judges, heard)))
+        for (const report of recorder.take().reports) checkers.get(report.tenant!)!.check(report)
+        broken.push(...(yield* lastWord(world, checkers, heard)))
       }).pipe(Effect.provide(yield* Layer.build(planeLayer(ledger)).pipe(Scope.provide(scope))))
       yield* Scope.close(scope, Exit.void)
       return broken
     }).pipe(Random.withSeed("a history"), Effect.provide([TestClock.layer(), silent]), Effect.scoped)
   )
 
-const makeWorld = Effect.fnUntraced(function* (actor: Actor) {
+const makeWorld = Effect.fnUntraced(function* (client: Client) {
   const manager = yield* TenantManager
   const databases = yield* Effect.orDie(Effect.forEach(tenants, (tenant) => MemoryDriver.tenant(tenant)))
   const underWay: Array<Fiber.Fiber<unknown, unknown>> = []
@@ -105,7 +105,7 @@ const makeWorld = Effect.fnUntraced(function* (actor: Actor) {
   const byStranger = <A, E>(tenant: number, act: (database: MemoryTenant) => Effect.Effect<A, E>) =>
     Effect.asVoid(Effect.orDie(act(databases[tenant]!)))
 
-  const exists = (database: MemoryTenant, key: keys.SoakKey) =>
+  const exists = (database: MemoryTenant, key: Keys.SoakKey) =>
     Effect.map(database.rows, (rows) => rows.find((row) => row.namespace === key.namespace && row.key === key.key))
 
   const ours = <E>(tenant: number, act: Effect.Effect<unknown, E, Config>) =>
@@ -115,14 +115,14 @@ const makeWorld = Effect.fnUntraced(function* (actor: Actor) {
     Effect.gen(function* () {
       yield* Effect.ignore(manager.activate(tenant))
       yield* manager.awaitLive(tenant)
-      if (away.delete(tenant)) yield* lifecycle.forgot(actor, tenant, true)
+      if (away.delete(tenant)) yield* Lifecycle.forgot(client, tenant, true)
     })
 
   const act = (command: Command): Effect.Effect<void, never, Config | TenantManager> => {
     if (command.do === "wait") return TestClock.adjust(command.millis)
     const { tenant } = command
     const name = tenants[tenant]!
-    const key = "key" in command ? single[command.key]! : keys.Rough
+    const key = "key" in command ? single[command.key]! : Keys.Rough
     const value = () => ({ tenant: name, stamp: stamp() })
     const database = databases[tenant]!
     switch (command.do) {
@@ -149,11 +149,11 @@ const makeWorld = Effect.fnUntraced(function* (actor: Actor) {
       case "write both": {
         const both = value()
         return byStranger(tenant, (database) =>
-          database.transact([keys.Left, keys.Right].map((key) => ({ key, value: both })))
+          database.transact([Keys.Left, Keys.Right].map((key) => ({ key, value: both })))
         )
       }
       case "erase both":
-        return byStranger(tenant, (database) => database.transact([{ key: keys.Left }, { key: keys.Right }]))
+        return byStranger(tenant, (database) => database.transact([{ key: Keys.Left }, { key: Keys.Right }]))
       case "truncate":
         return byStranger(tenant, (database) => database.truncate)
       case "back up":
@@ -163,19 +163,19 @@ const makeWorld = Effect.fnUntraced(function* (actor: Actor) {
       case "restore":
         return byStranger(tenant, () => backups[tenant] ?? Effect.void)
       case "set":
-        return ours(tenant, writers.set(actor, name, key, stamp()))
+        return ours(tenant, Writers.set(client, name, key, stamp()))
       case "set guarded":
-        return ours(tenant, writers.setGuarded(actor, name, stamp()))
+        return ours(tenant, Writers.setGuarded(client, name, stamp()))
       case "set both":
-        return ours(tenant, writers.setPair(actor, name, stamp()))
+        return ours(tenant, Writers.setPair(client, name, stamp()))
       case "remove":
-        return ours(tenant, writers.remove(actor, name, key))
+        return ours(tenant, Writers.remove(client, name, key))
       case "get":
-        return ours(tenant, readers.readValue(actor, name, key))
+        return ours(tenant, Readers.readValue(client, name, key))
       case "entry":
-        return ours(tenant, readers.readEntry(actor, name, key))
+        return ours(tenant, Readers.readEntry(client, name, key))
       case "snapshot":
-        return ours(tenant, readers.readPair(actor, name))
+        return ours(tenant, Readers.readPair(client, name))
       case "activate":
         return start(activate(name))
       case "suspend":
@@ -184,7 +184,7 @@ const makeWorld = Effect.fnUntraced(function* (actor: Actor) {
         return start(manager.rotateCredentials(name))
       case "forget":
         away.add(name)
-        return Effect.andThen(lifecycle.forgot(actor, name, false), start(manager.remove(name)))
+        return Effect.andThen(Lifecycle.forgot(client, name, false), start(manager.remove(name)))
       case "notifications":
         return database.feed.set({ notifications: command.are })
       case "shuffle held notifications":
@@ -228,7 +228,7 @@ const makeWorld = Effect.fnUntraced(function* (actor: Actor) {
 
   const lastWrite = Effect.forEach(tenants, (name, tenant) =>
     byStranger(tenant, (database) =>
-      database.transact(keys.all.map((key) => ({ key, value: { tenant: name, stamp: "last" } })))
+      database.transact(Keys.all.map((key) => ({ key, value: { tenant: name, stamp: "last" } })))
     )
   )
 
@@ -238,23 +238,23 @@ const makeWorld = Effect.fnUntraced(function* (actor: Actor) {
 /** Every plane equals its database; and every subscriber hears of one last write. */
 const lastWord = (
   { lastWrite }: Effect.Success<ReturnType<typeof makeWorld>>,
-  judges: ReadonlyMap<string, Checker.Checker>,
-  heard: subscribers.Heard
+  checkers: ReadonlyMap<string, Checker.Checker>,
+  heard: Subscribers.Heard
 ) =>
   Effect.gen(function* () {
     const check = (
-      problem: (final: Parameters<typeof Convergence.problemOf>[0], judge: Checker.Checker) => string | undefined
+      problem: (final: Parameters<typeof Convergence.problemOf>[0], checker: Checker.Checker) => string | undefined
     ) =>
       Effect.map(
         Effect.forEach(tenants, (tenant) =>
-          Effect.forEach(keys.all, (key) =>
+          Effect.forEach(Keys.all, (key) =>
             Effect.map(Effect.orDie(Config.entry(key)), ({ revision, stale, value }) => {
-              const name = keys.nameOf(key)
+              const name = Keys.nameOf(key)
               const { stamp } = value as Seen
               const last = heard.get(`${tenant}/${name}`)
               const what = problem(
                 { plane, tenant, key: name, stamp, revision, stale, heard: last },
-                judges.get(tenant)!
+                checkers.get(tenant)!
               )
               return what === undefined ? [] : [{ what, tenant, key: name }]
             })
@@ -262,12 +262,12 @@ const lastWord = (
         ),
         (found) => found.flat(2)
       )
-    const apart = yield* check((final, judge) => Convergence.problemOf(final, judge.history(final.key)))
+    const apart = yield* check((final, checker) => Convergence.problemOf(final, checker.history(final.key)))
     yield* lastWrite
     yield* TestClock.adjust(maxStaleness)
-    const unheard = yield* check((final, judge) => Convergence.unheard(final, judge.history(final.key)))
+    const undelivered = yield* check((final, checker) => Convergence.undelivered(final, checker.history(final.key)))
     return [
       ...apart.map((found) => ({ check: "brokeConvergence", ...found }) as const),
-      ...unheard.map((found) => ({ check: "brokeSubscribers", ...found }) as const)
+      ...undelivered.map((found) => ({ check: "brokeSubscribers", ...found }) as const)
     ]
   })

@@ -6,7 +6,7 @@ import * as Conditions from "../../soak/checks/Conditions.ts"
 import * as Convergence from "../../soak/checks/Convergence.ts"
 import type { Violation } from "../../soak/checks/Violations.ts"
 import type { Final, Observation, Report, Written } from "../../soak/Messages.ts"
-import { problemOf } from "../../soak/world/wire.ts"
+import { problemOf } from "../../soak/world/Notifications.ts"
 
 const tenant = "tenant-0001"
 const key = "limits/plain"
@@ -18,7 +18,7 @@ const row = (stamp: string, revision: number, committed: number, more: Partial<C
   committed,
   valid: true,
   announced: true,
-  by: "stranger",
+  by: "foreign",
   transaction: String(committed),
   operation: revision === 0 ? ("delete" as const) : ("update" as const),
   ...more
@@ -64,24 +64,24 @@ const wrote = (stamp: string, outcome: Written["outcome"], more: Partial<Written
 const removed = (revision: number) =>
   ({ _tag: "Removed", plane: "plane-a", tenant, key, revision, ended: ++number, answeredAt: 0 }) as const
 
-const judged = (rows: ReadonlyArray<Checker.JournalRow>, reports: ReadonlyArray<Report>, later: typeof rows = []) => {
+const checked = (rows: ReadonlyArray<Checker.JournalRow>, reports: ReadonlyArray<Report>, later: typeof rows = []) => {
   const found: Array<Violation> = []
   const arrivals: Array<Arrival> = []
-  const judge = Checker.make({
+  const checker = Checker.make({
     tenant,
     maxStaleness: 3000,
     tolerance: 500,
     broken: (violation) => found.push(violation),
     arrived: (arrival) => arrivals.push(arrival)
   })
-  judge.committed(rows)
-  for (const report of reports) judge.judge(report)
-  judge.committed(later)
+  checker.committed(rows)
+  for (const report of reports) checker.check(report)
+  checker.committed(later)
   return { checks: found.map(({ check }) => check), arrivals }
 }
 
-/** What the judge finds, as the names of the checks. */
-const checks = (...given: Parameters<typeof judged>) => judged(...given).checks
+/** The names of the checks that fail. */
+const checks = (...given: Parameters<typeof checked>) => checked(...given).checks
 
 const abc = [row("a", 1, 100), row("b", 2, 200), row("c", 3, 300)]
 
@@ -220,7 +220,7 @@ describe("the checker of a tenant", () => {
     const heard = (stamp: string, revision: number, at: number) =>
       shown(stamp, revision, at, { observer: "changes", liveSince: 0 })
     const rows = [row("a", 1, 100), row("b", 2, 200), row("?", 3, 250, { valid: false }), row("c", 4, 300)]
-    const { arrivals } = judged(rows, [heard("a", 1, 110), heard("c", 4, 320)])
+    const { arrivals } = checked(rows, [heard("a", 1, 110), heard("c", 4, 320)])
     assert.deepStrictEqual(
       arrivals.map(({ at, version }) => [version.stamp, at - version.committed]),
       [
@@ -242,7 +242,7 @@ describe("the conditions of an arrival", () => {
     ...more
   })
   const fault = { what: "cut", plane: "plane-a", from: 1040, until: 1100 }
-  const interlude = { plane: "plane-a", tenant, what: "suspend", from: 900, until: 1010 }
+  const intervention = { plane: "plane-a", tenant, what: "suspend", from: 900, until: 1010 }
   const none = { calm: [], unannounced: [], faults: [] }
 
   it("are calm if nothing was wrong from the commit on", () => {
@@ -259,14 +259,14 @@ describe("the conditions of an arrival", () => {
   })
 
   it("do not count while the tenant was suspended", () => {
-    assert.deepStrictEqual(Conditions.sort([arrival()], [], [interlude]), none)
+    assert.deepStrictEqual(Conditions.sort([arrival()], [], [intervention]), none)
   })
 })
 
 describe("convergence at the end", () => {
-  const judge = Checker.make({ tenant, maxStaleness: 3000, tolerance: 500, broken: () => {}, arrived: () => {} })
-  judge.committed(abc)
-  const history = judge.history(key)
+  const checker = Checker.make({ tenant, maxStaleness: 3000, tolerance: 500, broken: () => {}, arrived: () => {} })
+  checker.committed(abc)
+  const history = checker.history(key)
   const final: Final = { plane: "plane-a", tenant, key, stamp: "c", revision: 3, stale: false, heard: "c/3" }
 
   it("the G1 check wants every plane to show the last version, and not as stale", () => {
@@ -277,8 +277,8 @@ describe("convergence at the end", () => {
   })
 
   it("the G8 check wants every subscriber to be told the last version", () => {
-    assert.isUndefined(Convergence.unheard(final, history))
-    assert.isDefined(Convergence.unheard({ ...final, heard: "b/2" }, history))
-    assert.isDefined(Convergence.unheard({ ...final, heard: undefined }, history))
+    assert.isUndefined(Convergence.undelivered(final, history))
+    assert.isDefined(Convergence.undelivered({ ...final, heard: "b/2" }, history))
+    assert.isDefined(Convergence.undelivered({ ...final, heard: undefined }, history))
   })
 })

@@ -92,7 +92,7 @@ describe("floors", () => {
     assert.strictEqual(floors.at("another", 100).position, 0)
   })
 
-  it("are forgotten when they are old, and then judge nothing", () => {
+  it("are forgotten when they are old, and then nothing is checked against them", () => {
     const floors = Floors.make()
     for (let i = 1; i <= 300; i++) floors.raise("key", floor(i, i))
     assert.strictEqual(floors.at("key", 2).position, 0)

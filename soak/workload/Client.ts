@@ -1,9 +1,9 @@
-/** What everybody in a host process who acts on a plane is given. */
+/** A client of a plane, as the workload uses it, and how it chooses what to do. */
 import { Effect, Random } from "effect"
 import type { ConfigError } from "effect-systemplane"
 import * as Recorder from "./Recorder.ts"
 
-export interface Actor {
+export interface Client {
   readonly plane: string
   readonly tenants: ReadonlyArray<string>
   readonly recorder: Recorder.Recorder
@@ -35,13 +35,13 @@ export const weighted = <A>(choices: ReadonlyArray<readonly [weight: number, cho
 }
 
 /** An error may name its own tenant, and no other. */
-export const onlyNames = (actor: Actor, tenant: string, error: ConfigError): Effect.Effect<void> => {
+export const onlyNames = (client: Client, tenant: string, error: ConfigError): Effect.Effect<void> => {
   const foreign = error.message.match(/tenant-\d+/g)?.find((name) => name !== tenant)
   return foreign === undefined
     ? Effect.void
     : Recorder.broken(
-        actor.recorder,
-        actor.plane,
+        client.recorder,
+        client.plane,
         "brokeIsolation",
         `an error names ${foreign}: ${error.message}`,
         tenant

@@ -1,8 +1,8 @@
-/** What a soak prints at its end. */
+/** The report that a soak prints at its end. */
 import type { Condition } from "./checks/Conditions.ts"
 import * as Distribution from "./checks/Distribution.ts"
 import { type Check, checks, type Violation, type Violations } from "./checks/Violations.ts"
-import type { Fault } from "./world/nemesis.ts"
+import type { Fault } from "./world/Nemesis.ts"
 
 export interface Memory {
   readonly host: string
@@ -21,7 +21,7 @@ export interface Result {
     readonly writes: Readonly<Record<string, number>>
   }
   readonly faults: ReadonlyArray<Fault>
-  readonly interludes: number
+  readonly interventions: number
   readonly notifications: number
   readonly memory: ReadonlyArray<Memory>
   readonly left: { readonly sessions: number; readonly sockets: number; readonly fibers: number }
@@ -41,7 +41,7 @@ export const render = (result: Result): string => {
     `${result.command}`,
     "",
     `${counts.versions} versions committed, of them ${landed} by planes (${not} did not land, ${unknown} unknown)`,
-    `${counts.reports} reports judged, ${result.notifications} notifications read, ${result.interludes} interludes`,
+    `${counts.reports} reports checked, ${result.notifications} notifications read, ${result.interventions} interventions`,
     `${result.faults.length} faults: ${faultCounts(result.faults)}`,
     "",
     "Commit to visible, in milliseconds",

@@ -1,8 +1,8 @@
-/** Notes what the planes of this process show and do, numbered in the order in which it happens. */
+/** Records what the planes of this process show and do, numbered in the order in which it happens. */
 import { Clock, DateTime, Effect } from "effect"
 import type { Entry } from "effect-systemplane"
-import { nameOf, type SoakKey } from "../keys.ts"
-import type { Broken, Interlude, Observation, Report, Seen } from "../Messages.ts"
+import { nameOf, type SoakKey } from "../Keys.ts"
+import type { Broken, Intervention, Observation, Report, Seen } from "../Messages.ts"
 
 export interface Began {
   readonly number: number
@@ -11,18 +11,18 @@ export interface Began {
 
 export interface Recorder {
   readonly begin: Effect.Effect<Began>
-  /** The number of an end; everything that begins later has a higher one. */
+  /** The number of an end; what begins later has a higher one. */
   readonly end: Effect.Effect<Began>
   readonly note: (report: Report) => void
-  readonly interlude: (interlude: Interlude) => void
-  /** What was noted since it was last asked for. */
-  readonly take: () => { readonly reports: ReadonlyArray<Report>; readonly interludes: ReadonlyArray<Interlude> }
+  readonly intervention: (intervention: Intervention) => void
+  /** What was recorded since the last call. */
+  readonly take: () => { readonly reports: ReadonlyArray<Report>; readonly interventions: ReadonlyArray<Intervention> }
 }
 
 export const make = (): Recorder => {
   let number = 0
   let reports: Array<Report> = []
-  let interludes: Array<Interlude> = []
+  let interventions: Array<Intervention> = []
   const next = Effect.map(Clock.currentTimeMillis, (at) => ({ number: ++number, at }))
   return {
     begin: next,
@@ -30,19 +30,19 @@ export const make = (): Recorder => {
     note: (report) => {
       reports.push(report)
     },
-    interlude: (interlude) => {
-      interludes.push(interlude)
+    intervention: (intervention) => {
+      interventions.push(intervention)
     },
     take: () => {
-      const taken = { reports, interludes }
+      const taken = { reports, interventions }
       reports = []
-      interludes = []
+      interventions = []
       return taken
     }
   }
 }
 
-/** What one plane shows, on its way to the recorder. */
+/** Records what one plane shows. */
 export const observing =
   (recorder: Recorder, plane: string) =>
   (
@@ -68,7 +68,7 @@ export const observing =
       ...shown
     })
 
-/** The part of an entry that is judged. */
+/** The part of an entry that is checked. */
 export const partsOf = ({ confirmedAt, revision, stale, value }: Entry<unknown>) => ({
   value: value as Seen,
   revision,

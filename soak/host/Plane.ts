@@ -1,12 +1,12 @@
 /** A plane as the soak composes it. */
 import { Layer, Redacted } from "effect"
 import { PgConnector, SystemplaneLive } from "effect-systemplane"
-import * as keys from "../keys.ts"
+import * as Keys from "../Keys.ts"
 import type { HostSettings } from "../Messages.ts"
 
 export const make = ({ urlTemplate }: HostSettings["planes"][number], { maxStaleness, tenants }: HostSettings) =>
   SystemplaneLive({
-    keys: keys.all,
+    keys: Keys.all,
     tenants,
     boot: "background",
     maxStaleness,

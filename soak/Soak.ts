@@ -1,20 +1,22 @@
 /**
- * The soak: planes in two processes on the same tenants, strangers who write beside them, a network and a server that fail,
- * and a judge who knows from each tenant's journal what was committed when.
+ * The soak: planes in two processes on the same tenants, under a workload, beside foreign writers, while a nemesis breaks the
+ * network and the server. A checker holds what the planes showed against each tenant's journal, which says what was
+ * committed when. At the end everything is mended: every plane must equal the databases, every subscriber must have seen
+ * the last value, and closing must leave nothing behind.
  */
 import { Clock, Effect, Fiber, Random } from "effect"
 import * as Conditions from "./checks/Conditions.ts"
 import * as Convergence from "./checks/Convergence.ts"
 import * as Violations from "./checks/Violations.ts"
 import * as Hosts from "./Hosts.ts"
-import * as keys from "./keys.ts"
-import type { Command, Final, HostSettings, Interlude } from "./Messages.ts"
-import * as Trial from "./Run.ts"
-import type { Result } from "./report.ts"
-import * as strangers from "./world/foreignWriters.ts"
-import * as Faults from "./world/nemesis.ts"
+import * as Keys from "./Keys.ts"
+import type { Command, Final, HostSettings, Intervention } from "./Messages.ts"
+import * as Run from "./Run.ts"
+import type { Result } from "./Summary.ts"
+import * as ForeignWriters from "./world/ForeignWriters.ts"
+import * as Nemesis from "./world/Nemesis.ts"
+import * as Notifications from "./world/Notifications.ts"
 import * as World from "./world/World.ts"
-import * as wire from "./world/wire.ts"
 
 export interface SoakOptions {
   readonly minutes: number
@@ -28,24 +30,24 @@ const hosts = [["plane-a", "plane-b"], ["plane-c"]] as const
 /** The bound on staleness, in milliseconds: short, so that a minute shows much. */
 const maxStaleness = 6000
 
-/** Pauses in milliseconds, over all tenants of a plane; for strangers over all tenants. */
-const pauses = { reads: 10, writes: 100, lifecycle: 1500, strangers: 25 }
+/** Average pauses in milliseconds: over all tenants of a plane, and for foreign writes over all tenants. */
+const pauses = { reads: 10, writes: 100, lifecycle: 1500, foreignWrites: 25 }
 
 /**
- * When all is mended, a session is back after at most the cap of back-off, and one verification later everything is known. Twice
- * that, for a busy machine.
+ * After the last fault is mended, a session is back within the cap of the back-off, and one verification later the plane
+ * equals the table. Twice that, for a busy machine.
  */
-const settlingTime = 2 * (maxStaleness + 2000)
+const convergenceTime = 2 * (maxStaleness + 2000)
 
 export const run = Effect.fnUntraced(function* (options: SoakOptions, command: string) {
   const violations = Violations.make()
-  const interludes: Array<Interlude> = []
-  const faults: Array<Faults.Fault> = []
+  const interventions: Array<Intervention> = []
+  const faults: Array<Nemesis.Fault> = []
   let notifications = 0
 
   yield* Effect.log("Starting a server, and preparing the tenants' databases")
   const world = yield* World.make(options.tenants, hosts.flat())
-  const trial = Trial.make(world, maxStaleness, violations)
+  const run = Run.make(world, maxStaleness, violations)
   const seeded = (name: string) => Random.withSeed(`${options.seed}/${name}`)
 
   yield* Effect.log("Starting the planes")
@@ -53,21 +55,21 @@ export const run = Effect.fnUntraced(function* (options: SoakOptions, command: s
     hosts,
     (planes) =>
       Hosts.start(hostSettings(world, planes, options), (reports, more) => {
-        trial.hear(reports)
-        for (const interlude of more) interludes.push(interlude)
+        run.record(reports)
+        for (const intervention of more) interventions.push(intervention)
       }),
     { concurrency: "unbounded" }
   )
   const askAll = <Tag extends Parameters<Hosts.Host["ask"]>[1]>(command: Command, tag: Tag) =>
     Effect.forEach(started, ({ host }) => host.ask(command, tag), { concurrency: "unbounded" })
 
-  yield* Effect.log(`Writing, reading and breaking things for ${options.minutes} minutes`)
-  const judging = yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep("1 second"), trial.sitting)))
+  yield* Effect.log(`Running the workload and the nemesis for ${options.minutes} minutes`)
+  const checking = yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep("1 second"), run.check)))
   for (const tenant of world.tenants) {
     yield* Effect.forkScoped(
-      wire.run(tenant, (problem) => {
+      Notifications.run(tenant, (problem) => {
         notifications++
-        if (problem !== undefined) violations.add({ check: "brokeWire", what: problem, tenant: tenant.name })
+        if (problem !== undefined) violations.add({ check: "brokeNotification", what: problem, tenant: tenant.name })
       })
     )
   }
@@ -75,29 +77,31 @@ export const run = Effect.fnUntraced(function* (options: SoakOptions, command: s
     Effect.forEach(
       world.tenants,
       ({ database, name }) =>
-        seeded(`${name} strangers`)(strangers.run(name, database, pauses.strangers * world.tenants.length)),
+        seeded(`${name} foreign writes`)(
+          ForeignWriters.run(name, database, pauses.foreignWrites * world.tenants.length)
+        ),
       { concurrency: "unbounded" }
     )
   )
-  const breaking = yield* Effect.forkChild(seeded("faults")(Faults.run(world, (fault) => faults.push(fault))))
+  const breaking = yield* Effect.forkChild(seeded("faults")(Nemesis.run(world, (fault) => faults.push(fault))))
   yield* Effect.raceAllFirst([
     Effect.sleep(`${options.minutes} minutes`),
-    // None of them ends by itself.
+    // None of these ends by itself: an end is a defect, and fails the soak.
     ...started.map(({ host }) => host.ended),
-    ...[judging, writing, breaking].map((fiber) => Fiber.join<unknown, unknown>(fiber))
+    ...[checking, writing, breaking].map((fiber) => Fiber.join<unknown, unknown>(fiber))
   ])
 
   yield* Effect.log("Mending everything, and waiting for the planes to equal the databases")
   yield* Fiber.interrupt(breaking)
   yield* Fiber.interrupt(writing)
   const quiet = yield* askAll({ _tag: "StopWriting" }, "Quiet")
-  yield* expectConvergence(world, trial, violations, askAll({ _tag: "ReadAll" }, "All"))
-  yield* expectHeard(world, trial, violations, askAll({ _tag: "ReadAll" }, "All"))
+  yield* expectConvergence(world, run, violations, askAll({ _tag: "ReadAll" }, "All"))
+  yield* expectDelivered(world, run, violations, askAll({ _tag: "ReadAll" }, "All"))
 
   yield* Effect.log("Closing the planes")
   const closed = yield* askAll({ _tag: "Close" }, "Closed")
-  yield* Fiber.interrupt(judging)
-  yield* trial.sitting
+  yield* Fiber.interrupt(checking)
+  yield* run.check
   const left = {
     sessions: yield* sessionsLeft(world),
     sockets: closed.reduce((sum, { sockets }) => sum + sockets, 0),
@@ -109,10 +113,10 @@ export const run = Effect.fnUntraced(function* (options: SoakOptions, command: s
   const result: Result = {
     command,
     violations,
-    convergence: Conditions.sort(trial.arrivals, faults, interludes),
-    counts: trial.counts(),
+    convergence: Conditions.sort(run.arrivals, faults, interventions),
+    counts: run.counts(),
     faults,
-    interludes: interludes.length,
+    interventions: interventions.length,
     notifications,
     memory: started.map(({ heap }, i) => ({ host: hosts[i]!.join(" and "), begin: heap, end: quiet[i]!.heap })),
     left
@@ -135,9 +139,9 @@ type ReadAll = Effect.Effect<
   Hosts.HostEnded
 >
 
-/** Asks until nothing is wrong or the time is up; then what is still wrong is broken. */
+/** Reads and checks again until no problem is left or the deadline has passed, and returns what is left. */
 const until = (
-  trial: Trial.Trial,
+  run: Run.Run,
   deadline: number,
   readAll: ReadAll,
   problems: (all: Effect.Success<ReadAll>) => ReadonlyArray<Violations.Violation>
@@ -146,25 +150,20 @@ const until = (
     const until = (yield* Clock.currentTimeMillis) + deadline
     while (true) {
       const all = yield* readAll
-      yield* trial.sitting
+      yield* run.check
       const found = problems(all)
       if (found.length === 0 || (yield* Clock.currentTimeMillis) > until) return found
       yield* Effect.sleep("100 millis")
     }
   })
 
-const expectConvergence = (
-  world: World.World,
-  trial: Trial.Trial,
-  violations: Violations.Violations,
-  readAll: ReadAll
-) =>
+const expectConvergence = (world: World.World, run: Run.Run, violations: Violations.Violations, readAll: ReadAll) =>
   Effect.gen(function* () {
-    const expected = hosts.flat().length * world.tenants.length * keys.all.length
-    const found = yield* until(trial, settlingTime, readAll, (all) => {
+    const expected = hosts.flat().length * world.tenants.length * Keys.all.length
+    const found = yield* until(run, convergenceTime, readAll, (all) => {
       const entries = all.flatMap(({ entries }) => entries)
       const wrong = entries.flatMap((shown): ReadonlyArray<Violations.Violation> => {
-        const what = Convergence.problemOf(shown, trial.judgeOf(shown.tenant).history(shown.key))
+        const what = Convergence.problemOf(shown, run.checkerOf(shown.tenant).history(shown.key))
         return what === undefined ? [] : [{ check: "brokeConvergence", what, tenant: shown.tenant, key: shown.key }]
       })
       const notLive = all.flatMap(({ notLive }) => notLive)
@@ -177,24 +176,27 @@ const expectConvergence = (
     for (const violation of found) violations.add(violation)
   })
 
-/** One last write to every key, of which every subscriber must hear. */
-const expectHeard = (world: World.World, trial: Trial.Trial, violations: Violations.Violations, readAll: ReadAll) =>
+/** Writes every key once more; every subscriber must be told. */
+const expectDelivered = (world: World.World, run: Run.Run, violations: Violations.Violations, readAll: ReadAll) =>
   Effect.gen(function* () {
-    yield* Effect.forEach(world.tenants, ({ database, name }) => strangers.writeLast(database, name), {
+    yield* Effect.forEach(world.tenants, ({ database, name }) => ForeignWriters.writeLast(database, name), {
       concurrency: 4
     })
-    const found = yield* until(trial, settlingTime, readAll, (all) =>
+    const found = yield* until(run, convergenceTime, readAll, (all) =>
       all
         .flatMap(({ entries }) => entries)
         .flatMap((shown): ReadonlyArray<Violations.Violation> => {
-          const what = Convergence.unheard(shown, trial.judgeOf(shown.tenant).history(shown.key))
+          const what = Convergence.undelivered(shown, run.checkerOf(shown.tenant).history(shown.key))
           return what === undefined ? [] : [{ check: "brokeSubscribers", what, tenant: shown.tenant, key: shown.key }]
         })
     )
     for (const violation of found) violations.add(violation)
   })
 
-/** Sessions of planes that the server still has. It never heard that those in a black hole were closed: the proxy tells it. */
+/**
+ * The sessions of planes that the server still has. The server cannot know that a session behind a black hole was closed,
+ * so the proxy cuts the connections that only it still holds.
+ */
 const sessionsLeft = ({ admin, ways }: World.World) =>
   Effect.gen(function* () {
     yield* Effect.sleep("1 second")

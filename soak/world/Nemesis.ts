@@ -1,13 +1,13 @@
-/** What goes wrong, one thing after another, with calm between them. */
+/** The nemesis: it breaks the network and the server in one way after another, with calm between them. */
 import { Clock, Effect, Random } from "effect"
 import type { PostgresNotStarted } from "../../dev/PostgresServer.ts"
-import { oneOf, weighted } from "../host/Actor.ts"
+import { oneOf, weighted } from "../workload/Client.ts"
 import type { Tenant, Way, World } from "./World.ts"
 
-/** Something that went wrong, from when until when it was mended, in milliseconds. */
+/** A fault, and from when until when it lasted, in milliseconds. */
 export interface Fault {
   readonly what: string
-  /** Which plane it concerned; `undefined`: all of them. */
+  /** The plane that it concerned; `undefined` if all of them. */
   readonly plane: string | undefined
   readonly from: number
   readonly until: number

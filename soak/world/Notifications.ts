@@ -1,10 +1,10 @@
-/** Listens as any role may that can connect, and reads what notifications say. */
+/** Listens as any role can that may connect, and checks that notifications carry no value. */
 import { Effect, Queue, Schedule } from "effect"
 import type { Tenant } from "./World.ts"
 
 const allowed = ["key", "namespace", "op", "revision"]
 
-/** What a payload says that it should not; `undefined` where there is nothing. */
+/** What a payload carries that it should not; `undefined` if nothing. */
 export const problemOf = (payload: string): string | undefined => {
   const names = Object.keys(JSON.parse(payload)).sort()
   return names.every((name) => allowed.includes(name)) ? undefined : `a notification carries ${names.join(", ")}`

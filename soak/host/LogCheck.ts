@@ -1,7 +1,7 @@
-/** Hears every log line of a host: none may hold a value, and none may speak of a defect. */
+/** Checks every log line of a host: none may hold a value, and none may report a defect. */
 import { Effect, Logger } from "effect"
-import { badMark } from "../marks.ts"
-import * as Recorder from "./Recorder.ts"
+import { badMark } from "../Keys.ts"
+import * as Recorder from "../workload/Recorder.ts"
 
 export const layer = (host: string, recorder: Recorder.Recorder) => Logger.layer([listening(host, recorder)])
 

@@ -12,7 +12,10 @@ export interface Observation {
   readonly plane: string
   readonly tenant: string
   readonly key: string
-  /** All reads of a process are one observer: no read may be older than one before it. Each subscription is an observer of its own. */
+  /**
+   * All reads of a process are one observer: no read may be older than one before it. Each subscription is an observer
+   * of its own.
+   */
   readonly observer: "reads" | "last known" | "changes" | "watch"
   readonly via: string
   /** When it began and ended, in the order of the process: it numbers all that it does. */
@@ -27,7 +30,10 @@ export interface Observation {
   /** `undefined` if the read does not say. */
   readonly stale: boolean | undefined
   readonly confirmedAt: number | undefined
-  /** The stamp that was written, if a write returned this. What a write returns may be older than what other reads saw, but not older than what it wrote. */
+  /**
+   * The stamp that was written, if a write returned this. What a write returns may be older than what other reads saw,
+   * but not older than what it wrote.
+   */
   readonly written?: string | undefined
   /** Since when the tenant has been live on this plane; `undefined` while it is not. Only for changes. */
   readonly liveSince: number | undefined

@@ -11,8 +11,8 @@ import * as Journal from "./world/Journal.ts"
 import type { World } from "./world/World.ts"
 
 /**
- * A commit's time is that of its commit record, and it can be seen only a moment later; timers run late on a busy machine.
- * In milliseconds.
+ * A commit's time is that of its commit record, and it can be seen only a moment later; timers run late on a busy
+ * machine. In milliseconds.
  */
 const tolerance = 500
 

@@ -1,8 +1,8 @@
 /**
- * The soak: planes in two processes on the same tenants, under a workload, beside foreign writers, while a nemesis breaks the
- * network and the server. A checker holds what the planes showed against each tenant's journal, which says what was
- * committed when. At the end everything is mended: every plane must equal the databases, every subscriber must have seen
- * the last value, and closing must leave nothing behind.
+ * The soak: planes in two processes on the same tenants, under a workload, beside foreign writers, while a nemesis
+ * breaks the network and the server. A checker holds what the planes showed against each tenant's journal, which says
+ * what was committed when. At the end everything is mended: every plane must equal the databases, every subscriber must
+ * have seen the last value, and closing must leave nothing behind.
  */
 import { Clock, Effect, Fiber, Random } from "effect"
 import * as Conditions from "./checks/Conditions.ts"
@@ -34,8 +34,8 @@ const maxStaleness = 6000
 const pauses = { reads: 10, writes: 100, lifecycle: 1500, foreignWrites: 25 }
 
 /**
- * After the last fault is mended, a session is back within the cap of the back-off, and one verification later the plane
- * equals the table. Twice that, for a busy machine.
+ * After the last fault is mended, a session is back within the cap of the back-off, and one verification later the
+ * plane equals the table. Twice that, for a busy machine.
  */
 const convergenceTime = 2 * (maxStaleness + 2000)
 
@@ -194,8 +194,8 @@ const expectDelivered = (world: World.World, run: Run.Run, violations: Violation
   })
 
 /**
- * The sessions of planes that the server still has. The server cannot know that a session behind a black hole was closed,
- * so the proxy cuts the connections that only it still holds.
+ * The sessions of planes that the server still has. The server cannot know that a session behind a black hole was
+ * closed, so the proxy cuts the connections that only it still holds.
  */
 const sessionsLeft = ({ admin, ways }: World.World) =>
   Effect.gen(function* () {

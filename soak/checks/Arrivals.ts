@@ -1,8 +1,8 @@
 /**
  * Measures the time from the commit of a version until a plane's subscriber is told of it, or of a newer one.
  *
- * A version that was superseded before the plane read the table counts with the first newer one: that is when the plane had
- * caught up with it.
+ * A version that was superseded before the plane read the table counts with the first newer one: that is when the plane
+ * had caught up with it.
  */
 import type { Observation } from "../Messages.ts"
 import type { History, Version } from "./History.ts"

@@ -1,6 +1,7 @@
 /**
- * What the checker knows of one tenant: the histories of its keys, how far each plane has seen them, and the writes that
- * their writers were told did not land. The checks of reads and of writes share it, and report violations through it.
+ * What the checker knows of one tenant: the histories of its keys, how far each plane has seen them, and the writes
+ * that their writers were told did not land. The checks of reads and of writes share it, and report violations through
+ * it.
  */
 import type { Observation } from "../Messages.ts"
 import * as Floors from "./Floors.ts"
@@ -21,11 +22,16 @@ export interface CheckerOptions {
 
 export interface Evidence extends CheckerOptions {
   readonly history: (key: string) => History.History
-  /** What the observers of a plane have seen. All reads of a plane are one observer, and each kind of subscription is another. */
+  /**
+   * What the observers of a plane have seen. All reads of a plane are one observer, and each kind of subscription is
+   * another.
+   */
   readonly floorsOf: (plane: string, observer: string) => Floors.Floors
   /** The keys of writes that did not land, by the writes' stamps. */
   readonly denied: Map<string, string>
-  /** When each plane had a tenant back that it had forgotten, as the process numbers it; infinite while it is removed. */
+  /**
+   * When each plane had a tenant back that it had forgotten, as the process numbers it; infinite while it is removed.
+   */
   readonly backSince: Map<string, number>
   /** Reports a violation, with the last versions of the key as its context. */
   readonly violate: (check: Check, key: string | undefined, what: string) => void

@@ -1,8 +1,8 @@
 /**
  * Floors: how far a process has seen each key's history. What it shows later may not be older.
  *
- * Two reads that overlap may be answered in either order. So a floor counts only for reads that began after it was raised;
- * a process numbers the beginnings and ends of all that it does.
+ * Two reads that overlap may be answered in either order. So a floor counts only for reads that began after it was
+ * raised; a process numbers the beginnings and ends of all that it does.
  */
 
 export interface Floor {

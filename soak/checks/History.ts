@@ -1,6 +1,7 @@
 /**
- * The versions that one key of one tenant ever had, in the order in which they were in force in the table. They come from
- * the journal, which a trigger writes in the writer's own transaction, even if the writer disabled the other triggers.
+ * The versions that one key of one tenant ever had, in the order in which they were in force in the table. They come
+ * from the journal, which a trigger writes in the writer's own transaction, even if the writer disabled the other
+ * triggers.
  */
 
 /** What the table held of a key from one commit to the next. */
@@ -96,8 +97,8 @@ export const missed = (history: History, shown: number, since: number, time: num
 }
 
 /**
- * Whether the table itself went back between two versions, as a restored backup does: a revision that had been drawn before
- * was in force again. After that a row does not show whether it is from before or after.
+ * Whether the table itself went back between two versions, as a restored backup does: a revision that had been drawn
+ * before was in force again. After that a row does not show whether it is from before or after.
  */
 export const wentBack = ({ versions }: History, from: number, to: number): boolean => {
   let highest = 0

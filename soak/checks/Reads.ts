@@ -1,9 +1,9 @@
 /**
  * Checks what a plane showed, by a read or to a subscriber.
  *
- * Each value shown must be a version of its key, and no version before one that the same observer had seen, or its process
- * had written, before the read began. That is more than "no lower revision": it also holds for rows that foreign writers
- * changed in place, and for tables that went back to an older copy.
+ * Each value shown must be a version of its key, and no version before one that the same observer had seen, or its
+ * process had written, before the read began. That is more than "no lower revision": it also holds for rows that
+ * foreign writers changed in place, and for tables that went back to an older copy.
  */
 import type { Observation, PairSeen, Seen } from "../Messages.ts"
 import type { Arrivals } from "./Arrivals.ts"

@@ -1,6 +1,6 @@
 /**
- * Subscribers of a plane: one that records every change, one that watches, and others that hang, dawdle and die, which must
- * not disturb the first two.
+ * Subscribers of a plane: one that records every change, one that watches, and others that hang, dawdle and die, which
+ * must not disturb the first two.
  */
 import { Effect, Option, Schedule, Stream } from "effect"
 import { type Change, Config, TenantManager, withTenant } from "effect-systemplane"

@@ -1,6 +1,7 @@
 /**
- * Foreign writers: they write to a tenant's table without any plane, by plain SQL, in transactions, badly, with the triggers
- * disabled, and in bursts. What they commit is in the journal, so that it does not matter whether a statement failed.
+ * Foreign writers: they write to a tenant's table without any plane, by plain SQL, in transactions, badly, with the
+ * triggers disabled, and in bursts. What they commit is in the journal, so that it does not matter whether a statement
+ * failed.
  */
 import { Effect, Random } from "effect"
 import * as Keys from "../Keys.ts"

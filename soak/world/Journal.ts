@@ -1,9 +1,9 @@
 /**
- * The journal of a tenant's table: what was committed, by whom and when. It is a second table that triggers write in the
- * writer's own transaction; they fire in every mode of a session. The server keeps the time of every commit.
+ * The journal of a tenant's table: what was committed, by whom and when. It is a second table that triggers write in
+ * the writer's own transaction; they fire in every mode of a session. The server keeps the time of every commit.
  *
- * The rows of a key are in the order of its versions: a writer holds the row's lock from before its journal row is numbered
- * until it has committed.
+ * The rows of a key are in the order of its versions: a writer holds the row's lock from before its journal row is
+ * numbered until it has committed.
  */
 import { Effect, Schema } from "effect"
 import type { SqlError } from "effect/sql/SqlError"

@@ -30,7 +30,10 @@ export interface World {
 /** Ids of one length, so that none is a part of another. */
 const tenantName = (index: number) => `tenant-${String(index + 1).padStart(4, "0")}`
 
-/** Sessions of each plane on a database: one that listens, and two for statements. The foreign writers have two, and the check of notifications one. */
+/**
+ * Sessions of each plane on a database: one that listens, and two for statements. The foreign writers have two, and the
+ * check of notifications one.
+ */
 const sessionsPerTenant = (planes: number) => planes * 3 + 3
 
 export const make = Effect.fnUntraced(function* (tenantCount: number, planes: ReadonlyArray<string>) {
@@ -47,7 +50,8 @@ export const make = Effect.fnUntraced(function* (tenantCount: number, planes: Re
   return { server, admin, tenants, ways } satisfies World
 })
 
-// Prepared in advance, as a migration pipeline would: the planes' roles have the least rights that the guarantee asks for.
+// Prepared in advance, as a migration pipeline would: the planes' roles have the least rights that the guarantee asks
+// for.
 const makeTenant = (
   server: PostgresServer.PostgresServer,
   admin: Database,

@@ -1,8 +1,15 @@
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
+const src = fileURLToPath(new URL("src/", import.meta.url))
+
 export default defineConfig({
-  resolve: { alias: { "effect-systemplane": fileURLToPath(new URL("src/index.ts", import.meta.url)) } },
+  resolve: {
+    alias: [
+      { find: /^effect-systemplane$/, replacement: `${src}index.ts` },
+      { find: /^effect-systemplane\/(\w+)$/, replacement: `${src}$1.ts` }
+    ]
+  },
   test: {
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     globalSetup: ["test/support/globalSetup.ts"],

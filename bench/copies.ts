@@ -6,14 +6,16 @@ import { readFileSync } from "node:fs"
 import { registerHooks } from "node:module"
 import { fileURLToPath } from "node:url"
 
-type Package = typeof import("effect-systemplane")
+type Package = typeof import("effect-systemplane") & typeof import("effect-systemplane/testing")
 
 const increment = /\b[\w.]+\.hits\+\+;/g
 
 /** Loads both copies; throws where there is no increment to take out. */
 export const load = async (): Promise<{ readonly counting: Package; readonly notCounting: Package }> => {
-  const entry = import.meta.resolve("effect-systemplane")
-  const root = new URL(".", entry).href
+  const entries = ["effect-systemplane", "effect-systemplane/testing"].map((name) => import.meta.resolve(name))
+  const root = new URL(".", entries[0]).href
+  const copy = async (query: string): Promise<Package> =>
+    Object.assign({}, ...(await Promise.all(entries.map((entry) => import(`${entry}?${query}`)))))
   let removed = 0
   const hooks = registerHooks({
     resolve: (specifier, context, next) => {
@@ -31,8 +33,8 @@ export const load = async (): Promise<{ readonly counting: Package; readonly not
     }
   })
   try {
-    const counting: Package = await import(`${entry}?counting`)
-    const notCounting: Package = await import(`${entry}?not-counting`)
+    const counting = await copy("counting")
+    const notCounting = await copy("not-counting")
     if (removed === 0) throw new Error("no increment of hits was found in the package: there is nothing to compare")
     return { counting, notCounting }
   } finally {

@@ -1,6 +1,7 @@
 /** Planes to read from, without a database: what a cached read costs does not depend on where the values came from. */
 import { Effect, Layer, References } from "effect"
-import * as Systemplane from "effect-systemplane"
+import { TenantManager } from "effect-systemplane"
+import * as Testing from "effect-systemplane/testing"
 import type { Workload } from "./workload.ts"
 
 export const silent = Layer.succeed(References.MinimumLogLevel, "None")
@@ -14,8 +15,10 @@ export const live = (
   {
     MemoryDriver,
     SystemplaneMemory,
-    TenantManager
-  }: Pick<typeof Systemplane, "MemoryDriver" | "SystemplaneMemory" | "TenantManager"> = Systemplane
+    TenantManager: Manager = TenantManager
+  }: Pick<typeof Testing, "MemoryDriver" | "SystemplaneMemory"> & {
+    readonly TenantManager?: typeof TenantManager
+  } = Testing
 ) =>
   Effect.gen(function* () {
     const plane = yield* Layer.build(
@@ -27,7 +30,7 @@ export const live = (
       Effect.gen(function* () {
         const database = yield* MemoryDriver.tenant(tenant)
         yield* database.transact(workload.keys.map((key, k) => ({ key, value: workload.value(t, k) })))
-        yield* TenantManager.use((manager) => manager.activate(tenant))
+        yield* Manager.use((manager) => manager.activate(tenant))
       })
     ).pipe(Effect.provide(plane))
     return plane

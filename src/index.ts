@@ -3,32 +3,22 @@
  *
  * @since 0.1.0
  */
+export * as Ddl from "./ddl.ts"
+export * from "./keys.ts"
 export type { Systemplane } from "./layers/Engine.ts"
 export * as PgConnector from "./layers/postgres/PgConnector.ts"
 export * as SystemplaneConfigProvider from "./layers/SystemplaneConfigProvider.ts"
 export { SystemplaneLive } from "./layers/SystemplaneLive.ts"
-export { SystemplaneMemory, type SystemplaneMemoryOptions } from "./layers/SystemplaneMemory.ts"
 export { type ReadThroughOptions, SystemplaneReadThrough } from "./layers/SystemplaneReadThrough.ts"
 export * from "./schema/ActivationError.ts"
 export * from "./schema/ConfigError.ts"
-export {
-  type Assignment,
-  ConfigKey,
-  type ConfigKeyGroup,
-  type ConfigKeyOptions,
-  InvalidConfigKey
-} from "./schema/ConfigKey.ts"
 export { CollidingNames } from "./schema/ConfigProviderNames.ts"
 export type { ConfigSnapshot } from "./schema/ConfigSnapshot.ts"
 export * from "./schema/ConnectorError.ts"
-export * as Ddl from "./schema/Ddl.ts"
-export type { Change, Entry, NamedEntry } from "./schema/Entry.ts"
 export * from "./schema/EntryStoreError.ts"
 export type { Health, HealthStatus, TenantHealth } from "./schema/Health.ts"
-export type { KeyName } from "./schema/KeyName.ts"
 export { InvalidOption, type SystemplaneOptions } from "./schema/Options.ts"
 export * from "./schema/SchemaBootstrapError.ts"
-export { TenantId } from "./schema/TenantId.ts"
 export * from "./schema/TenantLifecycleEvent.ts"
 export type { TenantState, TenantStatus } from "./schema/TenantStatus.ts"
 export type { CacheWrite } from "./schema/WriteRequest.ts"
@@ -46,7 +36,6 @@ export {
   type FeedSession,
   ListenFeed
 } from "./services/ListenFeed.ts"
-export * from "./services/MemoryDriver.ts"
 export { SchemaBootstrap } from "./services/SchemaBootstrap.ts"
 export { notInMemory, TenantCache, type TenantView } from "./services/TenantCache.ts"
 export { type DrainReport, TenantManager } from "./services/TenantManager.ts"

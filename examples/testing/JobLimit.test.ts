@@ -2,7 +2,8 @@
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
-import { MemoryDriver, SystemplaneMemory, withTenant } from "effect-systemplane"
+import { withTenant } from "effect-systemplane"
+import { MemoryDriver, SystemplaneMemory } from "effect-systemplane/testing"
 import { MaxJobs, makeJobLimit } from "./JobLimit.ts"
 
 const Plane = SystemplaneMemory({ keys: [MaxJobs], tenants: ["acme"] })

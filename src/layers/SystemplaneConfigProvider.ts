@@ -42,7 +42,8 @@ import { KeyRegistry } from "../services/KeyRegistry.ts"
  *
  * ```ts
  * import { Config, Effect, Layer } from "effect"
- * import { SystemplaneConfigProvider, SystemplaneMemory, withTenant } from "effect-systemplane"
+ * import { SystemplaneConfigProvider, withTenant } from "effect-systemplane"
+ * import { SystemplaneMemory } from "effect-systemplane/testing"
  * import { RequestsPerMinute } from "./keys.ts"
  *
  * const limit = Config.Int("REQUESTS_PER_MINUTE")

@@ -15,7 +15,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
+import * as Result from "effect/Result"
 import type { ActivationError } from "../schema/ActivationError.ts"
+import { ConfigError, InvalidValue } from "../schema/ConfigError.ts"
+import type { Assignment, ConfigKey } from "../schema/ConfigKey.ts"
+import * as JsonText from "../schema/JsonText.ts"
 import * as Options from "../schema/Options.ts"
 import * as Tenant from "../schema/TenantId.ts"
 import type { DuplicateKey } from "../services/KeyRegistry.ts"
@@ -69,7 +73,8 @@ export interface SystemplaneMemoryOptions extends Options.SystemplaneOptions {
  *
  * ```ts
  * import { Effect, Stream } from "effect"
- * import { Config, MemoryDriver, SystemplaneMemory, withTenant } from "effect-systemplane"
+ * import { Config, withTenant } from "effect-systemplane"
+ * import { MemoryDriver, SystemplaneMemory } from "effect-systemplane/testing"
  * import { RequestsPerMinute } from "./keys.ts"
  *
  * const test = Effect.gen(function*() {
@@ -89,17 +94,112 @@ export interface SystemplaneMemoryOptions extends Options.SystemplaneOptions {
  * @category layers
  * @since 0.1.0
  */
-export const SystemplaneMemory = (
-  options: SystemplaneMemoryOptions
-): Layer.Layer<Engine.Systemplane | MemoryDriver, Options.InvalidOption | DuplicateKey | ActivationError> =>
+export const SystemplaneMemory: {
+  (
+    options: SystemplaneMemoryOptions
+  ): Layer.Layer<Engine.Systemplane | MemoryDriver, Options.InvalidOption | DuplicateKey | ActivationError>
+  /**
+   * A plane in which these values are stored, for tests that need values and nothing else.
+   *
+   * **Details**
+   *
+   * A list of values is what every tenant has, and a read needs no tenant; a record of lists is what each tenant of it has.
+   * A key that is given no value is at its default if `keys` declares it. A value that does not fit its key, and everything else
+   * that keeps the layer from being built, is a defect.
+   *
+   * **Example** (A limit of 5)
+   *
+   * ```ts
+   * import { Effect } from "effect"
+   * import { Config, ConfigKey, withTenant } from "effect-systemplane"
+   * import { SystemplaneMemory } from "effect-systemplane/testing"
+   * import { RequestsPerMinute } from "./keys.ts"
+   *
+   * const limit = Config.get(RequestsPerMinute)
+   *
+   * const Values = SystemplaneMemory.values([ConfigKey.value(RequestsPerMinute, 5)])
+   * await limit.pipe(Effect.provide(Values), Effect.runPromise) // 5
+   *
+   * const PerTenant = SystemplaneMemory.values({
+   *   acme: [ConfigKey.value(RequestsPerMinute, 5)],
+   *   globex: [ConfigKey.value(RequestsPerMinute, 7)]
+   * })
+   * await limit.pipe(withTenant("globex"), Effect.provide(PerTenant), Effect.runPromise) // 7
+   * ```
+   *
+   * @since 0.1.0
+   */
+  readonly values: (
+    values: ReadonlyArray<Assignment.Any> | Readonly<Record<string, ReadonlyArray<Assignment.Any>>>,
+    options?: { readonly keys?: ReadonlyArray<ConfigKey.Any> | undefined }
+  ) => Layer.Layer<Engine.Systemplane | MemoryDriver>
+} = Object.assign(
+  (options: SystemplaneMemoryOptions) =>
+    Layer.unwrap(
+      Effect.gen(function* () {
+        const sole = yield* soleTenant(options)
+        return planeOf(options, sole, { sole, beside: options.beside })
+      })
+    ),
+  {
+    values: (
+      values: ReadonlyArray<Assignment.Any> | Readonly<Record<string, ReadonlyArray<Assignment.Any>>>,
+      options: { readonly keys?: ReadonlyArray<ConfigKey.Any> | undefined } = {}
+    ) =>
+      Layer.unwrap(
+        Effect.sync(() => {
+          const perTenant = Array.isArray(values)
+            ? undefined
+            : (values as Record<string, ReadonlyArray<Assignment.Any>>)
+          const given =
+            perTenant === undefined ? (values as ReadonlyArray<Assignment.Any>) : Object.values(perTenant).flat()
+          const rows = new Map(given.map((assignment) => [assignment, rowOf(assignment)]))
+          const of = (tenant: Tenant.TenantId) => {
+            if (perTenant === undefined) return given
+            return Object.hasOwn(perTenant, tenant) ? perTenant[tenant]! : []
+          }
+          return planeOf(
+            {
+              keys: [...new Set([...given.map(({ key }) => key), ...(options.keys ?? [])])],
+              tenants: perTenant === undefined ? [] : Object.keys(perTenant),
+              seedDefaults: false
+            },
+            perTenant === undefined ? Option.some(Tenant.TenantId.make("test")) : Option.none(),
+            {
+              sole: Option.none(),
+              beside: undefined,
+              initial: (tenant) => of(tenant).map((assignment) => rows.get(assignment)!)
+            }
+          )
+        })
+      ).pipe(Layer.orDie)
+  }
+)
+
+/** The row that holds a value; throws if the value does not fit. */
+const rowOf = ({ key, value }: Assignment.Any) => ({
+  namespace: key.namespace,
+  key: key.key,
+  json: Result.getOrThrowWith(
+    Result.flatMap(key.encode(value), JsonText.encode),
+    (problem) =>
+      new ConfigError({ reason: new InvalidValue({ problems: [{ namespace: key.namespace, key: key.key, problem }] }) })
+  ),
+  actor: "test"
+})
+
+const planeOf = (
+  options: Options.SystemplaneOptions,
+  sole: Option.Option<Tenant.TenantId>,
+  databases: MemoryDatabases.MemoryDatabasesOptions
+) =>
   Layer.unwrap(
-    Effect.gen(function* () {
-      const sole = yield* soleTenant(options)
-      return Engine.layer(options, sole, memory).pipe(
-        Layer.provideMerge(MemoryDatabases.layer({ sole, beside: options.beside })),
-        Layer.provide(Layer.succeed(Random.Random, yield* drawn))
+    Effect.map(drawn, (random) =>
+      Engine.layer(options, sole, memory).pipe(
+        Layer.provideMerge(MemoryDatabases.layer(databases)),
+        Layer.provide(Layer.succeed(Random.Random, random))
       )
-    })
+    )
   )
 
 /** What delays are drawn from: the caller's `Random` if it provides one, else the same numbers in every run. */

@@ -4,6 +4,8 @@
  * @since 0.1.0
  */
 import type * as DateTime from "effect/DateTime"
+import * as Schema from "effect/Schema"
+import type { ConfigKey } from "./ConfigKey.ts"
 import type { TenantId } from "./TenantId.ts"
 
 /**
@@ -25,6 +27,55 @@ export interface Entry<out A> {
   readonly stale: boolean
   /** When the database last confirmed this value, by this process's clock. `undefined` where it never did. */
   readonly confirmedAt: DateTime.Utc | undefined
+}
+
+/**
+ * What sends entries over a wire needs of them.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Entry = {
+  /**
+   * The schema of a key's entries: their encoded side is JSON, the value as the key's own schema encodes it. A field that is
+   * `undefined` is left out.
+   *
+   * **Gotchas**
+   *
+   * The value of a secret key is a part of its entry. Send it only to readers who may know it.
+   *
+   * **Example** (An entry as JSON)
+   *
+   * ```ts
+   * import { Effect, Schema } from "effect"
+   * import { Config, Entry, withTenant } from "effect-systemplane"
+   * import { SystemplaneMemory } from "effect-systemplane/testing"
+   * import { RequestsPerMinute } from "./keys.ts"
+   *
+   * const EntryJson = Schema.fromJsonString(Entry.schema(RequestsPerMinute))
+   *
+   * const program = Effect.gen(function* () {
+   *   const entry = yield* Config.entry(RequestsPerMinute)
+   *   const text = yield* Schema.encodeEffect(EntryJson)(entry)
+   *   console.log((yield* Schema.decodeEffect(EntryJson)(text)).value) // 600
+   * })
+   *
+   * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute], tenants: ["acme"] })
+   * await program.pipe(withTenant("acme"), Effect.provide(Plane), Effect.runPromise)
+   * ```
+   *
+   * @since 0.1.0
+   */
+  schema: <A>(key: Pick<ConfigKey<A>, "schema">): Schema.Codec<Entry<A>, any> =>
+    Schema.Struct({
+      value: key.schema,
+      revision: Schema.Int,
+      source: Schema.Literals(["stored", "default"]),
+      updatedAt: Schema.optional(Schema.DateTimeUtcFromString),
+      updatedBy: Schema.optional(Schema.String),
+      stale: Schema.Boolean,
+      confirmedAt: Schema.optional(Schema.DateTimeUtcFromString)
+    }) as any
 }
 
 /**

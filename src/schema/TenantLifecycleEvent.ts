@@ -25,7 +25,8 @@ export const TenantCredentialsRotated = Schema.TaggedStruct("TenantCredentialsRo
  *
  * ```ts
  * import { Effect, Schema } from "effect"
- * import { SystemplaneMemory, TenantLifecycleEvent, TenantManager } from "effect-systemplane"
+ * import { TenantLifecycleEvent, TenantManager } from "effect-systemplane"
+ * import { SystemplaneMemory } from "effect-systemplane/testing"
  * import { RequestsPerMinute } from "./keys.ts"
  *
  * const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(TenantLifecycleEvent))

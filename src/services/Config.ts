@@ -190,7 +190,8 @@ export interface ConfigShape {
  *
  * ```ts
  * import { Effect, Schema, Stream } from "effect"
- * import { Config, ConfigKey, SystemplaneMemory, withTenant } from "effect-systemplane"
+ * import { Config, ConfigKey, withTenant } from "effect-systemplane"
+ * import { SystemplaneMemory } from "effect-systemplane/testing"
  *
  * const Limit = ConfigKey.make("rate-limits", "requests-per-minute", { schema: Schema.Int, defaultValue: 600 })
  * const Burst = ConfigKey.make("rate-limits", "burst", { schema: Schema.Int, defaultValue: 20 })

@@ -42,7 +42,8 @@ export interface DrainReport {
  *
  * ```ts
  * import { Effect } from "effect"
- * import { Config, SystemplaneMemory, TenantManager, withTenant } from "effect-systemplane"
+ * import { Config, TenantManager, withTenant } from "effect-systemplane"
+ * import { SystemplaneMemory } from "effect-systemplane/testing"
  * import { RequestsPerMinute } from "./keys.ts"
  *
  * const program = Effect.gen(function* () {

@@ -1,7 +1,8 @@
 /** The database of tenant acme, whatever it is kept in, as somebody else than the plane uses it. */
 import { Context, type Effect } from "effect"
-import type { KeyName, MemoryChange, MemoryRow, TenantId as TenantIdType } from "effect-systemplane"
+import type { KeyName, TenantId as TenantIdType } from "effect-systemplane"
 import { TenantId } from "effect-systemplane"
+import type { MemoryChange, MemoryRow } from "effect-systemplane/testing"
 
 export const acme: TenantIdType = TenantId.make("acme")
 

@@ -1,6 +1,6 @@
 /** The implementations in memory. */
 import { Effect, Layer, Option } from "effect"
-import { MemoryDriver, SystemplaneMemory } from "effect-systemplane"
+import { MemoryDriver, SystemplaneMemory } from "effect-systemplane/testing"
 import * as MemoryClients from "../../src/layers/memory/MemoryClients.ts"
 import * as MemoryDatabases from "../../src/layers/memory/MemoryDatabases.ts"
 import * as MemoryEntryStore from "../../src/layers/memory/MemoryEntryStore.ts"

@@ -1,6 +1,7 @@
 /** The implementations on PostgreSQL: a database of its own for each suite, which a migration pipeline prepared. */
 import { Context, Effect, Layer } from "effect"
-import { type MemoryChange, PgConnector } from "effect-systemplane"
+import { PgConnector } from "effect-systemplane"
+import type { MemoryChange } from "effect-systemplane/testing"
 import * as PgDatabases from "../../src/layers/postgres/PgDatabases.ts"
 import * as PgEntryStore from "../../src/layers/postgres/PgEntryStore.ts"
 import * as PgListenFeed from "../../src/layers/postgres/PgListenFeed.ts"

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { Config, type ConfigKey, SystemplaneMemory, TenantManager, withTenant } from "effect-systemplane"
+import { Config, type ConfigKey, TenantManager, withTenant } from "effect-systemplane"
+import { SystemplaneMemory } from "effect-systemplane/testing"
 import * as keys from "../support/keys.ts"
 import { Burst, Limit } from "../support/keys.ts"
 import { silent } from "../support/TestPlane.ts"

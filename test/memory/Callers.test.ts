@@ -1,15 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, DateTime, Effect, Exit, Layer, Option, Random, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import {
-  Config,
-  ConfigKey,
-  MemoryDriver,
-  SystemplaneMemory,
-  type SystemplaneMemoryOptions,
-  TenantManager,
-  withTenant
-} from "effect-systemplane"
+import { Config, ConfigKey, Entry, TenantManager, withTenant } from "effect-systemplane"
+import { MemoryDriver, SystemplaneMemory, type SystemplaneMemoryOptions } from "effect-systemplane/testing"
 import * as keys from "../support/keys.ts"
 import { Burst, Greeting, Limit } from "../support/keys.ts"
 import { collect, counted } from "../support/observe.ts"
@@ -201,5 +194,74 @@ describe("the memory plane", () => {
 
   it.effect("a key without a write is its default", () =>
     onPlane(Effect.map(Config.get(Burst), (value) => assert.strictEqual(value, 20)))
+  )
+})
+
+describe("SystemplaneMemory.values", () => {
+  const limit = Effect.gen(function* () {
+    const handle = yield* Config.handle(Limit)
+    const snapshot = yield* Config.snapshot
+    return [yield* Config.get(Limit), (yield* Config.entry(Limit)).value, handle.current, snapshot.get(Limit)]
+  })
+
+  it.effect("a list is what every tenant has, and what a read without a tenant finds", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* limit, [5, 5, 5, 5])
+      assert.deepStrictEqual(yield* limit.pipe(withTenant("acme")), [5, 5, 5, 5])
+      assert.strictEqual(yield* Config.get(Burst), 20)
+      yield* Config.set(Limit, 6, { actor: "ada" }).pipe(withTenant("acme"))
+      assert.strictEqual(yield* Config.get(Limit).pipe(withTenant("acme")), 6)
+      assert.strictEqual(yield* Config.get(Limit), 5)
+    }).pipe(Effect.provide(SystemplaneMemory.values([ConfigKey.value(Limit, 5)], { keys: [Burst] })))
+  )
+
+  it.effect("a record is what each tenant of it has", () =>
+    Effect.gen(function* () {
+      for (const [tenant, value] of [
+        ["acme", 5],
+        ["globex", 7],
+        ["initech", 600],
+        ["constructor", 600]
+      ] as const) {
+        assert.deepStrictEqual(yield* limit.pipe(withTenant(tenant)), [value, value, value, value])
+      }
+      assert.strictEqual((yield* Effect.flip(Config.get(Limit))).reason._tag, "TenantMissing")
+    }).pipe(
+      Effect.provide(
+        SystemplaneMemory.values({ acme: [ConfigKey.value(Limit, 5)], globex: [ConfigKey.value(Limit, 7)] })
+      )
+    )
+  )
+
+  it.effect("a value that does not fit is a defect that names the key", () =>
+    Effect.gen(function* () {
+      const exit = yield* Effect.exit(Effect.provide(limit, SystemplaneMemory.values([ConfigKey.value(Limit, -1)])))
+      assert.isTrue(Exit.hasDies(exit))
+      assert.include(String(Exit.isFailure(exit) && Cause.squash(exit.cause)), "rate-limits/requests-per-minute")
+    })
+  )
+})
+
+describe("Entry.schema", () => {
+  it.effect("encodes the entries of a key as JSON, and decodes them", () =>
+    onPlane(
+      Effect.gen(function* () {
+        const schema = Schema.fromJsonString(Entry.schema(Deadline))
+        yield* TestClock.adjust("1 hour")
+        const entries = [
+          yield* Config.entry(Deadline),
+          yield* Config.set(Deadline, DateTime.makeUnsafe(second), { actor: "ada" })
+        ]
+        for (const entry of entries) {
+          const text = yield* Schema.encodeEffect(schema)(entry)
+          assert.include(text, DateTime.formatIso(entry.value))
+          const decoded = yield* Schema.decodeEffect(schema)(text)
+          for (const field of Object.keys(entry) as Array<keyof typeof entry>) {
+            assert.deepStrictEqual(decoded[field], entry[field], field)
+          }
+        }
+      }),
+      { keys: all }
+    )
   )
 })

@@ -1,15 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
-import {
-  Config,
-  type ConfigError,
-  type Entry,
-  MemoryDriver,
-  SystemplaneMemory,
-  TenantManager,
-  withTenant
-} from "effect-systemplane"
+import { Config, type ConfigError, type Entry, TenantManager, withTenant } from "effect-systemplane"
+import { MemoryDriver, SystemplaneMemory } from "effect-systemplane/testing"
 import * as keys from "../support/keys.ts"
 import { Limit } from "../support/keys.ts"
 import { silent } from "../support/TestPlane.ts"

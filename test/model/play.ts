@@ -4,7 +4,8 @@
  */
 import { Effect, Exit, type Fiber, Layer, Option, Random, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { Config, MemoryDriver, type MemoryTenant, TenantManager, withTenant } from "effect-systemplane"
+import { Config, TenantManager, withTenant } from "effect-systemplane"
+import { MemoryDriver, type MemoryTenant } from "effect-systemplane/testing"
 import * as Checker from "../../soak/checks/Checker.ts"
 import * as Convergence from "../../soak/checks/Convergence.ts"
 import type { Violation } from "../../soak/checks/Violations.ts"

@@ -65,6 +65,8 @@ export interface MemoryDatabasesOptions {
   readonly sole: Option.Option<TenantId>
   /** The driver of another plane on the same databases. */
   readonly beside: MemoryDriver["Service"] | undefined
+  /** The rows with which the database of a tenant comes into being. Default: none. */
+  readonly initial?: ((tenant: TenantId) => ReadonlyArray<MemoryTable.Put>) | undefined
 }
 
 /** How long what a server sends by itself is on its way. */
@@ -78,7 +80,7 @@ const make = Effect.fnUntraced(function* (options: MemoryDatabasesOptions) {
   const later: Later = (arrive) => run(Effect.andThen(Effect.sleep(travelTime), Effect.sync(arrive)))
 
   const databaseOf = (tenant: TenantId): Database => {
-    const database = databases.get(tenant) ?? { table: MemoryTable.empty, listeners: new Set() }
+    const database = databases.get(tenant) ?? { table: tableOf(options.initial?.(tenant) ?? []), listeners: new Set() }
     databases.set(tenant, database)
     return database
   }
@@ -119,6 +121,10 @@ const make = Effect.fnUntraced(function* (options: MemoryDatabasesOptions) {
 })
 
 export const layer = (options: MemoryDatabasesOptions) => Layer.effectContext(make(options))
+
+/** A table with these rows, written before any time had passed. */
+const tableOf = (rows: ReadonlyArray<MemoryTable.Put>): MemoryTable.Table =>
+  MemoryTable.transact<unknown>(MemoryTable.empty, 0, rows.map(MemoryTable.put)).table
 
 /** Runs something once it has arrived. */
 type Later = (arrive: () => void) => void

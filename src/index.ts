@@ -18,15 +18,51 @@ export * from "./schema/ConnectorError.ts"
 export * from "./schema/EntryStoreError.ts"
 export type { Health, HealthStatus, TenantHealth } from "./schema/Health.ts"
 export { InvalidOption, type SystemplaneOptions } from "./schema/Options.ts"
+export {
+  ChangedSince,
+  ChangeHistoryError,
+  type ChangeHistoryErrorReason,
+  type Conflict,
+  HistoryMissing,
+  InvalidQuery,
+  NoLongerValid,
+  UnknownChange,
+  UnknownRevision,
+  ValueNotKept
+} from "./schema/operator/ChangeHistoryError.ts"
+export {
+  type ChangePage,
+  type ChangeQuery,
+  ChangeRecord,
+  type HistoryEvent,
+  type PageRequest,
+  type PastEntry,
+  type RecordedChange,
+  type RecordPage
+} from "./schema/operator/ChangeRecord.ts"
+export * as ConfigDiff from "./schema/operator/ConfigDiff.ts"
 export * from "./schema/SchemaBootstrapError.ts"
 export * from "./schema/TenantLifecycleEvent.ts"
 export type { TenantState, TenantStatus } from "./schema/TenantStatus.ts"
 export type { CacheWrite } from "./schema/WriteRequest.ts"
+export {
+  ChangeHistory,
+  type ChangeHistoryShape,
+  type RevertOptions,
+  type RollbackOptions
+} from "./services/ChangeHistory.ts"
 export { Config, type ConfigShape, type WriteAllOptions, type WriteOptions } from "./services/Config.ts"
 export type { ConfigHandle } from "./services/ConfigHandle.ts"
 export { Connector, type ListenSession, type Query, type QueryEach } from "./services/Connector.ts"
 export { CurrentTenant, withTenant } from "./services/CurrentTenant.ts"
 export { EntryStore, type EntryWrite, type ReadDiff } from "./services/EntryStore.ts"
+export {
+  type HistoryDelta,
+  HistoryStore,
+  type HistoryStoreError,
+  type ListedChange,
+  type Retention
+} from "./services/HistoryStore.ts"
 export { DuplicateKey, KeyRegistry, type Seed, type Unencodable } from "./services/KeyRegistry.ts"
 export {
   type Changed,

@@ -5,6 +5,7 @@
  *   Config ──▶ TenantManager ──▶ TenantCache ──▶ ListenFeed
  *                   │                 └────────▶ EntryStore
  *                   └───────▶ SchemaBootstrap
+ *   ChangeHistory ──▶ HistoryStore, and TenantCache for what is taken back
  * ```
  */
 import * as Effect from "effect/Effect"
@@ -12,8 +13,10 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Options from "../schema/Options.ts"
 import type { TenantId } from "../schema/TenantId.ts"
+import type { ChangeHistory } from "../services/ChangeHistory.ts"
 import type { Config } from "../services/Config.ts"
 import type { EntryStore } from "../services/EntryStore.ts"
+import type { HistoryStore } from "../services/HistoryStore.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
 import type { ListenFeed } from "../services/ListenFeed.ts"
 import type { SchemaBootstrap } from "../services/SchemaBootstrap.ts"
@@ -22,6 +25,7 @@ import type { TenantManager } from "../services/TenantManager.ts"
 import * as InProcessTenantCache from "./cache/InProcessTenantCache.ts"
 import * as CachedConfig from "./config/CachedConfig.ts"
 import * as ReconnectSignal from "./feed/ReconnectSignal.ts"
+import * as StoredChangeHistory from "./history/StoredChangeHistory.ts"
 import * as ConnectLimiter from "./runtime/ConnectLimiter.ts"
 import * as StatusBoard from "./telemetry/StatusBoard.ts"
 import * as Telemetry from "./telemetry/Telemetry.ts"
@@ -29,10 +33,10 @@ import { boot } from "./tenants/Boot.ts"
 import * as SupervisedTenantManager from "./tenants/SupervisedTenantManager.ts"
 
 /** What an application gets. */
-export type Systemplane = Config | TenantManager | TenantCache | KeyRegistry
+export type Systemplane = Config | TenantManager | TenantCache | KeyRegistry | ChangeHistory
 
 /** Where entries are stored, and how changes of them are heard of. */
-export type Backend = EntryStore | ListenFeed | SchemaBootstrap
+export type Backend = EntryStore | ListenFeed | SchemaBootstrap | HistoryStore
 
 /** The plane over a backend. `sole` is the one tenant of a single-tenant application. */
 export const layer = <E, R>(
@@ -44,7 +48,7 @@ export const layer = <E, R>(
     Effect.gen(function* () {
       const settings = yield* Effect.fromResult(Options.resolve(options))
 
-      const engine = SupervisedTenantManager.layer(settings).pipe(
+      const engine = Layer.merge(SupervisedTenantManager.layer(settings), StoredChangeHistory.layer({ sole })).pipe(
         Layer.provideMerge(InProcessTenantCache.layer(settings)),
         Layer.provide(backend(settings)),
         Layer.provide([StatusBoard.layer(), ConnectLimiter.layer(settings), ReconnectSignal.layer(settings)]),

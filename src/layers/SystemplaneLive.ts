@@ -19,6 +19,7 @@ import type { DuplicateKey } from "../services/KeyRegistry.ts"
 import * as Engine from "./Engine.ts"
 import * as PgDatabases from "./postgres/PgDatabases.ts"
 import * as PgEntryStore from "./postgres/PgEntryStore.ts"
+import * as PgHistoryStore from "./postgres/PgHistoryStore.ts"
 import * as PgListenFeed from "./postgres/PgListenFeed.ts"
 import * as PgSchemaBootstrap from "./postgres/PgSchemaBootstrap.ts"
 
@@ -57,6 +58,7 @@ export const SystemplaneLive = (
 const postgres = (settings: Options.Settings) =>
   Layer.mergeAll(
     PgEntryStore.layer(),
+    PgHistoryStore.layer(),
     PgSchemaBootstrap.layer({ followed: true }),
     PgListenFeed.layer({ reconnect: settings.reconnect })
   ).pipe(Layer.provide(PgDatabases.layer()))

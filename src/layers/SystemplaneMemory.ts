@@ -28,6 +28,7 @@ import * as Engine from "./Engine.ts"
 import * as MemoryClients from "./memory/MemoryClients.ts"
 import * as MemoryDatabases from "./memory/MemoryDatabases.ts"
 import * as MemoryEntryStore from "./memory/MemoryEntryStore.ts"
+import * as MemoryHistoryStore from "./memory/MemoryHistoryStore.ts"
 import * as MemoryListenFeed from "./memory/MemoryListenFeed.ts"
 import * as MemorySchemaBootstrap from "./memory/MemorySchemaBootstrap.ts"
 
@@ -224,6 +225,7 @@ const soleTenant = ({ soleTenant }: SystemplaneMemoryOptions) => {
 const memory = (settings: Options.Settings) =>
   Layer.mergeAll(
     MemoryEntryStore.layer(),
+    MemoryHistoryStore.layer(),
     MemorySchemaBootstrap.layer(),
     MemoryListenFeed.layer({ reconnect: settings.reconnect })
   ).pipe(Layer.provide(MemoryClients.layer()))

@@ -25,6 +25,8 @@ import type { EntryRow } from "./EntryRow.ts"
 import { type EntryStoreErrorReason, Refused, RevisionMismatch } from "./EntryStoreError.ts"
 import * as JsonText from "./JsonText.ts"
 import type { KeyName } from "./KeyName.ts"
+import * as MemoryHistory from "./MemoryHistory.ts"
+import type { ChangeRecord } from "./operator/ChangeRecord.ts"
 import type { RowDiff } from "./Snapshot.ts"
 
 /** A row. `text` is the value as `jsonb` would write it. */
@@ -45,15 +47,19 @@ export interface Table {
   readonly sequence: number
   /** How many versions of rows there ever were. */
   readonly versions: bigint
+  /** What was recorded of each change. */
+  readonly history: MemoryHistory.History
 }
 
-export const empty: Table = { rows: HashMap.empty(), sequence: 0, versions: 0n }
+export const empty: Table = { rows: HashMap.empty(), sequence: 0, versions: 0n, history: undefined }
 
 /** What one statement did. */
 interface Done<A> {
   readonly table: Table
   readonly payloads: ReadonlyArray<string>
   readonly value: A
+  /** Who makes the change, and why; for the history. */
+  readonly by?: MemoryHistory.By | undefined
 }
 
 /** A statement at a time in milliseconds; fails with why it did nothing. */
@@ -78,18 +84,119 @@ export const transact = <A>(
   let next = table
   const payloads = new Set<string>()
   const values: Array<A> = []
+  let changeId: string | undefined
   for (const statement of statements) {
     const done = statement(next, now)
     if (Result.isFailure(done)) {
       const { reason, sequence } = done.failure
       return { table: { ...table, sequence }, payloads: [], result: Result.fail(reason) }
     }
-    next = done.success.table
+    changeId ??= done.success.by?.changeId ?? MemoryHistory.nextChangeId(table.history)
+    next = record(next, done.success, now, changeId)
     values.push(done.success.value)
     for (const payload of done.success.payloads) payloads.add(payload)
   }
   return { table: next, payloads: [...payloads], result: Result.succeed(values) }
 }
+
+/**
+ * The table after a statement, with what the triggers record of it: a row for each entry that it announced, as the record triggers
+ * of PostgreSQL see what the notify triggers see. Not of an untouched seed, nor of a row that another writer merely touched.
+ */
+const record = <A>(before: Table, { by = {}, payloads, table }: Done<A>, now: number, changeId: string): Table => {
+  let history = table.history
+  for (const payload of payloads) {
+    const name: KeyName = JSON.parse(payload)
+    const [old, row] = [find(before, name), find(table, name)]
+    if (row === undefined ? old === undefined : isSeed(row) || (isTouched(old, row) && !by.changeId)) continue
+    history = MemoryHistory.add(history, recordOf(old && isSeed(old) && row ? undefined : old, row, by, now, changeId))
+  }
+  return history === table.history ? table : { ...table, history }
+}
+
+const recordOf = (
+  old: Row | undefined,
+  row: Row | undefined,
+  { actor, reason }: MemoryHistory.By,
+  now: number,
+  changeId: string
+): Parameters<typeof MemoryHistory.add>[1] => ({
+  ...nameOf((row ?? old)!),
+  operation: row === undefined ? "delete" : old === undefined ? "create" : "update",
+  revision: (row ?? old)!.revision,
+  ...(old === undefined ? {} : { previousRevision: old.revision, previousValue: JSON.parse(old.text) }),
+  ...(row === undefined ? {} : { value: JSON.parse(row.text) }),
+  redacted: false,
+  changedAt: MemoryHistory.momentOf(now),
+  changedBy: actor ?? row?.updatedBy ?? "stranger",
+  changeId,
+  ...(reason === undefined ? {} : { reason }),
+  origin: "memory"
+})
+
+/** Whether only who wrote the row and when is another. What was a seed is stored from then on. */
+const isTouched = (old: Row | undefined, row: Row) => old !== undefined && !isSeed(old) && old.revision === row.revision
+
+/** Who seeds defaults; the name that Go services use too. */
+const isSeed = ({ updatedBy }: Row) => updatedBy.startsWith("systemplane.manager")
+
+/** Records the entries that differ from the newest record of their key, and returns how many they were. */
+export const recordUnrecorded: Statement<number> = (table, now) => {
+  const changeId = MemoryHistory.nextChangeId(table.history)
+  const last = new Map<string, ChangeRecord>()
+  for (const record of MemoryHistory.newestFirst(table.history)) {
+    if (!last.has(idOf(record))) last.set(idOf(record), record)
+  }
+  let history = table.history
+  let found = 0
+  const close = (old: Row | undefined, row: Row | undefined) => {
+    history = MemoryHistory.add(history, recordOf(old, row, { actor: "unrecorded" }, now, changeId))
+    found++
+  }
+  for (const row of rows(table)) {
+    const known = rowOf(last.get(idOf(row)))
+    last.delete(idOf(row))
+    if (!isSeed(row) && (known?.revision !== row.revision || known.text !== row.text)) close(known, row)
+  }
+  for (const record of last.values()) {
+    const known = rowOf(record)
+    if (known !== undefined) close(known, undefined)
+  }
+  return Result.succeed({ table: { ...table, history }, payloads: [], value: found })
+}
+
+/** What a record says of the row; `undefined` after a deletion, and without a record. */
+const rowOf = (record: ChangeRecord | undefined): Row | undefined =>
+  record === undefined || record.operation === "delete"
+    ? undefined
+    : {
+        ...nameOf(record),
+        text: JSON.stringify(ordered(record.value)),
+        revision: record.revision,
+        updatedAt: record.changedAt.epochMilliseconds,
+        updatedBy: record.changedBy,
+        fingerprint: 0n
+      }
+
+/** Removes the records that a retention no longer keeps, and returns how many they were. */
+export const purgeHistory =
+  (retention: {
+    readonly keepDays?: number | undefined
+    readonly keepPerKey?: number | undefined
+  }): Statement<number> =>
+  (table, now) => {
+    const isInForce = (record: ChangeRecord) => find(table, record)?.revision === record.revision
+    const history = MemoryHistory.purge(table.history, retention, now, isInForce)
+    const count = (history: MemoryHistory.History) => [...MemoryHistory.newestFirst(history)].length
+    return Result.succeed({ table: { ...table, history }, payloads: [], value: count(table.history) - count(history) })
+  }
+
+/** The statement, made by this writer. */
+export const by =
+  (by: MemoryHistory.By) =>
+  <A>(statement: Statement<A>): Statement<A> =>
+  (table, now) =>
+    Result.map(statement(table, now), (done) => ({ ...done, by }))
 
 export const find = (table: Table, name: KeyName): Row | undefined =>
   Option.getOrUndefined(HashMap.get(table.rows, idOf(name)))
@@ -203,8 +310,13 @@ export const refuse: Statement<never> = (table) => failed(table, new Refused({ c
 /** Takes a table back to an older copy of it, its sequence too. */
 export const restore = (table: Table, copy: Table): Table => ({ ...copy, versions: table.versions })
 
-/** The table without its rows, as after `TRUNCATE`: no trigger fires. */
-export const truncate = (table: Table): Table => ({ ...table, rows: HashMap.empty() })
+/** Deletes all rows. Each is announced and recorded, as by the trigger on `TRUNCATE`. */
+export const truncate: Statement<void> = (table) =>
+  Result.succeed({
+    table: { ...table, rows: HashMap.empty() },
+    payloads: rows(table).flatMap((row) => announce(row, "delete", 0)),
+    value: undefined
+  })
 
 const idOf = ({ key, namespace }: KeyName) => JSON.stringify([namespace, key])
 
@@ -221,7 +333,7 @@ const written = (
 ): Done<Row> => {
   const row: Row = { ...fields, fingerprint: table.versions + 1n }
   return {
-    table: { rows: HashMap.set(table.rows, idOf(row), row), sequence, versions: row.fingerprint },
+    table: { ...table, rows: HashMap.set(table.rows, idOf(row), row), sequence, versions: row.fingerprint },
     payloads: announce(row, "upsert", row.revision),
     value: row
   }

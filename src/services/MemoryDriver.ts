@@ -138,7 +138,7 @@ export interface MemoryTenant {
     changes: ReadonlyArray<MemoryChange>,
     options?: MemoryChangeOptions
   ) => Effect.Effect<void, EntryStoreError>
-  /** Deletes all rows at once. No trigger fires: nobody is notified. */
+  /** Deletes all rows at once, as `TRUNCATE` does: each is announced and recorded. */
   readonly truncate: Effect.Effect<void>
   /** Copies the database. The effect it yields takes the database back to the copy, its revision sequence too; it notifies nobody. */
   readonly backup: Effect.Effect<Effect.Effect<void>>

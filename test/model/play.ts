@@ -21,6 +21,7 @@ import * as Engine from "../../src/layers/Engine.ts"
 import * as MemoryClients from "../../src/layers/memory/MemoryClients.ts"
 import * as MemoryDatabases from "../../src/layers/memory/MemoryDatabases.ts"
 import * as MemoryEntryStore from "../../src/layers/memory/MemoryEntryStore.ts"
+import * as MemoryHistoryStore from "../../src/layers/memory/MemoryHistoryStore.ts"
 import * as MemoryListenFeed from "../../src/layers/memory/MemoryListenFeed.ts"
 import * as MemorySchemaBootstrap from "../../src/layers/memory/MemorySchemaBootstrap.ts"
 import { silent } from "../support/TestPlane.ts"
@@ -48,6 +49,7 @@ const planeLayer = (ledger: ReturnType<typeof Ledger.keep>) =>
     ({ reconnect }) =>
       Layer.mergeAll(
         MemoryEntryStore.layer(),
+        MemoryHistoryStore.layer(),
         MemorySchemaBootstrap.layer(),
         MemoryListenFeed.layer({ reconnect })
       ).pipe(Layer.provide(MemoryClients.layer()))

@@ -237,7 +237,7 @@ const driverOf = (tenant: TenantId, database: Database, links: Pick<MemoryTenant
           )
         )
       ),
-    truncate: replace(MemoryTable.truncate),
+    truncate: Effect.orDie(Effect.asVoid(run([MemoryTable.by({ actor: stranger })(MemoryTable.truncate)]))),
     backup: Effect.sync(() => {
       const copy = database.table
       return replace((table) => MemoryTable.restore(table, copy))
@@ -246,21 +246,25 @@ const driverOf = (tenant: TenantId, database: Database, links: Pick<MemoryTenant
   }
 }
 
+const stranger = "stranger"
+
 const writing = (
   { namespace, key }: KeyName,
   value: unknown,
   options: MemoryChangeOptions | undefined
 ): MemoryTable.Statement<MemoryTable.Row> => {
-  const { actor = "stranger", triggers = true } = options ?? {}
+  const { actor = stranger, triggers = true } = options ?? {}
   const write = triggers ? MemoryTable.upsert : MemoryTable.overwrite
   return Result.match(JsonText.encode(value), {
     onFailure: () => MemoryTable.refuse,
-    onSuccess: (json) => write({ namespace, key, json, actor })
+    onSuccess: (json) => MemoryTable.by({ actor })(write({ namespace, key, json, actor }))
   })
 }
 
 const erasing = (key: KeyName, options: MemoryChangeOptions | undefined) =>
-  options?.triggers === false ? MemoryTable.silently(MemoryTable.remove(key)) : MemoryTable.remove(key)
+  options?.triggers === false
+    ? MemoryTable.silently(MemoryTable.remove(key))
+    : MemoryTable.by({ actor: options?.actor ?? stranger })(MemoryTable.remove(key))
 
 const rowOf = (row: MemoryTable.Row): MemoryRow => ({
   namespace: row.namespace,

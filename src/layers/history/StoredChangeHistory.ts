@@ -1,0 +1,342 @@
+/**
+ * `ChangeHistory` over the store of records and the cache.
+ *
+ * ```
+ *   list, ofKey, get, at, since ──▶ HistoryStore
+ *   rollback, revert ──▶ HistoryStore (what was) ──▶ the schemas of today ──▶ TenantCache.write (guarded, one transaction)
+ * ```
+ *
+ * What is taken back is an ordinary write: nothing here changes a row by itself. A guard that fails is explained by the history.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { type ConfigError, InvalidTenantId, type RevisionConflict } from "../../schema/ConfigError.ts"
+import type { ConfigKey } from "../../schema/ConfigKey.ts"
+import * as ConfigReasons from "../../schema/ConfigReasons.ts"
+import type { NamedEntry } from "../../schema/Entry.ts"
+import * as JsonText from "../../schema/JsonText.ts"
+import type { KeyName } from "../../schema/KeyName.ts"
+import {
+  ChangedSince,
+  ChangeHistoryError,
+  type ChangeHistoryErrorReason,
+  type Conflict,
+  InvalidQuery,
+  NoLongerValid,
+  UnknownChange,
+  UnknownRevision,
+  ValueNotKept
+} from "../../schema/operator/ChangeHistoryError.ts"
+import {
+  type ChangeQuery,
+  type ChangeRecord,
+  type CheckedQuery,
+  changeOf,
+  group,
+  type HistoryEvent,
+  type PageRequest
+} from "../../schema/operator/ChangeRecord.ts"
+import * as ConfigDiff from "../../schema/operator/ConfigDiff.ts"
+import type { TenantId } from "../../schema/TenantId.ts"
+import * as Tenant from "../../schema/TenantId.ts"
+import { ChangeHistory, type RevertOptions, type RollbackOptions } from "../../services/ChangeHistory.ts"
+import { currentTenant } from "../../services/CurrentTenant.ts"
+import { HistoryStore, type HistoryStoreError, type Retention } from "../../services/HistoryStore.ts"
+import { KeyRegistry } from "../../services/KeyRegistry.ts"
+import { TenantCache } from "../../services/TenantCache.ts"
+import { unknownKey } from "../store/ConfigFailure.ts"
+import * as Redaction from "../telemetry/Redaction.ts"
+import * as WriteRequest from "./GuardedWrite.ts"
+
+export interface StoredChangeHistoryOptions {
+  /** The tenant where none is set. */
+  readonly sole: Option.Option<TenantId>
+}
+
+/** How often a stream asks for what was recorded since: operators see a change within about a second. */
+const pollInterval = Duration.seconds(1)
+
+const longestPage = 1_000
+
+const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
+
+const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
+  const store = yield* HistoryStore
+  const cache = yield* TenantCache
+  const registry = yield* KeyRegistry
+  const current = Effect.mapError(currentTenant(Option.getOrUndefined(options.sole)), ofConfig)
+
+  const asked = <A>(question: (tenant: TenantId) => Effect.Effect<A, HistoryStoreError>) =>
+    Effect.flatMap(current, (tenant) => Effect.mapError(question(tenant), ofStore))
+
+  const tenantOf = (given: string | undefined) =>
+    given === undefined
+      ? current
+      : Option.match(Tenant.parse(given), {
+          onNone: () => failWith(InvalidTenantId.from(given)),
+          onSome: Effect.succeed
+        })
+
+  const list = Effect.fnUntraced(function* (query: ChangeQuery = {}) {
+    const tenant = yield* tenantOf(query.tenant)
+    const checked = yield* checkQuery(query)
+    // One more than is shown tells whether there is a next page.
+    const found = yield* Effect.mapError(store.changes(tenant, { ...checked, limit: checked.limit + 1 }), ofStore)
+    const shown = found.slice(0, checked.limit)
+    return {
+      changes: shown.map(({ records }) => changeOf(records)),
+      next: found.length > shown.length ? shown.at(-1)!.position : undefined
+    }
+  })
+
+  const ofKey = Effect.fnUntraced(function* ({ key, namespace }: KeyName, page: PageRequest = {}) {
+    const { before, limit } = yield* checkPage(page)
+    const found = yield* asked((tenant) => store.ofKey(tenant, { namespace, key }, { before, limit: limit + 1 }))
+    const records = found.slice(0, limit)
+    return { records, next: found.length > records.length ? records.at(-1)!.id : undefined }
+  })
+
+  const recordsOf = Effect.fnUntraced(function* (tenant: TenantId, changeId: string) {
+    const records = uuid.test(changeId)
+      ? yield* Effect.mapError(store.ofChange(tenant, changeId.toLowerCase()), ofStore)
+      : []
+    if (records.length > 0) return records
+    return yield* failWith(new UnknownChange({ tenant, changeId: String(changeId).slice(0, 64) }))
+  })
+
+  const declared = ({ key, namespace }: KeyName) => {
+    const found = registry.find(namespace, key)
+    return found === undefined ? failWith(unknownKey({ namespace, key })) : Effect.succeed(found)
+  }
+
+  /** What a conflict is about: who changed the entry last, and in what it differs now. */
+  const explain = Effect.fnUntraced(function* (
+    tenant: TenantId,
+    { actual, expected, key, namespace }: RevisionConflict
+  ) {
+    const name = { namespace, key }
+    const [newest] = yield* store.ofKey(tenant, name, { before: undefined, limit: 1 })
+    const before = expected === 0 ? undefined : yield* store.ofRevision(tenant, name, expected)
+    const shown = newest?.redacted === false && before?.redacted !== true
+    const conflict: Conflict = {
+      ...name,
+      expected,
+      actual,
+      ...(newest === undefined ? {} : { changedBy: newest.changedBy, changedAt: newest.changedAt }),
+      ...(newest?.changeId === undefined ? {} : { changeId: newest.changeId }),
+      diff: shown ? ConfigDiff.diff(before?.value, newest.value) : []
+    }
+    return conflict
+  })
+
+  const write = (tenant: TenantId, request: WriteRequest.WriteRequest) =>
+    Effect.catch(WriteRequest.write(cache, tenant, request), ({ reason }) =>
+      reason._tag === "RevisionConflict"
+        ? Effect.flatMap(Effect.mapError(explain(tenant, reason), ofStore), (conflict) =>
+            failWith(new ChangedSince({ tenant, conflicts: [conflict] }))
+          )
+        : failWith(reason)
+    ).pipe(
+      Effect.map((entries) =>
+        entries.map((entry, i): NamedEntry => {
+          const { key, namespace } = request.writes[i]!.key
+          return { ...entry, namespace, key }
+        })
+      )
+    )
+
+  const rollback = Effect.fnUntraced(function* (name: KeyName, { ifRevision, to, ...options }: RollbackOptions) {
+    const tenant = yield* Effect.tap(current, (tenant) => Effect.annotateCurrentSpan("tenant", tenant))
+    const key = yield* declared(name)
+    yield* checkRevision("to", to)
+    if (ifRevision !== undefined) yield* checkRevision("ifRevision", ifRevision)
+    const reason = options.reason ?? (to === 0 ? "rollback to the default" : `rollback to revision ${to}`)
+    const change = yield* Effect.mapError(Effect.fromResult(WriteRequest.changeOf({ ...options, reason })), ofConfig)
+    let json: string | undefined
+    if (to > 0) {
+      const record = yield* Effect.mapError(store.ofRevision(tenant, key, to), ofStore)
+      if (record === undefined) return yield* failWith(new UnknownRevision({ tenant, ...namesOf(key), revision: to }))
+      json = yield* textOf(tenant, [{ key, revision: to, redacted: record.redacted, value: record.value }]).pipe(
+        Effect.map(([text]) => text)
+      )
+    }
+    const [entry] = yield* write(tenant, { writes: [{ key, json, ifRevision }], change })
+    return entry!
+  })
+
+  const revert = Effect.fnUntraced(function* (changeId: string, options: RevertOptions) {
+    const tenant = yield* Effect.tap(current, (tenant) => Effect.annotateCurrentSpan("tenant", tenant))
+    const reason = options.reason ?? `revert of change ${changeId}`
+    const change = yield* Effect.mapError(Effect.fromResult(WriteRequest.changeOf({ ...options, reason })), ofConfig)
+    const spans = spansOf(yield* recordsOf(tenant, changeId))
+    const keys = yield* Effect.forEach(spans, ({ first }) => declared(first))
+
+    // All conflicts are named at once; what changes between this look and the write is refused by the guards.
+    const conflicts: Array<Conflict> = []
+    for (const { last } of spans) {
+      const [newest] = yield* asked((tenant) => store.ofKey(tenant, last, { before: undefined, limit: 1 }))
+      if (newest === undefined || newest.id === last.id) continue
+      const conflict = { tenant, ...namesOf(last), expected: revisionAfter(last), actual: revisionAfter(newest) }
+      conflicts.push(yield* Effect.mapError(explain(tenant, conflict as RevisionConflict), ofStore))
+    }
+    if (conflicts.length > 0) return yield* failWith(new ChangedSince({ tenant, conflicts }))
+
+    const texts = yield* textOf(
+      tenant,
+      spans.map(({ first }, i) => ({
+        key: keys[i]!,
+        revision: first.previousRevision ?? 0,
+        redacted: first.redacted,
+        value: first.previousValue
+      }))
+    )
+    const writes = spans.map(({ last }, i) => ({ key: keys[i]!, json: texts[i], ifRevision: revisionAfter(last) }))
+    return yield* write(tenant, { writes, change })
+  })
+
+  const since = (cursor: string | undefined): Stream.Stream<HistoryEvent, ChangeHistoryError> =>
+    Stream.unwrap(
+      Effect.map(current, (tenant) =>
+        Stream.paginate(cursor, (at: string | undefined) =>
+          Effect.gen(function* () {
+            const delta = yield* Effect.mapError(store.since(tenant, at), ofStore)
+            const events: Array<HistoryEvent> = delta.reset ? [{ _tag: "Reset", cursor: delta.cursor }] : []
+            const changes = group(delta.records)
+            for (const [i, change] of changes.entries()) {
+              // Only after the last one is everything before it known: a stream that is cut earlier asks for all of them again.
+              const place = i === changes.length - 1 || at === undefined ? delta.cursor : at
+              events.push({ _tag: "Change", change, cursor: place })
+            }
+            if (events.length === 0) yield* Effect.sleep(pollInterval)
+            return [events, Option.some<string | undefined>(delta.cursor)] as const
+          })
+        )
+      )
+    )
+
+  return ChangeHistory.of({
+    list,
+    ofKey,
+    get: (changeId) => Effect.flatMap(current, (tenant) => Effect.map(recordsOf(tenant, changeId), changeOf)),
+    at: (moment) => Effect.flatMap(millisOf("moment", moment), (millis) => asked((tenant) => store.at(tenant, millis))),
+    since,
+    rollback: (key, options) =>
+      rollback(key, options).pipe(
+        Redaction.withSpan("ChangeHistory.rollback", { ...namesOf(key), to: options.to, actor: options.actor })
+      ),
+    revert: (changeId, options) =>
+      revert(changeId, options).pipe(Redaction.withSpan("ChangeHistory.revert", { changeId, actor: options.actor })),
+    verify: asked(store.verify),
+    purge: (retention) =>
+      Effect.andThen(
+        checkRetention(retention),
+        asked((tenant) => store.purge(tenant, retention))
+      )
+  })
+})
+
+export const layer = (options: StoredChangeHistoryOptions) => Layer.effect(ChangeHistory, make(options))
+
+const failWith = (reason: ChangeHistoryErrorReason) => Effect.fail(new ChangeHistoryError({ reason }))
+
+const ofConfig = ({ reason }: ConfigError) => new ChangeHistoryError({ reason })
+
+const ofStore = (error: HistoryStoreError) =>
+  new ChangeHistoryError({ reason: error._tag === "HistoryMissing" ? error : ConfigReasons.ofRead(error) })
+
+const namesOf = ({ key, namespace }: KeyName): KeyName => ({ namespace, key })
+
+/** The revision that readers see after a record. */
+const revisionAfter = (record: ChangeRecord) => (record.operation === "delete" ? 0 : record.revision)
+
+/** The first and the last record that a change has of each key: what was before it, and what it left. */
+const spansOf = (records: ReadonlyArray<ChangeRecord>) => {
+  const spans = new Map<string, { readonly first: ChangeRecord; last: ChangeRecord }>()
+  for (const record of records) {
+    const name = JSON.stringify([record.namespace, record.key])
+    const span = spans.get(name)
+    if (span === undefined) spans.set(name, { first: record, last: record })
+    else span.last = record
+  }
+  return [...spans.values()]
+}
+
+interface Past {
+  readonly key: ConfigKey.Any
+  readonly revision: number
+  readonly redacted: boolean
+  /** `undefined` if there was no row. */
+  readonly value: Schema.Json | undefined
+}
+
+/** Values of the past as they are written today: `undefined` deletes the row. Nothing at all if one of them may not be written. */
+const textOf = (
+  tenant: TenantId,
+  past: ReadonlyArray<Past>
+): Effect.Effect<ReadonlyArray<string | undefined>, ChangeHistoryError> => {
+  const problems: Array<NoLongerValid["problems"][number]> = []
+  const texts: Array<string | undefined> = []
+  for (const { key, redacted, revision, value } of past) {
+    if (revision === 0) {
+      texts.push(undefined)
+      continue
+    }
+    // A key that became a secret in the code alone has values in its older records: they are kept from a rollback all the same.
+    if (redacted || key.secret || value === undefined) {
+      return failWith(new ValueNotKept({ tenant, ...namesOf(key), revision }))
+    }
+    const text = Result.flatMap(Result.flatMap(key.decode(value), key.encode), JsonText.encode)
+    if (Result.isSuccess(text)) texts.push(text.success)
+    else problems.push({ ...namesOf(key), revision, problem: text.failure })
+  }
+  return problems.length > 0 ? failWith(new NoLongerValid({ tenant, problems })) : Effect.succeed(texts)
+}
+
+const invalid = (parameter: string, expected: string) => failWith(new InvalidQuery({ parameter, expected }))
+
+const millisOf = (parameter: string, moment: DateTime.DateTime.Input): Effect.Effect<number, ChangeHistoryError> =>
+  Option.match(DateTime.make(moment), {
+    onNone: () => invalid(parameter, "a moment"),
+    onSome: (moment) => Effect.succeed(DateTime.toEpochMillis(moment))
+  })
+
+const checkPage = ({ before, limit = 50 }: PageRequest) => {
+  if (!Number.isSafeInteger(limit) || limit < 1 || limit > longestPage) {
+    return invalid("limit", `a whole number from 1 to ${longestPage}`)
+  }
+  return before === undefined || (Number.isSafeInteger(before) && before >= 0)
+    ? Effect.succeed({ before, limit })
+    : invalid("before", "the next of the page before")
+}
+
+const checkQuery = Effect.fnUntraced(function* (
+  query: ChangeQuery
+): Effect.fn.Return<CheckedQuery, ChangeHistoryError> {
+  const { before, limit } = yield* checkPage(query)
+  const { actor, from, key, namespace, to } = query
+  return {
+    namespace,
+    key,
+    actor,
+    from: from === undefined ? undefined : yield* millisOf("from", from),
+    to: to === undefined ? undefined : yield* millisOf("to", to),
+    before,
+    limit
+  }
+})
+
+const checkRevision = (parameter: string, revision: number) =>
+  Number.isSafeInteger(revision) && revision >= 0 ? Effect.void : invalid(parameter, "a whole number, 0 or more")
+
+const isCount = (count: number | undefined) => count === undefined || (Number.isSafeInteger(count) && count >= 0)
+
+const checkRetention = ({ keepDays, keepPerKey }: Retention) =>
+  isCount(keepDays) && isCount(keepPerKey) && (keepDays ?? keepPerKey) !== undefined
+    ? Effect.void
+    : invalid("keepDays or keepPerKey", "given, as a whole number, 0 or more")

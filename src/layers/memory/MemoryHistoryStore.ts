@@ -1,0 +1,47 @@
+/**
+ * The history of tenants in memory.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as MemoryHistory from "../../schema/MemoryHistory.ts"
+import * as MemoryTable from "../../schema/MemoryTable.ts"
+import type { TenantId } from "../../schema/TenantId.ts"
+import { type HistoryDelta, HistoryStore } from "../../services/HistoryStore.ts"
+import { MemoryClients } from "./MemoryClients.ts"
+
+const make = Effect.map(MemoryClients, (clients) => {
+  const asked =
+    <A, Args extends ReadonlyArray<any>>(question: (history: MemoryHistory.History, ...args: Args) => A) =>
+    (tenant: TenantId, ...args: Args) =>
+      clients.read(tenant, ({ history }) => question(history, ...args))
+
+  return HistoryStore.of({
+    changes: asked(MemoryHistory.changes),
+    ofKey: asked(MemoryHistory.ofKey),
+    ofRevision: asked(MemoryHistory.ofRevision),
+    ofChange: asked(MemoryHistory.ofChange),
+    at: asked(MemoryHistory.at),
+    since: asked(since),
+    verify: (tenant) => Effect.map(clients.run(tenant, [MemoryTable.recordUnrecorded]), ([found]) => found!),
+    purge: (tenant, retention) =>
+      Effect.map(clients.run(tenant, [MemoryTable.purgeHistory(retention)]), ([removed]) => removed!)
+  })
+})
+
+// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
+export const layer = () => Layer.effect(HistoryStore, make)
+
+/** A cursor names the newest record that was seen; a restored table has no record of that id, or another one. */
+const since = (history: MemoryHistory.History, cursor: string | undefined): HistoryDelta => {
+  const now = cursorOf(history)
+  if (cursor === undefined) return { cursor: now, reset: true, records: [] }
+  const records = []
+  for (let at = history; ; at = at.earlier) {
+    if (cursorOf(at) === cursor) return { cursor: now, reset: false, records: records.reverse() }
+    if (at === undefined) return { cursor: now, reset: true, records: [] }
+    records.push(at.record)
+  }
+}
+
+const cursorOf = (history: MemoryHistory.History) =>
+  history === undefined ? "memory:0" : `memory:${history.record.id}:${history.record.changeId}`

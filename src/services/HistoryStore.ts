@@ -1,0 +1,86 @@
+/**
+ * Where the history of tenants is kept, and how it is read.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type { EntryStoreError } from "../schema/EntryStoreError.ts"
+import type { KeyName } from "../schema/KeyName.ts"
+import type { HistoryMissing } from "../schema/operator/ChangeHistoryError.ts"
+import type { ChangeRecord, CheckedQuery, PastEntry } from "../schema/operator/ChangeRecord.ts"
+import type { TenantId } from "../schema/TenantId.ts"
+
+/** A change on a page: its records, oldest first, and where the next page begins if this one is the last. */
+export interface ListedChange {
+  readonly position: number
+  readonly records: ReadonlyArray<ChangeRecord>
+}
+
+/** What was recorded since a cursor. */
+export interface HistoryDelta {
+  /** The place after these records; opaque. */
+  readonly cursor: string
+  /** The cursor means nothing in this database, so that there are no records: it was restored, or replaced. */
+  readonly reset: boolean
+  /** In the order of their ids, whole transactions. */
+  readonly records: ReadonlyArray<ChangeRecord>
+}
+
+/** Which records of a key may be removed. */
+export interface Retention {
+  /** Records older than this many days may go. */
+  readonly keepDays?: number | undefined
+  /** All but this many of the newest records of each key may go. */
+  readonly keepPerKey?: number | undefined
+}
+
+/** What a statement about the history fails with. */
+export type HistoryStoreError = EntryStoreError | HistoryMissing
+
+/**
+ * Reads the records that the database makes of every change.
+ *
+ * **Details**
+ *
+ * Triggers write the records, so that this service has no way to add one. Each method is one statement, and works for tenants that
+ * are unknown or suspended. All fail with `HistoryMissing` if the database has no history or the role may not read it.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class HistoryStore extends Context.Service<
+  HistoryStore,
+  {
+    /** Whole changes of which a record fits the query, newest first, at most `limit` of them. */
+    readonly changes: (
+      tenant: TenantId,
+      query: CheckedQuery
+    ) => Effect.Effect<ReadonlyArray<ListedChange>, HistoryStoreError>
+    /** Records of a key, newest first. */
+    readonly ofKey: (
+      tenant: TenantId,
+      key: KeyName,
+      page: { readonly before: number | undefined; readonly limit: number }
+    ) => Effect.Effect<ReadonlyArray<ChangeRecord>, HistoryStoreError>
+    /** The newest record of a key that put this revision in force; `undefined` if there is none. */
+    readonly ofRevision: (
+      tenant: TenantId,
+      key: KeyName,
+      revision: number
+    ) => Effect.Effect<ChangeRecord | undefined, HistoryStoreError>
+    /** The records of a change, oldest first; empty if there is none. */
+    readonly ofChange: (
+      tenant: TenantId,
+      changeId: string
+    ) => Effect.Effect<ReadonlyArray<ChangeRecord>, HistoryStoreError>
+    /** The entries as they were at a moment (in milliseconds), in the order of their names. */
+    readonly at: (tenant: TenantId, moment: number) => Effect.Effect<ReadonlyArray<PastEntry>, HistoryStoreError>
+    /** What was recorded since a cursor; without one only the place where the history is now. */
+    readonly since: (tenant: TenantId, cursor: string | undefined) => Effect.Effect<HistoryDelta, HistoryStoreError>
+    /** Records entries that were changed without a record, and returns how many they were. */
+    readonly verify: (tenant: TenantId) => Effect.Effect<number, HistoryStoreError>
+    /** Removes records that the retention no longer keeps, and returns how many they were. */
+    readonly purge: (tenant: TenantId, retention: Retention) => Effect.Effect<number, HistoryStoreError>
+  }
+>()("effect-systemplane/services/HistoryStore") {}

@@ -1,0 +1,4 @@
+import { changeHistoryContract } from "./changeHistoryContract.ts"
+import { inMemory } from "./inMemory.ts"
+
+changeHistoryContract(inMemory)

@@ -16,7 +16,7 @@ export { CollidingNames } from "./schema/ConfigProviderNames.ts"
 export type { ConfigSnapshot } from "./schema/ConfigSnapshot.ts"
 export * from "./schema/ConnectorError.ts"
 export * from "./schema/EntryStoreError.ts"
-export type { Health, HealthStatus, TenantHealth } from "./schema/Health.ts"
+export { Health, type HealthStatus, type TenantHealth } from "./schema/Health.ts"
 export { InvalidOption, type SystemplaneOptions } from "./schema/Options.ts"
 export {
   ChangedSince,
@@ -43,7 +43,7 @@ export {
 export * as ConfigDiff from "./schema/operator/ConfigDiff.ts"
 export * from "./schema/SchemaBootstrapError.ts"
 export * from "./schema/TenantLifecycleEvent.ts"
-export type { TenantState, TenantStatus } from "./schema/TenantStatus.ts"
+export { TenantState, TenantStatus } from "./schema/TenantStatus.ts"
 export type { CacheWrite } from "./schema/WriteRequest.ts"
 export {
   ChangeHistory,

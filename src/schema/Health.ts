@@ -4,8 +4,9 @@
  * @since 0.1.0
  */
 import type * as DateTime from "effect/DateTime"
-import type { TenantId } from "./TenantId.ts"
-import type { TenantState, TenantStatus } from "./TenantStatus.ts"
+import * as Schema from "effect/Schema"
+import { TenantId } from "./TenantId.ts"
+import { TenantState, type TenantStatus } from "./TenantStatus.ts"
 
 /**
  * How well reads are answered.
@@ -53,6 +54,30 @@ export interface Health {
   readonly closed: boolean
   /** All tenants but those that were suspended, which nobody expects to be live. */
   readonly tenants: ReadonlyArray<TenantHealth>
+}
+
+/**
+ * What sends the health of a process over a wire needs of it.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Health = {
+  /** The encoded side is JSON; a field that is `undefined` is left out. It names tenants and causes: it is for operators. */
+  schema: Schema.Struct({
+    status: Schema.Literals(["live", "degraded", "down"]),
+    closed: Schema.Boolean,
+    tenants: Schema.Array(
+      Schema.Struct({
+        tenant: TenantId,
+        status: Schema.Literals(["live", "degraded", "down"]),
+        state: TenantState,
+        since: Schema.DateTimeUtcFromString,
+        cause: Schema.optional(Schema.String),
+        confirmedAt: Schema.optional(Schema.DateTimeUtcFromString)
+      })
+    )
+  }) as any as Schema.Codec<Health, any>
 }
 
 /**

@@ -4,8 +4,9 @@
  * @since 0.1.0
  */
 import type * as DateTime from "effect/DateTime"
-import type { ActivationError } from "./ActivationError.ts"
-import type { TenantId } from "./TenantId.ts"
+import * as Schema from "effect/Schema"
+import { ActivationError } from "./ActivationError.ts"
+import { TenantId } from "./TenantId.ts"
 
 /**
  * Where a tenant stands.
@@ -20,7 +21,15 @@ import type { TenantId } from "./TenantId.ts"
  * @category models
  * @since 0.1.0
  */
-export type TenantState = "activating" | "live" | "disconnected" | "stale" | "suspended" | "removed"
+export type TenantState = typeof TenantState.Type
+
+/**
+ * The schema of {@link TenantState}.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const TenantState = Schema.Literals(["activating", "live", "disconnected", "stale", "suspended", "removed"])
 
 /**
  * A tenant's state with what led to it.
@@ -41,6 +50,25 @@ export interface TenantStatus {
   readonly confirmedAt: DateTime.Utc | undefined
   /** How often the table was found to have gone back: a restored backup, a fail-over that lost commits. */
   readonly epoch: number
+}
+
+/**
+ * What sends statuses over a wire needs of them.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const TenantStatus = {
+  /** The encoded side is JSON; a field that is `undefined` is left out. It tells of failures: it is for operators. */
+  schema: Schema.Struct({
+    tenant: TenantId,
+    state: TenantState,
+    since: Schema.DateTimeUtcFromString,
+    failures: Schema.Int,
+    lastError: Schema.optional(ActivationError),
+    confirmedAt: Schema.optional(Schema.DateTimeUtcFromString),
+    epoch: Schema.Int
+  }) as any as Schema.Codec<TenantStatus, any>
 }
 
 /** What is known of a tenant's condition to its database. */

@@ -23,6 +23,7 @@ import { ActivationError, ConnectFailure, LoadFailure, SameDatabase } from "../.
 import * as AdaptiveTimeout from "../../schema/AdaptiveTimeout.ts"
 import type { ConnectorError } from "../../schema/ConnectorError.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import * as ReadPace from "../../schema/ReadPace.ts"
 import type * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { ReadDiff } from "../../services/EntryStore.ts"
@@ -44,6 +45,8 @@ interface Followed {
   readonly replica: Replica
   /** How long an answer is waited for: from session to session, since a slow server stays slow. */
   patience: number
+  /** How soon a notification may have it read again: from session to session. */
+  pace: ReadPace.ReadPace
   /** When everything is to be verified: never without a session, nor while it is being read. */
   verifyAt: number
   /** By when what is being read must be there. */
@@ -116,9 +119,17 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
       followed.patience = AdaptiveTimeout.afterAnswer(patience, reconciled.took)
     } while (reconciled.inconclusive)
     followed.answerBy = never
+    followed.pace = ReadPace.afterRead(followed.pace, reconciled.took, yield* MonotonicClock.millis)
     followed.verifyAt = (yield* MonotonicClock.millis) + (yield* verifyDelay(reconciled.took))
     return reconciled
   })
+
+  /** Waits until the tenant may be read again because of a notification. */
+  const paced = (followed: Followed) =>
+    Effect.flatMap(MonotonicClock.millis, (now) => {
+      const delay = ReadPace.delay(followed.pace, now)
+      return delay > 0 ? Effect.sleep(delay) : Effect.void
+    })
 
   /** Everything was read on the session of the feed: the tenant is live, unless the answer took too long. */
   const setCondition = ({ replica }: Followed) =>
@@ -216,6 +227,7 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
     const followed: Followed = {
       replica,
       patience: patience.usual,
+      pace: ReadPace.initial(yield* MonotonicClock.millis),
       verifyAt: never,
       answerBy: never,
       reader: undefined
@@ -253,7 +265,7 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
           )
         )
       return {
-        read: oneAtATime((reads) => fork(orAbandon(reads)), read),
+        read: oneAtATime((reads) => fork(orAbandon(reads)), read, paced(followed)),
         // In the place of what is being read, which is interrupted.
         giveUp: () => fork(abandon(session, timedOut(replica.tenant)))
       }
@@ -303,12 +315,14 @@ const never = Number.POSITIVE_INFINITY
 /** Reads when asked to, one read at a time. What is notified during one is read after it; a verification it makes needless. */
 const oneAtATime = (
   run: (reads: Effect.Effect<void, EntryStoreError>) => void,
-  read: (reason: Reason) => Effect.Effect<void, EntryStoreError>
+  read: (reason: Reason) => Effect.Effect<void, EntryStoreError>,
+  paced: Effect.Effect<void>
 ) => {
   let reading = false
   let notified = false
   const reads = Effect.fnUntraced(function* (first: Reason) {
     for (let reason = first; ; reason = "notification") {
+      if (reason === "notification") yield* paced
       // Before the read, so that what arrives during it is read again.
       notified = false
       yield* read(reason)

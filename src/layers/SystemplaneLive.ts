@@ -60,5 +60,5 @@ const postgres = (settings: Options.Settings) =>
     PgEntryStore.layer(),
     PgHistoryStore.layer(),
     PgSchemaBootstrap.layer({ followed: true }),
-    PgListenFeed.layer({ reconnect: settings.reconnect })
+    PgListenFeed.layer(settings)
   ).pipe(Layer.provide(PgDatabases.layer()))

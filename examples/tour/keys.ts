@@ -1,4 +1,4 @@
-/** The keys of the shop: what its operators may change. */
+/** What the pretend shop lets its operators change. */
 import { Schema } from "effect"
 import { ConfigKey } from "effect-systemplane"
 

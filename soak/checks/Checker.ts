@@ -61,7 +61,7 @@ export const make = ({ arrived, ...options }: CheckerOptions): Checker => {
 const committed = ({ denied, history, violate }: Evidence.Evidence, { key, ...version }: JournalRow) => {
   const known = history(key)
   const before = known.versions.at(-1)!
-  const seeded = version.by === "systemplane.manager" && version.stamp === History.defaultStamp
+  const seeded = version.by.startsWith("systemplane.manager:") && version.stamp === History.defaultStamp
   // A restored backup may hold a seeded row, below the row that it replaces.
   if (seeded && before.revision !== 0 && version.revision > before.revision) {
     violate("brokeSeeding", key, `a default was written over ${Evidence.show(before)}`)
@@ -69,5 +69,7 @@ const committed = ({ denied, history, violate }: Evidence.Evidence, { key, ...ve
   if (denied.get(version.stamp) === key) {
     violate("brokeDefinite", key, `${version.stamp} landed, though its writer was told that it did not`)
   }
-  known.append(version)
+  // To readers an untouched seed is no row.
+  if (!seeded) known.append(version)
+  else if (before.revision !== 0) known.append({ ...version, revision: 0 })
 }

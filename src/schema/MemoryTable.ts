@@ -11,7 +11,8 @@
  * 3. **Notifications carry names and a revision**, 0 for a deletion; names that no key can have are not announced.
  * 4. **Values are what `jsonb` makes of them**: the last of duplicate names counts, names are ordered by length and then by
  *    their bytes, `1.0` equals `1`, and what `jsonb` refuses is refused.
- * 5. **Two versions of a row have two fingerprints**, also across a restored backup. A restored row has its old one.
+ * 5. **An untouched seed is no row** to whoever reads, writes or deletes; the driver sees it (`rows`).
+ * 6. **Two versions of a row have two fingerprints**, also across a restored backup. A restored row has its old one.
  *
  * What PostgreSQL does otherwise: numbers keep more digits there than JavaScript has (here `1e400` is refused, and digits beyond
  * a double are lost on the way in, not on the way out); a statement that meets an existing row may skip a revision, so that the
@@ -27,6 +28,7 @@ import * as JsonText from "./JsonText.ts"
 import type { KeyName } from "./KeyName.ts"
 import * as MemoryHistory from "./MemoryHistory.ts"
 import type { ChangeRecord } from "./operator/ChangeRecord.ts"
+import * as SeedMark from "./SeedMark.ts"
 import type { RowDiff } from "./Snapshot.ts"
 
 /** A row. `text` is the value as `jsonb` would write it. */
@@ -108,8 +110,8 @@ const record = <A>(before: Table, { by = {}, payloads, table }: Done<A>, now: nu
   for (const payload of payloads) {
     const name: KeyName = JSON.parse(payload)
     const [old, row] = [find(before, name), find(table, name)]
-    if (row === undefined ? old === undefined : isSeed(row) || (isTouched(old, row) && !by.changeId)) continue
-    history = MemoryHistory.add(history, recordOf(old && isSeed(old) && row ? undefined : old, row, by, now, changeId))
+    if (row === undefined ? old === undefined : isTouched(old, row) && !by.changeId) continue
+    history = MemoryHistory.add(history, recordOf(old, row, by, now, changeId))
   }
   return history === table.history ? table : { ...table, history }
 }
@@ -135,10 +137,7 @@ const recordOf = (
 })
 
 /** Whether only who wrote the row and when is another. What was a seed is stored from then on. */
-const isTouched = (old: Row | undefined, row: Row) => old !== undefined && !isSeed(old) && old.revision === row.revision
-
-/** Who seeds defaults; the name that Go services use too. */
-const isSeed = ({ updatedBy }: Row) => updatedBy.startsWith("systemplane.manager")
+const isTouched = (old: Row | undefined, row: Row) => old !== undefined && old.revision === row.revision
 
 /** Records the entries that differ from the newest record of their key, and returns how many they were. */
 export const recordUnrecorded: Statement<number> = (table, now) => {
@@ -156,7 +155,7 @@ export const recordUnrecorded: Statement<number> = (table, now) => {
   for (const row of rows(table)) {
     const known = rowOf(last.get(idOf(row)))
     last.delete(idOf(row))
-    if (!isSeed(row) && (known?.revision !== row.revision || known.text !== row.text)) close(known, row)
+    if (!isUntouched(row) && (known?.revision !== row.revision || known.text !== row.text)) close(known, row)
   }
   for (const record of last.values()) {
     const known = rowOf(record)
@@ -198,8 +197,16 @@ export const by =
   (table, now) =>
     Result.map(statement(table, now), (done) => ({ ...done, by }))
 
-export const find = (table: Table, name: KeyName): Row | undefined =>
+/** The row of a key as readers see it: an untouched seed is none. */
+export const find = (table: Table, name: KeyName): Row | undefined => {
+  const row = lookUp(table, name)
+  return row === undefined || isUntouched(row) ? undefined : row
+}
+
+const lookUp = (table: Table, name: KeyName): Row | undefined =>
   Option.getOrUndefined(HashMap.get(table.rows, idOf(name)))
+
+const isUntouched = ({ text, updatedBy }: Row): boolean => updatedBy === SeedMark.inMemory(text)
 
 /** All rows, in the order of their names. */
 export const rows = (table: Table): ReadonlyArray<Row> =>
@@ -265,13 +272,15 @@ export const remove =
     })
   }
 
-/** Inserts a row where there is none, and says whether it did. */
-export const insert =
-  (write: Put): Statement<boolean> =>
-  (table, now) =>
-    find(table, write) !== undefined
-      ? Result.succeed({ table, payloads: [], value: false })
-      : Result.map(put(write)(table, now), (done) => ({ ...done, value: true }))
+/** Writes a default as an untouched seed if its key has no row, and says whether it did. */
+export const seed =
+  (seed: KeyName & { readonly json: string }): Statement<boolean> =>
+  (table, now) => {
+    if (lookUp(table, seed) !== undefined) return Result.succeed({ table, payloads: [], value: false })
+    const text = jsonb(seed.json)
+    const actor = Result.isSuccess(text) ? SeedMark.inMemory(text.success) : ""
+    return Result.map(put({ ...seed, actor })(table, now), (done) => ({ ...done, value: true }))
+  }
 
 /**
  * Writes a row as plain SQL by hand does: `updated_at` moves only with the value, and a row that stays as it was is not

@@ -1,13 +1,32 @@
 /**
- * Prepares a tenant's database: its schema, and rows for the defaults.
+ * Preparing a tenant's database.
  *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type { KeyName } from "../schema/KeyName.ts"
 import type { SchemaBootstrapError } from "../schema/SchemaBootstrapError.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import type { Seed } from "./KeyRegistry.ts"
+
+/** A default that the server refused to store. It is in force all the same. */
+export interface RefusedSeed extends KeyName {
+  /** The server's code. */
+  readonly code: string
+}
+
+/**
+ * What seeding wrote.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Seeded {
+  /** How many defaults were written. */
+  readonly inserted: number
+  readonly refused: ReadonlyArray<RefusedSeed>
+}
 
 /**
  * Prepares databases and seeds defaults.
@@ -24,10 +43,10 @@ export class SchemaBootstrap extends Context.Service<
   SchemaBootstrap,
   {
     /**
-     * Whether there is nothing left to do: the schema is up and may be used, and each of the defaults has a row. One
-     * statement with the names of all defaults, for tenants that were prepared long ago. It is `false` too if that
-     * cannot be told: if there is no answer within 5 seconds, since another process holds the table for an upgrade, and
-     * always for databases in memory. Fails if the database cannot be reached.
+     * Whether there is nothing left to do: the schema is up and may be used, and each of the defaults has a row. One statement
+     * with the names of all defaults, for tenants that were prepared long ago. `false` also where it cannot tell: among others
+     * where it got no answer within 5 seconds, since somebody holds the table for himself (an upgrade by another process), and
+     * always for databases in memory. Fails where the database cannot be reached.
      */
     readonly isPrepared: (tenant: TenantId, seeds: ReadonlyArray<Seed>) => Effect.Effect<boolean, SchemaBootstrapError>
     /**
@@ -38,7 +57,10 @@ export class SchemaBootstrap extends Context.Service<
     readonly ensure: (tenant: TenantId) => Effect.Effect<ReadonlyArray<string>, SchemaBootstrapError>
     /** Looks, and changes nothing. */
     readonly verify: (tenant: TenantId) => Effect.Effect<void, SchemaBootstrapError>
-    /** Writes the defaults that have no row, in one statement, never over a row. Returns how many it wrote. */
-    readonly seed: (tenant: TenantId, seeds: ReadonlyArray<Seed>) => Effect.Effect<number, SchemaBootstrapError>
+    /**
+     * Writes the defaults that have no row, never over a row. A default that the server refuses stops no other one and is
+     * named in the answer. Fails if no default can be written at all: no right to, a read-only server, no answer.
+     */
+    readonly seed: (tenant: TenantId, seeds: ReadonlyArray<Seed>) => Effect.Effect<Seeded, SchemaBootstrapError>
   }
 >()("effect-systemplane/services/SchemaBootstrap") {}

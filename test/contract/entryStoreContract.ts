@@ -169,15 +169,18 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
           [b, "20"],
           [c, `"hello"`]
         ] as const
-        assert.strictEqual(yield* seed(seeds), 2)
-        assert.strictEqual(yield* seed(seeds), 0)
-        assert.strictEqual(yield* seed([]), 0)
+        assert.strictEqual((yield* seed(seeds)).inserted, 2)
+        assert.strictEqual((yield* seed(seeds)).inserted, 0)
+        assert.strictEqual((yield* seed([])).inserted, 0)
         assert.deepStrictEqual(
-          (yield* Acme.use((db) => db.rows)).map(({ updatedBy, value }) => [value, updatedBy]),
+          (yield* Acme.use((db) => db.rows)).map(({ updatedBy, value }) => [
+            value,
+            updatedBy.replace(/:[0-9a-f]{16}$/, ":its mark")
+          ]),
           [
             [1, "test"],
-            [20, "systemplane.manager"],
-            ["hello", "systemplane.manager"]
+            [20, "systemplane.manager:its mark"],
+            ["hello", "systemplane.manager:its mark"]
           ]
         )
       })

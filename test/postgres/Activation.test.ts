@@ -37,12 +37,15 @@ const seeded = [
   { namespace: "rate-limits", key: "requests-per-minute", value: 600 },
   { namespace: "secrets", key: "api-key", value: "none" },
   { namespace: "texts", key: "greeting", value: "hello" }
-].map((row) => ({ ...row, updated_by: "systemplane.manager" }))
+].map((row) => ({ ...row, updated_by: "systemplane.manager:its mark" }))
 
 const rows = (database: TestDatabase.Stranger) =>
   Effect.map(Catalog.rows(database), (rows) =>
-    rows.map(({ revision: _, updated_at: __, ...row }) => row as (typeof seeded)[number])
+    rows.map(({ revision: _, updated_at: __, updated_by, ...row }) => ({ ...row, updated_by: marked(updated_by) }))
   )
+
+/** The mark of a seed is a hash of its value. */
+const marked = (updatedBy: string) => updatedBy.replace(/:[0-9a-f]{16}$/, ":its mark")
 
 /** What the sequence has drawn so far. */
 const drawn = (database: TestDatabase.Stranger) =>
@@ -83,7 +86,7 @@ describe("activation", () => {
         assert.strictEqual(yield* acme.listeners, 1)
         assert.deepStrictEqual(yield* rows(acme), seeded)
         const entry = yield* Config.entry(Limit)
-        assert.deepInclude(entry, { value: 600, source: "stored", updatedBy: "systemplane.manager", stale: false })
+        assert.deepInclude(entry, { value: 600, source: "default", revision: 0, updatedBy: undefined, stale: false })
 
         const revision = yield* acme.write("rate-limits", "requests-per-minute", 7)
         yield* TestDatabase.eventually(
@@ -200,11 +203,15 @@ describe("seeding", () => {
             return seeding
           })
         )
-        assert.strictEqual(yield* Fiber.join(seeding), 1)
+        assert.strictEqual((yield* Fiber.join(seeding)).inserted, 1)
         assert.deepStrictEqual(
-          (yield* Catalog.rows(database)).map(({ key, value, updated_by }) => ({ key, value, updated_by })),
+          (yield* Catalog.rows(database)).map(({ key, value, updated_by }) => ({
+            key,
+            value,
+            updated_by: marked(updated_by)
+          })),
           [
-            { key: "first", value: 1, updated_by: "systemplane.manager" },
+            { key: "first", value: 1, updated_by: "systemplane.manager:its mark" },
             { key: "second", value: "the operator's", updated_by: "stranger" }
           ]
         )
@@ -227,7 +234,7 @@ describe("seeding", () => {
         { concurrency: "unbounded" }
       )
       assert.strictEqual(
-        counts.reduce((sum, count) => sum + count, 0),
+        counts.reduce((sum, count) => sum + count.inserted, 0),
         40
       )
       assert.strictEqual((yield* Catalog.rows(acme)).length, 40)

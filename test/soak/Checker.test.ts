@@ -165,7 +165,7 @@ describe("the checker of a tenant", () => {
   })
 
   it("the G7 check finds a default that was seeded over a row", () => {
-    const seed = row("default", 9, 900, { by: "systemplane.manager" })
+    const seed = row("default", 9, 900, { by: "systemplane.manager:0123456789abcdef" })
     assert.deepStrictEqual(checks([row("a", 1, 100), row("default", 0, 200), seed], []), [])
     assert.deepStrictEqual(checks([row("a", 1, 100), seed], []), ["brokeSeeding"])
   })

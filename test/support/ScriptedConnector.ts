@@ -5,10 +5,10 @@
 import { Clock, Deferred, Effect, Latch, Layer, Option, Queue, type Scope } from "effect"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import { ConnectFailed, Connector, ConnectorError, SessionLost, type TenantId } from "effect-systemplane"
-import * as PgCursorDiff from "../../src/layers/postgres/PgCursorDiff.ts"
 import * as PgDatabaseClaims from "../../src/layers/postgres/PgDatabaseClaims.ts"
 import * as PgDiff from "../../src/layers/postgres/PgDiff.ts"
 import * as PgNamespaceScan from "../../src/layers/postgres/PgNamespaceScan.ts"
+import * as PgSeeding from "../../src/layers/postgres/PgSeeding.ts"
 import * as PgStatements from "../../src/layers/postgres/PgStatements.ts"
 
 export interface ScriptedTenant {
@@ -51,7 +51,7 @@ export const upsert = (namespace: string, key: string, revision = 1) =>
 
 const { selectAllAged, selectAllAgeless, selectNewer } = PgNamespaceScan
 const comparesKeyByKey = (sql: string) => sql === PgDiff.selectDifferences
-const readsAll = (sql: string) => sql === selectAllAged || sql === selectAllAgeless || sql === PgCursorDiff.selectWhole
+const readsAll = (sql: string) => sql === selectAllAged || sql === selectAllAgeless
 const readsNewer = (sql: string) => sql === selectNewer
 const identifies = (sql: string) => sql === PgDatabaseClaims.identify
 const isReadOfEverything = (sql: string) => comparesKeyByKey(sql) || readsAll(sql) || readsNewer(sql)
@@ -161,7 +161,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       })
     }
     // Seeding: every default has its row already.
-    if (sql === PgStatements.insertSeeds) return []
+    if (sql === PgSeeding.insertSeeds) return []
     if (sql.includes("INSERT INTO")) {
       const [namespace, key, json] = params as [string, string, string]
       tenantOf(tenant).script.write(`${namespace}/${key}`, JSON.parse(json))

@@ -70,19 +70,24 @@ const theServer = Effect.promise(() => {
 /** A new database that is dropped with the scope. */
 export const make = Effect.suspend(() => makeBy(Redacted.make(inject("postgresUrl")), theServer))
 
+/** A new database with another encoding, such as `LATIN1`. */
+export const makeEncoded = (encoding: string) =>
+  makeBy(Redacted.make(inject("postgresUrl")), theServer, ` TEMPLATE template0 ENCODING '${encoding}' LOCALE 'C'`)
+
 /** The same on any server, which the URL reaches as a superuser, and which may be replaced meanwhile. */
 export const makeOn = (url: Redacted.Redacted) => makeBy(url, connect(urlOn(url, "postgres")))
 
 const makeBy = Effect.fnUntraced(function* (
   url: Redacted.Redacted,
-  administer: Effect.Effect<Stranger, never, Scope.Scope>
+  administer: Effect.Effect<Stranger, never, Scope.Scope>,
+  options = ""
 ) {
   const urlOf = (database: string, role?: TestRole) => urlOn(url, database, role)
   const server = yield* administer
   const name = uniqueName("systemplane")
   // Anew: the server may have been replaced since.
   const drop = Effect.flatMap(administer, (server) => server.run(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))
-  yield* Effect.acquireRelease(server.run(`CREATE DATABASE ${name}`), () => Effect.scoped(drop))
+  yield* Effect.acquireRelease(server.run(`CREATE DATABASE ${name}${options}`), () => Effect.scoped(drop))
   const stranger = yield* connect(urlOf(name))
   const sessions = Effect.map(
     server.run(

@@ -3,7 +3,7 @@
  * and looks for them in the logs, the spans, the errors and the metrics.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Option, Redacted, Schema } from "effect"
+import { Effect, Layer, Option, Redacted, Result, Schema } from "effect"
 import {
   Config,
   type ConfigError,
@@ -377,7 +377,8 @@ describe("a value or a credential is in no log, span, error or metric", () => {
         sing(plane, (sinks) =>
           Effect.gen(function* () {
             const manager = yield* TenantManager
-            yield* sinks.failure(manager.activate(tenant))
+            const activated = yield* Effect.result(manager.activate(tenant))
+            if (Result.isFailure(activated)) yield* sinks.failure(Effect.fail(activated.failure))
             yield* sinks.failure(Effect.provide(Config.get(ApiKey), direct))
             sinks.see(yield* manager.statuses)
           })

@@ -11,9 +11,6 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import { SchemaBootstrap } from "../../services/SchemaBootstrap.ts"
 import { MemoryClients } from "./MemoryClients.ts"
 
-/** Who wrote a seeded default; the name that Go services use too. */
-const seeder = "systemplane.manager"
-
 const make = Effect.map(MemoryClients, (clients) => {
   const look = (tenant: TenantId) =>
     Effect.mapError(
@@ -26,15 +23,10 @@ const make = Effect.map(MemoryClients, (clients) => {
     ensure: (tenant) => Effect.as(look(tenant), []),
     verify: look,
     seed: (tenant, seeds) =>
-      clients
-        .run(
-          tenant,
-          seeds.map((seed) => MemoryTable.insert({ ...seed, actor: seeder }))
-        )
-        .pipe(
-          Effect.map((inserted) => inserted.filter(Boolean).length),
-          Effect.mapError(bootstrapError(tenant))
-        )
+      clients.run(tenant, seeds.map(MemoryTable.seed)).pipe(
+        Effect.map((inserted) => ({ inserted: inserted.filter(Boolean).length, refused: [] })),
+        Effect.mapError(bootstrapError(tenant))
+      )
   })
 })
 

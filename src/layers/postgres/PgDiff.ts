@@ -47,7 +47,7 @@ export const selectDifferences = `
       FROM (SELECT $1::text[] AS namespaces, $2::text[] AS keys, $3::int8[] AS known OFFSET 0) AS sent
       OFFSET 0
     ) AS k
-    LEFT JOIN systemplane_entries AS e ON e.namespace = k.namespace AND e.key = k.key
+    LEFT JOIN systemplane_entries AS e ON e.namespace = k.namespace AND e.key = k.key AND ${PgRows.isStored}
     OFFSET 0
   ) AS e
   WHERE e.fingerprint IS DISTINCT FROM e.known`

@@ -36,24 +36,19 @@ interface Seen {
   readonly revision: number
 }
 
-/** How all rows are read. */
-export type Scan = typeof PgNamespaceScan.all
-
-/** As `PgDiff.diff`, one call at a time. */
+/** As `PgDiff.differences`, one call at a time. */
 export const make = (
   query: Query,
-  queryEach: QueryEach = PgNamespaceScan.atOnce(query),
-  scan: Scan = PgNamespaceScan.all
+  queryEach: QueryEach = PgNamespaceScan.atOnce(query)
 ): ((keys: ReadonlyArray<KeyName>, known: Known) => Differences) => {
-  const differencesOf = memoize((keys: ReadonlyArray<KeyName>) => following(query, queryEach, keys, scan))
+  const differencesOf = memoize((keys: ReadonlyArray<KeyName>) => following(query, queryEach, keys))
   return (keys, known) => differencesOf(keys)(known)
 }
 
 const following = (
   query: Query,
   queryEach: QueryEach,
-  keys: ReadonlyArray<KeyName>,
-  scan: Scan
+  keys: ReadonlyArray<KeyName>
 ): ((known: Known) => Differences) => {
   let seen: Seen | undefined
   let crowded = false
@@ -69,7 +64,7 @@ const following = (
 
   const all = (known: Known): Differences =>
     // Of a first load nobody asks how long its changes took to arrive.
-    Effect.flatMap(scan(queryEach, keys, { aged: seen !== undefined }), (found) => {
+    Effect.flatMap(PgNamespaceScan.all(queryEach, keys, { aged: seen !== undefined }), (found) => {
       crowded = Option.isNone(found)
       if (Option.isNone(found)) return PgDiff.compare(query, keys, known)
       const rows = found.value

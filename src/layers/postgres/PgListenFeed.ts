@@ -8,31 +8,22 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import type { ListenSession } from "../../services/Connector.ts"
 import { ListenFeed } from "../../services/ListenFeed.ts"
 import * as ReconnectingFeed from "../feed/ReconnectingFeed.ts"
-import * as PgCursorDiff from "./PgCursorDiff.ts"
 import { PgDatabases } from "./PgDatabases.ts"
+import * as PgDigestDiff from "./PgDigestDiff.ts"
 import * as PgFailure from "./PgFailure.ts"
 
-export interface PgListenFeedOptions extends ReconnectingFeed.ReconnectingFeedOptions {
-  /** In milliseconds. */
-  readonly maxStaleness: number
-}
-
-const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
+const make = Effect.fnUntraced(function* (options: ReconnectingFeed.ReconnectingFeedOptions) {
   const databases = yield* PgDatabases
-  return yield* ReconnectingFeed.make(options, (tenant) =>
-    Effect.map(databases.session(tenant), listening(tenant, options))
-  )
+  return yield* ReconnectingFeed.make(options, (tenant) => Effect.map(databases.session(tenant), listening(tenant)))
 })
 
-export const layer = (options: PgListenFeedOptions) => Layer.effect(ListenFeed, make(options))
+export const layer = (options: ReconnectingFeed.ReconnectingFeedOptions) => Layer.effect(ListenFeed, make(options))
 
 const listening =
-  (tenant: TenantId, { maxStaleness }: PgListenFeedOptions) =>
+  (tenant: TenantId) =>
   (session: ListenSession): ReconnectingFeed.FeedSource => {
-    // Less than the shortest pause before a verification, which so looks at the whole table.
-    const { diff, heard } = PgCursorDiff.make(session.query, session.queryEach, { lasting: maxStaleness / 9 })
+    const diff = PgDigestDiff.make(session.query, session.queryEach)
     return {
-      heard,
       payloads: session.payloads,
       abandon: session.abandon,
       diff: (keys, known) =>

@@ -16,7 +16,6 @@ import * as PgRows from "./PgRows.ts"
 /** A row, and the slot of its key; `undefined` where nobody declared it. */
 export interface NamedRow {
   readonly slot: number | undefined
-  readonly name: KeyName
   readonly row: EntryRow
   /** How long ago it was written, in seconds by the database's clock; where that was asked for. */
   readonly age: number | undefined
@@ -54,14 +53,8 @@ const slotFinder = (keys: ReadonlyArray<KeyName>) => {
   }
 }
 
-/** Finds the slot of a name; `undefined` if it was not declared. */
-export const slotsOf = (keys: ReadonlyArray<KeyName>) => {
-  const slots = slotsByName(keys)
-  return ({ key, namespace }: KeyName): number | undefined => slots.get(namespace)?.get(key)
-}
-
 /** The namespaces of keys as they are sent. */
-export const namespacesOf = memoize((keys: ReadonlyArray<KeyName>) => {
+const namespacesOf = memoize((keys: ReadonlyArray<KeyName>) => {
   const namespaces = new Set<string>()
   // Keys of a namespace mostly follow one another.
   let last: string | undefined
@@ -79,8 +72,7 @@ const Named = Schema.Struct({
 })
 const decodeNamed = Schema.decodeUnknownResult(Named)
 
-/** Decodes rows as they are taken, and finds their slots. */
-export const decoder = (keys: ReadonlyArray<KeyName>) => {
+const decoder = (keys: ReadonlyArray<KeyName>) => {
   const slotOf = slotFinder(keys)
   const isNamed = (columns: any): columns is typeof Named.Type =>
     typeof columns?.namespace === "string" &&
@@ -88,7 +80,6 @@ export const decoder = (keys: ReadonlyArray<KeyName>) => {
     (columns.age === undefined || columns.age === null || Number.isFinite(columns.age))
   const namedRow = (named: typeof Named.Type, row: EntryRow): NamedRow => ({
     slot: slotOf(named),
-    name: named,
     row,
     age: named.age ?? undefined
   })
@@ -105,12 +96,12 @@ export const decoder = (keys: ReadonlyArray<KeyName>) => {
 }
 
 /** How many rows the namespaces of keys may hold: above it they are not looked at as a whole. */
-export const most = (keys: ReadonlyArray<KeyName>) => 2 * keys.length + 64
+const most = (keys: ReadonlyArray<KeyName>) => 2 * keys.length + 64
 
 const selectAll = (age: string) => `
   SELECT e.namespace, e.key, ${PgRows.columns}${age}
   FROM systemplane_entries AS e
-  WHERE e.namespace IN (SELECT unnest($1::text[]))
+  WHERE e.namespace IN (SELECT unnest($1::text[])) AND ${PgRows.isStored}
   LIMIT $2`
 
 /** The statement of `all` with ages. Exported, like its neighbours below, so that tests recognise it by identity. */
@@ -145,11 +136,11 @@ export const selectNewer = `
     FROM (
       SELECT ${PgRows.fingerprint} AS fingerprint
       FROM systemplane_entries AS e
-      WHERE e.namespace = ANY($1::text[])
+      WHERE e.namespace = ANY($1::text[]) AND ${PgRows.isStored}
       LIMIT $2
     ) AS h
   ) AS t
-  LEFT JOIN systemplane_entries AS e ON e.namespace = ANY($1::text[]) AND e.revision > $3
+  LEFT JOIN systemplane_entries AS e ON e.namespace = ANY($1::text[]) AND e.revision > $3 AND ${PgRows.isStored}
   LIMIT $2`
 
 const Digest = Schema.Struct({ digest: Schema.NullOr(Schema.BigInt) })

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
 import type { EntryRow } from "../../schema/EntryRow.ts"
 import type { KeyName } from "../../schema/KeyName.ts"
+import * as SeedMark from "../../schema/SeedMark.ts"
 
 /**
  * A hash of everything a row says, its names included, in 64 bits: two rows collide once in 10^19. Each column's hash is the
@@ -23,8 +24,11 @@ export const fingerprint = ["e.namespace", "e.key", "coalesce(e.updated_by, '')"
 /** How long ago a row was written, in seconds by the database's clock. */
 export const age = `date_part('epoch', clock_timestamp() - least(greatest(e.updated_at, 'epoch'), '9999-12-31'))`
 
-/** The revision as readers are shown it, to be compared with what they expect. */
-export const shownRevision = "least(coalesce(e.revision, 0), 9007199254740991)"
+/** Whether a row is one that readers see: an untouched seed is none. */
+export const isStored = `NOT ${SeedMark.isUntouched("e")}`
+
+/** The revision as readers are shown it, to be compared with what they expect: 0 for an untouched seed, as for no row. */
+export const shownRevision = `CASE WHEN ${isStored} THEN least(coalesce(e.revision, 0), 9007199254740991) ELSE 0 END`
 
 /** Numbers, since the driver makes a `bigint` and a `Date` of what is none: a tenant may have 10,000 rows. */
 export const columnsWith = (fingerprint: string) => `

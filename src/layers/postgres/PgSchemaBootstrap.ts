@@ -21,7 +21,7 @@ import { SchemaBootstrap } from "../../services/SchemaBootstrap.ts"
 import * as PgCatalog from "./PgCatalog.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import * as PgPreparedCheck from "./PgPreparedCheck.ts"
-import * as PgStatements from "./PgStatements.ts"
+import * as PgSeeding from "./PgSeeding.ts"
 
 /**
  * The key of the advisory lock that serialises bootstraps of one database: the first 8 bytes of "systempl" as a number, so
@@ -116,7 +116,10 @@ const make = Effect.fnUntraced(function* ({ followed }: PgSchemaBootstrapOptions
         if (Option.isSome(inspected)) return yield* notAsItShouldBe(inspected.value.catalogue, inspected.value.missing)
       }).pipe(Effect.mapError(bootstrapError(tenant))),
     seed: (tenant, seeds) =>
-      run(tenant, (query) => PgStatements.seed(query, seeds)).pipe(
+      PgSeeding.seed(seeds, {
+        run: (statement) => run(tenant, statement),
+        runInTransaction: (statements) => databases.runInTransaction(tenant, statements)
+      }).pipe(
         Effect.catch((error) =>
           isPermissionDenied(error)
             ? Effect.flatMap(look(tenant), (catalogue) => Effect.fail(denied(catalogue)))

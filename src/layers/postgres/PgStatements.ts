@@ -9,13 +9,13 @@ import { EntryRow } from "../../schema/EntryRow.ts"
 import type { KeyName } from "../../schema/KeyName.ts"
 import type { Query } from "../../services/Connector.ts"
 import type { EntryWrite } from "../../services/EntryStore.ts"
-import type { Seed } from "../../services/KeyRegistry.ts"
-import { arrayOf, columns, decodeRows, namesOf, shownRevision, unexpectedShape } from "./PgRows.ts"
+import { columns, decodeRows, isStored, shownRevision, unexpectedShape } from "./PgRows.ts"
 
 /** The statement of `read`. Exported so that tests recognise it by identity. */
-export const selectRow = `SELECT ${columns} FROM systemplane_entries AS e WHERE e.namespace = $1 AND e.key = $2`
+export const selectRow = `SELECT ${columns} FROM systemplane_entries AS e
+  WHERE e.namespace = $1 AND e.key = $2 AND ${isStored}`
 
-/** The row of a key. */
+/** The row of a key; none if it is an untouched seed. */
 export const read = (query: Query, { key, namespace }: KeyName): Effect.Effect<Option.Option<EntryRow>, SqlError> =>
   query(selectRow, [namespace, key]).pipe(
     Effect.flatMap(decodeRows),
@@ -51,7 +51,10 @@ export const put = (
          ON CONFLICT (namespace, key) DO UPDATE
          SET value = excluded.value, updated_at = excluded.updated_at, updated_by = excluded.updated_by`
       : ifRevision === 0
-        ? `${insert} ON CONFLICT (namespace, key) DO NOTHING`
+        ? `${insert}
+           ON CONFLICT (namespace, key) DO UPDATE
+           SET value = excluded.value, updated_at = excluded.updated_at, updated_by = excluded.updated_by
+           WHERE NOT ${isStored}`
         : `UPDATE systemplane_entries AS e SET value = $3::jsonb, updated_at = now(), updated_by = $4
            FROM ${patience}
            WHERE e.namespace = $1 AND e.key = $2 AND ${shownRevision} = $5`
@@ -74,7 +77,7 @@ export const remove = (
 ): Effect.Effect<Option.Option<number>, SqlError> =>
   query(
     `DELETE FROM systemplane_entries AS e USING ${patience}
-     WHERE e.namespace = $1 AND e.key = $2 AND ($3::int8 IS NULL OR ${shownRevision} = $3)
+     WHERE e.namespace = $1 AND e.key = $2 AND ${isStored} AND ($3::int8 IS NULL OR ${shownRevision} = $3)
      RETURNING ${shownRevision}::float8 AS revision`,
     [namespace, key, ifRevision ?? null]
   ).pipe(
@@ -82,33 +85,3 @@ export const remove = (
     Effect.map((rows) => Option.map(Option.fromUndefinedOr(rows[0]), (row) => row.revision)),
     unexpectedShape
   )
-
-/** Who wrote a seeded default; the name that Go services use too. */
-const seeder = "systemplane.manager"
-
-const Inserted = Schema.Array(Schema.Struct({ namespace: Schema.String }))
-const decodeInserted = Schema.decodeUnknownEffect(Inserted)
-
-/** The statement of `seed`. Exported so that tests recognise it by identity. */
-export const insertSeeds = `
-  INSERT INTO systemplane_entries (namespace, key, value, updated_by)
-  SELECT s.namespace, s.key, s.value::jsonb, $4
-  FROM unnest($1::text[], $2::text[], $3::text[]) AS s (namespace, key, value)
-  WHERE NOT EXISTS (
-    SELECT FROM systemplane_entries AS e WHERE e.namespace = s.namespace AND e.key = s.key
-  )
-  ON CONFLICT (namespace, key) DO NOTHING
-  RETURNING namespace`
-
-/**
- * Inserts the defaults that have no row. Rows that exist are left out beforehand, since an insert that meets one would
- * still draw a revision; `ON CONFLICT` settles the race with another process.
- */
-export const seed = (query: Query, seeds: ReadonlyArray<Seed>): Effect.Effect<number, SqlError> =>
-  seeds.length === 0
-    ? Effect.succeed(0)
-    : query(insertSeeds, [...namesOf(seeds), arrayOf(seeds.map(({ json }) => json)), seeder]).pipe(
-        Effect.flatMap(decodeInserted),
-        Effect.map((rows) => rows.length),
-        unexpectedShape
-      )

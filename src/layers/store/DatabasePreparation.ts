@@ -1,14 +1,18 @@
 /**
- * Preparing a tenant's database: on its activation, or before it is first used where nobody activates the tenant.
+ * Preparing a tenant's database: on its activation, or before its first use if nothing activates the tenant.
+ *
+ * A seed is a convenience for those who look at a database with SQL, and no read depends on it. So a default that cannot be
+ * written is logged, once for each tenant and cause, and the tenant goes on.
  */
 import * as Cache from "effect/Cache"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { show } from "../../schema/KeyName.ts"
 import type { SchemaBootstrapError } from "../../schema/SchemaBootstrapError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
-import { SchemaBootstrap } from "../../services/SchemaBootstrap.ts"
+import { type RefusedSeed, SchemaBootstrap } from "../../services/SchemaBootstrap.ts"
 
 export interface DatabasePreparationOptions {
   readonly bootstrap: "ensure" | "verify" | "skip"
@@ -21,7 +25,23 @@ export const prepare = Effect.fnUntraced(function* (options: DatabasePreparation
   const registry = yield* KeyRegistry
 
   const seeds = options.seedDefaults ? registry.seeds : []
-  const seed = (tenant: TenantId) => (seeds.length === 0 ? Effect.void : Effect.asVoid(bootstrap.seed(tenant, seeds)))
+  const logged = new Map<TenantId, string>()
+  const logOnce = (tenant: TenantId, annotations: Readonly<Record<string, unknown>>) =>
+    Effect.suspend(() => {
+      const text = JSON.stringify(annotations)
+      if (logged.get(tenant) === text) return Effect.void
+      logged.set(tenant, text)
+      return Effect.logWarning("Defaults cannot be stored as rows; they are in force all the same").pipe(
+        Effect.annotateLogs({ tenant, ...annotations })
+      )
+    })
+  const seed = (tenant: TenantId): Effect.Effect<void, SchemaBootstrapError> =>
+    seeds.length === 0
+      ? Effect.void
+      : bootstrap.seed(tenant, seeds).pipe(
+          Effect.flatMap(({ refused }) => (refused.length === 0 ? Effect.void : logOnce(tenant, causesOf(refused)))),
+          Effect.catchIf(isOnlySeeding, ({ reason }) => logOnce(tenant, { cause: reason.message }))
+        )
   if (options.bootstrap === "skip") return seed
 
   const prepareSchema = {
@@ -33,6 +53,19 @@ export const prepare = Effect.fnUntraced(function* (options: DatabasePreparation
     Effect.flatMap(bootstrap.isPrepared(tenant, seeds), (prepared) =>
       prepared ? Effect.void : Effect.andThen(prepareSchema(tenant), seed(tenant))
     )
+})
+
+/** Whether the database may well be read all the same: it answered, or it was this statement that it left without an answer. */
+const isOnlySeeding = ({ reason }: SchemaBootstrapError): boolean =>
+  reason._tag === "PermissionDenied" || (reason._tag === "BootstrapFailed" && reason.cause._tag !== "Unreachable")
+
+/** At most this many keys are named in one line. */
+const mostNamed = 20
+
+const causesOf = (refused: ReadonlyArray<RefusedSeed>) => ({
+  keys: refused.slice(0, mostNamed).map((name) => `${show(name)} (${name.code})`),
+  ...(refused.length > mostNamed ? { others: refused.length - mostNamed } : {}),
+  cause: "the server refused them: a constraint or a trigger on the table, or a character that its encoding lacks"
 })
 
 /** What runs before each use of a tenant's database: it prepares it once, or again after it failed. */

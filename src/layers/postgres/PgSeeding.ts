@@ -1,0 +1,139 @@
+/**
+ * Writes the defaults of the code as rows, for those who look at a database with SQL.
+ *
+ * ```
+ *   one INSERT for all defaults ──▶ inserted
+ *          │ the server refuses it because of what some default says: a CHECK, a trigger, the encoding
+ *          ▼
+ *   one transaction that tries each on its own ──▶ inserted, and which were refused with which code
+ * ```
+ *
+ * Both ways take a constant number of round trips. A failure that concerns all defaults alike (no right to write, a read-only
+ * server, no table) fails the whole; nothing depends on a seed, so the caller may go on without them.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { SqlError } from "effect/sql/SqlError"
+import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import * as SeedMark from "../../schema/SeedMark.ts"
+import type { Query } from "../../services/Connector.ts"
+import type { Seed } from "../../services/KeyRegistry.ts"
+import type { RefusedSeed, Seeded } from "../../services/SchemaBootstrap.ts"
+import { arrayOf, namesOf, unexpectedShape } from "./PgRows.ts"
+
+/**
+ * Rows that exist are left out before the insert, since an insert that meets one would still draw a revision; `ON CONFLICT`
+ * settles the race with another process.
+ */
+const insertFrom = (seeds: string) => `
+  INSERT INTO systemplane_entries (namespace, key, value, updated_by)
+  SELECT s.namespace, s.key, s.value, ${SeedMark.seedMark("s.value")}
+  FROM ${seeds}
+  WHERE NOT EXISTS (
+    SELECT FROM systemplane_entries AS e WHERE e.namespace = s.namespace AND e.key = s.key
+  )
+  ON CONFLICT (namespace, key) DO NOTHING`
+
+/** Inserts all defaults. Exported so that tests recognise it by identity. */
+export const insertSeeds = `
+  ${insertFrom(`(
+    SELECT u.namespace, u.key, u.value::jsonb AS value
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS u (namespace, key, value)
+  ) AS s`)}
+  RETURNING namespace`
+
+const Inserted = Schema.Array(Schema.Struct({ namespace: Schema.String }))
+const decodeInserted = Schema.decodeUnknownEffect(Inserted)
+
+/** Inserts the defaults that have no row, and says how many it inserted. */
+const together = (query: Query, seeds: ReadonlyArray<Seed>): Effect.Effect<Seeded, SqlError> =>
+  query(insertSeeds, [...namesOf(seeds), arrayOf(seeds.map(({ json }) => json))]).pipe(
+    Effect.flatMap(decodeInserted),
+    Effect.map((rows) => ({ inserted: rows.length, refused: [] })),
+    unexpectedShape
+  )
+
+/** A `DO` block takes no parameters, so its input and its answer are settings of the transaction. */
+const sendSeeds = "SELECT set_config('systemplane.seeds', $1::text, true) AS sent"
+
+/** The names are taken out of the JSON within the guarded block, since they too may hold what the encoding has no character for. */
+const insertEach = `
+DO $seed$
+DECLARE
+  seed json;
+  place int := -1;
+  written int;
+  inserted int := 0;
+  refused json[] := '{}';
+BEGIN
+  FOR seed IN SELECT s.seed FROM json_array_elements(current_setting('systemplane.seeds')::json) AS s (seed) LOOP
+    place := place + 1;
+    BEGIN
+      ${insertFrom("(SELECT seed ->> 0 AS namespace, seed ->> 1 AS key, (seed -> 2)::text::jsonb AS value) AS s")};
+      GET DIAGNOSTICS written = ROW_COUNT;
+      inserted := inserted + written;
+    EXCEPTION WHEN OTHERS THEN
+      refused := refused || json_build_object('place', place, 'code', SQLSTATE);
+    END;
+  END LOOP;
+  PERFORM set_config(
+    'systemplane.seeded',
+    json_build_object('inserted', inserted, 'refused', to_json(refused))::text,
+    true
+  );
+END $seed$`
+
+const readSeeded = "SELECT current_setting('systemplane.seeded')::json AS seeded"
+
+const Answer = Schema.NonEmptyArray(
+  Schema.Struct({
+    seeded: Schema.Struct({
+      inserted: Schema.Int,
+      refused: Schema.Array(Schema.Struct({ place: Schema.Int, code: Schema.String }))
+    })
+  })
+)
+const decodeAnswer = Schema.decodeUnknownEffect(Answer)
+
+/** The same, each on its own, in the transaction that `query` runs in. */
+const oneByOne = (query: Query, seeds: ReadonlyArray<Seed>): Effect.Effect<Seeded, SqlError> =>
+  Effect.andThen(
+    Effect.andThen(query(sendSeeds, [textOf(seeds)]), query(insertEach)),
+    Effect.flatMap(query(readSeeded), decodeAnswer)
+  ).pipe(
+    Effect.map(([{ seeded }]) => ({
+      inserted: seeded.inserted,
+      refused: seeded.refused.map(
+        ({ code, place }): RefusedSeed => ({ namespace: seeds[place]!.namespace, key: seeds[place]!.key, code })
+      )
+    })),
+    unexpectedShape
+  )
+
+/** As ASCII, so that a character which the database's encoding lacks fails its own default and not the statement. */
+const textOf = (seeds: ReadonlyArray<Seed>): string =>
+  `[${seeds
+    .map(({ json, key, namespace }) => `[${JSON.stringify(namespace)},${JSON.stringify(key)},${json}]`)
+    .join(",")}]`.replaceAll(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+
+/**
+ * Whether the server refused something that one default said: its value or its name (22, 54), a constraint (23), or a trigger of
+ * others that raises an error of its own (P0). Classes: https://www.postgresql.org/docs/18/errcodes-appendix.html
+ */
+const isAboutOne = ({ reason }: EntryStoreError): boolean =>
+  reason._tag === "Refused" && reason.code !== undefined && /^(22|23|54|P0)/.test(reason.code)
+
+type Run = <A>(statements: (query: Query) => Effect.Effect<A, SqlError>) => Effect.Effect<A, EntryStoreError>
+
+/** Seeds: `run` runs one statement, `runInTransaction` several. */
+export const seed = (
+  seeds: ReadonlyArray<Seed>,
+  { run, runInTransaction }: { readonly run: Run; readonly runInTransaction: Run }
+): Effect.Effect<Seeded, EntryStoreError> =>
+  seeds.length === 0
+    ? Effect.succeed({ inserted: 0, refused: [] })
+    : Effect.catchIf(
+        run((query) => together(query, seeds)),
+        isAboutOne,
+        () => runInTransaction((query) => oneByOne(query, seeds))
+      )

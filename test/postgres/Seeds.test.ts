@@ -1,0 +1,134 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Schema } from "effect"
+import { Config, ConfigKey, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import * as Catalog from "./Catalog.ts"
+
+const limitOf = (defaultValue: number) =>
+  ConfigKey.make("rate-limits", "requests-per-minute", { schema: Schema.Int, defaultValue })
+
+const Greeting = ConfigKey.make("texts", "greeting", { schema: Schema.String, defaultValue: "hello" })
+
+/** A process with these keys, for as long as the effect runs. */
+const asProcess = (
+  acme: { readonly url: TestDatabase.TestDatabase["url"] },
+  keys: ReadonlyArray<ConfigKey.Any>,
+  options: { readonly bootstrap?: "ensure" | "verify" | "skip" } = {}
+) =>
+  Effect.provide(
+    SystemplaneLive({ keys, tenants: ["acme"], boot: "require", ...options }).pipe(
+      Layer.provide(PgConnector.layerRecord({ acme: { url: acme.url } }))
+    )
+  )
+
+const live = Effect.map(
+  TenantManager.use((manager) => manager.awaitLive("acme")),
+  () => true
+)
+
+describe("seeds", () => {
+  it.live("G7: a new default in the code is in force on a database that an older version seeded", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      const older = limitOf(600)
+      const newer = limitOf(900)
+      assert.strictEqual(yield* Config.get(older).pipe(withTenant("acme"), asProcess(acme, [older])), 600)
+      yield* Effect.gen(function* () {
+        assert.deepInclude(yield* Config.entry(newer), { value: 900, revision: 0, source: "default" })
+        // The row still says 600, and a guard of "nothing is stored" writes over it.
+        assert.deepInclude(yield* Config.set(newer, 5, { actor: "ada", ifRevision: 0 }), { value: 5, source: "stored" })
+        assert.deepInclude(yield* Config.remove(newer, { actor: "ada" }), { value: 900, source: "default" })
+      }).pipe(withTenant("acme"), asProcess(acme, [newer]))
+      // The removed key is seeded anew by whichever version starts next, and no version is bound by that row.
+      assert.strictEqual(yield* Config.get(older).pipe(withTenant("acme"), asProcess(acme, [older])), 600)
+      assert.strictEqual(yield* Config.get(newer).pipe(withTenant("acme"), asProcess(acme, [newer])), 900)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("G7: an operator who stores the very value of a seed has stored it", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      const older = limitOf(600)
+      const newer = limitOf(900)
+      const stored = yield* Config.set(older, 600, { actor: "ada" }).pipe(withTenant("acme"), asProcess(acme, [older]))
+      assert.deepInclude(stored, { value: 600, source: "stored", updatedBy: "ada" })
+      assert.isAbove(stored.revision, 0)
+      assert.deepInclude(yield* Config.entry(newer).pipe(withTenant("acme"), asProcess(acme, [newer])), {
+        value: 600,
+        source: "stored"
+      })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("G7: a row whose writer is only named as the seeder, and a seed changed by hand, are stored values", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      const Limit = limitOf(600)
+      yield* Config.get(Limit).pipe(withTenant("acme"), asProcess(acme, [Limit, Greeting]))
+      yield* acme.run("UPDATE systemplane_entries SET value = '700' WHERE key = 'requests-per-minute'")
+      yield* acme.run("UPDATE systemplane_entries SET updated_by = 'systemplane.manager' WHERE key = 'greeting'")
+      yield* Effect.gen(function* () {
+        assert.deepInclude(yield* Config.entry(Limit), { value: 700, source: "stored" })
+        assert.deepInclude(yield* Config.entry(Greeting), { value: "hello", source: "stored" })
+      }).pipe(withTenant("acme"), asProcess(acme, [Limit, Greeting]))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("G7: a default that a constraint or a trigger refuses stops neither the others nor the tenant", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      const [Limit, Burst] = [limitOf(600), ConfigKey.make("a", "burst", { schema: Schema.Int, defaultValue: 20 })]
+      yield* Catalog.prepare(acme)
+      yield* acme.run("ALTER TABLE systemplane_entries ADD CHECK (value::text NOT LIKE '%hello%')")
+      yield* acme.run(
+        `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN IF NEW.key = 'burst' THEN RAISE EXCEPTION 'no bursts'; END IF; RETURN NEW; END $$`
+      )
+      yield* acme.run(
+        "CREATE TRIGGER refuse BEFORE INSERT ON systemplane_entries FOR EACH ROW EXECUTE FUNCTION refuse()"
+      )
+      yield* Effect.gen(function* () {
+        assert.isTrue(yield* live)
+        assert.deepStrictEqual(
+          [yield* Config.get(Greeting), yield* Config.get(Burst), yield* Config.get(Limit)],
+          ["hello", 20, 600]
+        )
+      }).pipe(withTenant("acme"), asProcess(acme, [Greeting, Burst, Limit]))
+      assert.deepStrictEqual(
+        (yield* Catalog.rows(acme)).map(({ key }) => key),
+        ["requests-per-minute"]
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("G7: a default that the database's encoding cannot hold stops neither the others nor the tenant", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.makeEncoded("LATIN1")
+      const Euro = ConfigKey.make("texts", "euro", { schema: Schema.String, defaultValue: "€" })
+      const Named = ConfigKey.make("texts", "日本", { schema: Schema.Int, defaultValue: 1 })
+      yield* Effect.gen(function* () {
+        assert.isTrue(yield* live)
+        assert.deepStrictEqual(
+          [yield* Config.get(Greeting), yield* Config.get(Euro), yield* Config.get(Named)],
+          ["hello", "€", 1]
+        )
+      }).pipe(withTenant("acme"), asProcess(acme, [Greeting, Euro, Named]))
+      assert.deepStrictEqual(
+        (yield* Catalog.rows(acme)).map(({ key }) => key),
+        ["greeting"]
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("G7: a read-only database keeps no tenant from being live", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      yield* Catalog.prepare(acme)
+      yield* acme.run(`ALTER DATABASE "${acme.name}" SET default_transaction_read_only = on`)
+      yield* Effect.gen(function* () {
+        assert.isTrue(yield* live)
+        assert.strictEqual(yield* Config.get(Greeting), "hello")
+      }).pipe(withTenant("acme"), asProcess(acme, [Greeting], { bootstrap: "verify" }))
+    }).pipe(Effect.scoped)
+  )
+})

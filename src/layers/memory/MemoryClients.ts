@@ -1,5 +1,6 @@
 /**
- * One client per tenant for statements in memory, opened when first needed and closed when idle, as with PostgreSQL.
+ * The clients of a memory plane: one connection per tenant for statements, opened when first needed and closed when
+ * idle.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -14,7 +15,8 @@ import type * as MemoryTable from "../../schema/MemoryTable.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import { statementTimeout, timedOut } from "../runtime/Timeouts.ts"
-import { type Database, execute, MemoryDatabases } from "./MemoryDatabases.ts"
+import { execute, type MemoryDatabase } from "./MemoryDatabase.ts"
+import { MemoryDatabases } from "./MemoryDatabases.ts"
 import type { Connection } from "./MemoryNetwork.ts"
 
 /** How long an unused client is kept. */
@@ -30,7 +32,7 @@ export class MemoryClients extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<A>, EntryStoreError>
     /** Reads. Returns within 5 seconds. */
     readonly read: <A>(tenant: TenantId, look: (table: MemoryTable.Table) => A) => Effect.Effect<A, EntryStoreError>
-    /** Forgets the client, which is closed once the statements under way are done. */
+    /** Forgets the client. It is closed once the statements under way have ended. */
     readonly release: (tenant: TenantId) => Effect.Effect<void>
   }
 >()("effect-systemplane/layers/MemoryClients") {}
@@ -45,7 +47,7 @@ const make = Effect.gen(function* () {
     idleTimeToLive
   })
 
-  // A failed look-up would be remembered as long as a client, and so would a client that was lost.
+  // Without this, a failed look-up and a lost client would be kept for as long as a good client.
   const client = (tenant: TenantId): Effect.Effect<Connection, ConnectorError, Scope.Scope> =>
     RcMap.get(clients, tenant).pipe(
       Effect.onError(() => RcMap.invalidate(clients, tenant)),
@@ -56,11 +58,11 @@ const make = Effect.gen(function* () {
       )
     )
 
-  // A statement runs in a fiber of its own: once it was sent, it runs when its request passes, whether or not anybody still
-  // waits for it. That is what becomes of a write whose outcome is unknown.
+  // A statement runs in its own fiber: once it was sent, it runs when its request passes, even if its caller no longer
+  // waits. A write whose outcome is unknown is such a statement.
   const onClient = <A>(
     tenant: TenantId,
-    statement: (database: Database) => Effect.Effect<A, EntryStoreErrorReason>
+    statement: (database: MemoryDatabase) => Effect.Effect<A, EntryStoreErrorReason>
   ): Effect.Effect<A, EntryStoreError> =>
     Effect.suspend(() => {
       let sent = false

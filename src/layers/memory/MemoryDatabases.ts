@@ -1,47 +1,35 @@
 /**
- * The databases of a memory plane, and its driver.
+ * The databases of a memory plane, the connections to them, and the driver that a test has of both.
  *
- * Tables are shared by all planes that work on them; the links, and so the faults, are each plane's own.
+ * Databases are shared by all planes that work on them. Connections, and hence faults, are each plane's own: a plane
+ * has two routes to each database, one for statements and one for the session that listens.
  */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { InvalidTenantId } from "../../schema/ConfigError.ts"
 import { ConnectorError, SessionLost, UnknownTenant } from "../../schema/ConnectorError.ts"
-import { EntryStoreError, type EntryStoreErrorReason } from "../../schema/EntryStoreError.ts"
-import * as JsonText from "../../schema/JsonText.ts"
-import type { KeyName } from "../../schema/KeyName.ts"
+import { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import * as MemoryTable from "../../schema/MemoryTable.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as Tenant from "../../schema/TenantId.ts"
-import {
-  type MemoryChangeOptions,
-  MemoryDriver,
-  type MemoryRow,
-  type MemoryTenant
-} from "../../services/MemoryDriver.ts"
+import { MemoryDriver, type MemoryTenant } from "../../services/MemoryDriver.ts"
 import type { FeedSource } from "../feed/ReconnectingFeed.ts"
+import type { MemoryDatabase } from "./MemoryDatabase.ts"
 import * as MemoryNetwork from "./MemoryNetwork.ts"
+import * as MemoryTenantDriver from "./MemoryTenantDriver.ts"
 
-/** One database, with the sessions that listen on it, those of all planes. */
-export interface Database {
-  table: MemoryTable.Table
-  readonly listeners: Set<(payloads: ReadonlyArray<string>) => void>
-}
+type Databases = Map<TenantId, MemoryDatabase>
 
-type Databases = Map<TenantId, Database>
-
-/** One tenant of one plane. */
+/** A tenant of this plane: its database, and the routes to it. */
 interface Branch {
-  readonly database: Database
-  readonly client: MemoryNetwork.Link
+  readonly database: MemoryDatabase
+  readonly client: MemoryNetwork.Route
   readonly session: Effect.Effect<FeedSource, ConnectorError, Scope.Scope>
   readonly driver: MemoryTenant
 }
@@ -49,7 +37,7 @@ interface Branch {
 export class MemoryDatabases extends Context.Service<
   MemoryDatabases,
   {
-    readonly database: (tenant: TenantId) => Database
+    readonly database: (tenant: TenantId) => MemoryDatabase
     /** A connection for statements. */
     readonly connect: (tenant: TenantId) => Effect.Effect<MemoryNetwork.Connection, ConnectorError, Scope.Scope>
     /** A session that listens. */
@@ -57,7 +45,7 @@ export class MemoryDatabases extends Context.Service<
   }
 >()("effect-systemplane/layers/MemoryDatabases") {}
 
-/** Which databases a driver drives, for another plane to share them. */
+/** The databases that a driver drives, so that another plane can share them. */
 const databasesOf = new WeakMap<MemoryDriver["Service"], Databases>()
 
 export interface MemoryDatabasesOptions {
@@ -69,17 +57,18 @@ export interface MemoryDatabasesOptions {
   readonly initial?: ((tenant: TenantId) => ReadonlyArray<MemoryTable.Put>) | undefined
 }
 
-/** How long what a server sends by itself is on its way. */
+/** How long a notification, or the end of a session, takes to arrive, in milliseconds. */
 const travelTime = 1
 
 const make = Effect.fnUntraced(function* (options: MemoryDatabasesOptions) {
   const databases: Databases = (options.beside && databasesOf.get(options.beside)) ?? new Map()
   const branches = new Map<TenantId, Branch>()
-  // Started within the call: under `TestClock` whatever follows from the arrival is done before the clock goes on.
+  // Started within the call, so that under `TestClock` everything that follows from the arrival is done before the
+  // clock goes on.
   const run = yield* FiberSet.makeRuntime()
   const later: Later = (arrive) => run(Effect.andThen(Effect.sleep(travelTime), Effect.sync(arrive)))
 
-  const databaseOf = (tenant: TenantId): Database => {
+  const databaseOf = (tenant: TenantId): MemoryDatabase => {
     const database = databases.get(tenant) ?? { table: tableOf(options.initial?.(tenant) ?? []), listeners: new Set() }
     databases.set(tenant, database)
     return database
@@ -126,30 +115,18 @@ export const layer = (options: MemoryDatabasesOptions) => Layer.effectContext(ma
 const tableOf = (rows: ReadonlyArray<MemoryTable.Put>): MemoryTable.Table =>
   MemoryTable.transact<unknown>(MemoryTable.empty, 0, rows.map(MemoryTable.put)).table
 
-/** Runs something once it has arrived. */
+/** Runs a function once the travel time has passed. */
 type Later = (arrive: () => void) => void
-
-/** Runs statements in one transaction at the time of the clock, and tells all that listen. */
-export const execute = <A>(
-  database: Database,
-  statements: ReadonlyArray<MemoryTable.Statement<A>>
-): Effect.Effect<ReadonlyArray<A>, EntryStoreErrorReason> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) => {
-    const { payloads, result, table } = MemoryTable.transact(database.table, now, statements)
-    database.table = table
-    if (payloads.length > 0) for (const listener of database.listeners) listener(payloads)
-    return Effect.fromResult(result)
-  })
 
 interface Session {
   readonly payloads: Queue.Queue<string, ConnectorError>
   readonly held: Array<string>
 }
 
-const makeBranch = (tenant: TenantId, database: Database, later: Later): Branch => {
+const makeBranch = (tenant: TenantId, database: MemoryDatabase, later: Later): Branch => {
   const sessions = new Set<Session>()
 
-  // In the order of commit, and only what may still pass when it arrives.
+  // In the order of commit, and only if notifications may still pass when these arrive.
   const release = ({ held, payloads }: Session) => {
     if (held.length === 0 || feed.conditions.notifications !== "pass") return
     later(() => {
@@ -166,7 +143,7 @@ const makeBranch = (tenant: TenantId, database: Database, later: Later): Branch 
 
   const receive = (session: Session) => (payloads: ReadonlyArray<string>) => {
     if (feed.conditions.notifications === "lose") return
-    // Where some are on their way already, these arrive with them.
+    // If some are on their way already, these arrive with them.
     const first = session.held.length === 0
     session.held.push(...payloads)
     if (first) release(session)
@@ -202,7 +179,7 @@ const makeBranch = (tenant: TenantId, database: Database, later: Later): Branch 
     return listening
   })
 
-  const driver = driverOf(tenant, database, {
+  const driver = MemoryTenantDriver.make(tenant, database, {
     client: client.driver,
     feed: {
       ...feed.driver,
@@ -215,59 +192,3 @@ const makeBranch = (tenant: TenantId, database: Database, later: Later): Branch 
   })
   return { database, client, session, driver }
 }
-
-const driverOf = (tenant: TenantId, database: Database, links: Pick<MemoryTenant, "client" | "feed">): MemoryTenant => {
-  const run = <A>(statements: ReadonlyArray<MemoryTable.Statement<A>>) =>
-    Effect.mapError(execute(database, statements), (reason) => new EntryStoreError({ tenant, reason }))
-
-  const replace = (next: (table: MemoryTable.Table) => MemoryTable.Table) =>
-    Effect.sync(() => {
-      database.table = next(database.table)
-    })
-
-  return {
-    ...links,
-    write: (key, value, options) => Effect.map(run([writing(key, value, options)]), ([row]) => rowOf(row!)),
-    erase: (key, options) => Effect.orDie(Effect.asVoid(run([erasing(key, options)]))),
-    transact: (changes, options) =>
-      Effect.asVoid(
-        run<unknown>(
-          changes.map((change) =>
-            "value" in change ? writing(change.key, change.value, options) : erasing(change.key, options)
-          )
-        )
-      ),
-    truncate: Effect.orDie(Effect.asVoid(run([MemoryTable.by({ actor: stranger })(MemoryTable.truncate)]))),
-    backup: Effect.sync(() => {
-      const copy = database.table
-      return replace((table) => MemoryTable.restore(table, copy))
-    }),
-    rows: Effect.sync(() => MemoryTable.rows(database.table).map(rowOf))
-  }
-}
-
-const stranger = "stranger"
-
-const writing = (
-  { namespace, key }: KeyName,
-  value: unknown,
-  options: MemoryChangeOptions | undefined
-): MemoryTable.Statement<MemoryTable.Row> => {
-  const { actor = stranger, triggers = true } = options ?? {}
-  const write = triggers ? MemoryTable.upsert : MemoryTable.overwrite
-  return Result.match(JsonText.encode(value), {
-    onFailure: () => MemoryTable.refuse,
-    onSuccess: (json) => MemoryTable.by({ actor })(write({ namespace, key, json, actor }))
-  })
-}
-
-const erasing = (key: KeyName, options: MemoryChangeOptions | undefined) =>
-  options?.triggers === false
-    ? MemoryTable.silently(MemoryTable.remove(key))
-    : MemoryTable.by({ actor: options?.actor ?? stranger })(MemoryTable.remove(key))
-
-const rowOf = (row: MemoryTable.Row): MemoryRow => ({
-  namespace: row.namespace,
-  key: row.key,
-  ...MemoryTable.entryRow(row)
-})

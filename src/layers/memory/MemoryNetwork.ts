@@ -1,5 +1,7 @@
 /**
- * The ways between a memory plane and a tenant's database: connections that come and go, and statements that travel on them.
+ * A simulated network between a memory plane and a tenant's database: connections that come and go, and statements
+ * whose requests and answers may be held, refused or cut. A route is all connections of one kind; its conditions are
+ * set by a test.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -18,7 +20,7 @@ import {
 /** How long connecting may take, as with the connectors for PostgreSQL. */
 const connectTimeout = "5 seconds"
 
-/** A connection: the statements on it end with it. */
+/** A connection. The statements on it end with it. */
 export interface Connection {
   /** Runs a statement at the other end. */
   readonly send: <A>(statement: Effect.Effect<A, EntryStoreErrorReason>) => Effect.Effect<A, EntryStoreErrorReason>
@@ -28,15 +30,15 @@ export interface Connection {
 
 type All = { readonly [K in keyof MemoryFeedConditions]-?: NonNullable<MemoryFeedConditions[K]> }
 
-export interface Link {
+export interface Route {
   readonly conditions: All
   readonly driver: MemoryLink<MemoryFeedConditions>
   /** A connection that lives as long as the scope, or until it is lost; `onClose` runs then. */
   readonly connect: (onClose: () => void) => Effect.Effect<Connection, ConnectFailed, Scope.Scope>
 }
 
-/** `onSet` runs when conditions were changed. */
-export const make = (onSet: () => void): Link => {
+/** A healthy route. `onSet` runs after each change of its conditions. */
+export const make = (onSet: () => void): Route => {
   const conditions: { -readonly [K in keyof All]: All[K] } = { ...MemoryDriver.healthy }
   const latches = {
     connections: Latch.makeUnsafe(true),
@@ -49,7 +51,9 @@ export const make = (onSet: () => void): Link => {
 
   const waits = (condition: All[keyof MemoryConditions]) => condition === "hold" || condition === "hang"
 
-  /** Waits while the condition says so, and says what it is then: it may have changed again meanwhile. */
+  /**
+   * Waits while the condition holds or hangs, and returns the condition after that: it may have changed several times.
+   */
   const met = <K extends keyof MemoryConditions>(which: K): Effect.Effect<All[K]> =>
     Effect.flatMap(latches[which].await, () =>
       waits(conditions[which]) ? met(which) : Effect.succeed<All[K]>(conditions[which])

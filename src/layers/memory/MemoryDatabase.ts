@@ -1,0 +1,25 @@
+/**
+ * One database in memory: its table, and the sessions that listen on it. All planes that work on the database share it.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { EntryStoreErrorReason } from "../../schema/EntryStoreError.ts"
+import * as MemoryTable from "../../schema/MemoryTable.ts"
+
+/** A table, and the listeners of all sessions of all planes. */
+export interface MemoryDatabase {
+  table: MemoryTable.Table
+  readonly listeners: Set<(payloads: ReadonlyArray<string>) => void>
+}
+
+/** Runs statements in one transaction at the time of the clock, and notifies all listeners. */
+export const execute = <A>(
+  database: MemoryDatabase,
+  statements: ReadonlyArray<MemoryTable.Statement<A>>
+): Effect.Effect<ReadonlyArray<A>, EntryStoreErrorReason> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const { payloads, result, table } = MemoryTable.transact(database.table, now, statements)
+    database.table = table
+    if (payloads.length > 0) for (const listener of database.listeners) listener(payloads)
+    return Effect.fromResult(result)
+  })

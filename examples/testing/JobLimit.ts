@@ -1,4 +1,4 @@
-/** As many jobs at once as the tenant's configuration allows: a limit that follows the configuration while jobs run. */
+/** A limit on concurrent jobs that follows the tenant's configuration while jobs run. */
 import { Effect, Schema, Semaphore, Stream } from "effect"
 import { Config, ConfigKey } from "effect-systemplane"
 

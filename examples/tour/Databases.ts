@@ -1,4 +1,4 @@
-/** Where the tenants' databases are: on a server started for the tour, or on the user's own. */
+/** The tenants' databases: on a server that is started for the tour, or on the user's own. */
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Redacted } from "effect"
 import { Reactivity } from "effect/reactivity"
@@ -35,7 +35,7 @@ export const connect = (url: Redacted.Redacted) =>
     Effect.provideServiceEffect(Reactivity.Reactivity, Reactivity.make)
   )
 
-/** The URL as it may be printed: with the password only where the tour chose it. */
+/** The URL as it may be printed: with the password only if the tour chose it. */
 export const printable = (template: Redacted.Redacted, tenant: string) => {
   const url = new URL(Redacted.value(urlOf(template, tenant)))
   if (process.env[variable]) url.password = ""

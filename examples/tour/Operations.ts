@@ -1,4 +1,4 @@
-/** What an operator's tools ask of a service: is the process there, is it ready to serve, and how does it do. */
+/** The addresses for an operator's tools: whether the process is there, whether it can serve, and its metrics. */
 import { Effect, Layer } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"

@@ -1,4 +1,4 @@
-/** A pretend service whose answers depend on its tenant's configuration. */
+/** A small shop whose answers depend on its tenant's configuration. */
 import { Effect, Layer, Schema } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { Config, withTenant } from "effect-systemplane"

@@ -1,4 +1,4 @@
-/** What the pretend shop lets its operators change. */
+/** The keys of the shop: what its operators may change. */
 import { Schema } from "effect"
 import { ConfigKey } from "effect-systemplane"
 

@@ -1,6 +1,6 @@
 /**
  * `npm start`: the plane on two databases, behind a pretend service, until Ctrl-C.
- * `npm start -- --once`: the tour plays itself, and fails where a step does.
+ * `npm start -- --once`: the tour plays itself, and fails if a step does.
  */
 
 import { createServer } from "node:http"
@@ -20,8 +20,8 @@ const planeOn = (template: Redacted.Redacted, tenants: ReadonlyArray<string>) =>
     Layer.provide(PgConnector.layerTemplate({ url: template }))
   )
 
-// The plane is provided last, hence built first: a Node server that listens before its routes are there accepts a request and
-// never answers it.
+// The plane is provided last, hence built first: a Node server that listens before its routes are there
+// accepts a request and never answers it.
 const serve = (template: Redacted.Redacted) =>
   Layer.effectDiscard(Effect.andThen(printChanges, printInvitation(template))).pipe(
     Layer.provide(HttpRouter.serve(Layer.merge(Shop, Operations), { disableLogger: true, disableListenLog: true })),
@@ -32,24 +32,36 @@ const serve = (template: Redacted.Redacted) =>
 const printInvitation = (template: Redacted.Redacted) =>
   Effect.flatMap(HttpServer.HttpServer, ({ address }) => {
     const base = "port" in address ? `http://127.0.0.1:${address.port}` : "http://localhost"
+    const [acme, globex] = [Databases.printable(template, "acme"), Databases.printable(template, "globex")]
+    const update = "UPDATE systemplane_entries SET value = '25' WHERE key = 'discount-percent'"
+    const remove = "DELETE FROM systemplane_entries WHERE key = 'discount-percent'"
     return Effect.sync(() =>
       console.log(`
-The shop is open. Ask it for a price:
+The shop is open. Each command needs nothing but this checkout; below it, in brackets, the same with curl or psql.
 
-  curl ${base}/acme/price
-  curl ${base}/globex/price
+Ask it for a price:
 
-Change its configuration while it runs, by SQL or by HTTP:
+  npm run -s try -- ${base}/acme/price
+  npm run -s try -- ${base}/globex/price
+  [ curl ${base}/acme/price ]
 
-  psql '${Databases.printable(template, "acme")}' -c "UPDATE systemplane_entries SET value = '25' WHERE key = 'discount-percent'"
-  psql '${Databases.printable(template, "globex")}' -c "DELETE FROM systemplane_entries WHERE key = 'discount-percent'"
-  curl -X PUT ${base}/globex/discount -H 'content-type: application/json' -d 40
+Change its configuration while it runs, by SQL or by HTTP, and ask again:
+
+  npm run -s try -- '${acme}' "${update}"
+  npm run -s try -- '${globex}' "${remove}"
+  npm run -s try -- ${base}/globex/discount 40
+  [ psql '${acme}' -c "${update}" ]
+  [ curl -X PUT ${base}/globex/discount -H 'content-type: application/json' -d 40 ]
+
+See what is stored:
+
+  npm run -s try -- '${acme}'
 
 Ask what an operator's tools would ask:
 
-  curl ${base}/healthz
-  curl ${base}/readyz
-  curl ${base}/metrics
+  npm run -s try -- ${base}/healthz
+  npm run -s try -- ${base}/readyz
+  npm run -s try -- ${base}/metrics
 
 Ctrl-C drains the plane and removes everything.
 `)

@@ -1,4 +1,4 @@
-/** The tour by itself: each step says what it shows, and fails the tour where it does not. */
+/** The tour plays itself: each step says what it shows, and fails the tour if it does not show it. */
 import { Clock, Effect, type Redacted, Schedule, Stream } from "effect"
 import { Config, TenantManager, withTenant } from "effect-systemplane"
 import * as Databases from "./Databases.ts"

@@ -1,5 +1,5 @@
 /**
- * The plane above the seam: everything that does not care where entries are stored.
+ * The engine: the graph of all services that do not depend on where entries are stored.
  *
  * ```
  *   Config ──▶ TenantManager ──▶ TenantCache ──▶ ListenFeed
@@ -32,10 +32,10 @@ import * as Telemetry from "./telemetry/Telemetry.ts"
 import { boot } from "./tenants/Boot.ts"
 import * as SupervisedTenantManager from "./tenants/SupervisedTenantManager.ts"
 
-/** What an application gets. */
+/** The services that an application gets. */
 export type Systemplane = Config | TenantManager | TenantCache | KeyRegistry | ChangeHistory
 
-/** Where entries are stored, and how changes of them are heard of. */
+/** The services that a technology implements: storage, its preparation, and the feed of changes. */
 export type Backend = EntryStore | ListenFeed | SchemaBootstrap | HistoryStore
 
 /** The plane over a backend. `sole` is the one tenant of a single-tenant application. */
@@ -52,7 +52,7 @@ export const layer = <E, R>(
         Layer.provideMerge(InProcessTenantCache.layer(settings)),
         Layer.provide(backend(settings)),
         Layer.provide([StatusBoard.layer(), ConnectLimiter.layer(settings), ReconnectSignal.layer(settings)]),
-        // Below the board, which tells it of every tenant.
+        // Below the board, which reports every tenant to it.
         Layer.provide(Telemetry.layer(settings)),
         Layer.provideMerge(KeyRegistry.layer(options.keys))
       )

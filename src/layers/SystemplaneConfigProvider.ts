@@ -19,22 +19,23 @@ import { KeyRegistry } from "../services/KeyRegistry.ts"
  *
  * **Details**
  *
- * Every look-up reads the key anew, so that a change is seen by the next one. Without I/O while the tenant is live.
+ * Every look-up reads the key anew, so that the next one sees a change. It does no I/O while the tenant is live.
  *
- * The key `rate-limits/requests-per-minute` is found as `REQUESTS_PER_MINUTE`, as `RATE_LIMITS_REQUESTS_PER_MINUTE`, and by the path
- * of its two names; upper and lower case, `-`, `_` and camel case make no difference. Two keys of one name are refused with
- * `CollidingNames` when the layer is built. A namespace is a record of its keys: `Config.schema(schema, "rate-limits")`.
+ * The key `rate-limits/requests-per-minute` is found as `REQUESTS_PER_MINUTE`, as `RATE_LIMITS_REQUESTS_PER_MINUTE`,
+ * and by the path of its two names; upper and lower case, `-`, `_` and camel case make no difference. The layer fails
+ * with `CollidingNames` if two keys have one name. A namespace is a record of its keys: `Config.schema(schema,
+ * "rate-limits")`.
  *
  * A document appears as nested paths, `["checkout", "enabled"]`, and an array as an indexed one; so structs and
- * `Config.nested` work. Where a name could be read in two ways, the longest name of a key wins. `null` counts as missing.
+ * `Config.nested` work. If a name can be read in two ways, the longest name of a key wins. `null` counts as missing.
  *
- * What is not the name of a key is asked of the provider that was there before, by default the environment. What is one
- * never is, even where the plane cannot answer: then the look-up fails with a `SourceError`, as it does where no tenant is set.
+ * A name of no key is looked up in the provider that was there before, by default the environment. A name of a key
+ * never is: if the plane cannot answer, or no tenant is set, the look-up fails with a `SourceError`.
  *
  * **Gotchas**
  *
- * `effect/Config` looks up the fields of a struct one by one, so a change may fall between them. A document is also there as
- * the text of its JSON, which is one look-up: `Config.schema(Schema.fromJsonString(schema), "CHECKOUT")`.
+ * `effect/Config` looks up the fields of a struct one by one, so a change may fall between them. A document is also
+ * there as the text of its JSON, which is one look-up: `Config.schema(Schema.fromJsonString(schema), "CHECKOUT")`.
  *
  * Errors of `effect/Config` may repeat a value that does not decode. Read a secret key with `Config.Redacted`.
  *
@@ -64,8 +65,9 @@ export const layer: Layer.Layer<never, ConfigNames.CollidingNames, Config | KeyR
 )
 
 /**
- * As {@link layer}, but the key alone is no name: `rate-limits/requests-per-minute` is found as
- * `RATE_LIMITS_REQUESTS_PER_MINUTE` and by the path of its two names. For applications with keys of one name in several namespaces.
+ * As {@link layer}, but without the short names: `rate-limits/requests-per-minute` is found as
+ * `RATE_LIMITS_REQUESTS_PER_MINUTE` and by the path of its two names. For applications with keys of one name in several
+ * namespaces.
  *
  * @category layers
  * @since 0.1.0

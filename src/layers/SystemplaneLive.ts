@@ -1,5 +1,5 @@
 /**
- * The whole graph.
+ * The whole graph of the plane on PostgreSQL: which service uses which, down to the connector.
  *
  * ```
  *   Config ──▶ TenantManager ──▶ TenantCache ──▶ ListenFeed ──┐
@@ -28,8 +28,8 @@ import * as PgSchemaBootstrap from "./postgres/PgSchemaBootstrap.ts"
  *
  * **Details**
  *
- * Fails with `InvalidOption`, with `DuplicateKey`, or, where `boot` is `"require"`, with the `ActivationError` of a tenant that
- * was not live within `bootTimeout`. Closing the layer drains it with `drainTimeout`.
+ * Fails with `InvalidOption`, with `DuplicateKey`, or, where `boot` is `"require"`, with the `ActivationError` of a
+ * tenant that was not live within `bootTimeout`. Closing the layer drains it with `drainTimeout`.
  *
  * **Gotchas**
  *
@@ -60,5 +60,5 @@ const postgres = (settings: Options.Settings) =>
     PgEntryStore.layer(),
     PgHistoryStore.layer(),
     PgSchemaBootstrap.layer({ followed: true }),
-    PgListenFeed.layer({ reconnect: settings.reconnect })
+    PgListenFeed.layer(settings)
   ).pipe(Layer.provide(PgDatabases.layer()))

@@ -40,37 +40,38 @@ import * as MemorySchemaBootstrap from "./memory/MemorySchemaBootstrap.ts"
  */
 export interface SystemplaneMemoryOptions extends Options.SystemplaneOptions {
   /**
-   * The one tenant of a single-tenant application, which then needs no `withTenant`, as with `PgConnector.layerSingle`. Default:
-   * many tenants, each with a database that comes into being when first mentioned.
+   * The one tenant of a single-tenant application, which then needs no `withTenant`, as with `PgConnector.layerSingle`.
+   * Default: many tenants, each with a database that is created when it is first mentioned.
    */
   readonly soleTenant?: string | undefined
   /**
-   * The driver of another plane, to work on its databases as a second process does. Faults are each plane's own. Default:
-   * databases of its own.
+   * The driver of another plane, to work on its databases as a second process does. Faults are each plane's own.
+   * Default: databases of its own.
    */
   readonly beside?: MemoryDriver["Service"] | undefined
 }
 
 /**
- * The plane with no database, for tests: everything above the statements is the very code that runs on PostgreSQL.
+ * The plane without a database, for tests: everything above the statements is the code that runs on PostgreSQL.
  *
  * **Details**
  *
- * Besides the plane it provides `MemoryDriver`, which writes as another process does and breaks connections. Time is the
- * clock's: under `TestClock` nothing happens but what a test lets happen, and delays are the same in every run unless a `Random`
- * is provided. Fails as `SystemplaneLive` does. Closing the layer drains the plane; its databases live as long as the driver is
- * referenced.
+ * Besides the plane it provides `MemoryDriver`, which writes as another process does and breaks connections. Time is
+ * that of the clock: under `TestClock` only the test lets things happen, and delays are the same in every run unless a
+ * `Random` is provided. Fails as `SystemplaneLive` does. Closing the layer drains the plane; its databases live as long
+ * as the driver is referenced.
  *
- * The same as on PostgreSQL: revisions, atomic transactions, `ifRevision`, seeding, notifications of names only, reads that see
- * one state, reconnecting, staleness, lifecycle, and what `jsonb` makes of values. The same contract tests run on both.
+ * The same as on PostgreSQL: revisions, atomic transactions, `ifRevision`, seeding, notifications of names only, reads
+ * that see one state, reconnecting, staleness, lifecycle, and what `jsonb` makes of values. The same contract tests run
+ * on both.
  *
  * **Gotchas**
  *
- * Not modelled: row locks (statements run one after another, so that nobody ever waits for another's transaction), roles and
- * schema work (the table is always there, `bootstrap` finds nothing to do), the size of the pool, two tenants on one database,
- * and numbers beyond what JavaScript can express (refused here, kept by PostgreSQL).
+ * Not modelled: row locks (statements run one after another, so that no statement waits for another transaction), roles
+ * and schema work (the table is always there, `bootstrap` finds nothing to do), the size of the pool, two tenants on
+ * one database, and numbers beyond what JavaScript can express (refused here, kept by PostgreSQL).
  *
- * **Example** (A plane for a test, and a change by somebody else)
+ * **Example** (A plane for a test, and a change by another process)
  *
  * ```ts
  * import { Effect, Stream } from "effect"
@@ -104,9 +105,9 @@ export const SystemplaneMemory: {
    *
    * **Details**
    *
-   * A list of values is what every tenant has, and a read needs no tenant; a record of lists is what each tenant of it has.
-   * A key that is given no value is at its default if `keys` declares it. A value that does not fit its key, and everything else
-   * that keeps the layer from being built, is a defect.
+   * A list of values is what every tenant has, and a read needs no tenant; a record of lists is what each tenant of it
+   * has. A key that is given no value is at its default if `keys` declares it. A value that does not fit its key, and
+   * everything else that keeps the layer from being built, is a defect.
    *
    * **Example** (A limit of 5)
    *
@@ -203,7 +204,7 @@ const planeOf = (
     )
   )
 
-/** What delays are drawn from: the caller's `Random` if it provides one, else the same numbers in every run. */
+/** The source of random delays: the caller's `Random` if it provides one, else the same numbers in every run. */
 const drawn = Effect.contextWith((context: Context.Context<never>) =>
   Context.getOption(context, Random.Random).pipe(
     Option.filter(() => context.mapUnsafe.has(Random.Random.key)),

@@ -22,8 +22,8 @@ import * as PgSchemaBootstrap from "./postgres/PgSchemaBootstrap.ts"
 import * as ConnectLimiter from "./runtime/ConnectLimiter.ts"
 
 /**
- * Options of `SystemplaneReadThrough`. Nothing is prepared unless asked for: a function that starts a thousand times a minute
- * should not look at the catalogue a thousand times.
+ * Options of `SystemplaneReadThrough`. Nothing is prepared unless asked for: a function that starts a thousand times a
+ * minute should not inspect the catalog a thousand times.
  *
  * @category models
  * @since 0.1.0
@@ -32,8 +32,8 @@ export interface ReadThroughOptions {
   /** The declared keys. */
   readonly keys: ReadonlyArray<ConfigKey.Any>
   /**
-   * What is done about a tenant's schema before this process first uses its database. `"skip"` (default): nothing. `"verify"`:
-   * fail where anything is missing or outdated. `"ensure"`: create or upgrade it.
+   * What is done about a tenant's schema before this process first uses its database. `"skip"` (default): nothing.
+   * `"verify"`: fail if anything is missing or outdated. `"ensure"`: create or upgrade it.
    */
   readonly bootstrap?: "ensure" | "verify" | "skip" | undefined
   /** Write missing defaults as rows before this process first uses a tenant's database. Default `false`. */
@@ -45,26 +45,27 @@ export interface ReadThroughOptions {
  *
  * **When to use**
  *
- * Where a process reads a few keys and ends. A service that stays up should use `SystemplaneLive`: a read costs it no I/O.
+ * Use it if a process reads a few keys and ends. A service that stays up should use `SystemplaneLive`: a read costs it
+ * no I/O.
  *
  * **Details**
  *
- * Every read is one statement on the tenant's database, also `snapshot`, `getGroup` and `list`, however many keys there are, so
- * every value is as fresh as the database: `stale` is never set. No session listens, and no fiber runs in the background. A
- * tenant's client is opened by its first read, with one more statement that tells which database it is, and closed after 10
- * seconds without use.
+ * Every read is one statement on the tenant's database, `snapshot`, `getGroup` and `list` too, however many keys there
+ * are. So every value is as fresh as the database, and `stale` is never set. No session listens, and no fiber runs in
+ * the background. A tenant's client is opened by its first read, with one more statement that identifies the database,
+ * and closed after 10 seconds without use.
  *
- * Writes are those of `SystemplaneLive`: guarded, atomic, with a definite outcome. A row that does not decode leaves the key's
- * default in force, as no earlier value is known; it is logged once per process and row. Where the database does not answer, reads
- * fail with `Unavailable`, and `getOrDefault` answers the default.
+ * Writes are those of `SystemplaneLive`: guarded, atomic, with a definite outcome. A row that does not decode leaves
+ * the key's default in force, as no earlier value is known; it is logged once per process and row. If the database does
+ * not answer, reads fail with `Unavailable`, and `getOrDefault` answers the default.
  *
- * Tenants need no activation, hence there is no `TenantManager` and no `TenantCache`. Fails with `InvalidOption` or `DuplicateKey`;
- * building it needs no database.
+ * Tenants need no activation, hence there is no `TenantManager` and no `TenantCache`. Fails with `InvalidOption` or
+ * `DuplicateKey`; building it needs no database.
  *
  * **Gotchas**
  *
- * There is nothing to follow: `handle` and `watch` fail with `NotSupported`. `changes` and `onChange` have no error in their
- * type, since a subscription in `SystemplaneLive` cannot fail; here they die with that same `ConfigError`.
+ * There is nothing to follow: `handle` and `watch` fail with `NotSupported`. `changes` and `onChange` have no error in
+ * their type, since a subscription in `SystemplaneLive` cannot fail; here they die with that same `ConfigError`.
  *
  * **Example** (A function that reads one key)
  *

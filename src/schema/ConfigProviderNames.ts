@@ -1,9 +1,9 @@
 /**
- * Under which names code written against `effect/Config` finds the declared keys.
+ * The names under which code written against `effect/Config` finds the declared keys.
  *
- * A path is read as `ConfigProvider.constantCase` over environment variables reads it: each segment in constant case, joined by
- * `_`. So `["rate-limits", "requestsPerMinute"]` and `["RATE_LIMITS_REQUESTS_PER_MINUTE"]` are one name. Segments after the name
- * of a key lead into its value.
+ * A path is read as `ConfigProvider.constantCase` over environment variables reads it: each segment in constant case,
+ * joined by `_`. So `["rate-limits", "requestsPerMinute"]` and `["RATE_LIMITS_REQUESTS_PER_MINUTE"]` are one name.
+ * Segments after the name of a key lead into its value.
  *
  * @since 0.1.0
  */
@@ -33,15 +33,15 @@ export class CollidingNames extends Schema.TaggedError<CollidingNames>()("Collid
 
 type Path = ReadonlyArray<string | number>
 
-/** A key and where in its value, or a namespace, or all of them. */
+/** A key and a path into its value, or the names of a namespace, or all names. */
 export type Found =
   | { readonly _tag: "Key"; readonly key: ConfigKey.Any; readonly rest: Path }
   | { readonly _tag: "Names"; readonly names: ReadonlyArray<string> }
 
-/** Where a path leads; `undefined` where no name of a key begins it. The longest name wins. */
+/** What a path leads to; `undefined` if it begins with no name of a key. The longest name wins. */
 export type Find = (path: Path) => Found | undefined
 
-/** The names of these keys: `NAMESPACE_KEY` and, where `short`, `KEY`. */
+/** The names of these keys: `NAMESPACE_KEY` and, if `short`, `KEY`. */
 export const make = (keys: ReadonlyArray<ConfigKey.Any>, short: boolean): Result.Result<Find, CollidingNames> => {
   const byName = new Map<string, ConfigKey.Any>()
   const namespaces = new Map<string, Array<string>>()
@@ -70,7 +70,9 @@ export const make = (keys: ReadonlyArray<ConfigKey.Any>, short: boolean): Result
   })
 }
 
-/** The part of a value at a path; `undefined` where there is none. The names of fields are compared in constant case too. */
+/**
+ * The part of a value at a path; `undefined` if there is none. The names of fields are compared in constant case too.
+ */
 export const within = (value: Schema.Json, path: Path): Schema.Json | undefined => {
   let part: Schema.Json | undefined = value
   for (const segment of path) {
@@ -94,7 +96,8 @@ const namesOf = ({ key, namespace }: ConfigKey.Any, short: boolean): ReadonlyArr
 
 const nameOf = (path: Path): string => path.map((segment) => canonical(String(segment))).join("_")
 
-// Twice, because only then `v2x` and `V2X` are one name. A name without a single ASCII letter or digit stands for itself.
+// Twice, because only then `v2x` and `V2X` are one name. A name without a single ASCII letter or digit stands for
+// itself.
 const canonical = (text: string): string => Text.configCase(Text.configCase(text)) || text
 
 const collide = (name: string, first: string, second: string) =>

@@ -1,5 +1,5 @@
 /**
- * All keys of a tenant at one moment.
+ * An immutable image of all keys of a tenant at one moment.
  *
  * @since 0.1.0
  */
@@ -14,8 +14,8 @@ import type { TenantId } from "./TenantId.ts"
  *
  * **Details**
  *
- * Taking one costs the same however many keys there are, and reading from it is synchronous. It never mixes two states: keys
- * written in one transaction are all old in it, or all new. It does not follow later changes.
+ * Taking one costs the same however many keys there are, and reading from it is synchronous. It never mixes two states:
+ * keys written in one transaction are all old in it, or all new. It does not follow later changes.
  *
  * **Gotchas**
  *

@@ -16,7 +16,7 @@ import type { TenantId } from "./TenantId.ts"
  */
 export interface Entry<out A> {
   readonly value: A
-  /** Drawn by the database on every change of the value; per key it only grows. 0 where the default is in force. */
+  /** Drawn by the database on every change of the value; per key it only grows. 0 if the default is in force. */
   readonly revision: number
   readonly source: "stored" | "default"
   /** When the row was last written, by the database's clock. `undefined` for a default. */
@@ -25,7 +25,7 @@ export interface Entry<out A> {
   readonly updatedBy: string | undefined
   /** Nothing keeps this value current at the moment: the feed is down, or nothing confirmed it within the bound. */
   readonly stale: boolean
-  /** When the database last confirmed this value, by this process's clock. `undefined` where it never did. */
+  /** When the database last confirmed this value, by this process's clock. `undefined` if it never did. */
   readonly confirmedAt: DateTime.Utc | undefined
 }
 
@@ -106,7 +106,7 @@ export interface Change<out A> {
   readonly namespace: string
   readonly key: string
   readonly value: A
-  /** 0 where the row was deleted and the default is in force again. */
+  /** 0 if the row was deleted and the default is in force again. */
   readonly revision: number
   /** The value that the subscriber was last given; the default of the code if it was given none. */
   readonly previous: A

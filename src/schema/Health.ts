@@ -1,5 +1,5 @@
 /**
- * Whether a process is fit to serve, and each of its tenants.
+ * The health of a process and of each of its tenants: how well reads are answered.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import { TenantState, type TenantStatus } from "./TenantStatus.ts"
  * How well reads are answered.
  *
  * - `live`: from memory, and current
- * - `degraded`: from memory while the feed is down for a short while, or from the database
+ * - `degraded`: from memory while the feed is down for a short time, or from the database
  * - `down`: they go to the database, and the last attempt to reach it failed
  *
  * @category models
@@ -32,38 +32,41 @@ export interface TenantHealth {
   readonly state: TenantState
   /** When the state was entered, by this process's clock. */
   readonly since: DateTime.Utc
-  /** What failed last, where anything has failed since the tenant was last live. Holds no value and no credential. */
+  /** The last failure since the tenant was last live. It holds no value and no credential. */
   readonly cause: string | undefined
   /** When the database last confirmed the whole snapshot. */
   readonly confirmedAt: DateTime.Utc | undefined
 }
 
 /**
- * The health of the plane in this process. TenantLimiter into JSON as it is.
+ * The health of the plane in this process. It can be turned into JSON as it is.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Health {
   /**
-   * `live` where all tenants are, or there are none; `down` where all tenants are, or the plane was drained; else `degraded`.
+   * `live` if all tenants are, or there are none; `down` if all tenants are, or the plane was drained; else `degraded`.
    * One tenant's dead database is no reason to take the process away from all others.
    */
   readonly status: HealthStatus
   /** Whether the plane was drained. */
   readonly closed: boolean
-  /** All tenants but those that were suspended, which nobody expects to be live. */
+  /** All tenants but the suspended ones, which are not expected to be live. */
   readonly tenants: ReadonlyArray<TenantHealth>
 }
 
 /**
- * What sends the health of a process over a wire needs of it.
+ * The wire format of a process's health.
  *
  * @category schemas
  * @since 0.1.0
  */
 export const Health = {
-  /** The encoded side is JSON; a field that is `undefined` is left out. It names tenants and causes: it is for operators. */
+  /**
+   * The encoded side is JSON; a field that is `undefined` is left out. It names tenants and causes: it is for
+   * operators.
+   */
   schema: Schema.Struct({
     status: Schema.Literals(["live", "degraded", "down"]),
     closed: Schema.Boolean,
@@ -81,7 +84,7 @@ export const Health = {
 }
 
 /**
- * What the states of the tenants amount to.
+ * Derives the health from the statuses of all tenants.
  *
  * @since 0.1.0
  */

@@ -33,11 +33,11 @@ export type Notification = typeof Notification.Type
 const decodeAsSchema = Schema.decodeUnknownOption(Schema.fromJsonString(Notification))
 
 /**
- * Decodes a payload; `None` where it is malformed.
+ * Decodes a payload; `None` if it is malformed.
  *
  * **Details**
  *
- * A transaction may send 10,000 of them, so what our own triggers write is recognised by its shape; everything else is
+ * A transaction may send 10,000 payloads, so those of our own triggers are recognised by their shape. All others are
  * decoded by the schema, which has the last word.
  *
  * @category decoding

@@ -22,8 +22,8 @@ export interface SystemplaneOptions {
   /** Tenants activated while the layer is built. Default: none; with a single-tenant connector, its tenant. */
   readonly tenants?: ReadonlyArray<string> | undefined
   /**
-   * `"require"` (default): the layer fails unless every tenant of `tenants` is live within `bootTimeout`. `"background"`: it
-   * is built at once, and the tenants are tried for ever.
+   * `"require"` (default): the layer fails unless every tenant of `tenants` is live within `bootTimeout`.
+   * `"background"`: it is built at once, and the tenants are tried for ever.
    */
   readonly boot?: "require" | "background" | undefined
   /** Default 10 seconds. */
@@ -34,8 +34,8 @@ export interface SystemplaneOptions {
    */
   readonly activation?: "onDemand" | "explicit" | undefined
   /**
-   * What activation does about the schema. `"ensure"` (default): create or upgrade what is missing or outdated. `"verify"`:
-   * fail where anything is. `"skip"`: do not look.
+   * What activation does about the schema. `"ensure"` (default): create or upgrade what is missing or outdated.
+   * `"verify"`: fail if anything is. `"skip"`: do not look.
    */
   readonly bootstrap?: "ensure" | "verify" | "skip" | undefined
   /** Write missing defaults as rows on activation. Default `true`. */
@@ -46,13 +46,13 @@ export interface SystemplaneOptions {
     | undefined
   /** Consecutive failed attempts to reconnect after which reads go to the database. Default 3. */
   readonly staleAfterFailures?: number | undefined
-  /** How long a value may go unconfirmed before it counts as stale. Default 30 seconds, at least 1. */
+  /** How long a value may stay unconfirmed before it counts as stale. Default 30 seconds, at least 1. */
   readonly maxStaleness?: Duration.Input | undefined
   /** Keys beyond it are not cached: they are read through, and cannot be watched. Default 10,000. */
   readonly maxEntriesPerTenant?: number | undefined
   /** Tenants that are being activated, or reconnected, at once. Default 8. */
   readonly maxConcurrentActivations?: number | undefined
-  /** Connections that this process opens in any one second, whatever for. Default 200. */
+  /** Connections that this process opens in any one second, for all purposes. Default 200. */
   readonly maxConnectsPerSecond?: number | undefined
   /** Above this many tenants metrics carry `tenant_id="aggregate"`. Default 1,000. */
   readonly aggregateTenantThreshold?: number | undefined
@@ -61,7 +61,7 @@ export interface SystemplaneOptions {
 }
 
 /**
- * An option that makes no sense.
+ * An option has a value that it cannot have.
  *
  * @category errors
  * @since 0.1.0
@@ -122,9 +122,9 @@ export const resolve = (options: SystemplaneOptions): Result.Result<Settings, In
   })
 
 /**
- * PostgreSQL forks a process for each connection and checks a password on it: some milliseconds of a core, so that two cores
- * accept a few hundred a second if they do nothing else. 200 leave such a server room for its work, and bring 200 tenants back
- * within about a second.
+ * PostgreSQL forks a process for each connection and checks a password on it: some milliseconds of a core, so that two
+ * cores accept a few hundred a second if they do nothing else. 200 leave such a server room for its work, and bring 200
+ * tenants back within about a second.
  */
 const connectsPerSecond = 200
 

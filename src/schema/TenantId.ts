@@ -29,7 +29,7 @@ export const TenantId = Schema.String.check(
 export type TenantId = typeof TenantId.Type
 
 /**
- * Reads an id from outside. `None` where it is malformed.
+ * Parses an id that comes from outside. `None` if it is malformed.
  *
  * @category constructors
  * @since 0.1.0

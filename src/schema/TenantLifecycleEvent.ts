@@ -1,5 +1,5 @@
 /**
- * What a tenant directory announces.
+ * The events of a tenant directory: tenants that come, go, pause, or change their credentials.
  *
  * @since 0.1.0
  */
@@ -19,7 +19,7 @@ export const TenantDeleted = Schema.TaggedStruct("TenantDeleted", { tenant: Tena
 export const TenantCredentialsRotated = Schema.TaggedStruct("TenantCredentialsRotated", { tenant: TenantId })
 
 /**
- * An event as it may arrive from a message broker; a schema, so that it can be decoded.
+ * An event of a tenant directory. It is a schema, so that a message from a broker can be decoded.
  *
  * **Example** (From a message to the manager)
  *

@@ -9,13 +9,13 @@ import { ActivationError } from "./ActivationError.ts"
 import { TenantId } from "./TenantId.ts"
 
 /**
- * Where a tenant stands.
+ * The state of a tenant in this process.
  *
  * - `activating`: nothing was loaded yet; reads go to the database
  * - `live`: the feed is up and the snapshot is current
- * - `disconnected`: the feed is down for a short while; reads are answered from the snapshot and marked stale
- * - `stale`: the feed failed too often, or nothing confirmed the snapshot within the bound; reads go to the database
- * - `suspended`: somebody suspended it, or the plane was drained; the snapshot is kept, reads go to the database
+ * - `disconnected`: the feed is down for a short time; reads are answered from the snapshot and marked stale
+ * - `stale`: the feed failed too often, or the snapshot was not confirmed within the bound; reads go to the database
+ * - `suspended`: an operator suspended it, or the plane was drained; the snapshot is kept, reads go to the database
  * - `removed`: only in the stream of changes: nothing is kept
  *
  * @category models
@@ -53,13 +53,13 @@ export interface TenantStatus {
 }
 
 /**
- * What sends statuses over a wire needs of them.
+ * The wire format of a status.
  *
  * @category schemas
  * @since 0.1.0
  */
 export const TenantStatus = {
-  /** The encoded side is JSON; a field that is `undefined` is left out. It tells of failures: it is for operators. */
+  /** The encoded side is JSON; a field that is `undefined` is left out. It names failures: it is for operators. */
   schema: Schema.Struct({
     tenant: TenantId,
     state: TenantState,
@@ -71,20 +71,20 @@ export const TenantStatus = {
   }) as any as Schema.Codec<TenantStatus, any>
 }
 
-/** What is known of a tenant's condition to its database. */
+/** What is known of a tenant's feed and snapshot. */
 export interface Condition {
   readonly suspended: boolean
-  /** A whole read was learned since the tenant was activated. */
+  /** A whole read was applied since the tenant was activated. */
   readonly loaded: boolean
   /** The feed is up and the snapshot was reconciled since. */
   readonly connected: boolean
   readonly failures: number
-  /** Nothing confirmed the snapshot for longer than `maxStaleness`. */
+  /** The snapshot was not confirmed for longer than `maxStaleness`. */
   readonly overdue: boolean
 }
 
 /**
- * The state that a condition amounts to.
+ * Derives the state from a condition.
  *
  * @since 0.1.0
  */

@@ -1,5 +1,5 @@
 /**
- * One key of one tenant, held on to by a hot path.
+ * A live value of one key of one tenant, for hot paths.
  *
  * @since 0.1.0
  */
@@ -8,22 +8,23 @@ import type { Entry } from "../schema/Entry.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 
 /**
- * The live value of a key for the tenant that was current when the handle was made, whoever reads it later.
+ * The live value of a key for the tenant that was current when the handle was made, in whichever fiber it is read.
  *
  * **Details**
  *
- * A read looks nothing up and never does I/O. It answers what this process last knew: while the tenant is live, that is the
- * value in force; while it is disconnected, stale, suspended or removed, it is the last value known before, and `entry.stale`
- * says so. A handle survives all of these: once the tenant is followed again, it answers from there.
+ * A read looks up nothing and never does I/O. It answers what this process last knew. While the tenant is live, that is
+ * the value in force. While it is disconnected, stale, suspended or removed, it is the last known value, and
+ * `entry.stale` is `true`. A handle survives all of these: once the tenant is followed again, the handle follows it
+ * too.
  *
- * A handle is an effect too, that succeeds with `current`. `yield* handle` in a generator costs next to nothing, since it
- * never leaves the generator.
+ * A handle is an effect too, that succeeds with `current`. `yield* handle` in a generator costs next to nothing, since
+ * it never leaves the generator.
  *
  * **Gotchas**
  *
- * If a value that is too old must not be used, use `Config.get`: it asks the database when memory cannot be trusted.
+ * If a value that is too old must not be used, use `Config.get`: it asks the database if memory cannot be trusted.
  *
- * **Example** (A limit looked at on every request)
+ * **Example** (A limit that every request checks)
  *
  * ```ts
  * import { Effect } from "effect"

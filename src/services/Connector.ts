@@ -1,5 +1,5 @@
 /**
- * From a tenant to its PostgreSQL.
+ * Connections from a tenant to its PostgreSQL.
  *
  * @since 0.1.0
  */
@@ -21,12 +21,13 @@ import type { TenantId } from "../schema/TenantId.ts"
 export type Query = (sql: string, params?: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<unknown>, SqlError>
 
 /**
- * Runs one statement as `Query` does, and hands its rows over as they arrive: some at a time, in their order, and each exactly once.
+ * Runs one statement as `Query` does, and hands its rows over as they arrive: some at a time, in order, and each
+ * exactly once.
  *
  * **Details**
  *
- * Where it fails, the rows that it handed over before are void. It never runs the statement again by itself, since rows would then
- * be handed over twice.
+ * If it fails, the rows that it handed over before are void. It never repeats the statement by itself, since rows would
+ * then be handed over twice.
  *
  * @category models
  * @since 0.1.0
@@ -38,22 +39,24 @@ export type QueryEach = (
 ) => Effect.Effect<void, SqlError>
 
 /**
- * A session of its own that listens, and on which short statements may run: notifications wait behind them.
+ * A dedicated session that listens, and on which short statements may run: notifications wait behind them.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ListenSession {
-  /** Interrupting a statement gives the session up: its peer may never answer, and nobody should wait to find out. */
+  /**
+   * Interrupting a statement abandons the session: its peer may never answer, and no caller should wait to find out.
+   */
   readonly query: Query
   /**
-   * For reads of all rows: a first load, and one that a digest shows to be needed. Their rows are then decoded while the server
-   * still reads the others. Interrupting it gives the session up, as with `query`. Without it all rows are taken at once.
+   * For reads of all rows: a first load, and one that a digest requires. Rows are then decoded while the server still
+   * reads the others. Interrupting it abandons the session, as with `query`. Without it all rows are taken at once.
    */
   readonly queryEach?: QueryEach | undefined
   /** Waits for a payload and takes all that have arrived, in the order of commit. Fails once the session has ended. */
   readonly payloads: Effect.Effect<ReadonlyArray<string>, ConnectorError>
-  /** Gives the session up at once, without a word to the peer. Idempotent. */
+  /** Abandons the session at once, without a word to the peer. Idempotent. */
   readonly abandon: Effect.Effect<void>
 }
 
@@ -62,9 +65,9 @@ export interface ListenSession {
  *
  * **Details**
  *
- * Both methods resolve the tenant afresh each time they run, so that a rotated secret is met by the next connection.
- * What they return lives as long as the scope, and closing the scope never waits for a peer that does not answer. They
- * fail with `ConnectorError`, which names the tenant and the step and shows no credential.
+ * Both methods resolve the tenant anew each time they run, so that the next connection uses a rotated secret. What they
+ * return lives as long as the scope, and closing the scope never waits for a peer that does not answer. They fail with
+ * `ConnectorError`, which names the tenant and the step and shows no credential.
  *
  * This is the seam for tests: a scripted connector drives the feed under `TestClock`.
  *
@@ -78,11 +81,11 @@ export class Connector extends Context.Service<
     readonly sole: Option.Option<TenantId>
     /** A pooled client for statements. */
     readonly client: (tenant: TenantId) => Effect.Effect<SqlClient.SqlClient, ConnectorError, Scope.Scope>
-    /** A session of its own that listens on `systemplane_changes`; `LISTEN` is confirmed when it is returned. */
+    /** A dedicated session that listens on `systemplane_changes`; `LISTEN` is confirmed when it is returned. */
     readonly session: (tenant: TenantId) => Effect.Effect<ListenSession, ConnectorError, Scope.Scope>
     /**
-     * Whether the tenant's sessions and clients lead to the same server as the same role, so that any statement may run on either:
-     * bringing the tenant up then takes one connection. Without it they are taken to differ.
+     * Whether the tenant's sessions and clients lead to the same server as the same role, so that any statement may run
+     * on either: activation then takes one connection. Without this method they are taken to differ.
      */
     readonly interchangeable?: ((tenant: TenantId) => Effect.Effect<boolean, ConnectorError>) | undefined
   }

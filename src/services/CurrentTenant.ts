@@ -1,5 +1,5 @@
 /**
- * Whose configuration is read and written.
+ * The tenant whose configuration a fiber reads and writes, and how code sets it.
  *
  * @since 0.1.0
  */
@@ -53,7 +53,7 @@ export const withTenant: {
       : Effect.fail(new ConfigError({ reason: InvalidTenantId.from(tenant) }))
   }
 
-/** Ids that were checked already. Bounded, since they come with requests, from anybody. */
+/** Ids that were checked already. Bounded, since they come with requests from outside. */
 const known = new Map<string, Option.Option<Tenant.TenantId>>()
 const mostKnown = 10_000
 
@@ -67,7 +67,7 @@ const remembered = (tenant: string): Option.Option<Tenant.TenantId> => {
   return id
 }
 
-/** The tenant on whose behalf a fiber runs; in a single-tenant application the sole one where none is set. */
+/** The tenant on whose behalf a fiber runs; if none is set, the sole one of a single-tenant application. */
 export const tenantOf = (
   fiber: Fiber.Fiber<unknown, unknown>,
   sole: Tenant.TenantId | undefined
@@ -76,7 +76,7 @@ export const tenantOf = (
   return Option.isSome(current) ? current.value : sole
 }
 
-/** What an operation fails with that needs a tenant and has none. */
+/** The failure of an operation that needs a tenant and has none. */
 const tenantMissing = Effect.fail(new ConfigError({ reason: new TenantMissing() }))
 
 /** {@link tenantOf} as an effect. */

@@ -1,5 +1,5 @@
 /**
- * The declared keys.
+ * The keys that an application declared, found by name, by namespace and by slot. Fixed when the layer is built.
  *
  * @since 0.1.0
  */
@@ -30,7 +30,7 @@ export class DuplicateKey extends Schema.TaggedError<DuplicateKey>()("DuplicateK
 }
 
 /**
- * A default as the row that seeding would write.
+ * A default in the form in which seeding writes it to a row.
  *
  * @category models
  * @since 0.1.0
@@ -42,7 +42,7 @@ export interface Seed {
   readonly json: string
 }
 
-/** A default that cannot be written as a row. It is in force all the same. */
+/** A default that PostgreSQL cannot store as a row. It is in force nevertheless. */
 export interface Unencodable {
   readonly namespace: string
   readonly key: string
@@ -54,7 +54,7 @@ export interface Unencodable {
  *
  * **Details**
  *
- * A key's *slot* is its position in `keys`; it is the same in every scope and for the life of the registry.
+ * A key's *slot* is its position in `keys`; it is the same in every replica and for the life of the registry.
  *
  * @category services
  * @since 0.1.0
@@ -64,19 +64,19 @@ export class KeyRegistry extends Context.Service<
   {
     /** In the order of declaration, each once. */
     readonly keys: ReadonlyArray<ConfigKey.Any>
-    /** The slot of this very key; `undefined` where it was not declared. */
+    /** The slot of this very key; `undefined` if it was not declared. */
     readonly slotOf: (key: ConfigKey.Any) => number | undefined
-    /** The key of this name; `undefined` where none was declared. */
+    /** The key of this name; `undefined` if none was declared. */
     readonly find: (namespace: string, key: string) => ConfigKey.Any | undefined
     /** The keys of a namespace, in the order of declaration. */
     readonly inNamespace: (namespace: string) => ReadonlyArray<ConfigKey.Any>
     /** The defaults that can be written as rows. */
     readonly seeds: ReadonlyArray<Seed>
-    /** The defaults that cannot, and why. */
+    /** The defaults that cannot be written, each with its problem. */
     readonly unencodable: ReadonlyArray<Unencodable>
   }
 >()("effect-systemplane/services/KeyRegistry") {
-  /** A registry of these keys. Fails with {@link DuplicateKey} where two different keys have one name. */
+  /** A registry of these keys. Fails with {@link DuplicateKey} if two different keys have one name. */
   static readonly make = Effect.fnUntraced(function* (keys: ReadonlyArray<ConfigKey.Any>) {
     const unique = [...new Set(keys)]
     const slots = new Map(unique.map((key, slot) => [key, slot]))

@@ -1,5 +1,5 @@
 /**
- * A tenant's change feed.
+ * The change feed of a tenant, as a stream of events that never fails.
  *
  * @since 0.1.0
  */
@@ -11,16 +11,16 @@ import type { Notification } from "../schema/Notification.ts"
 import type { TenantId } from "../schema/TenantId.ts"
 import type { ReadDiff } from "./EntryStore.ts"
 
-/** The session behind a feed, as its reader sees it. */
+/** The session behind a feed, as the feed's reader uses it. */
 export interface FeedSession {
-  /** Reads on the feed's own session. Interrupting it gives the session up. */
+  /** Reads the diff on the feed's own session. Interrupting it abandons the session. */
   readonly diff: ReadDiff
   /**
-   * Tells the feed that everything was read: the session counts as established. Back-off starts over once it has stayed up for
-   * longer than the pause before it may have been.
+   * Marks the session as established, since everything was read. The back-off starts over once the session has stayed
+   * up for longer than the longest pause that may have preceded it.
    */
   readonly confirm: Effect.Effect<void>
-  /** Gives the session up; `Disconnected` follows. */
+  /** Abandons the session; `Disconnected` follows. */
   readonly abandon: Effect.Effect<void>
 }
 
@@ -30,7 +30,7 @@ export interface Connected {
   readonly session: FeedSession
 }
 
-/** Some entries changed. Names, not values: whoever wants the value reads it. */
+/** Some entries changed. It carries names and no values: a reader that wants a value reads it. */
 export interface Changed {
   readonly _tag: "Changed"
   readonly notifications: ReadonlyArray<Notification>
@@ -57,10 +57,10 @@ export type FeedEvent = Connected | Changed | Disconnected
  *
  * **Details**
  *
- * A feed never fails and never ends: it reconnects for ever, with exponential, capped, jittered delays. Notifications may
- * be lost whenever the session is (and a pooler may swallow them all), so a reader reads everything after each
- * `Connected`. Malformed notifications are counted, logged at debug level, and dropped. Interrupting the stream releases
- * the session without waiting for the peer.
+ * A feed never fails and never ends: it reconnects for ever, with exponential, capped, jittered delays. Notifications
+ * are lost with a session, and a pooler may swallow all of them, so a reader reads everything after each `Connected`.
+ * Malformed notifications are counted, logged at debug level, and dropped. Interrupting the stream releases the session
+ * without waiting for the peer.
  *
  * @category services
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * What a test does to the databases of a memory plane, and to the way there.
+ * The driver of a memory plane: how a test writes to its databases and breaks the connections to them.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,8 @@ import type { EntryStoreError } from "../schema/EntryStoreError.ts"
 import type { KeyName } from "../schema/KeyName.ts"
 
 /**
- * The way between a plane and a tenant's database. What is not mentioned stays as it is.
+ * The conditions of the connections between a plane and a tenant's database. A condition that is not given stays as it
+ * is.
  *
  * ```
  *   connections ──▶ requests ──▶ (the statement runs) ──▶ answers
@@ -21,22 +22,22 @@ import type { KeyName } from "../schema/KeyName.ts"
  * @since 0.1.0
  */
 export interface MemoryConditions {
-  /** What comes of new connections; `"hang"` is given up after 5 seconds. Those that are open stay open. */
+  /** What happens to new connections; `"hang"` fails after 5 seconds. Open connections stay open. */
   readonly connections?: "accept" | "refuse" | "hang" | undefined
   /**
-   * What comes of a statement before it runs: `"hold"` keeps it until requests pass again, `"refuse"` has the server refuse it
-   * (SQLSTATE 42501), `"cut"` loses it with its connection. It did nothing where it was refused or cut.
+   * What happens to a statement before it runs: `"hold"` keeps it until requests pass again, `"refuse"` has the server
+   * refuse it (SQLSTATE 42501), `"cut"` loses it with its connection. A statement that was refused or cut did nothing.
    */
   readonly requests?: "pass" | "hold" | "refuse" | "cut" | undefined
   /**
-   * What comes of an answer, after the statement ran: held, it says what was so when it ran. A write whose answer is cut has
-   * landed.
+   * What happens to an answer, after the statement ran. An answer that was held shows the state at the time of the
+   * statement. A write whose answer is cut has landed.
    */
   readonly answers?: "pass" | "hold" | "cut" | undefined
 }
 
 /**
- * The way of a feed's session: notifications come beside the answers.
+ * The conditions of a feed's session, which receives notifications beside answers.
  *
  * @category models
  * @since 0.1.0
@@ -47,17 +48,17 @@ export interface MemoryFeedConditions extends MemoryConditions {
 }
 
 /**
- * A way to a tenant's database, and what happened on it.
+ * The connections of one kind to a tenant's database, and what happened on them.
  *
  * @category models
  * @since 0.1.0
  */
 export interface MemoryLink<Conditions> {
-  /** Changes the conditions from now on. What is held and may pass, passes. */
+  /** Changes the conditions from now on. What was held and may now pass, passes. */
   readonly set: (conditions: Conditions) => Effect.Effect<void>
   /**
-   * Ends the connections that are open, and with them the statements under way: those whose requests are held never run. Returns
-   * how many connections there were. The plane opens new ones as `connections` allows.
+   * Ends the open connections, and the statements under way with them: a statement whose request is held never runs.
+   * Returns the number of connections. The plane opens new ones as `connections` allows.
    */
   readonly disconnect: Effect.Effect<number>
   /** How many connections are open. */
@@ -69,7 +70,7 @@ export interface MemoryLink<Conditions> {
 }
 
 /**
- * The way of a feed: one session that listens, and reads.
+ * The connection of a feed: one session that listens and reads.
  *
  * @category models
  * @since 0.1.0
@@ -77,12 +78,14 @@ export interface MemoryLink<Conditions> {
 export interface MemoryFeed extends MemoryLink<MemoryFeedConditions> {
   /** Sends payloads to the session that is open, as they are: once more, out of order, malformed, invented. */
   readonly notify: (payloads: ReadonlyArray<string>) => Effect.Effect<void>
-  /** Takes the payloads that are held, in the order of commit: nobody is sent them any more, unless by `notify`. */
+  /**
+   * Takes the payloads that are held, in the order of commit: no session receives them any more, unless by `notify`.
+   */
   readonly takeHeld: Effect.Effect<ReadonlyArray<string>>
 }
 
 /**
- * A change that somebody else makes; without a `value`, the row is deleted. The value need not fit the key's schema.
+ * A change by another writer; without a `value`, the row is deleted. The value need not fit the key's schema.
  *
  * @category models
  * @since 0.1.0
@@ -95,17 +98,17 @@ export interface MemoryChange {
 }
 
 /**
- * How somebody else makes a change.
+ * How another writer makes a change.
  *
  * @category models
  * @since 0.1.0
  */
 export interface MemoryChangeOptions {
-  /** Who it is. Default `"stranger"`. */
+  /** The writer's name. Default `"stranger"`. */
   readonly actor?: string | undefined
   /**
-   * `false`: the triggers are disabled, as by replication or a restored dump. No revision is drawn (a new row has 0), nobody is
-   * notified. Default `true`.
+   * `false`: the triggers are disabled, as by replication or a restored dump. No revision is drawn (a new row has 0),
+   * and no notification is sent. Default `true`.
    */
   readonly triggers?: boolean | undefined
 }
@@ -119,7 +122,7 @@ export interface MemoryChangeOptions {
 export interface MemoryRow extends KeyName, EntryRow {}
 
 /**
- * One tenant's database, and the plane's two ways there. All of it takes effect at once and waits for nothing.
+ * One tenant's database, and the plane's two kinds of connections to it. Each member takes effect at once.
  *
  * @category models
  * @since 0.1.0
@@ -131,42 +134,45 @@ export interface MemoryTenant {
     value: unknown,
     options?: MemoryChangeOptions
   ) => Effect.Effect<MemoryRow, EntryStoreError>
-  /** Deletes the row of a key, where there is one. */
+  /** Deletes the row of a key, if there is one. */
   readonly erase: (key: KeyName, options?: MemoryChangeOptions) => Effect.Effect<void>
-  /** Makes several changes in one transaction: all of them or, where a value cannot be stored, none. */
+  /** Makes several changes in one transaction: all of them or, if a value cannot be stored, none. */
   readonly transact: (
     changes: ReadonlyArray<MemoryChange>,
     options?: MemoryChangeOptions
   ) => Effect.Effect<void, EntryStoreError>
   /** Deletes all rows at once, as `TRUNCATE` does: each is announced and recorded. */
   readonly truncate: Effect.Effect<void>
-  /** Copies the database. The effect it yields takes the database back to the copy, its revision sequence too; it notifies nobody. */
+  /**
+   * Copies the database. The effect it yields takes the database back to the copy, its revision sequence too; it
+   * notifies nobody.
+   */
   readonly backup: Effect.Effect<Effect.Effect<void>>
   /** The rows, in the order of their names. */
   readonly rows: Effect.Effect<ReadonlyArray<MemoryRow>>
   /** The session that listens and reads. */
   readonly feed: MemoryFeed
   /**
-   * The client for statements: writes, reads that go to the database, and the seeding of defaults. One connection, opened when
-   * first needed and closed after 10 seconds without a statement.
+   * The client for statements: writes, reads that go to the database, and the seeding of defaults. One connection,
+   * opened when first needed and closed after 10 seconds without a statement.
    */
   readonly client: MemoryLink<MemoryConditions>
 }
 
 /**
- * Drives a memory plane: writes as somebody else, and breaks what can break between a plane and its databases.
+ * Drives a memory plane: writes as another process does, and breaks what can break between a plane and its databases.
  *
  * **Details**
  *
- * Nothing happens by itself and nothing is drawn at random: under `TestClock` a test decides what happens when. What a server
- * sends by itself, a notification or the end of a session, is on its way for a millisecond of the clock; statements take no time.
- * Databases come into being, empty, when first mentioned.
+ * Nothing happens by itself and nothing is drawn at random: under `TestClock` a test decides what happens when. A
+ * notification and the end of a session take a millisecond of the clock to arrive; statements take no time. A database
+ * is created, empty, when it is first mentioned.
  *
  * **Gotchas**
  *
- * A change is in the snapshot when its notification has arrived and was read, not when `write` returns. Under `TestClock` let the
- * clock go on a little (`TestClock.adjust("1 second")`): what follows from the arrival is done by then, handlers and watchers
- * included. Under the real clock wait for what you expect (`Config.watch`, `Config.changes`).
+ * A change is in the snapshot once its notification has arrived and the table was read, not when `write` returns. Under
+ * `TestClock` advance the clock a little (`TestClock.adjust("1 second")`): handlers and watchers have run by then.
+ * Under the real clock wait for what you expect (`Config.watch`, `Config.changes`).
  *
  * @category testing
  * @since 0.1.0
@@ -174,14 +180,14 @@ export interface MemoryTenant {
 export class MemoryDriver extends Context.Service<
   MemoryDriver,
   {
-    /** Fails where the id is malformed. */
+    /** Fails if the id is malformed. */
     readonly tenant: (tenant: string) => Effect.Effect<MemoryTenant, InvalidTenantId>
   }
 >()("effect-systemplane/services/MemoryDriver") {
   /** See the member of the same name. */
   static readonly tenant = (tenant: string) => MemoryDriver.use((driver) => driver.tenant(tenant))
 
-  /** Conditions of a link that is as it should be. */
+  /** The conditions of a healthy connection. */
   static readonly healthy = {
     connections: "accept",
     requests: "pass",
@@ -189,7 +195,7 @@ export class MemoryDriver extends Context.Service<
     notifications: "pass"
   } as const satisfies MemoryFeedConditions
 
-  /** Conditions of a peer that is gone without a word: what is open stays open, and nothing comes of anything. */
+  /** The conditions of a peer that vanished without a word: open connections stay open, and nothing is answered. */
   static readonly blackHole = {
     connections: "hang",
     requests: "hold",

@@ -1,5 +1,5 @@
 /**
- * Preparing a tenant's database.
+ * Prepares a tenant's database: its schema, and rows for the defaults.
  *
  * @since 0.1.0
  */
@@ -43,10 +43,10 @@ export class SchemaBootstrap extends Context.Service<
   SchemaBootstrap,
   {
     /**
-     * Whether there is nothing left to do: the schema is up and may be used, and each of the defaults has a row. One statement
-     * with the names of all defaults, for tenants that were prepared long ago. `false` also where it cannot tell: among others
-     * where it got no answer within 5 seconds, since somebody holds the table for himself (an upgrade by another process), and
-     * always for databases in memory. Fails where the database cannot be reached.
+     * Whether there is nothing left to do: the schema is up and may be used, and each of the defaults has a row. One
+     * statement with the names of all defaults, for tenants that were prepared long ago. It is `false` too if that
+     * cannot be told: if there is no answer within 5 seconds, since another process holds the table for an upgrade, and
+     * always for databases in memory. Fails if the database cannot be reached.
      */
     readonly isPrepared: (tenant: TenantId, seeds: ReadonlyArray<Seed>) => Effect.Effect<boolean, SchemaBootstrapError>
     /**

@@ -90,7 +90,7 @@ const connector = Layer.unwrap(Effect.map(emptied, ({ url }) => PgConnector.laye
 const services = Layer.mergeAll(
   PgEntryStore.layer(),
   PgSchemaBootstrap.layer({ followed: true }),
-  PgListenFeed.layer({ reconnect })
+  PgListenFeed.layer({ reconnect, maxStaleness: 30_000 })
 ).pipe(Layer.provide(PgDatabases.layer()), Layer.provide(below), Layer.provide(connector), Layer.merge(stranger))
 
 export const onPostgres: Implementation<Database> = {

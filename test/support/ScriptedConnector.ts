@@ -5,6 +5,7 @@
 import { Clock, Deferred, Effect, Latch, Layer, Option, Queue, type Scope } from "effect"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import { ConnectFailed, Connector, ConnectorError, SessionLost, type TenantId } from "effect-systemplane"
+import * as PgCursorDiff from "../../src/layers/postgres/PgCursorDiff.ts"
 import * as PgDatabaseClaims from "../../src/layers/postgres/PgDatabaseClaims.ts"
 import * as PgDiff from "../../src/layers/postgres/PgDiff.ts"
 import * as PgNamespaceScan from "../../src/layers/postgres/PgNamespaceScan.ts"
@@ -51,7 +52,7 @@ export const upsert = (namespace: string, key: string, revision = 1) =>
 
 const { selectAllAged, selectAllAgeless, selectNewer } = PgNamespaceScan
 const comparesKeyByKey = (sql: string) => sql === PgDiff.selectDifferences
-const readsAll = (sql: string) => sql === selectAllAged || sql === selectAllAgeless
+const readsAll = (sql: string) => sql === selectAllAged || sql === selectAllAgeless || sql === PgCursorDiff.selectWhole
 const readsNewer = (sql: string) => sql === selectNewer
 const identifies = (sql: string) => sql === PgDatabaseClaims.identify
 const isReadOfEverything = (sql: string) => comparesKeyByKey(sql) || readsAll(sql) || readsNewer(sql)

@@ -55,7 +55,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
 
   const unavailable = (tenant: TenantId, key: ConfigKey.Any, error: EntryStoreError) => {
     const known = lastKnown(tenant, key)
-    // A secret must not travel in an error, which somebody may log.
+    // A secret must not travel in an error, which the application may log.
     return ConfigReasons.ofRead(error, known?.confirmedAt === undefined || key.secret ? undefined : known)
   }
 
@@ -74,7 +74,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
       return Effect.succeed(entryOf(replica.snapshot, slot, !replicas.isLive(replica), replicas.clock))
     })
 
-  // Whatever is known of the key when the handle is made: where nothing is, the database is asked.
+  // A handle begins with what is known of the key when it is made; if nothing is known, the database is asked.
   const handle = (tenant: TenantId, key: ConfigKey.Any): Effect.Effect<ConfigHandle<any>, ConfigError> =>
     Effect.flatMap(declared(key), () => {
       const slot = replicas.slotOf(key)
@@ -181,7 +181,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
   const laterEntries = (tenant: TenantId, key: ConfigKey.Any, changed: Fanout.Mailbox<void, void>) =>
     Stream.flatMap(Fanout.stream(changed), () => {
       const now = lastKnown(tenant, key)
-      // A replica that was just made again holds defaults that nobody confirmed.
+      // A replica that was just made again holds defaults that the database has not confirmed.
       const known = now?.source === "stored" || replicas.get(tenant)?.snapshot.loaded === true
       return now !== undefined && known ? Stream.succeed(now) : Stream.empty
     })

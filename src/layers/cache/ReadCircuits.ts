@@ -26,7 +26,7 @@ import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 /** One lost connection fails the reads that were on it, up to four with the default pool; three in a row are no accident. */
 const failuresInARow = 3
 
-/** A server that is down for long is tried six times a minute and tenant at most: as seldom as its feed is. */
+/** A server that is down for long is tried at most six times a minute for each tenant, as its feed is. */
 const openFor = Schedule.min([Schedule.exponential("500 millis"), Schedule.spaced("10 seconds")]).pipe(
   Schedule.jittered
 )

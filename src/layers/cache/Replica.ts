@@ -24,7 +24,7 @@ export interface Replica {
   retired: boolean
   /** Reads that the snapshot answered and that no metric has counted yet. */
   hits: number
-  /** Has everything read once more on the session of the feed; where there is none, the next one begins with that. */
+  /** Has everything read once more on the session of the feed. Does nothing without a session: the next one begins with a read. */
   readAgain: () => void
   /** Held while everything is read because one answer could not be placed. */
   readonly settling: Semaphore.Semaphore
@@ -65,7 +65,7 @@ export const setCondition = (replica: Replica, change: Partial<Condition>, stale
   replica.image = undefined
 }
 
-/** Puts what was learned in force, in one step. */
+/** Puts an outcome in force, in one step. */
 export const publish = (replica: Replica, outcome: Snapshot.Outcome): void => {
   replica.snapshot = outcome.state
   replica.image = undefined

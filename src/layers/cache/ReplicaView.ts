@@ -1,5 +1,5 @@
 /**
- * A replica as reads look at it. Whoever keeps one keeps nothing of a tenant that was removed.
+ * A replica as reads look at it. A view that is kept holds nothing of a tenant that was removed.
  */
 import type { ConfigKey } from "../../schema/ConfigKey.ts"
 import { notInMemory, type TenantView } from "../../services/TenantCache.ts"
@@ -31,7 +31,7 @@ export class ReplicaView implements TenantView {
     const slot = this.#plane.slotOf(key)
     if (slot === undefined) return notInMemory
     replica.hits++
-    // Not from the slot: the values of many tenants lie closer together than their slots, which no cache of a processor holds.
+    // From `values`, not from the slot: the slot objects of many tenants do not fit in the CPU's cache.
     return replica.values[slot] as A
   }
 }

@@ -1,8 +1,8 @@
 /**
- * The replicas of all tenants, and the two ways in which they change: something was learned, or the condition changed.
+ * The replicas of all tenants, and the two ways in which they change: an answer is applied, or the condition changes.
  *
- * Both happen here and nowhere else, so that whatever is learned, from whomever, is published, announced to subscribers,
- * reported and counted alike.
+ * Both happen here and nowhere else. So every answer is published, announced to subscribers, reported and counted in the same
+ * way, whether it came from the feed, from a read or from a write of this process.
  */
 
 import * as Clock from "effect/Clock"
@@ -114,17 +114,17 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     )
 
   /**
-   * Learns something: `learn` is given the replica's state as it is now. Subscribers hear of every change of a tenant that is
-   * loaded, and of own writes before that; of what a load found they hear when the tenant counts as loaded.
+   * Applies an answer to the replica's state as it is now. Subscribers are told of every change of a tenant that is loaded, and
+   * of own writes before that. They are told what a load found when the tenant counts as loaded.
    */
   const apply = (
     replica: Replica.Replica,
-    learn: (state: Snapshot.State) => Snapshot.Outcome,
+    applyTo: (state: Snapshot.State) => Snapshot.Outcome,
     source: "read" | "write"
   ): Effect.Effect<Snapshot.Outcome> =>
     Effect.suspend(() => {
       const before = replica.snapshot
-      const outcome = learn(before)
+      const outcome = applyTo(before)
       Replica.publish(replica, outcome)
       if (replicas.get(replica.tenant) === replica) {
         board.confirmed(replica.tenant, outcome.state.confirmedAt)
@@ -147,7 +147,7 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
           )
     })
 
-  /** Reads everything and learns it. Nothing was learned where some of it could not be judged: then it is `again`. */
+  /** Reads everything and applies it; nothing of it if some of it is inconclusive. */
   const reconcile = Effect.fnUntraced(function* (replica: Replica.Replica, readDiff: ReadDiff) {
     const since = Snapshot.begin(replica.snapshot, yield* MonotonicClock.millis)
     const diff = yield* readDiff(keys, Snapshot.fingerprints(replica.snapshot))
@@ -184,7 +184,7 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
 
   const isPast = (time: number) => now() - time >= options.maxStaleness
 
-  /** What the database just answered; stale where it was asked longer ago than the bound, as by a read that was joined. */
+  /** What the database just answered; stale if it was asked longer ago than the bound, as by a read that was joined. */
   const answered = (replica: Replica.Replica, slot: number) =>
     Entries.entryOf(replica.snapshot, slot, isPast(Snapshot.confirmedAt(replica.snapshot, slot)), clock)
 
@@ -212,7 +212,7 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
 
   return {
     keys,
-    /** The slot of a key in every replica; `undefined` where it was not declared, or is beyond the limit. */
+    /** The slot of a key in every replica; `undefined` if it was not declared, or is beyond the limit. */
     slotOf,
     dropped,
     /** Subscribes to a key in every replica; begins with what is in force in those that are loaded. */
@@ -239,7 +239,7 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     get: (tenant: TenantId) => replicas.get(tenant),
     /** The tenant's replica, as reads look at it. */
     view: (tenant: TenantId) => views.get(tenant),
-    /** The tenant's replica, made where there is none. */
+    /** The tenant's replica; made if there is none. */
     open: (tenant: TenantId) => {
       const known = replicas.get(tenant)
       if (known !== undefined) return known

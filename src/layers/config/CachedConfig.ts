@@ -28,7 +28,7 @@ import * as ChangeHandlers from "./ChangeHandlers.ts"
 import { writeSpan, writesSpan } from "./spans.ts"
 
 export interface CachedConfigOptions {
-  /** The tenant where none is set. */
+  /** The tenant of a fiber for which none is set. */
   readonly sole: Option.Option<TenantId>
 }
 

@@ -1,5 +1,6 @@
 /**
- * `Config` straight over the store: every read is one statement, and nothing is kept.
+ * `Config` directly over the store, for processes that live briefly: every read is one statement, and nothing is kept. Every
+ * tenant's database is prepared before this process first uses it.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -30,7 +31,7 @@ import * as byName from "./byName.ts"
 import { writeSpan, writesSpan } from "./spans.ts"
 
 export interface DirectConfigOptions extends DatabasePreparation.DatabasePreparationOptions {
-  /** The tenant where none is set. */
+  /** The tenant of a fiber for which none is set. */
   readonly sole: Option.Option<TenantId>
 }
 

@@ -24,6 +24,8 @@ import { ReconnectSignal } from "./ReconnectSignal.ts"
 /** A session that listens: `LISTEN` was confirmed before it is handed over. */
 export interface FeedSource {
   readonly diff: ReadDiff
+  /** Told of what notifications named, before a reader is: the next `diff` looks at these entries in any case. */
+  readonly heard?: ((notifications: ReadonlyArray<Notification.Notification>) => void) | undefined
   /** Waits for a payload and takes all that have arrived, in the order of commit. Fails once the session has ended. */
   readonly payloads: Effect.Effect<ReadonlyArray<string>, ConnectorError>
   /** Gives the session up at once, without a word to the peer. Idempotent. */
@@ -83,6 +85,7 @@ export const make = Effect.fnUntraced(function* (
           telemetry.notified(tenant, notifications, malformed)
         )
         if (notifications.length === 0) return Effect.andThen(told, changed(session))
+        session.heard?.(notifications)
         afterwards = told
         return Effect.succeed<FeedEvent>({ _tag: "Changed", notifications })
       })

@@ -36,19 +36,24 @@ interface Seen {
   readonly revision: number
 }
 
-/** As `PgDiff.differences`, one call at a time. */
+/** How all rows are read. */
+export type Scan = typeof PgNamespaceScan.all
+
+/** As `PgDiff.diff`, one call at a time. */
 export const make = (
   query: Query,
-  queryEach: QueryEach = PgNamespaceScan.atOnce(query)
+  queryEach: QueryEach = PgNamespaceScan.atOnce(query),
+  scan: Scan = PgNamespaceScan.all
 ): ((keys: ReadonlyArray<KeyName>, known: Known) => Differences) => {
-  const differencesOf = memoize((keys: ReadonlyArray<KeyName>) => following(query, queryEach, keys))
+  const differencesOf = memoize((keys: ReadonlyArray<KeyName>) => following(query, queryEach, keys, scan))
   return (keys, known) => differencesOf(keys)(known)
 }
 
 const following = (
   query: Query,
   queryEach: QueryEach,
-  keys: ReadonlyArray<KeyName>
+  keys: ReadonlyArray<KeyName>,
+  scan: Scan
 ): ((known: Known) => Differences) => {
   let seen: Seen | undefined
   let crowded = false
@@ -64,7 +69,7 @@ const following = (
 
   const all = (known: Known): Differences =>
     // Of a first load nobody asks how long its changes took to arrive.
-    Effect.flatMap(PgNamespaceScan.all(queryEach, keys, { aged: seen !== undefined }), (found) => {
+    Effect.flatMap(scan(queryEach, keys, { aged: seen !== undefined }), (found) => {
       crowded = Option.isNone(found)
       if (Option.isNone(found)) return PgDiff.compare(query, keys, known)
       const rows = found.value

@@ -8,22 +8,31 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import type { ListenSession } from "../../services/Connector.ts"
 import { ListenFeed } from "../../services/ListenFeed.ts"
 import * as ReconnectingFeed from "../feed/ReconnectingFeed.ts"
+import * as PgCursorDiff from "./PgCursorDiff.ts"
 import { PgDatabases } from "./PgDatabases.ts"
-import * as PgDigestDiff from "./PgDigestDiff.ts"
 import * as PgFailure from "./PgFailure.ts"
 
-const make = Effect.fnUntraced(function* (options: ReconnectingFeed.ReconnectingFeedOptions) {
+export interface PgListenFeedOptions extends ReconnectingFeed.ReconnectingFeedOptions {
+  /** In milliseconds. */
+  readonly maxStaleness: number
+}
+
+const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
   const databases = yield* PgDatabases
-  return yield* ReconnectingFeed.make(options, (tenant) => Effect.map(databases.session(tenant), listening(tenant)))
+  return yield* ReconnectingFeed.make(options, (tenant) =>
+    Effect.map(databases.session(tenant), listening(tenant, options))
+  )
 })
 
-export const layer = (options: ReconnectingFeed.ReconnectingFeedOptions) => Layer.effect(ListenFeed, make(options))
+export const layer = (options: PgListenFeedOptions) => Layer.effect(ListenFeed, make(options))
 
 const listening =
-  (tenant: TenantId) =>
+  (tenant: TenantId, { maxStaleness }: PgListenFeedOptions) =>
   (session: ListenSession): ReconnectingFeed.FeedSource => {
-    const diff = PgDigestDiff.make(session.query, session.queryEach)
+    // Less than the shortest pause before a verification, which so looks at the whole table.
+    const { diff, heard } = PgCursorDiff.make(session.query, session.queryEach, { lasting: maxStaleness / 9 })
     return {
+      heard,
       payloads: session.payloads,
       abandon: session.abandon,
       diff: (keys, known) =>

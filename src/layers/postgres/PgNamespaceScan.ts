@@ -16,6 +16,7 @@ import * as PgRows from "./PgRows.ts"
 /** A row, and the slot of its key; `undefined` where nobody declared it. */
 export interface NamedRow {
   readonly slot: number | undefined
+  readonly name: KeyName
   readonly row: EntryRow
   /** How long ago it was written, in seconds by the database's clock; where that was asked for. */
   readonly age: number | undefined
@@ -53,8 +54,14 @@ const slotFinder = (keys: ReadonlyArray<KeyName>) => {
   }
 }
 
+/** Finds the slot of a name; `undefined` if it was not declared. */
+export const slotsOf = (keys: ReadonlyArray<KeyName>) => {
+  const slots = slotsByName(keys)
+  return ({ key, namespace }: KeyName): number | undefined => slots.get(namespace)?.get(key)
+}
+
 /** The namespaces of keys as they are sent. */
-const namespacesOf = memoize((keys: ReadonlyArray<KeyName>) => {
+export const namespacesOf = memoize((keys: ReadonlyArray<KeyName>) => {
   const namespaces = new Set<string>()
   // Keys of a namespace mostly follow one another.
   let last: string | undefined
@@ -72,7 +79,8 @@ const Named = Schema.Struct({
 })
 const decodeNamed = Schema.decodeUnknownResult(Named)
 
-const decoder = (keys: ReadonlyArray<KeyName>) => {
+/** Decodes rows as they are taken, and finds their slots. */
+export const decoder = (keys: ReadonlyArray<KeyName>) => {
   const slotOf = slotFinder(keys)
   const isNamed = (columns: any): columns is typeof Named.Type =>
     typeof columns?.namespace === "string" &&
@@ -80,6 +88,7 @@ const decoder = (keys: ReadonlyArray<KeyName>) => {
     (columns.age === undefined || columns.age === null || Number.isFinite(columns.age))
   const namedRow = (named: typeof Named.Type, row: EntryRow): NamedRow => ({
     slot: slotOf(named),
+    name: named,
     row,
     age: named.age ?? undefined
   })
@@ -96,7 +105,7 @@ const decoder = (keys: ReadonlyArray<KeyName>) => {
 }
 
 /** How many rows the namespaces of keys may hold: above it they are not looked at as a whole. */
-const most = (keys: ReadonlyArray<KeyName>) => 2 * keys.length + 64
+export const most = (keys: ReadonlyArray<KeyName>) => 2 * keys.length + 64
 
 const selectAll = (age: string) => `
   SELECT e.namespace, e.key, ${PgRows.columns}${age}

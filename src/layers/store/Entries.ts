@@ -1,5 +1,5 @@
 /**
- * Entries, as the application sees them, from what the pure core knows.
+ * Makes the entries that an application sees from the slots of the pure core.
  */
 import type * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
@@ -25,8 +25,8 @@ export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean, 
 
 /**
  * When a value was confirmed, as it is shown. The moment is that at which the database was asked, so that a write is
- * confirmed at a moment before its own `updatedAt`: then `updatedAt` is shown. A stamp that is later than this process's clock
- * (clocks differ, or it was written by hand) says nothing about when this process learned of the value.
+ * confirmed at a moment before its own `updatedAt`: then `updatedAt` is shown. A stamp that is later than this
+ * process's clock (clocks differ, or it was written by hand) says nothing about when this process learned of the value.
  */
 const shownConfirmation = (clock: Clock.Clock, moment: number, updatedAt: number | undefined): DateTime.Utc => {
   const confirmed = MonotonicClock.timeOfDay(clock, moment)

@@ -1,14 +1,13 @@
 /**
- * Reports rows that do not decode, where no scope remembers which it has seen.
+ * Reports rows that do not decode in a plane without replicas, which would remember what they have reported.
  */
-
 import * as Effect from "effect/Effect"
 import type { ConfigKey } from "../../schema/ConfigKey.ts"
 import { show } from "../../schema/KeyName.ts"
 import type { Rejected, State } from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 
-/** Rows remembered as reported. Each is a few dozen bytes; where there are more, the oldest may be reported again. */
+/** Rows remembered as reported. Each is a few dozen bytes; beyond that many, the oldest may be reported again. */
 const capacity = 10_000
 
 /** Logs each row once: a row that changes and still does not decode is another one. */

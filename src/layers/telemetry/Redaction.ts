@@ -1,5 +1,5 @@
 /**
- * What is told of defects. The text of an error may hold anything, a connector's password too: logs and spans tell its name.
+ * What logs and spans show of a defect: its name. The text of an error may hold anything, a connector's password too.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -22,8 +22,8 @@ export const log = (
   )
 
 /**
- * Recovers from what is no typed error: a defect, or an interruption that is not the fiber's own. Code of others may join a fiber
- * that somebody else interrupts.
+ * Recovers from what is not a typed error: a defect, or an interruption that is not the fiber's own. Code of the application may
+ * join a fiber that is interrupted elsewhere.
  */
 export const recover =
   <B, E2 = never, R2 = never>(handler: (defect: unknown) => Effect.Effect<B, E2, R2>) =>
@@ -34,7 +34,7 @@ export const recover =
         Cause.hasFails(cause) ? Effect.failCause(cause) : handler(Cause.squash(cause))
     )
 
-/** Gives an effect a span that tells a defect by its name. Whoever runs the effect sees the defect as it is. */
+/** Gives an effect a span that shows a defect by its name. The caller of the effect sees the defect as it is. */
 export const withSpan =
   (name: string, attributes: Record<string, unknown>) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>

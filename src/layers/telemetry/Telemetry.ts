@@ -2,8 +2,8 @@
  * What the plane counts: which tenant is counted under which label, and what has happened to it.
  *
  * A tenant has series of its own from its first mention until it is removed. Above `aggregateTenantThreshold` tenants they all
- * are counted in the series of one label instead, and below it each in its own again; the series nobody is counted in any more
- * are removed, since a gauge that stays behind would tell of the past for ever.
+ * are counted in the series of one label instead, and below it each in its own again. Series in which no tenant is counted any
+ * more are removed, since a gauge that stays behind would show the past for ever.
  *
  * Nothing here runs on a cached read, and nothing waits: with no exporter an update is a look-up and an addition.
  */
@@ -39,7 +39,7 @@ export class Telemetry extends Context.Service<
     readonly disconnected: (tenant: TenantId, reason: Instruments.DisconnectReason) => Effect.Effect<void>
     readonly reconciled: (tenant: TenantId, reason: Instruments.ReconcileReason) => Effect.Effect<void>
     readonly warmLoaded: (tenant: TenantId, seconds: number) => Effect.Effect<void>
-    /** Changes that the feed brought became visible so many seconds after they were written. */
+    /** How many seconds after they were written changes became visible, of those that the feed brought. */
     readonly propagated: (tenant: TenantId, seconds: ReadonlyArray<number>) => Effect.Effect<void>
     readonly rejected: (tenant: TenantId, rows: number) => Effect.Effect<void>
     readonly dropped: (tenant: TenantId, keys: number) => Effect.Effect<void>

@@ -1,0 +1,296 @@
+/**
+ * How a table differs from what is known of it, at the cost of what changed: for a session on a database with a history.
+ *
+ * ```
+ *   first read ──▶ all rows by value, and the snapshot S of that very statement (the cursor)
+ *   later      ──▶ the keys that transactions changed which S did not see, and those that notifications named,
+ *                  joined to their rows in one statement, which returns the next cursor
+ *   now and then ▶ the same statement with a digest of all row versions: equal, or all rows by value again
+ * ```
+ *
+ * Invariants:
+ *
+ * 1. **`shadow` is the table as the cursor saw it.** A slot whose known row is another (a write of this process, a read whose
+ *    result was not learned) is read by its name, so that an answer is always the whole difference.
+ * 2. **A cursor is of the statement that read the rows**, or of an earlier one, never of a later one: a transaction that commits
+ *    between the two would be lost.
+ * 3. **A cursor is good for one session on one server.** On a standby, after a restart behind a pooler, or if transaction ids went
+ *    back, all rows are read by value.
+ * 4. **What no trigger recorded is found by its notification, or by verification**, which happens at least every `lasting`.
+ *
+ * Without a history it is `PgDigestDiff`.
+ */
+import * as Effect from "effect/Effect"
+import { memoize } from "effect/Function"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { SqlError } from "effect/sql/SqlError"
+import type { KeyName } from "../../schema/KeyName.ts"
+import type { RowDiff } from "../../schema/Snapshot.ts"
+import type { Query, QueryEach } from "../../services/Connector.ts"
+import * as MonotonicClock from "../runtime/MonotonicClock.ts"
+import * as PgDigestDiff from "./PgDigestDiff.ts"
+import * as PgNamespaceScan from "./PgNamespaceScan.ts"
+import * as PgRows from "./PgRows.ts"
+
+type Known = ReadonlyArray<bigint | undefined>
+type Diff = Effect.Effect<ReadonlyArray<RowDiff>, SqlError>
+
+/** More changed keys than this are read as a whole. */
+const mostKeys = 1_000
+
+/** A hash of one version of a row: another one means that the row was written again. Good within one session. */
+const version = "hash_record_extended(ROW(e.xmin, e.namespace, e.key), 0)"
+
+const place = `pg_current_snapshot()::text AS cursor, pg_is_in_recovery() AS recovery,
+    date_part('epoch', pg_postmaster_start_time()) AS started`
+
+/** Whether there is a history of ours beside the table, and this role may read it. */
+const hasHistory = `EXISTS (
+      SELECT FROM pg_class AS t
+      JOIN pg_class AS c ON c.relnamespace = t.relnamespace AND c.relname = 'systemplane_history'
+      JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'transaction_id' AND NOT a.attisdropped
+      WHERE t.oid = to_regclass('systemplane_entries') AND c.oid = to_regclass('systemplane_history')
+        AND has_table_privilege(c.oid, 'SELECT')
+    )`
+
+/** All rows, and in the first one the place where the history is. Exported, as its neighbour, so that tests recognise it. */
+export const selectWhole = `
+  SELECT e.namespace, e.key, ${PgRows.columns}, CASE WHEN $3 THEN ${PgRows.age} END AS age, ${version} AS version,
+    CASE WHEN row_number() OVER () = 1 THEN s.cursor END AS cursor, s.recovery, s.started, s.history
+  FROM (SELECT ${place}, ${hasHistory} AS history OFFSET 0) AS s
+  LEFT JOIN systemplane_entries AS e ON e.namespace IN (SELECT unnest($1::text[]))
+  LIMIT $2`
+
+// Both bounds of the transaction ids, LIMIT and LATERAL are for the planner: it takes one bound alone for a third of the table,
+// LATERAL keeps it from hashing all entries, and LIMIT keeps the cost that it guesses below that of compiling the plan.
+export const selectSince = `
+  SELECT s.cursor, s.recovery, s.started, s.digest, k.namespace, k.key, e.*
+  FROM (
+    SELECT ${place},
+      CASE WHEN $5 THEN (
+        SELECT bit_xor(v.version) FROM (
+          SELECT ${version} AS version FROM systemplane_entries AS e WHERE e.namespace = ANY ($2::text[]) LIMIT $6
+        ) AS v
+      ) END AS digest
+  ) AS s
+  LEFT JOIN (
+    SELECT h.namespace, h.key FROM systemplane_history AS h
+    WHERE h.transaction_id >= pg_snapshot_xmax($1::pg_snapshot)
+      AND h.transaction_id < pg_snapshot_xmax(pg_current_snapshot())
+      AND h.namespace = ANY ($2::text[])
+    UNION
+    SELECT h.namespace, h.key FROM systemplane_history AS h
+    WHERE h.transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip($1::pg_snapshot)))
+      AND h.namespace = ANY ($2::text[])
+    UNION
+    SELECT n.namespace, n.key FROM unnest($3::text[], $4::text[]) AS n (namespace, key)
+    LIMIT ${mostKeys + 1}
+  ) AS k ON true
+  LEFT JOIN LATERAL (
+    SELECT ${PgRows.columns}, ${PgRows.age} AS age, ${version} AS version FROM systemplane_entries AS e
+    WHERE e.namespace = k.namespace AND e.key = k.key LIMIT 1
+  ) AS e ON true`
+
+const Place = Schema.Struct({
+  cursor: Schema.String.check(Schema.isPattern(/^\d+:\d+:[\d,]*$/)),
+  recovery: Schema.Boolean,
+  started: Schema.Number,
+  history: Schema.optional(Schema.NullOr(Schema.Boolean)),
+  digest: Schema.optional(Schema.NullOr(Schema.BigInt))
+})
+type Place = typeof Place.Type
+const decodePlace = Schema.decodeUnknownResult(Place)
+
+const xmaxOf = (cursor: string): bigint => BigInt(cursor.split(":")[1]!)
+
+/** What a cursor saw. */
+interface Seen {
+  readonly place: Place
+  /** The fingerprint of each slot's row. */
+  readonly shadow: Array<bigint | undefined>
+  /** The version of each slot's row; `undefined` if there are too many rows beside them to look at them all. */
+  readonly versions: Array<bigint | undefined> | undefined
+  /** The versions of the rows in the same namespaces that were not declared, by name. */
+  readonly others: Map<string, bigint>
+}
+
+const nameOf = ({ key, namespace }: KeyName) => JSON.stringify([namespace, key])
+
+export interface CursorDiffOptions {
+  /** How long a read of what changed is enough, in milliseconds: then the next one verifies the whole table. */
+  readonly lasting: number
+}
+
+export interface CursorDiff {
+  /** As `PgDiff.diff`, one call at a time. */
+  readonly diff: (keys: ReadonlyArray<KeyName>, known: Known) => Diff
+  /** What notifications named: it is read by the next call. */
+  readonly heard: (names: ReadonlyArray<KeyName>) => void
+}
+
+export const make = (
+  query: Query,
+  queryEach: QueryEach = PgNamespaceScan.atOnce(query),
+  { lasting }: CursorDiffOptions
+): CursorDiff => {
+  let heard = new Map<string, KeyName>()
+  const diffOf = memoize((keys: ReadonlyArray<KeyName>) =>
+    following(query, queryEach, keys, lasting, () => {
+      const names = heard
+      heard = new Map()
+      return names
+    })
+  )
+  return {
+    diff: (keys, known) => (keys.length === 0 ? Effect.succeed([]) : diffOf(keys)(known)),
+    heard: (names) => {
+      for (const name of names) if (heard.size <= mostKeys) heard.set(nameOf(name), name)
+    }
+  }
+}
+
+const following = (
+  query: Query,
+  queryEach: QueryEach,
+  keys: ReadonlyArray<KeyName>,
+  lasting: number,
+  takeHeard: () => Map<string, KeyName>
+): ((known: Known) => Diff) => {
+  const slotOf = PgNamespaceScan.slotsOf(keys)
+  let seen: Seen | undefined
+  let verifiedAt = Number.NEGATIVE_INFINITY
+  /** Of a database without a history. */
+  let digestDiff: ReturnType<typeof PgDigestDiff.make> | undefined
+  let scanned: Omit<Seen, "shadow"> | undefined
+
+  const scan: PgDigestDiff.Scan = (queryEach, keys, { aged }) =>
+    Effect.suspend(() => {
+      const limit = PgNamespaceScan.most(keys) + 1
+      const { decoded, take } = PgNamespaceScan.decoder(keys)
+      const versions: Array<bigint> = []
+      let place: unknown
+      let found = 0
+      const each = (rows: ReadonlyArray<any>) => {
+        place ??= rows[0]
+        const present = rows.filter((columns) => columns?.namespace !== null)
+        for (const { version } of present) versions.push(version)
+        found += present.length
+        take(present)
+      }
+      return queryEach(selectWhole, [PgNamespaceScan.namespacesOf(keys), limit, aged], each).pipe(
+        Effect.flatMap(() => decoded),
+        Effect.map((rows) => {
+          const decodedPlace = decodePlace(place)
+          if (Result.isSuccess(decodedPlace)) {
+            const place = decodedPlace.success
+            scanned = { place, ...(found < limit ? versionsOf(rows, versions) : tooMany()) }
+          }
+          return found < limit ? Option.some(rows) : Option.none()
+        }),
+        PgRows.unexpectedShape
+      )
+    })
+
+  const versionsOf = (rows: ReadonlyArray<PgNamespaceScan.NamedRow>, found: ReadonlyArray<bigint>) => {
+    const versions: Array<bigint | undefined> = keys.map(() => undefined)
+    const others = new Map<string, bigint>()
+    for (const [i, { name, slot }] of rows.entries()) {
+      if (slot === undefined) others.set(nameOf(name), found[i]!)
+      else versions[slot] = found[i]
+    }
+    return { versions, others }
+  }
+
+  const tooMany = () => ({ versions: undefined, others: new Map<string, bigint>() })
+
+  const whole = (known: Known): Diff =>
+    Effect.gen(function* () {
+      takeHeard()
+      scanned = undefined
+      seen = undefined
+      digestDiff = PgDigestDiff.make(query, queryEach, scan)
+      const startedAt = yield* MonotonicClock.millis
+      const diff = yield* digestDiff(keys, known)
+      const found = scanned as Omit<Seen, "shadow"> | undefined
+      if (found?.place.history === true && !found.place.recovery) {
+        const shadow = known.slice()
+        for (const { row, slot } of diff) shadow[slot] = row?.fingerprint
+        seen = { ...found, shadow }
+        digestDiff = undefined
+        verifiedAt = startedAt
+      }
+      return diff
+    })
+
+  const changed = (known: Known, seen: Seen, verify: boolean): Diff =>
+    Effect.gen(function* () {
+      const names = takeHeard()
+      for (const [slot, fingerprint] of known.entries()) {
+        if (fingerprint !== seen.shadow[slot]) names.set(nameOf(keys[slot]!), keys[slot]!)
+      }
+      if (names.size > mostKeys) return yield* whole(known)
+      const startedAt = yield* MonotonicClock.millis
+      const rows: ReadonlyArray<any> = yield* query(selectSince, [
+        seen.place.cursor,
+        PgNamespaceScan.namespacesOf(keys),
+        PgRows.arrayOf([...names.values()].map(({ namespace }) => namespace)),
+        PgRows.arrayOf([...names.values()].map(({ key }) => key)),
+        verify,
+        PgNamespaceScan.most(keys) + 1
+      ])
+      const place = decodePlace(rows[0])
+      if (Result.isFailure(place) || !isLater(place.success, seen.place) || rows.length > mostKeys) {
+        return yield* whole(known)
+      }
+      const { decoded, take } = PgNamespaceScan.decoder(keys)
+      take(rows.filter((columns) => columns?.fingerprint != null))
+      const present = (yield* PgRows.unexpectedShape(decoded)).values()
+      const diff: Array<RowDiff> = []
+      for (const columns of rows) {
+        if (columns.key === null) continue
+        const slot = slotOf(columns)
+        const found = columns.fingerprint === null ? undefined : present.next().value
+        if (slot === undefined) {
+          if (found === undefined) seen.others.delete(nameOf(columns))
+          else if (seen.versions !== undefined && isOfNamespaces(columns))
+            seen.others.set(nameOf(columns), columns.version)
+          continue
+        }
+        seen.shadow[slot] = found?.row.fingerprint
+        if (seen.versions !== undefined) seen.versions[slot] = found === undefined ? undefined : columns.version
+        if (found?.row.fingerprint !== known[slot]) diff.push({ slot, row: found?.row, age: found?.age })
+      }
+      if (verify) {
+        const expected = PgNamespaceScan.digestOf(seen.versions!) ^ PgNamespaceScan.digestOf(seen.others.values())
+        if (expected !== (place.success.digest ?? 0n)) return yield* whole(known)
+        verifiedAt = startedAt
+      }
+      advance({ ...seen, place: place.success })
+      return diff
+    })
+
+  const namespaces = new Set(keys.map(({ namespace }) => namespace))
+  const isOfNamespaces = ({ namespace }: KeyName) => namespaces.has(namespace)
+  const advance = (next: Seen) => {
+    seen = next
+  }
+
+  return (known) => {
+    if (digestDiff !== undefined) {
+      takeHeard()
+      return digestDiff(keys, known)
+    }
+    if (seen === undefined) return whole(known)
+    const current = seen
+    return Effect.flatMap(MonotonicClock.millis, (now) => {
+      const verify = now - verifiedAt >= lasting
+      return verify && current.versions === undefined ? whole(known) : changed(known, current, verify)
+    })
+  }
+}
+
+/** Whether a cursor may follow another: the same server, not a standby, and no transaction id went back. */
+const isLater = (place: Place, before: Place): boolean =>
+  !place.recovery && place.started === before.started && xmaxOf(place.cursor) >= xmaxOf(before.cursor)

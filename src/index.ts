@@ -41,6 +41,7 @@ export {
   type RecordPage
 } from "./schema/operator/ChangeRecord.ts"
 export * as ConfigDiff from "./schema/operator/ConfigDiff.ts"
+export * as Reconnect from "./schema/Reconnect.ts"
 export * from "./schema/SchemaBootstrapError.ts"
 export * from "./schema/TenantLifecycleEvent.ts"
 export { TenantState, TenantStatus } from "./schema/TenantStatus.ts"

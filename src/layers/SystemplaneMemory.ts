@@ -223,10 +223,10 @@ const soleTenant = ({ soleTenant }: SystemplaneMemoryOptions) => {
     : Effect.fail(new Options.InvalidOption({ option: "soleTenant", expected: "a tenant id" }))
 }
 
-const memory = (settings: Options.Settings) =>
+const memory = () =>
   Layer.mergeAll(
     MemoryEntryStore.layer(),
     MemoryHistoryStore.layer(),
     MemorySchemaBootstrap.layer(),
-    MemoryListenFeed.layer({ reconnect: settings.reconnect })
+    MemoryListenFeed.layer()
   ).pipe(Layer.provide(MemoryClients.layer()))

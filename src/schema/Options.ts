@@ -6,9 +6,10 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import type { Backoff } from "./Backoff.ts"
 import type { ConfigKey } from "./ConfigKey.ts"
+import * as Reconnect from "./Reconnect.ts"
 
 /**
  * Options of `SystemplaneLive`.
@@ -22,10 +23,12 @@ export interface SystemplaneOptions {
   /** Tenants activated while the layer is built. Default: none; with a single-tenant connector, its tenant. */
   readonly tenants?: ReadonlyArray<string> | undefined
   /**
-   * `"require"` (default): the layer fails unless every tenant of `tenants` is live within `bootTimeout`.
-   * `"background"`: it is built at once, and the tenants are tried for ever.
+   * When the layer is built. `"settle"` (default): once each tenant of `tenants` is live or its first attempt has failed, at the
+   * latest after `bootTimeout`; those that failed are tried for ever. `"require"`: the layer fails unless all are live within
+   * `bootTimeout`. `"background"`: at once. What can never mend itself (a malformed tenant id, an address that does not parse)
+   * fails the layer in the first two cases.
    */
-  readonly boot?: "require" | "background" | undefined
+  readonly boot?: "settle" | "require" | "background" | undefined
   /** Default 10 seconds. */
   readonly bootTimeout?: Duration.Input | undefined
   /**
@@ -40,10 +43,12 @@ export interface SystemplaneOptions {
   readonly bootstrap?: "ensure" | "verify" | "skip" | undefined
   /** Write missing defaults as rows on activation. Default `true`. */
   readonly seedDefaults?: boolean | undefined
-  /** The bounds of the first and of the longest delay before reconnecting. Defaults 500 milliseconds and 30 seconds. */
-  readonly reconnect?:
-    | { readonly base?: Duration.Input | undefined; readonly cap?: Duration.Input | undefined }
-    | undefined
+  /**
+   * The pauses between attempts to connect. Bounds make them exponential with full jitter, as `Reconnect.schedule` does. Defaults
+   * 500 milliseconds and 30 seconds. A schedule of your own that ends, or throws, goes on with pauses of up to 30 seconds: a
+   * tenant is never abandoned.
+   */
+  readonly reconnect?: Reconnect.ReconnectBounds | Schedule.Schedule<unknown> | undefined
   /** Consecutive failed attempts to reconnect after which reads go to the database. Default 3. */
   readonly staleAfterFailures?: number | undefined
   /** How long a value may stay unconfirmed before it counts as stale. Default 30 seconds, at least 1. */
@@ -77,12 +82,12 @@ export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidO
 
 /** The options with defaults filled in; durations in milliseconds. */
 export interface Settings {
-  readonly boot: "require" | "background"
+  readonly boot: "settle" | "require" | "background"
   readonly bootTimeout: number
   readonly activation: "onDemand" | "explicit"
   readonly bootstrap: "ensure" | "verify" | "skip"
   readonly seedDefaults: boolean
-  readonly reconnect: Backoff
+  readonly reconnect: Schedule.Schedule<unknown>
   readonly staleAfterFailures: number
   readonly maxStaleness: number
   readonly maxEntriesPerTenant: number
@@ -99,14 +104,13 @@ export interface Settings {
  */
 export const resolve = (options: SystemplaneOptions): Result.Result<Settings, InvalidOption> =>
   Result.gen(function* () {
-    const base = yield* millis("reconnect.base", options.reconnect?.base ?? "500 millis", 1)
     return {
-      boot: yield* oneOf("boot", options.boot ?? "require", ["require", "background"]),
+      boot: yield* oneOf("boot", options.boot ?? "settle", ["settle", "require", "background"]),
       bootTimeout: yield* millis("bootTimeout", options.bootTimeout ?? "10 seconds", 1),
       activation: yield* oneOf("activation", options.activation ?? "onDemand", ["onDemand", "explicit"]),
       bootstrap: yield* oneOf("bootstrap", options.bootstrap ?? "ensure", ["ensure", "verify", "skip"]),
       seedDefaults: options.seedDefaults ?? true,
-      reconnect: { base, cap: yield* millis("reconnect.cap", options.reconnect?.cap ?? "30 seconds", base) },
+      reconnect: yield* reconnect(options.reconnect),
       staleAfterFailures: yield* integer("staleAfterFailures", options.staleAfterFailures ?? 3, 1),
       maxStaleness: yield* millis("maxStaleness", options.maxStaleness ?? "30 seconds", 1000),
       maxEntriesPerTenant: yield* integer("maxEntriesPerTenant", options.maxEntriesPerTenant ?? 10_000, 0),
@@ -119,6 +123,14 @@ export const resolve = (options: SystemplaneOptions): Result.Result<Settings, In
       aggregateTenantThreshold: yield* integer("aggregateTenantThreshold", options.aggregateTenantThreshold ?? 1000, 0),
       drainTimeout: yield* millis("drainTimeout", options.drainTimeout ?? "5 seconds", 0)
     }
+  })
+
+const reconnect = (given: SystemplaneOptions["reconnect"]): Result.Result<Schedule.Schedule<unknown>, InvalidOption> =>
+  Result.gen(function* () {
+    if (Schedule.isSchedule(given)) return given as Schedule.Schedule<unknown>
+    const base = yield* millis("reconnect.base", given?.base ?? Reconnect.defaults.base, 1)
+    const cap = yield* millis("reconnect.cap", given?.cap ?? Reconnect.defaults.cap, base)
+    return Reconnect.schedule({ base, cap })
   })
 
 /**

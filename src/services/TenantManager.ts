@@ -11,7 +11,6 @@ import type * as Stream from "effect/Stream"
 import type { ActivationError } from "../schema/ActivationError.ts"
 import type { Health } from "../schema/Health.ts"
 import type { TenantId } from "../schema/TenantId.ts"
-import type { TenantLifecycleEvent } from "../schema/TenantLifecycleEvent.ts"
 import type { TenantStatus } from "../schema/TenantStatus.ts"
 
 /**
@@ -79,8 +78,29 @@ export class TenantManager extends Context.Service<
      * the while. Returns once the tenant is live again. A suspended tenant stays suspended.
      */
     readonly rotateCredentials: (tenant: string) => Effect.Effect<void, ActivationError>
-    /** Does what the event says. */
-    readonly handle: (event: TenantLifecycleEvent) => Effect.Effect<void, ActivationError>
+    /**
+     * Does what an event of a tenant directory says, and returns once that is recorded: it never waits for a database, so that a
+     * consumer of events is never held up by a tenant. What comes of it is in `status` and `statusChanges`.
+     *
+     * Takes a `TenantLifecycleEvent`, or an event as tenant-manager services publish it: `{ event_type: "tenant.activated" |
+     * "tenant.suspended" | "tenant.deleted" | "tenant.credentials.rotated", tenant_id }`, as an object or as JSON text. Everything
+     * else, whatever its shape, is ignored with a debug line. Fails with `Closed` after a drain.
+     *
+     * ```ts
+     * import { Effect } from "effect"
+     * import { TenantManager } from "effect-systemplane"
+     * import { SystemplaneMemory } from "effect-systemplane/testing"
+     * import { RequestsPerMinute } from "./keys.ts"
+     *
+     * const onMessage = (message: string) => TenantManager.use((manager) => manager.handle(message))
+     *
+     * await onMessage(`{"event_type":"tenant.activated","tenant_id":"acme"}`).pipe(
+     *   Effect.provide(SystemplaneMemory({ keys: [RequestsPerMinute] })),
+     *   Effect.runPromise
+     * )
+     * ```
+     */
+    readonly handle: (event: unknown) => Effect.Effect<void, ActivationError>
     /**
      * A read met this tenant. Where `activation` is `"onDemand"` and nothing was ever said about the tenant, it is activated
      * in the background; a first activation that fails `staleAfterFailures` times is given up until the next read.

@@ -3,6 +3,7 @@ import { Effect, Layer } from "effect"
 import {
   type EntryStore,
   type ListenFeed,
+  Reconnect,
   type SchemaBootstrap,
   type Systemplane,
   type SystemplaneOptions,
@@ -37,8 +38,7 @@ export const onPlane =
   (title: string, test: OnPlane, options: PlaneOptions = {}): R =>
     effect(title, () => test.pipe(withTenant("acme"), Effect.provide(plane(options))))
 
-/** In milliseconds. */
-export const reconnect = { base: 20, cap: 200 }
+export const reconnect = Reconnect.schedule({ base: 20, cap: 200 })
 
 /** What services need that are built one by one. */
 export const below = Layer.mergeAll(

@@ -30,11 +30,7 @@ const driven = Layer.effect(
   }).pipe(Effect.orDie)
 )
 
-const services = Layer.mergeAll(
-  MemoryEntryStore.layer(),
-  MemorySchemaBootstrap.layer(),
-  MemoryListenFeed.layer({ reconnect })
-).pipe(
+const services = Layer.mergeAll(MemoryEntryStore.layer(), MemorySchemaBootstrap.layer(), MemoryListenFeed.layer()).pipe(
   Layer.provide(MemoryClients.layer()),
   Layer.provide(below),
   Layer.merge(driven),

@@ -10,7 +10,7 @@ import * as Catalog from "../postgres/Catalog.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 import { Acme } from "./Acme.ts"
-import { below, type Implementation, reconnect } from "./Implementation.ts"
+import { below, type Implementation } from "./Implementation.ts"
 
 class Database extends Context.Service<Database, TestDatabase.TestDatabase>()("test/Database") {}
 
@@ -90,7 +90,7 @@ const connector = Layer.unwrap(Effect.map(emptied, ({ url }) => PgConnector.laye
 const services = Layer.mergeAll(
   PgEntryStore.layer(),
   PgSchemaBootstrap.layer({ followed: true }),
-  PgListenFeed.layer({ reconnect, maxStaleness: 30_000 })
+  PgListenFeed.layer({ maxStaleness: 30_000 })
 ).pipe(Layer.provide(PgDatabases.layer()), Layer.provide(below), Layer.provide(connector), Layer.merge(stranger))
 
 export const onPostgres: Implementation<Database> = {

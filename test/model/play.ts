@@ -46,12 +46,12 @@ const planeLayer = (ledger: ReturnType<typeof Ledger.keep>) =>
       reconnect: { base: 100, cap: 1000 }
     },
     Option.none(),
-    ({ reconnect }) =>
+    () =>
       Layer.mergeAll(
         MemoryEntryStore.layer(),
         MemoryHistoryStore.layer(),
         MemorySchemaBootstrap.layer(),
-        MemoryListenFeed.layer({ reconnect })
+        MemoryListenFeed.layer()
       ).pipe(Layer.provide(MemoryClients.layer()))
   ).pipe(
     Layer.provide(Layer.effectDiscard(ledger)),

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer, Option, Redacted } from "effect"
 import { Config, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
 import * as FaultProxy from "../../dev/FaultProxy.ts"
 import * as Catalog from "../postgres/Catalog.ts"
@@ -63,6 +63,44 @@ describe("boot", () => {
       assert.strictEqual(yield* Effect.provide(limit, plane), 600)
     })
   )
+
+  it.live("settle: is built once the first attempt has failed, and the tenant is tried on", () =>
+    Effect.gen(function* () {
+      const { plane, proxy } = yield* behindProxy({})
+      yield* Effect.gen(function* () {
+        const manager = yield* TenantManager
+        assert.strictEqual(Option.getOrThrow(yield* manager.status("globex")).state, "live")
+        assert.notStrictEqual(Option.getOrThrow(yield* manager.status("acme")).lastError, undefined)
+        assert.strictEqual((yield* manager.health).status, "degraded")
+        yield* proxy.pass
+        yield* manager.awaitLive("acme")
+      }).pipe(Effect.provide(plane))
+    })
+  )
+
+  it.live("settle: is built after bootTimeout if a server does not answer at all", () =>
+    Effect.gen(function* () {
+      const { plane, proxy } = yield* behindProxy({ bootTimeout: "300 millis" })
+      yield* proxy.pass
+      yield* proxy.blackHole
+      yield* TenantManager.use((manager) => manager.awaitLive("globex")).pipe(Effect.provide(plane))
+    })
+  )
+
+  for (const boot of ["settle", "require"] as const) {
+    for (const url of ["nonsense", "http://db/acme", "postgres://db:port/acme"]) {
+      it.live(`${boot}: an address that can never parse fails at once (${url})`, () =>
+        Effect.gen(function* () {
+          const plane = SystemplaneLive({ keys: keys.all, tenants: ["acme"], boot, bootTimeout: "1 hour" }).pipe(
+            Layer.provide(PgConnector.layerRecord({ acme: { url: Redacted.make(url) } })),
+            Layer.provide(TestPlane.silent)
+          )
+          const error = yield* Effect.flip(Effect.scoped(Layer.build(plane)))
+          assert.strictEqual(error._tag, "ActivationError")
+        })
+      )
+    }
+  }
 
   it.live("background: is built at once, and the tenant becomes live when its database appears", () =>
     Effect.gen(function* () {

@@ -1,30 +1,35 @@
 /** The small pure rules, each beside its neighbours. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Option, Result, Schema } from "effect"
+import { Duration, Effect, Exit, Option, Random, Result, Schedule, Schema } from "effect"
 import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
-import { Ddl, KeyRegistry, TenantLifecycleEvent } from "effect-systemplane"
+import { Ddl, KeyRegistry, Reconnect, TenantLifecycleEvent } from "effect-systemplane"
 import * as PgAddress from "../../src/layers/postgres/PgAddress.ts"
 import * as PgFailure from "../../src/layers/postgres/PgFailure.ts"
-import * as Backoff from "../../src/schema/Backoff.ts"
 import { ConfigKey } from "../../src/schema/ConfigKey.ts"
 import * as Notification from "../../src/schema/Notification.ts"
 import * as Options from "../../src/schema/Options.ts"
 import * as TenantId from "../../src/schema/TenantId.ts"
 import { type Condition, stateOf } from "../../src/schema/TenantStatus.ts"
 
-describe("Backoff", () => {
-  const backoff = { base: 500, cap: 30_000 }
-
-  it("doubles from the base to the cap, and never overflows", () => {
-    assert.deepStrictEqual(
-      [0, 1, 2, 3, 6, 7, 8, 1e9].map((failures) => Backoff.bound(backoff, failures)),
-      [500, 500, 1000, 2000, 16_000, 30_000, 30_000, 30_000]
+describe("Reconnect.schedule", () => {
+  const pauses = (random: number, steps: ReadonlyArray<number>) =>
+    Effect.gen(function* () {
+      const step = yield* Schedule.toStep(Reconnect.schedule({ base: 500, cap: "30 seconds" }))
+      const drawn: Array<number> = []
+      for (let i = 0; i < 2000; i++) drawn.push(Duration.toMillis((yield* step(0, undefined))[1]))
+      return steps.map((i) => drawn[i])
+    }).pipe(
+      Effect.provideService(Random.Random, { nextIntUnsafe: () => 0, nextDoubleUnsafe: () => random }),
+      Effect.runSync
     )
+
+  it("G11: pauses double from the base to the cap, and never overflow", () => {
+    assert.deepStrictEqual(pauses(1, [0, 1, 2, 5, 6, 7, 1999]), [500, 1000, 2000, 16_000, 30_000, 30_000, 30_000])
   })
 
-  it("draws the delay from the whole of the bound", () => {
+  it("G11: a pause is drawn from the whole of its bound", () => {
     assert.deepStrictEqual(
-      [0, 0.5, 0.999].map((random) => Backoff.delay(backoff, 2, random)),
+      [0, 0.5, 0.999].map((random) => pauses(random, [1])[0]),
       [0, 500, 999]
     )
   })
@@ -76,24 +81,22 @@ describe("TenantStatus", () => {
 
 describe("Options", () => {
   it("have the defaults of the documentation", () => {
-    assert.deepStrictEqual(
-      Options.resolve({ keys: [] }),
-      Result.succeed({
-        boot: "require",
-        bootTimeout: 10_000,
-        activation: "onDemand",
-        bootstrap: "ensure",
-        seedDefaults: true,
-        reconnect: { base: 500, cap: 30_000 },
-        staleAfterFailures: 3,
-        maxStaleness: 30_000,
-        maxEntriesPerTenant: 10_000,
-        maxConcurrentActivations: 8,
-        maxConnectsPerSecond: 200,
-        aggregateTenantThreshold: 1000,
-        drainTimeout: 5000
-      })
-    )
+    const { reconnect, ...settings } = Result.getOrThrow(Options.resolve({ keys: [] }))
+    assert.isTrue(Schedule.isSchedule(reconnect))
+    assert.deepStrictEqual(settings, {
+      boot: "settle",
+      bootTimeout: 10_000,
+      activation: "onDemand",
+      bootstrap: "ensure",
+      seedDefaults: true,
+      staleAfterFailures: 3,
+      maxStaleness: 30_000,
+      maxEntriesPerTenant: 10_000,
+      maxConcurrentActivations: 8,
+      maxConnectsPerSecond: 200,
+      aggregateTenantThreshold: 1000,
+      drainTimeout: 5000
+    })
   })
 
   it("that make no sense are named", () => {

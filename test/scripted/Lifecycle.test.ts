@@ -1,11 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Option, Stream } from "effect"
+import { Effect, Exit, Fiber, Option, Scheduler, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, TenantId, TenantManager, type TenantState, withTenant } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
 import { breathe, limitKey, make, onPlane } from "./onPlane.ts"
 
 const acmeId = TenantId.make("acme")
+
+const eventTypes: Readonly<Record<string, string>> = {
+  TenantActivated: "tenant.activated",
+  TenantSuspended: "tenant.suspended",
+  TenantDeleted: "tenant.deleted",
+  TenantCredentialsRotated: "tenant.credentials.rotated"
+}
 
 const stateOf = (tenant: string) =>
   TenantManager.use((manager) => manager.status(tenant)).pipe(
@@ -92,18 +99,120 @@ describe("the lifecycle of a tenant", () => {
     })
   )
 
-  it.effect("the manager handles the events of a tenant directory", () =>
+  for (const [form, event] of [
+    ["its own events", (_tag: string) => ({ _tag, tenant: "acme" })],
+    [
+      "the events of tenant-manager services",
+      (tag: string) => ({ event_type: eventTypes[tag], tenant_id: "acme", event_id: "7", payload: { more: true } })
+    ],
+    ["such events as JSON text", (tag: string) => JSON.stringify({ event_type: eventTypes[tag], tenant_id: "acme" })]
+  ] as const) {
+    it.effect(`the manager handles ${form}`, () =>
+      onPlane(function* ({ acme }) {
+        const manager = yield* TenantManager
+        yield* manager.handle(event("TenantActivated"))
+        yield* breathe
+        assert.strictEqual(yield* stateOf("acme"), "live")
+        yield* manager.handle(event("TenantCredentialsRotated"))
+        yield* breathe
+        assert.deepStrictEqual([yield* stateOf("acme"), acme.attempts.length, acme.open], ["live", 2, 1])
+        yield* manager.handle(event("TenantSuspended"))
+        yield* breathe
+        assert.strictEqual(yield* stateOf("acme"), "suspended")
+        yield* manager.handle(event("TenantDeleted"))
+        yield* breathe
+        assert.strictEqual(yield* stateOf("acme"), "none")
+      })
+    )
+  }
+
+  it.effect("an event that is not about a tenant of ours is ignored, whatever its shape", () =>
+    onPlane(function* ({ lines }) {
+      const manager = yield* TenantManager
+      const hostile = new Proxy({}, { get: () => assert.fail("a getter of an event ran"), has: () => false })
+      for (const event of [
+        undefined,
+        null,
+        7,
+        "",
+        "{",
+        "acme",
+        [],
+        {},
+        { event_type: "tenant.created", tenant_id: "acme" },
+        { event_type: "tenant.activated", tenant_id: "no/way" },
+        { event_type: "toString", tenant_id: "acme" },
+        { event_type: "tenant.activated" },
+        { _tag: "TenantRenamed", tenant: "acme" },
+        hostile
+      ]) {
+        yield* manager.handle(event)
+      }
+      assert.deepStrictEqual([yield* manager.statuses, lines], [[], []])
+    })
+  )
+
+  it.effect("an event is handled once it is recorded, however long the database takes", () =>
     onPlane(function* ({ acme }) {
       const manager = yield* TenantManager
-      yield* manager.handle({ _tag: "TenantActivated", tenant: acmeId })
-      assert.strictEqual(yield* stateOf("acme"), "live")
-      yield* manager.handle({ _tag: "TenantCredentialsRotated", tenant: acmeId })
-      assert.deepStrictEqual([yield* stateOf("acme"), acme.attempts.length, acme.open], ["live", 2, 1])
-      yield* manager.handle({ _tag: "TenantSuspended", tenant: acmeId })
-      assert.strictEqual(yield* stateOf("acme"), "suspended")
-      yield* manager.handle({ _tag: "TenantDeleted", tenant: acmeId })
+      acme.opening = "hang"
+      yield* manager.handle({ event_type: "tenant.activated", tenant_id: "acme" })
+      acme.releasing = "never"
+      yield* manager.handle({ event_type: "tenant.credentials.rotated", tenant_id: "acme" })
+      yield* manager.handle({ event_type: "tenant.deleted", tenant_id: "acme" })
+      yield* breathe
       assert.strictEqual(yield* stateOf("acme"), "none")
     })
+  )
+
+  it.effect("activate ends the pause of a tenant whose session was lost, and returns once it is live", () =>
+    onPlane({ random: 1 }, function* ({ acme }) {
+      yield* call("activate")
+      acme.opening = "fail"
+      acme.lose()
+      yield* TestClock.adjust("1 minute")
+      const attempts = acme.attempts.length
+      const failed = yield* Effect.flip(call("activate"))
+      assert.isDefined(failed.message)
+      assert.strictEqual(acme.attempts.length, attempts + 1)
+      acme.opening = "succeed"
+      yield* call("activate")
+      assert.deepStrictEqual([acme.attempts.length, yield* stateOf("acme")], [attempts + 2, "live"])
+    })
+  )
+
+  it.effect("activate ends the pause of a tenant that could not be prepared, and fails with what it found", () =>
+    onPlane({ random: 1, seedDefaults: true }, function* ({ acme }) {
+      acme.clients = "no"
+      acme.opening = "fail"
+      yield* Effect.flip(call("activate"))
+      yield* TestClock.adjust("1 minute")
+      const attempts = acme.clientAttempts.length + acme.attempts.length
+      yield* Effect.flip(call("activate"))
+      assert.isAbove(acme.clientAttempts.length + acme.attempts.length, attempts)
+      acme.clients = "yes"
+      acme.opening = "succeed"
+      yield* call("activate")
+      assert.strictEqual(yield* stateOf("acme"), "live")
+    })
+  )
+
+  it.effect(
+    "activate and awaitLive return for a tenant that becomes live at any moment, however fibers take turns",
+    () =>
+      Effect.forEach(
+        Array.from({ length: 25 }, (_, i) => 2 * i + 1),
+        (turns) =>
+          onPlane(function* () {
+            const manager = yield* TenantManager
+            const live = yield* Effect.forkScoped(manager.awaitLive("acme"), { startImmediately: true })
+            yield* Effect.forkScoped(Effect.exit(call("activate")), { startImmediately: true })
+            for (let i = 0; i < turns; i++) yield* Effect.yieldNow
+            yield* call("activate")
+            yield* Fiber.join(live)
+          }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, 3 + (turns % 7))),
+        { discard: true }
+      )
   )
 
   it.effect(

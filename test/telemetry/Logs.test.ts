@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Logger, References, Scheduler } from "effect"
+import { Effect, Exit, Layer, Logger, References, Scheduler } from "effect"
 import { TestClock } from "effect/testing"
 import { SystemplaneLive, TenantId, TenantManager } from "effect-systemplane"
 import * as StatusBoard from "../../src/layers/telemetry/StatusBoard.ts"
@@ -102,7 +102,7 @@ describe("the log", () => {
       const acme = TenantId.make("acme")
       const board = yield* StatusBoard.StatusBoard
       yield* board
-        .next(acme)
+        .until(acme, (status) => (status === undefined ? undefined : Exit.void))
         .pipe(
           Effect.andThen(Effect.sync(() => told.push("somebody goes on"))),
           Effect.forkScoped({ startImmediately: true })

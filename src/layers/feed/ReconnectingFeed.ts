@@ -1,6 +1,18 @@
 /**
- * A feed over sessions that come and go: one session at a time, reconnected for ever. What a session is, is the affair of
- * whoever opens it.
+ * A feed over sessions that come and go: one session at a time, reconnected for ever. The caller decides what a session is.
+ *
+ * ```
+ *              ┌────────────── a batch of payloads: Changed ◀─┐
+ *              ▼                                              │
+ *   ▶ Connecting ──▶ open: Connected ──▶ Listening ───────────┘
+ *        ▲  │                              │ the session ended
+ *        │  └── open failed ──▶ Disconnected ◀
+ *        │                           │
+ *        └── Backing off ◀───────────┘ a pause of ReconnectSignal
+ * ```
+ *
+ * The state is which of `session` and `attempts` says something: a session means Listening, a drawn pause means Backing off. Each
+ * pull of the stream makes one transition, in the fiber that consumes the stream: no other fiber stands in between.
  */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -8,10 +20,8 @@ import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Backoff from "../../schema/Backoff.ts"
 import { ConnectFailed, ConnectorError } from "../../schema/ConnectorError.ts"
 import * as Notification from "../../schema/Notification.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
@@ -28,51 +38,59 @@ export interface FeedSource {
   readonly heard?: ((notifications: ReadonlyArray<Notification.Notification>) => void) | undefined
   /** Waits for a payload and takes all that have arrived, in the order of commit. Fails once the session has ended. */
   readonly payloads: Effect.Effect<ReadonlyArray<string>, ConnectorError>
-  /** Gives the session up at once, without a word to the peer. Idempotent. */
+  /** Abandons the session at once, without a word to the peer. Idempotent. */
   readonly abandon: Effect.Effect<void>
 }
 
-export interface ReconnectingFeedOptions {
-  readonly reconnect: Backoff.Backoff
+/** What one feed remembers between two events. */
+interface State {
+  /** The session that is open; `undefined` while Connecting or Backing off. */
+  session: FeedSource | undefined
+  /** The scope of the last session, or of the last attempt to open one. */
+  scope: Scope.Closeable | undefined
+  /** Attempts in a row that brought no session which was ever read from: what `staleAfterFailures` counts. */
+  failures: number
+  /** When the session was first read from, by the monotonic clock; `undefined` if it was not yet. */
+  confirmedAt: number | undefined
+  /** Telemetry of the event before, deferred so that the consumer of that event runs first. */
+  afterwards: Effect.Effect<void>
 }
 
 /** `open` opens a session that lives as long as the scope. */
 export const make = Effect.fnUntraced(function* (
-  options: ReconnectingFeedOptions,
   open: (tenant: TenantId) => Effect.Effect<FeedSource, ConnectorError, Scope.Scope>
 ) {
   const telemetry = yield* Telemetry
-  const recovery = yield* ReconnectSignal
+  const signal = yield* ReconnectSignal
 
-  const tellMalformed = (tenant: TenantId, malformed: number) =>
+  const reportMalformed = (tenant: TenantId, malformed: number) =>
     malformed === 0
       ? Effect.void
       : Effect.logDebug("Dropped malformed notifications").pipe(Effect.annotateLogs({ tenant, malformed }))
 
-  /** The next event of a feed. Whoever waits for it waits on the session itself: between them stands no other fiber. */
-  const following = (tenant: TenantId, scope: Scope.Scope): Effect.Effect<FeedEvent> => {
-    let current: FeedSource | undefined
-    let ownScope: Scope.Closeable | undefined
-    let failures = 0
-    let waits = 0
-    let retryIn: number | undefined
-    let wokenEarly = false
-    let confirmedAt: number | undefined
-    /** What is told of the event before: whoever waited for it went first. */
-    let afterwards: Effect.Effect<void> = Effect.void
+  /** The effect that makes the next event of a feed, each time it runs. */
+  const following = Effect.fnUntraced(function* (tenant: TenantId, scope: Scope.Scope) {
+    const attempts = yield* Scope.provide(signal.attempts(tenant), scope)
+    const state: State = {
+      session: undefined,
+      scope: undefined,
+      failures: 0,
+      confirmedAt: undefined,
+      afterwards: Effect.void
+    }
 
     const confirm = Effect.gen(function* () {
-      confirmedAt = yield* MonotonicClock.millis
-      if (failures > 0) yield* recovery.recovered
-      failures = 0
+      state.confirmedAt = yield* MonotonicClock.millis
+      if (state.failures > 0) yield* signal.recovered
+      state.failures = 0
     })
 
     const connected: Effect.Effect<FeedEvent, ConnectorError> = Effect.gen(function* () {
-      if (retryIn !== undefined) wokenEarly = yield* recovery.pause(retryIn, !wokenEarly)
-      confirmedAt = undefined
-      ownScope = yield* Scope.fork(scope)
-      const session = yield* Scope.provide(open(tenant), ownScope)
-      current = session
+      yield* attempts.pause
+      state.confirmedAt = undefined
+      state.scope = yield* Scope.fork(scope)
+      const session = yield* Scope.provide(open(tenant), state.scope)
+      state.session = session
       return { _tag: "Connected", session: { confirm, abandon: session.abandon, diff: session.diff } }
     })
 
@@ -80,46 +98,43 @@ export const make = Effect.fnUntraced(function* (
       Effect.flatMap(session.payloads, (payloads) => {
         const notifications = Arr.getSomes(payloads.map((payload) => Notification.decode(payload)))
         const malformed = payloads.length - notifications.length
-        const told = Effect.andThen(
-          tellMalformed(tenant, malformed),
+        const reported = Effect.andThen(
+          reportMalformed(tenant, malformed),
           telemetry.notified(tenant, notifications, malformed)
         )
-        if (notifications.length === 0) return Effect.andThen(told, changed(session))
+        if (notifications.length === 0) return Effect.andThen(reported, changed(session))
         session.heard?.(notifications)
-        afterwards = told
+        state.afterwards = reported
         return Effect.succeed<FeedEvent>({ _tag: "Changed", notifications })
       })
 
     const disconnected = (cause: Cause.Cause<ConnectorError>): Effect.Effect<FeedEvent> =>
       Effect.gen(function* () {
         const error = errorOf(tenant, cause)
-        current = undefined
+        state.session = undefined
         // A connector may die while it releases its session: that is no reason to end the feed.
-        if (ownScope !== undefined) yield* Effect.exit(Scope.close(ownScope, Exit.fail(error)))
-        if (confirmedAt === undefined) failures++
-        // Back-off starts over after a session that stayed up for longer than the pause before it may have been. So a server
-        // that lets everybody in, answers once and hangs up is met ever more seldom, and the first loss of an old session is
-        // followed by a new one at once.
-        else if ((yield* MonotonicClock.millis) - confirmedAt >= Backoff.bound(options.reconnect, waits)) waits = 0
-        waits++
-        retryIn = Backoff.delay(options.reconnect, waits, yield* Random.next)
+        if (state.scope !== undefined) yield* Effect.exit(Scope.close(state.scope, Exit.fail(error)))
+        if (state.confirmedAt === undefined) state.failures++
+        // A session that outlived every pause before it was a success, and its loss begins the schedule anew. So a server that
+        // accepts, answers once and disconnects is retried with growing delays, and the first loss of an old session is followed
+        // by a new one at once.
+        else if ((yield* MonotonicClock.millis) - state.confirmedAt >= attempts.longestPause()) yield* attempts.reset
+        const retryIn = yield* attempts.backOff
         yield* telemetry.disconnected(tenant, error.reason._tag)
-        return { _tag: "Disconnected", error, failures, retryIn }
+        return { _tag: "Disconnected", error, failures: state.failures, retryIn }
       })
 
     return Effect.suspend(() => {
-      const before = afterwards
-      afterwards = Effect.void
-      return Effect.andThen(before, current === undefined ? connected : changed(current))
-      // Also what is no typed error: a connector that dies, or interrupts itself, must not end the feed.
+      const before = state.afterwards
+      state.afterwards = Effect.void
+      return Effect.andThen(before, state.session === undefined ? connected : changed(state.session))
+      // Causes that are no typed error too: a connector that dies, or interrupts itself, must not end the feed.
     }).pipe(Effect.catchCause(disconnected))
-  }
+  })
 
   return ListenFeed.of({
     events: (tenant) =>
-      Stream.fromChannel(
-        Channel.fromTransform((_, scope) => Effect.sync(() => Effect.map(following(tenant, scope), Arr.of)))
-      )
+      Stream.fromChannel(Channel.fromTransform((_, scope) => Effect.map(following(tenant, scope), Effect.map(Arr.of))))
   })
 })
 

@@ -8,10 +8,11 @@ import * as ReconnectingFeed from "../feed/ReconnectingFeed.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import { MemoryDatabases } from "./MemoryDatabases.ts"
 
-const make = Effect.fnUntraced(function* (options: ReconnectingFeed.ReconnectingFeedOptions) {
+const make = Effect.gen(function* () {
   const databases = yield* MemoryDatabases
   const budget = yield* ConnectLimiter
-  return yield* ReconnectingFeed.make(options, (tenant) => budget.session(tenant, databases.session(tenant)))
+  return yield* ReconnectingFeed.make((tenant) => budget.session(tenant, databases.session(tenant)))
 })
 
-export const layer = (options: ReconnectingFeed.ReconnectingFeedOptions) => Layer.effect(ListenFeed, make(options))
+// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
+export const layer = () => Layer.effect(ListenFeed, make)

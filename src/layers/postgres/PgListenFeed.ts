@@ -12,16 +12,14 @@ import * as PgCursorDiff from "./PgCursorDiff.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import * as PgFailure from "./PgFailure.ts"
 
-export interface PgListenFeedOptions extends ReconnectingFeed.ReconnectingFeedOptions {
+export interface PgListenFeedOptions {
   /** In milliseconds. */
   readonly maxStaleness: number
 }
 
 const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
   const databases = yield* PgDatabases
-  return yield* ReconnectingFeed.make(options, (tenant) =>
-    Effect.map(databases.session(tenant), listening(tenant, options))
-  )
+  return yield* ReconnectingFeed.make((tenant) => Effect.map(databases.session(tenant), listening(tenant, options)))
 })
 
 export const layer = (options: PgListenFeedOptions) => Layer.effect(ListenFeed, make(options))

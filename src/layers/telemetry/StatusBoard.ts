@@ -5,8 +5,8 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
@@ -28,8 +28,14 @@ export class StatusBoard extends Context.Service<
     readonly confirmed: (tenant: TenantId, moment: number) => void
     /** Announces the tenant as removed and forgets it. */
     readonly remove: (tenant: TenantId) => Effect.Effect<void>
-    /** The next update of the tenant, whatever it is. */
-    readonly next: (tenant: TenantId) => Effect.Effect<TenantStatus>
+    /**
+     * Waits until `look` finds what it looks for in the tenant's status: in the status as it is now, and then in each update.
+     * Looking and registering is one step, so that no update falls between them; a caller that is interrupted leaves nothing.
+     */
+    readonly until: <A, E>(
+      tenant: TenantId,
+      look: (status: TenantStatus | undefined) => Exit.Exit<A, E> | undefined
+    ) => Effect.Effect<A, E>
     /** Changes of state, not of details. */
     readonly changes: Stream.Stream<TenantStatus>
   }
@@ -40,7 +46,8 @@ const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
   const statuses = new Map<TenantId, TenantStatus>()
   const confirmations = new Map<TenantId, number>()
-  const waiting = new Map<TenantId, Deferred.Deferred<TenantStatus>>()
+  /** Those that wait for something of a tenant. Each looks at an update, and says whether it found it. */
+  const waiting = new Map<TenantId, Set<(status: TenantStatus) => boolean>>()
   /** What was logged as keeping a tenant from being live: attempts whose causes take turns are not logged one by one. */
   const told = new Map<TenantId, Set<string>>()
   const changes = yield* Effect.acquireRelease(PubSub.sliding<TenantStatus>(1024), PubSub.shutdown)
@@ -51,18 +58,18 @@ const make = Effect.gen(function* () {
   }
 
   const announce = (status: TenantStatus, before: TenantStatus | undefined) =>
-    Effect.suspend(() => {
-      const waiters = waiting.get(status.tenant)
-      waiting.delete(status.tenant)
-      // Told before anybody is woken: what they do about it may be told too.
-      return tell(status, before).pipe(
-        Effect.ensuring(
-          Effect.sync(() => {
-            if (waiters !== undefined) Deferred.doneUnsafe(waiters, Effect.succeed(status))
-          })
-        )
-      )
-    })
+    // Reported before those that wait are woken: what they do about it may be reported too.
+    Effect.ensuring(
+      tell(status, before),
+      Effect.sync(() => wake(status))
+    )
+
+  const wake = (status: TenantStatus) => {
+    const waiters = waiting.get(status.tenant)
+    if (waiters === undefined) return
+    for (const look of waiters) if (look(status)) waiters.delete(look)
+    if (waiters.size === 0 && waiting.get(status.tenant) === waiters) waiting.delete(status.tenant)
+  }
 
   const tell = (status: TenantStatus, before: TenantStatus | undefined) => {
     const isNews = isNewCause(status)
@@ -106,11 +113,22 @@ const make = Effect.gen(function* () {
         telemetry.released(tenant)
         return removed === undefined ? Effect.void : announce(removed, before)
       }),
-    next: (tenant) =>
-      Effect.suspend(() => {
-        const deferred = waiting.get(tenant) ?? Deferred.makeUnsafe<TenantStatus>()
-        waiting.set(tenant, deferred)
-        return Deferred.await(deferred)
+    until: <A, E>(tenant: TenantId, look: (status: TenantStatus | undefined) => Exit.Exit<A, E> | undefined) =>
+      Effect.callback<A, E>((resume) => {
+        const status = statuses.get(tenant)
+        const found = look(status === undefined ? undefined : current(status))
+        if (found !== undefined) return resume(found)
+        const waiter = (status: TenantStatus) => {
+          const found = look(status)
+          if (found !== undefined) resume(found)
+          return found !== undefined
+        }
+        const waiters = waiting.get(tenant) ?? new Set()
+        waiting.set(tenant, waiters.add(waiter))
+        return Effect.sync(() => {
+          waiters.delete(waiter)
+          if (waiters.size === 0 && waiting.get(tenant) === waiters) waiting.delete(tenant)
+        })
       }),
     changes: Stream.fromPubSub(changes)
   })

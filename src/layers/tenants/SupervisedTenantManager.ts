@@ -4,6 +4,7 @@
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
@@ -13,9 +14,10 @@ import { Closed, InvalidTenantId } from "../../schema/ConfigError.ts"
 import * as Health from "../../schema/Health.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as Tenant from "../../schema/TenantId.ts"
-import type { TenantLifecycleEvent } from "../../schema/TenantLifecycleEvent.ts"
+import { parseLifecycleEvent, type TenantLifecycleEvent } from "../../schema/TenantLifecycleEvent.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
 import { type DrainReport, TenantManager } from "../../services/TenantManager.ts"
+import { ReconnectSignal } from "../feed/ReconnectSignal.ts"
 import { StatusBoard } from "../telemetry/StatusBoard.ts"
 import * as TenantSupervisors from "./TenantSupervisors.ts"
 
@@ -25,13 +27,22 @@ export interface SupervisedTenantManagerOptions extends TenantSupervisors.Tenant
   readonly drainTimeout: number
 }
 
+/** Removals that are remembered: reads of a tenant that was removed end within seconds, long before so many others are removed. */
+const rememberedRemovals = 10_000
+
 const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOptions) {
   const store = yield* EntryStore
   const board = yield* StatusBoard
+  const signal = yield* ReconnectSignal
   const supervisors = yield* TenantSupervisors.make(options)
 
-  /** Tenants that were removed: a late read must not bring them back. */
+  /** Tenants that were removed last: a late read must not bring them back. */
   const removed = new Set<TenantId>()
+  const remember = (tenant: TenantId) => {
+    removed.delete(tenant)
+    removed.add(tenant)
+    if (removed.size > rememberedRemovals) removed.delete(removed.values().next().value!)
+  }
   const closed = Latch.makeUnsafe(false)
 
   const orClosed = <A>(effect: Effect.Effect<A, ActivationError>): Effect.Effect<A, ActivationError> =>
@@ -40,129 +51,128 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
       Effect.andThen(closed.await, () => failWith(new Closed()))
     )
 
-  /** Waits until the tenant is live, or an attempt after the first `before` ones fails, or nobody wants it live any more. */
-  const awaitOutcome = Effect.fnUntraced(function* (
+  /** Waits until the tenant is live, an attempt after the first `before` ones failed, or the intent is superseded. */
+  const outcomeOf = (
     tenant: TenantId,
     intent: TenantSupervisors.Intent,
     before: number
-  ): Effect.fn.Return<void, ActivationError> {
-    yield* Deferred.await(intent.started)
-    while (true) {
-      if (supervisors.intentOf(tenant) !== intent) return yield* failWith(new Superseded({ tenant }))
-      const status = board.get(tenant)
-      if (status?.state === "live") return
-      if (status?.lastError !== undefined && status.failures > before) return yield* status.lastError
-      yield* Effect.raceFirst(board.next(tenant), Deferred.await(intent.settled))
-    }
-  }, orClosed)
-
-  const activate = (tenant: TenantId) =>
-    Effect.suspend(() => {
-      removed.delete(tenant)
-      const current = supervisors.intentOf(tenant)
-      if (current?.want !== "active") {
-        return awaitOutcome(tenant, supervisors.intend(tenant, TenantSupervisors.makeIntent("active")), 0)
-      }
-      current.demanded = false
-      return awaitOutcome(tenant, current, board.get(tenant)?.failures ?? 0)
-    })
-
-  const suspend = (tenant: TenantId) =>
-    Effect.suspend(() => {
-      const current = supervisors.intentOf(tenant)
-      // One that is being removed is as good as gone: only `activate` brings it back.
-      if (current === undefined || current.want === "absent") return unknown(tenant, "suspend")
-      const intent =
-        current.want === "suspended" ? current : supervisors.intend(tenant, TenantSupervisors.makeIntent("suspended"))
-      return orClosed(Deferred.await(intent.settled))
-    })
-
-  const remove = (tenant: TenantId) =>
-    Effect.suspend(() => {
-      removed.add(tenant)
-      const current = supervisors.intentOf(tenant)
-      // Reads of a tenant that nobody activated may have opened a client all the same.
-      if (current === undefined) return Effect.andThen(store.release(tenant), unknown(tenant, "remove"))
-      const intent =
-        current.want === "absent" ? current : supervisors.intend(tenant, TenantSupervisors.makeIntent("absent"))
-      return orClosed(Deferred.await(intent.settled))
-    })
-
-  const rotateCredentials = (tenant: TenantId) =>
-    Effect.suspend(() => {
-      const current = supervisors.intentOf(tenant)
-      const released = store.release(tenant)
-      if (current === undefined) return Effect.andThen(released, unknown(tenant, "rotateCredentials"))
-      if (current.want !== "active") return released
-      return Effect.andThen(
-        released,
-        Effect.suspend(() =>
-          awaitOutcome(tenant, supervisors.intend(tenant, TenantSupervisors.makeIntent("active", current)), 0)
-        )
+  ): Effect.Effect<void, ActivationError> =>
+    board
+      .until(tenant, (status): Exit.Exit<void, ActivationError> | undefined => {
+        if (!intent.begun) return undefined
+        if (status?.state === "live") return Exit.void
+        return status?.lastError !== undefined && status.failures > before ? Exit.fail(status.lastError) : undefined
+      })
+      .pipe(
+        Effect.raceFirst(Effect.andThen(Deferred.await(intent.settled), () => failWith(new Superseded({ tenant })))),
+        orClosed
       )
-    })
+
+  /** What a call changes, at once, and how to wait for what comes of that. */
+  type Call = (tenant: TenantId) => { readonly outcome: Effect.Effect<void, ActivationError> }
+
+  const activate: Call = (tenant) => {
+    removed.delete(tenant)
+    const current = supervisors.intentOf(tenant)
+    if (current?.want !== "active") {
+      return { outcome: outcomeOf(tenant, supervisors.intend(tenant, "active"), 0) }
+    }
+    current.demanded = false
+    const before = board.get(tenant)?.failures ?? 0
+    // A tenant that waits out a pause is tried at once.
+    signal.hurry(tenant)
+    return { outcome: outcomeOf(tenant, current, before) }
+  }
+
+  const suspend: Call = (tenant) => {
+    const current = supervisors.intentOf(tenant)
+    // One that is being removed is as good as gone: only `activate` brings it back.
+    if (current === undefined || current.want === "absent") return { outcome: unknown(tenant, "suspend") }
+    const intent = current.want === "suspended" ? current : supervisors.intend(tenant, "suspended")
+    return { outcome: orClosed(Deferred.await(intent.settled)) }
+  }
+
+  const remove: Call = (tenant) => {
+    remember(tenant)
+    const current = supervisors.intentOf(tenant)
+    // Reads of a tenant that was never activated may have opened a client all the same.
+    if (current === undefined) return { outcome: Effect.andThen(store.release(tenant), unknown(tenant, "remove")) }
+    const intent = current.want === "absent" ? current : supervisors.intend(tenant, "absent")
+    return { outcome: orClosed(Deferred.await(intent.settled)) }
+  }
+
+  const rotateCredentials: Call = (tenant) => {
+    const current = supervisors.intentOf(tenant)
+    const released = store.release(tenant)
+    if (current === undefined) return { outcome: Effect.andThen(released, unknown(tenant, "rotateCredentials")) }
+    if (current.want !== "active") return { outcome: released }
+    const { demanded, prepared } = current
+    const intent = supervisors.intend(tenant, "active", { demanded, prepared })
+    return { outcome: Effect.andThen(released, outcomeOf(tenant, intent, 0)) }
+  }
 
   const unknown = (tenant: TenantId, call: string) =>
     Effect.logDebug("Nothing to do for an unknown tenant").pipe(Effect.annotateLogs({ tenant, call }))
 
   const checked =
-    (
-      call: (tenant: TenantId) => Effect.Effect<void, ActivationError>
-    ): ((tenant: string) => Effect.Effect<void, ActivationError>) =>
+    (call: Call): ((tenant: string) => Effect.Effect<void, ActivationError>) =>
     (given) =>
       Option.match(Tenant.parse(given), {
         onNone: () => failWith(InvalidTenantId.from(given)),
         // Looked at when the call runs, which may be long after it was made.
-        onSome: (tenant) => Effect.suspend(() => (closed.isOpen() ? failWith(new Closed()) : call(tenant)))
+        onSome: (tenant) => Effect.suspend(() => (closed.isOpen() ? failWith(new Closed()) : call(tenant).outcome))
       })
 
-  const awaitLive = Effect.fnUntraced(function* (tenant: TenantId): Effect.fn.Return<void, ActivationError> {
-    while (board.get(tenant)?.state !== "live") yield* board.next(tenant)
-  }, orClosed)
+  const awaitLive: Call = (tenant) => ({
+    outcome: orClosed(board.until(tenant, (status) => (status?.state === "live" ? Exit.void : undefined)))
+  })
+
+  const calls: Readonly<Record<TenantLifecycleEvent["_tag"], Call>> = {
+    TenantActivated: activate,
+    TenantSuspended: suspend,
+    TenantDeleted: remove,
+    TenantCredentialsRotated: rotateCredentials
+  }
+
+  const handle = (given: unknown): Effect.Effect<void, ActivationError> =>
+    Effect.suspend(() => {
+      if (closed.isOpen()) return failWith(new Closed())
+      return Option.match(parseLifecycleEvent(given), {
+        onNone: () => Effect.logDebug("Ignored an event that is not about a tenant of ours"),
+        // The intent is recorded; what comes of it is waited for in the scope of the manager.
+        onSome: ({ _tag, tenant }) => supervisors.inBackground(Effect.ignore(calls[_tag](tenant).outcome))
+      })
+    })
+
+  // The one detached fiber: a scope waits for its finalizers without a limit, and a peer may never answer. So the scope of the
+  // manager is closed in the background, and each drain waits for that for a limited time.
+  const closing = yield* Effect.cached(Effect.forkDetach(supervisors.close, { startImmediately: true }))
+  /** Whether a drain has returned: closing the layer then waits no second time. */
+  let drained = false
 
   const drain = Effect.fnUntraced(function* (timeout: Duration.Input): Effect.fn.Return<DrainReport> {
     closed.openUnsafe()
-    const fibers = supervisors.fibers()
-    yield* supervisors.interrupt
-    yield* Effect.forEach(fibers, ({ fiber }) => Fiber.await(fiber), {
-      concurrency: "unbounded",
-      discard: true
-    }).pipe(Effect.timeoutOption(timeout))
-    const unfinished = fibers.filter(({ fiber }) => fiber.pollUnsafe() === undefined)
-    if (unfinished.length > 0) {
+    const all = supervisors.all()
+    yield* Effect.timeoutOption(Effect.flatMap(closing, Fiber.await), timeout)
+    drained = true
+    const namesOf = (done: boolean) => all.filter(({ isDone }) => isDone() === done).map(({ tenant }) => tenant)
+    const report: DrainReport = { finished: namesOf(true), unfinished: namesOf(false) }
+    if (report.unfinished.length > 0) {
       yield* Effect.logWarning("Some tenants did not finish within the budget of the drain").pipe(
-        Effect.annotateLogs({ tenants: unfinished.map(({ tenant }) => tenant) })
+        Effect.annotateLogs({ tenants: report.unfinished })
       )
     }
-    return {
-      finished: fibers.filter(({ fiber }) => fiber.pollUnsafe() !== undefined).map(({ tenant }) => tenant),
-      unfinished: unfinished.map(({ tenant }) => tenant)
-    }
+    return report
   })
 
-  yield* Effect.addFinalizer(() => drain(options.drainTimeout))
+  yield* Effect.addFinalizer(() => (drained ? Effect.void : drain(options.drainTimeout)))
 
-  const calls = {
+  return TenantManager.of({
     activate: checked(activate),
     suspend: checked(suspend),
     remove: checked(remove),
-    rotateCredentials: checked(rotateCredentials)
-  }
-
-  return TenantManager.of({
-    ...calls,
-    handle: (event: TenantLifecycleEvent) => {
-      switch (event._tag) {
-        case "TenantActivated":
-          return calls.activate(event.tenant)
-        case "TenantSuspended":
-          return calls.suspend(event.tenant)
-        case "TenantDeleted":
-          return calls.remove(event.tenant)
-        case "TenantCredentialsRotated":
-          return calls.rotateCredentials(event.tenant)
-      }
-    },
+    rotateCredentials: checked(rotateCredentials),
+    handle,
     demand: (tenant) =>
       Effect.sync(() => {
         const wanted =
@@ -170,7 +180,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
           !closed.isOpen() &&
           supervisors.intentOf(tenant) === undefined &&
           !removed.has(tenant)
-        if (wanted) supervisors.intend(tenant, TenantSupervisors.makeIntent("active", { demanded: true }))
+        if (wanted) supervisors.intend(tenant, "active", { demanded: true })
       }),
     status: (tenant) => Effect.sync(() => Option.flatMapNullishOr(Tenant.parse(tenant), board.get)),
     statuses: Effect.sync(board.all),

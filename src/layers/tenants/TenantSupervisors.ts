@@ -1,19 +1,30 @@
 /**
- * One supervisor fiber per tenant, which pursues the newest intent.
+ * What is wanted of each tenant, and the fiber that brings it about.
  *
- * A newer intent has a fiber of its own, which interrupts the one before and begins once that has released everything. So
- * intents may come in any order and at any time, and the last one wins.
+ * ```
+ *   intend ──▶ waiting ──▶ begun ──┬─ active:    preparing ⇄ backing off ──▶ following the feed, for ever
+ *               until the scope    ├─ suspended: the replica answers no reads ──▶ settled
+ *               of the intent      └─ absent:    everything is forgotten ──▶ settled, and removed from the map
+ *               before is closed
+ *
+ *   any state ──▶ superseded: a newer intent closes this one's scope, and begins once it is closed
+ * ```
+ *
+ * Scopes own everything. The manager has one; each intent has a child of it, with the intent's fiber in it; below that fiber are
+ * the feed, its session and its reader. A newer intent closes the scope of the one before, so intents may come in any order and
+ * at any time, and the newest wins. Closing the manager's scope ends all tenants at once: it is parallel, since in a sequential
+ * one a finalizer that hangs would keep the others from running.
  */
-
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Random from "effect/Random"
+import * as FiberSet from "effect/FiberSet"
 import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { ActivationError, BootstrapFailure, ConnectFailure, SameDatabase } from "../../schema/ActivationError.ts"
-import * as Backoff from "../../schema/Backoff.ts"
 import { Unanswered } from "../../schema/EntryStoreError.ts"
 import { show } from "../../schema/KeyName.ts"
 import { BootstrapFailed, SchemaBootstrapError } from "../../schema/SchemaBootstrapError.ts"
@@ -27,43 +38,34 @@ import * as DatabasePreparation from "../store/DatabasePreparation.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
 import { StatusBoard } from "../telemetry/StatusBoard.ts"
 
-/** Preparing a database that is up to date takes two short statements; one that takes longer holds up nobody else. */
+/** Preparing a database that is up to date takes two short statements; one that takes longer holds up no other. */
 const longestTurn = 250
 
 export interface TenantSupervisorsOptions {
   readonly bootstrap: "ensure" | "verify" | "skip"
   readonly seedDefaults: boolean
-  readonly reconnect: Backoff.Backoff
   readonly staleAfterFailures: number
   readonly maxConcurrentActivations: number
 }
 
-/** What somebody wants of a tenant. Each intent is an object of its own, so that a newer one can be told apart. */
+/** What is wanted of a tenant. Each intent is an object of its own, so that a newer one can be told apart. */
 export interface Intent {
   readonly want: "active" | "suspended" | "absent"
-  /** Only a read asked for it so far: it is given up where it fails at first. */
+  /** Owns everything that runs for the intent. */
+  readonly scope: Scope.Closeable
+  /** Completed once nothing is left to do for it, or a newer intent superseded it. An active tenant's is never done. */
+  readonly settled: Deferred.Deferred<void>
+  /** Only a read asked for the tenant so far: the intent is dropped if the tenant does not become live. */
   demanded: boolean
   /** The database was prepared: the schema is up, the defaults are seeded. */
   prepared: boolean
-  /** Completed once the supervisor has taken it up, everything of the intent before it being released. */
-  readonly started: Deferred.Deferred<void>
-  /** Completed once there is nothing left to do for it, or a newer one took its place. An active tenant never settles. */
-  readonly settled: Deferred.Deferred<void>
+  /** Everything of the intent before is released: from now on the tenant's status is about this intent. */
+  begun: boolean
 }
-
-export const makeIntent = (
-  want: Intent["want"],
-  { demanded = false, prepared = false }: { readonly demanded?: boolean; readonly prepared?: boolean } = {}
-): Intent => ({
-  want,
-  demanded,
-  prepared,
-  started: Deferred.makeUnsafe(),
-  settled: Deferred.makeUnsafe()
-})
 
 interface Supervisor {
   readonly intent: Intent
+  /** Runs in the intent's scope. */
   readonly fiber: Fiber.Fiber<void>
 }
 
@@ -72,10 +74,14 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
   const store = yield* EntryStore
   const registry = yield* KeyRegistry
   const board = yield* StatusBoard
-  const recovery = yield* ReconnectSignal
-  // Supervisors end by interruption, when the manager drains: it waits for a limited time, which a fiber of the layer's own
-  // scope would not allow. Nor do they belong to the span, if any, in which the plane was built.
-  const fork = Effect.runForkWith(Context.omit(Tracer.ParentSpan)(yield* Effect.context<never>()))
+  const signal = yield* ReconnectSignal
+  // A scope of its own and no child of the layer's, which would wait for it without a limit: `drain` closes it.
+  const scope = Scope.makeUnsafe("parallel")
+  // Supervisors run in the context of the plane, and belong neither to a span nor to the tenant of the caller who states an intent.
+  const fibers = yield* Scope.provide(FiberSet.make<void>(), scope)
+  const run = yield* FiberSet.runtime(fibers)().pipe(
+    Effect.updateContext((context: Context.Context<never>) => Context.omit(Tracer.ParentSpan)(context))
+  )
   const turns = TenantLimiter.make({ permits: options.maxConcurrentActivations, longest: longestTurn })
   const supervisors = new Map<TenantId, Supervisor>()
 
@@ -92,34 +98,9 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
 
   const prepareDatabase = yield* DatabasePreparation.prepare(options)
 
-  const prepare = (tenant: TenantId): Effect.Effect<void, SchemaBootstrapError> =>
-    turns.take(tenant, prepareDatabase(tenant))
-
-  /**
-   * Prepares the database, however often it takes, then follows it.
-   *
-   * After a rotation the database is as it was, and is followed at once: while a snapshot may answer reads, there must be a
-   * feed to notice that it cannot be kept current.
-   */
-  const becomeLive = Effect.fnUntraced(function* (tenant: TenantId, intent: Intent): Effect.fn.Return<never> {
-    if (intent.demanded) yield* Effect.forkChild(giveUpUnlessLive(tenant, intent))
-    let wokenEarly = false
-    for (let failures = 1; ; failures++) {
-      const prepared = intent.prepared ? Result.void : yield* Effect.result(activation(tenant, failures))
-      if (Result.isSuccess(prepared)) {
-        if (failures > 1 && !intent.prepared) yield* recovery.recovered
-        intent.prepared = true
-        yield* follow(tenant)
-      } else {
-        yield* board.update(tenant, { failures, lastError: activationError(tenant, prepared.failure) })
-      }
-      wokenEarly = yield* recovery.pause(Backoff.delay(options.reconnect, failures, yield* Random.next), !wokenEarly)
-    }
-  })
-
-  // A defect that comes back at every attempt is told once.
-  const activation = (tenant: TenantId, attempt: number) =>
-    prepare(tenant).pipe(
+  /** One attempt to prepare the tenant's database, in the tenant's turn. A defect that recurs is logged once. */
+  const prepareOnce = (tenant: TenantId, attempt: number): Effect.Effect<void, SchemaBootstrapError> =>
+    turns.take(tenant, prepareDatabase(tenant)).pipe(
       Redaction.recover((defect) =>
         Effect.andThen(
           Redaction.log(attempt === 1 ? "Error" : "Debug", "Preparing a tenant failed unexpectedly", {
@@ -143,19 +124,44 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       )
 
   /**
-   * Forgets a tenant that only a read asked for, where it fails too often to become live for the first time: so the next read may
-   * try again.
+   * Prepares the database, however often it takes, then follows it.
+   *
+   * After a rotation the database is as it was, and is followed at once: while a snapshot may answer reads, there must be a
+   * feed to notice that it cannot be kept current.
    */
-  const giveUpUnlessLive = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const status = board.get(tenant)
-      if (!intent.demanded || status?.state !== "activating") return Effect.void
-      if (status.failures < options.staleAfterFailures) {
-        return Effect.andThen(board.next(tenant), giveUpUnlessLive(tenant, intent))
+  const becomeLive = Effect.fnUntraced(function* (tenant: TenantId, intent: Intent): Effect.fn.Return<never> {
+    if (intent.demanded) yield* Effect.forkIn(dropUnlessLive(tenant, intent), intent.scope)
+    const attempts = yield* Scope.provide(signal.attempts(tenant), intent.scope)
+    for (let attempt = 1; ; attempt++) {
+      const prepared = intent.prepared ? Result.void : yield* Effect.result(prepareOnce(tenant, attempt))
+      if (Result.isSuccess(prepared)) {
+        if (attempt > 1 && !intent.prepared) yield* signal.recovered
+        intent.prepared = true
+        yield* follow(tenant)
+        yield* attempts.backOff
+      } else {
+        // Drawn before the failure is announced: a caller that hears of it may hurry the next attempt.
+        yield* attempts.backOff
+        yield* board.update(tenant, { failures: attempt, lastError: activationError(tenant, prepared.failure) })
       }
-      if (isNewest(tenant, intent)) intend(tenant, makeIntent("absent"))
-      return Effect.void
-    })
+      yield* attempts.pause
+    }
+  })
+
+  /** Removes a tenant that only a read asked for if it fails too often before it is live, so that the next read may try again. */
+  const dropUnlessLive = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
+    board
+      .until(tenant, (status) => {
+        if (!intent.demanded || (status !== undefined && status.state !== "activating")) return Exit.succeed(false)
+        return (status?.failures ?? 0) < options.staleAfterFailures ? undefined : Exit.succeed(true)
+      })
+      .pipe(
+        Effect.flatMap((failed) =>
+          Effect.sync(() => {
+            if (failed && intent.demanded && isNewest(tenant, intent)) intend(tenant, "absent")
+          })
+        )
+      )
 
   /** Does what the intent asks for, and keeps it up: only one that wants a tenant absent is ever done. */
   const pursue = (tenant: TenantId, intent: Intent): Effect.Effect<void> => {
@@ -180,23 +186,20 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     }
   }
 
-  const takeUp = Effect.fnUntraced(function* (tenant: TenantId, intent: Intent) {
-    if (intent.want === "active") {
-      yield* cache.resume(tenant)
-      yield* board.update(tenant, { failures: 0, lastError: undefined })
-    }
-    Deferred.doneUnsafe(intent.started, Effect.void)
+  const begin = Effect.fnUntraced(function* (tenant: TenantId, intent: Intent) {
+    if (intent.want === "active") yield* cache.resume(tenant)
+    // Before the update, which has those look again who wait for what comes of the intent.
+    intent.begun = true
+    if (intent.want === "active") yield* board.update(tenant, { failures: 0, lastError: undefined })
   })
 
   const isNewest = (tenant: TenantId, intent: Intent) => supervisors.get(tenant)?.intent === intent
 
-  const supervise = (tenant: TenantId, intent: Intent, before: Fiber.Fiber<void> | undefined): Effect.Effect<void> =>
-    // Whoever supersedes this intent waits for it, and so for all before it: hence not interruptible.
+  const supervise = (tenant: TenantId, intent: Intent, before: Intent | undefined): Effect.Effect<void> =>
+    // It takes a turn before it begins: by then it is known, and can be superseded.
     Effect.yieldNow.pipe(
-      Effect.andThen(before === undefined ? Effect.void : Fiber.interrupt(before)),
-      Effect.uninterruptible,
-      Effect.andThen(takeUp(tenant, intent)),
-      Effect.andThen(pursue(tenant, intent)),
+      Effect.andThen(before === undefined ? Effect.void : Scope.close(before.scope, Exit.void)),
+      Effect.andThen(Effect.interruptible(Effect.andThen(begin(tenant, intent), pursue(tenant, intent)))),
       Effect.andThen(
         Effect.sync(() => {
           if (isNewest(tenant, intent)) supervisors.delete(tenant)
@@ -209,42 +212,48 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       Effect.ensuring(Effect.sync(() => settle(intent)))
     )
 
-  /** Nobody follows the tenant any more: reads go to the database, and nothing is kept of a tenant that is being removed. */
+  /** The tenant is followed no more: reads go to the database, and nothing is kept of a tenant that is being removed. */
   const unfollowed = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
     intent.want === "absent" ? cache.forget(tenant) : cache.suspend(tenant)
 
-  /** Nobody waits for an intent any more. */
-  const settle = (intent: Intent) => {
-    Deferred.doneUnsafe(intent.started, Effect.void)
-    Deferred.doneUnsafe(intent.settled, Effect.void)
-  }
+  /** Wakes the callers that wait for the intent. */
+  const settle = (intent: Intent) => Deferred.doneUnsafe(intent.settled, Effect.void)
 
-  /** Makes this the newest intent. Its fiber takes a turn before it begins: by then it is known, and can be superseded. */
-  const intend = (tenant: TenantId, intent: Intent): Intent => {
-    const before = supervisors.get(tenant)
-    if (before !== undefined) settle(before.intent)
-    supervisors.set(tenant, { intent, fiber: fork(supervise(tenant, intent, before?.fiber)) })
+  /** Makes this the newest intent. */
+  const intend = (
+    tenant: TenantId,
+    want: Intent["want"],
+    { demanded = false, prepared = false }: { readonly demanded?: boolean; readonly prepared?: boolean } = {}
+  ): Intent => {
+    const before = supervisors.get(tenant)?.intent
+    const intent: Intent = {
+      want,
+      scope: Scope.forkUnsafe(scope),
+      settled: Deferred.makeUnsafe(),
+      demanded,
+      prepared,
+      begun: false
+    }
+    if (before !== undefined) settle(before)
+    // Not interruptible until the intent before is released: a newer intent waits for this one, and so for all before it.
+    const fiber = run(supervise(tenant, intent, before), { uninterruptible: true })
+    supervisors.set(tenant, { intent, fiber: Fiber.runIn(fiber, intent.scope) })
     return intent
   }
 
   return {
     intend,
-    /** What is wanted of the tenant; `undefined` where nobody said anything, or it was removed. */
+    /** The newest intent; `undefined` if nothing was ever wanted of the tenant, or it was removed. */
     intentOf: (tenant: TenantId): Intent | undefined => supervisors.get(tenant)?.intent,
-    /** Interrupts all supervisors at once. From then on no snapshot answers, however long it takes to release the sessions. */
-    interrupt: Effect.suspend(() =>
-      Effect.forEach(
-        [...supervisors],
-        ([tenant, { fiber, intent }]) => {
-          fiber.interruptUnsafe()
-          return unfollowed(tenant, intent)
-        },
-        { discard: true }
-      )
-    ),
+    /** Runs an effect that no caller waits for, in the manager's scope. */
+    inBackground: (effect: Effect.Effect<void>): Effect.Effect<void> => Effect.sync(() => void run(effect)),
+    /** Closes the manager's scope. From the first moment no snapshot answers, however long it takes to release the sessions. */
+    close: Effect.suspend(() =>
+      Effect.forEach(supervisors, ([tenant, { intent }]) => unfollowed(tenant, intent), { discard: true })
+    ).pipe(Effect.andThen(Scope.close(scope, Exit.void))),
     /** The supervisors that were ever started and not removed. */
-    fibers: (): ReadonlyArray<{ readonly tenant: TenantId; readonly fiber: Fiber.Fiber<void> }> =>
-      [...supervisors].map(([tenant, { fiber }]) => ({ tenant, fiber }))
+    all: (): ReadonlyArray<{ readonly tenant: TenantId; readonly isDone: () => boolean }> =>
+      [...supervisors].map(([tenant, { fiber }]) => ({ tenant, isDone: () => fiber.pollUnsafe() !== undefined }))
   }
 })
 

@@ -129,7 +129,7 @@ export const changeHistoryContract = <Database>({ database, name, plane }: Imple
         assert.deepStrictEqual(yield* listed({ tenant: "acme", actor: "nobody" }), [])
         const { changedAt } = page.changes[0]!
         assert.strictEqual((yield* listed({ from: changedAt }))[0], "writer 4")
-        assert.notInclude(yield* listed({ to: changedAt, limit: 3 }), "writer 4")
+        assert.notInclude(yield* listed({ to: page.changes[1]!.changedAt, limit: 3 }), "writer 3")
         assert.deepStrictEqual(yield* listed({ from: DateTime.add(changedAt, { hours: 1 }) }), [])
         assert.deepInclude(yield* reasonOf(ChangeHistory.list({ limit: 0 })), { _tag: "InvalidQuery" })
         assert.deepInclude(yield* reasonOf(ChangeHistory.list({ tenant: "?" })), { _tag: "InvalidTenantId" })
@@ -216,7 +216,7 @@ export const changeHistoryContract = <Database>({ database, name, plane }: Imple
         yield* Config.setAll([ConfigKey.value(Limit, 2), ConfigKey.value(Burst, 2)], ada)
         const { changeId } = yield* newest(Limit)
         const reverted = yield* ChangeHistory.revert(changeId!, { actor: "bob" })
-        assert.deepStrictEqual(
+        assert.sameDeepMembers(
           reverted.map(({ key, value }) => [key, value]),
           [
             [Limit.key, 1],

@@ -60,7 +60,7 @@ export const selectWhole = `
   SELECT e.namespace, e.key, ${PgRows.columns}, CASE WHEN $3 THEN ${PgRows.age} END AS age, ${version} AS version,
     CASE WHEN row_number() OVER () = 1 THEN s.cursor END AS cursor, s.recovery, s.started, s.history
   FROM (SELECT ${place}, ${hasHistory} AS history OFFSET 0) AS s
-  LEFT JOIN systemplane_entries AS e ON e.namespace IN (SELECT unnest($1::text[]))
+  LEFT JOIN systemplane_entries AS e ON e.namespace IN (SELECT unnest($1::text[])) AND ${PgRows.isStored}
   LIMIT $2`
 
 // Both bounds of the transaction ids, LIMIT and LATERAL are for the planner: it takes one bound alone for a third of the table,
@@ -71,7 +71,8 @@ export const selectSince = `
     SELECT ${place},
       CASE WHEN $5 THEN (
         SELECT bit_xor(v.version) FROM (
-          SELECT ${version} AS version FROM systemplane_entries AS e WHERE e.namespace = ANY ($2::text[]) LIMIT $6
+          SELECT ${version} AS version FROM systemplane_entries AS e
+          WHERE e.namespace = ANY ($2::text[]) AND ${PgRows.isStored} LIMIT $6
         ) AS v
       ) END AS digest
   ) AS s
@@ -90,7 +91,7 @@ export const selectSince = `
   ) AS k ON true
   LEFT JOIN LATERAL (
     SELECT ${PgRows.columns}, ${PgRows.age} AS age, ${version} AS version FROM systemplane_entries AS e
-    WHERE e.namespace = k.namespace AND e.key = k.key LIMIT 1
+    WHERE e.namespace = k.namespace AND e.key = k.key AND ${PgRows.isStored} LIMIT 1
   ) AS e ON true`
 
 const Place = Schema.Struct({

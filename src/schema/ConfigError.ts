@@ -38,6 +38,13 @@ export class InvalidTenantId extends Schema.TaggedError<InvalidTenantId>()("Inva
   }
 }
 
+/** The connector says that there is no such tenant. */
+class UnknownTenant extends Schema.TaggedError<UnknownTenant>()("UnknownTenant", { tenant: TenantId }) {
+  override get message() {
+    return `There is no tenant ${this.tenant}; add it to the connector's record, or check the id`
+  }
+}
+
 /** Values that may not be written: they do not fit their keys' schemas, or `jsonb` cannot hold them. Nothing was written. */
 export class InvalidValue extends Schema.TaggedError<InvalidValue>()("InvalidValue", {
   /** Each key with where and what was expected; never the value. */
@@ -119,6 +126,7 @@ export const ConfigErrorReason = Schema.Union([
   UnknownKey,
   TenantMissing,
   InvalidTenantId,
+  UnknownTenant,
   InvalidValue,
   RevisionConflict,
   Unavailable,
@@ -151,6 +159,8 @@ export type ConfigErrorReason = typeof ConfigErrorReason.Type
  * @since 0.1.0
  */
 export class ConfigError extends Schema.TaggedError<ConfigError>()("ConfigError", { reason: ConfigErrorReason }) {
+  /** Under its error, since `ConnectorError` has a reason of the same name. */
+  static readonly UnknownTenant = UnknownTenant
   override get message() {
     return this.reason.message
   }

@@ -3,14 +3,28 @@
  *
  * @since 0.1.0
  */
-import { type ConfigErrorReason, RevisionConflict, Unavailable, WriteOutcomeUnknown } from "./ConfigError.ts"
+import {
+  ConfigError,
+  type ConfigErrorReason,
+  RevisionConflict,
+  Unavailable,
+  WriteOutcomeUnknown
+} from "./ConfigError.ts"
 import type { ConfigKey } from "./ConfigKey.ts"
 import type { Entry } from "./Entry.ts"
 import type { EntryStoreError, EntryStoreErrorReason } from "./EntryStoreError.ts"
 import type { SchemaBootstrapError } from "./SchemaBootstrapError.ts"
 
-/** A read that the database did not answer. */
-export const ofRead = (error: EntryStoreError, lastKnown?: Entry<unknown> | undefined): Unavailable =>
+/** A read that the database did not answer. A tenant that does not exist has no value, not even a last known one. */
+export const ofRead = (error: EntryStoreError, lastKnown?: Entry<unknown> | undefined): ConfigErrorReason =>
+  isUnknownTenant(error.reason)
+    ? new ConfigError.UnknownTenant({ tenant: error.tenant })
+    : unavailable(error, lastKnown)
+
+const isUnknownTenant = (reason: EntryStoreErrorReason): boolean =>
+  reason._tag === "Unreachable" && reason.cause.reason._tag === "UnknownTenant"
+
+const unavailable = (error: EntryStoreError, lastKnown: Entry<unknown> | undefined): Unavailable =>
   new Unavailable({
     tenant: error.tenant,
     problem: problemOf(error.reason),
@@ -19,14 +33,16 @@ export const ofRead = (error: EntryStoreError, lastKnown?: Entry<unknown> | unde
   })
 
 /** A database that could not be made ready. */
-export const ofPreparation = ({ reason, tenant }: SchemaBootstrapError): Unavailable =>
-  new Unavailable({ tenant, problem: reason._tag === "BootstrapFailed" ? problemOf(reason.cause) : reason.message })
+export const ofPreparation = ({ reason, tenant }: SchemaBootstrapError): ConfigErrorReason =>
+  reason._tag === "BootstrapFailed" && isUnknownTenant(reason.cause)
+    ? new ConfigError.UnknownTenant({ tenant })
+    : new Unavailable({ tenant, problem: reason._tag === "BootstrapFailed" ? problemOf(reason.cause) : reason.message })
 
 /** A write that failed. Where it certainly did nothing for want of a database, `unavailable` says so. */
 export const ofWrite = (
   error: EntryStoreError,
   keys: ReadonlyArray<ConfigKey.Any>,
-  unavailable: () => Unavailable = () => ofRead(error)
+  unavailable: () => ConfigErrorReason = () => ofRead(error)
 ): ConfigErrorReason => {
   const { reason, tenant } = error
   switch (reason._tag) {

@@ -64,9 +64,15 @@ describe("what a read that fails says", () => {
 
         const messages = new Set<string>()
         for (let i = 0; i < 8; i++) {
-          messages.add((yield* Effect.flip(Config.get(Limit).pipe(withTenant("ghost")))).message)
+          const error = yield* Effect.flip(Config.get(Limit).pipe(withTenant("ghost")))
+          assert.strictEqual(error.reason._tag, "UnknownTenant")
+          messages.add(error.message)
         }
         assert.strictEqual(messages.size, 1, [...messages].join("\n"))
+        // It is no outage: no value may be answered, not even the default.
+        const exit = yield* Effect.exit(Config.getOrDefault(Limit).pipe(withTenant("ghost")))
+        assert.isTrue(Exit.hasDies(exit))
+        assert.include(String(Exit.isFailure(exit) && Cause.squash(exit.cause)), [...messages][0]!)
       }),
       { soleTenant: "acme", tenants: undefined }
     )

@@ -130,7 +130,7 @@ describe("SystemplaneConfigProvider", () => {
         assert.include(missing.message, "withTenant")
         assert.strictEqual(yield* EffectConfig.Port("PORT"), 8080)
         const error = yield* Effect.flip(limit.pipe(withTenant("nobody")))
-        assert.include(error.message, "knows no database")
+        assert.include(error.message, "There is no tenant")
         assert.strictEqual(yield* limit.pipe(withTenant("acme")), 600)
         assert.isTrue(Option.isSome(yield* TenantManager.use((manager) => manager.status("acme"))))
       }).pipe(Effect.provide(provided({ acme })))

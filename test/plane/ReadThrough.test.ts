@@ -264,10 +264,10 @@ describe("SystemplaneReadThrough", () => {
         assert.strictEqual(yield* Config.get(Greeting).pipe(withTenant("globex")), "hello")
         for (const [tenant, problem] of [
           ["twin", "in use by another tenant"],
-          ["nobody", "knows no database"]
+          ["nobody", "There is no tenant"]
         ] as const) {
           const reason = yield* reasonOf(Config.get(Greeting).pipe(withTenant(tenant)))
-          assert.strictEqual(reason._tag, "Unavailable")
+          assert.strictEqual(reason._tag, tenant === "nobody" ? "UnknownTenant" : "Unavailable")
           assert.include(reason.message, problem)
           assert.notInclude(reason.message, "acme")
         }

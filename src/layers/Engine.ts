@@ -27,6 +27,7 @@ import * as CachedConfig from "./config/CachedConfig.ts"
 import * as ReconnectSignal from "./feed/ReconnectSignal.ts"
 import * as StoredChangeHistory from "./history/StoredChangeHistory.ts"
 import * as ConnectLimiter from "./runtime/ConnectLimiter.ts"
+import * as ApplicationCode from "./telemetry/ApplicationCode.ts"
 import * as StatusBoard from "./telemetry/StatusBoard.ts"
 import * as Telemetry from "./telemetry/Telemetry.ts"
 import { boot } from "./tenants/Boot.ts"
@@ -59,7 +60,8 @@ export const layer = <E, R>(
 
       return Layer.effectDiscard(boot(options.tenants ?? Option.toArray(sole), settings)).pipe(
         Layer.provideMerge(CachedConfig.layer({ sole })),
-        Layer.provideMerge(engine)
+        Layer.provideMerge(engine),
+        Layer.provide(Layer.fresh(ApplicationCode.layer))
       )
     })
   )

@@ -52,7 +52,9 @@ export interface Health {
   readonly status: HealthStatus
   /** Whether the plane was drained. */
   readonly closed: boolean
-  /** All tenants but the suspended ones, which are not expected to be live. */
+  /** How many tenants are in each status. Suspended ones are not counted: they are not expected to be live. */
+  readonly counts: Readonly<Record<HealthStatus, number>>
+  /** The tenants that are not live, at most 100: those that are down first. */
   readonly tenants: ReadonlyArray<TenantHealth>
 }
 
@@ -70,6 +72,7 @@ export const Health = {
   schema: Schema.Struct({
     status: Schema.Literals(["live", "degraded", "down"]),
     closed: Schema.Boolean,
+    counts: Schema.Struct({ live: Schema.Int, degraded: Schema.Int, down: Schema.Int }),
     tenants: Schema.Array(
       Schema.Struct({
         tenant: TenantId,
@@ -90,9 +93,19 @@ export const Health = {
  */
 export const make = (statuses: ReadonlyArray<TenantStatus>, closed: boolean): Health => {
   const tenants = statuses.filter(({ state }) => state !== "suspended" && state !== "removed").map(ofTenant)
-  const all = (status: HealthStatus) => tenants.every((tenant) => tenant.status === status)
-  return { status: closed ? "down" : all("live") ? "live" : all("down") ? "down" : "degraded", closed, tenants }
+  const of = (status: HealthStatus) => tenants.filter((tenant) => tenant.status === status)
+  const [live, degraded, down] = [of("live"), of("degraded"), of("down")]
+  const all = (some: ReadonlyArray<TenantHealth>) => some.length === tenants.length
+  return {
+    status: closed ? "down" : all(live) ? "live" : all(down) ? "down" : "degraded",
+    closed,
+    counts: { live: live.length, degraded: degraded.length, down: down.length },
+    tenants: [...down, ...degraded].slice(0, mostTenants)
+  }
 }
+
+/** A probe reads the health every few seconds: 100 tenants are some 20 kB, whatever the number of tenants is. */
+const mostTenants = 100
 
 const ofTenant = ({ confirmedAt, lastError, since, state, tenant }: TenantStatus): TenantHealth => ({
   tenant,

@@ -33,7 +33,7 @@ describe("Health", () => {
       [status("activating"), "degraded"],
       [status("activating", true), "down"]
     ] as const) {
-      assert.strictEqual(Health.make([of], false).tenants[0]?.status, expected, `${of.state} ${of.failures}`)
+      assert.strictEqual(Health.make([of], false).counts[expected], 1, `${of.state} ${of.failures}`)
     }
   })
 
@@ -61,10 +61,21 @@ describe("Health", () => {
     assert.deepStrictEqual(Health.make([status("suspended", true)], false).status, "live")
   })
 
+  it("counts all tenants, and lists at most 100 that are not live, those that are down first", () => {
+    const many = [...Array(300).fill(live), ...Array(200).fill(degraded), ...Array(60).fill(down)]
+    const { counts, tenants } = Health.make(many, false)
+    assert.deepStrictEqual(counts, { live: 300, degraded: 200, down: 60 })
+    assert.deepStrictEqual(
+      tenants.map(({ status }) => status),
+      [...Array(60).fill("down"), ...Array(40).fill("degraded")]
+    )
+  })
+
   it("turns into JSON with the cause in words", () => {
     assert.deepStrictEqual(JSON.parse(JSON.stringify(Health.make([down], false))), {
       status: "down",
       closed: false,
+      counts: { live: 0, degraded: 0, down: 1 },
       tenants: [
         { tenant: "acme", status: "down", state: "stale", since: "2026-01-02T03:04:05.000Z", cause: failure.message }
       ]

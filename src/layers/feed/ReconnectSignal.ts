@@ -21,7 +21,6 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -62,12 +61,10 @@ const make = Effect.fnUntraced(function* (schedule: Schedule.Schedule<unknown>) 
   const afterTheSchedule = Random.nextBetween(0, Duration.toMillis(Duration.fromInputUnsafe(Reconnect.defaults.cap)))
   const start: Effect.Effect<Effect.Effect<number>> = Schedule.toStep(schedule).pipe(
     Effect.map((step) =>
-      Effect.flatMap(MonotonicClock.millis, (now) =>
-        step(Math.round(now), undefined).pipe(
-          Effect.map(([, delay]) => Duration.toMillis(delay)),
-          Pull.catchDone(() => afterTheSchedule),
-          Effect.catchCause(() => afterTheSchedule)
-        )
+      MonotonicClock.millis.pipe(
+        Effect.flatMap((now) => step(Math.round(now), undefined)),
+        Effect.map(([, delay]) => Duration.toMillis(delay)),
+        Effect.catchCause(() => afterTheSchedule)
       )
     ),
     Effect.catchCause(() => Effect.succeed(afterTheSchedule))

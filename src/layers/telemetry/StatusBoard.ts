@@ -26,6 +26,8 @@ export class StatusBoard extends Context.Service<
     ) => Effect.Effect<void>
     /** The whole snapshot was confirmed at this moment of the monotonic clock: shown from now on, and announced to nobody. */
     readonly confirmed: (tenant: TenantId, moment: number) => void
+    /** The plane is closing: from now on changes of state are logged at debug level, since one line counts them all. */
+    readonly closing: () => void
     /** Announces the tenant as removed and forgets it. */
     readonly remove: (tenant: TenantId) => Effect.Effect<void>
     /**
@@ -50,6 +52,8 @@ const make = Effect.gen(function* () {
   const waiting = new Map<TenantId, Set<(status: TenantStatus) => boolean>>()
   /** What was logged as keeping a tenant from being live: attempts whose causes take turns are not logged one by one. */
   const told = new Map<TenantId, Set<string>>()
+  /** Whether the plane is closing: a thousand tenants that are suspended by that are one event. */
+  let isClosing = false
   const changes = yield* Effect.acquireRelease(PubSub.sliding<TenantStatus>(1024), PubSub.shutdown)
 
   const current = (status: TenantStatus): TenantStatus => {
@@ -73,7 +77,8 @@ const make = Effect.gen(function* () {
 
   const tell = (status: TenantStatus, before: TenantStatus | undefined) => {
     const isNews = isNewCause(status)
-    if (status.state !== before?.state) return Effect.andThen(PubSub.publish(changes, status), logChange(status))
+    if (status.state !== before?.state)
+      return Effect.andThen(PubSub.publish(changes, status), logChange(status, isClosing))
     return isNews ? logFailure(status, before) : Effect.void
   }
 
@@ -104,6 +109,9 @@ const make = Effect.gen(function* () {
         telemetry.held(tenant, status.state)
         return announce(current({ ...status, since }), before)
       }),
+    closing: () => {
+      isClosing = true
+    },
     remove: (tenant) =>
       Effect.flatMap(DateTime.now, (now) => {
         const before = statuses.get(tenant)
@@ -147,7 +155,8 @@ const fresh = (tenant: TenantId, now: DateTime.Utc): TenantStatus => ({
   epoch: 0
 })
 
-const logChange = (status: TenantStatus) => {
+const logChange = (status: TenantStatus, isClosing: boolean) => {
+  if (isClosing) return annotated(status, Effect.logDebug(`Tenant is ${status.state}`))
   // A tenant that somebody suspends or rotates is disconnected too, and nothing is wrong with it.
   const wrong = status.state === "stale" || (status.state === "disconnected" && status.lastError !== undefined)
   return annotated(status, (wrong ? Effect.logWarning : Effect.logInfo)(`Tenant is ${status.state}`))

@@ -15,6 +15,7 @@ import * as Health from "../../schema/Health.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as Tenant from "../../schema/TenantId.ts"
 import { parseLifecycleEvent, type TenantLifecycleEvent } from "../../schema/TenantLifecycleEvent.ts"
+import type { TenantStatus } from "../../schema/TenantStatus.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
 import { type DrainReport, TenantManager } from "../../services/TenantManager.ts"
 import { ReconnectSignal } from "../feed/ReconnectSignal.ts"
@@ -27,6 +28,12 @@ export interface SupervisedTenantManagerOptions extends TenantSupervisors.Tenant
   readonly drainTimeout: number
 }
 
+/**
+ * Tenants that only reads asked for and that were never live, tried at once. Requests may carry invented ids: this bounds what
+ * they cost in statuses, log lines and attempts. A tenant beyond it is read through, and tried by a later read.
+ */
+const mostDemanded = 100
+
 /** Removals that are remembered: reads of a tenant that was removed end within seconds, long before so many others are removed. */
 const rememberedRemovals = 10_000
 
@@ -34,6 +41,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
   const store = yield* EntryStore
   const board = yield* StatusBoard
   const signal = yield* ReconnectSignal
+  const context = yield* Effect.context<never>()
   const supervisors = yield* TenantSupervisors.make(options)
 
   /** Tenants that were removed last: a late read must not bring them back. */
@@ -151,8 +159,15 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
   let drained = false
 
   const drain = Effect.fnUntraced(function* (timeout: Duration.Input): Effect.fn.Return<DrainReport> {
-    closed.openUnsafe()
     const all = supervisors.all()
+    const first = !closed.isOpen()
+    board.closing()
+    closed.openUnsafe()
+    if (first && all.length > 0) {
+      yield* Effect.logInfo("The plane is drained; its tenants are suspended").pipe(
+        Effect.annotateLogs({ tenants: all.length })
+      )
+    }
     yield* Effect.timeoutOption(Effect.flatMap(closing, Fiber.await), timeout)
     drained = true
     const namesOf = (done: boolean) => all.filter(({ isDone }) => isDone() === done).map(({ tenant }) => tenant)
@@ -163,9 +178,14 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
       )
     }
     return report
-  })
+    // In the context of the plane, whoever drains it: its loggers, which end nothing by what they throw.
+  }, Effect.provideContext(context))
 
   yield* Effect.addFinalizer(() => (drained ? Effect.void : drain(options.drainTimeout)))
+
+  /** A tenant that only a read asked for and that was never live may not exist: it says nothing of the process's health. */
+  const isExpected = ({ state, tenant }: TenantStatus) =>
+    state !== "activating" || supervisors.intentOf(tenant)?.demanded !== true
 
   return TenantManager.of({
     activate: checked(activate),
@@ -176,6 +196,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
     demand: (tenant) =>
       Effect.sync(() => {
         const wanted =
+          supervisors.countDemanded() < mostDemanded &&
           options.activation === "onDemand" &&
           !closed.isOpen() &&
           supervisors.intentOf(tenant) === undefined &&
@@ -184,7 +205,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
       }),
     status: (tenant) => Effect.sync(() => Option.flatMapNullishOr(Tenant.parse(tenant), board.get)),
     statuses: Effect.sync(board.all),
-    health: Effect.sync(() => Health.make(board.all(), closed.isOpen())),
+    health: Effect.sync(() => Health.make(board.all().filter(isExpected), closed.isOpen())),
     statusChanges: board.changes,
     awaitLive: checked(awaitLive),
     drain: ({ timeout } = {}) => drain(timeout ?? options.drainTimeout),

@@ -84,6 +84,8 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
   )
   const turns = TenantLimiter.make({ permits: options.maxConcurrentActivations, longest: longestTurn })
   const supervisors = new Map<TenantId, Supervisor>()
+  /** Intents that only a read asked for, until the tenant is live or the intent is over. */
+  const demandedIntents = new Set<Intent>()
 
   if (options.seedDefaults) {
     yield* Effect.forEach(
@@ -158,6 +160,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       .pipe(
         Effect.flatMap((failed) =>
           Effect.sync(() => {
+            demandedIntents.delete(intent)
             if (failed && intent.demanded && isNewest(tenant, intent)) intend(tenant, "absent")
           })
         )
@@ -217,7 +220,10 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     intent.want === "absent" ? cache.forget(tenant) : cache.suspend(tenant)
 
   /** Wakes the callers that wait for the intent. */
-  const settle = (intent: Intent) => Deferred.doneUnsafe(intent.settled, Effect.void)
+  const settle = (intent: Intent) => {
+    demandedIntents.delete(intent)
+    Deferred.doneUnsafe(intent.settled, Effect.void)
+  }
 
   /** Makes this the newest intent. */
   const intend = (
@@ -235,6 +241,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       begun: false
     }
     if (before !== undefined) settle(before)
+    if (demanded) demandedIntents.add(intent)
     // Not interruptible until the intent before is released: a newer intent waits for this one, and so for all before it.
     const fiber = run(supervise(tenant, intent, before), { uninterruptible: true })
     supervisors.set(tenant, { intent, fiber: Fiber.runIn(fiber, intent.scope) })
@@ -245,6 +252,8 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     intend,
     /** The newest intent; `undefined` if nothing was ever wanted of the tenant, or it was removed. */
     intentOf: (tenant: TenantId): Intent | undefined => supervisors.get(tenant)?.intent,
+    /** How many tenants are tried that only a read asked for, and that were not live yet. */
+    countDemanded: (): number => demandedIntents.size,
     /** Runs an effect that no caller waits for, in the manager's scope. */
     inBackground: (effect: Effect.Effect<void>): Effect.Effect<void> => Effect.sync(() => void run(effect)),
     /** Closes the manager's scope. From the first moment no snapshot answers, however long it takes to release the sessions. */

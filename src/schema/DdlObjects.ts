@@ -1,17 +1,19 @@
 /**
- * The parts of the schema of a tenant's database, each with the statements that create or mend it.
+ * The objects of a tenant's database as data: tables, functions and triggers, each with the SQL that makes it and the SQL that
+ * tells whether it is in order. `DdlEntries`, `DdlHistory`, `DdlCatalogue` and `DdlPeople` list them, `DdlScript` makes
+ * statements of them, and `postgres/PgCatalog` compares them with what a database has.
  *
  * The names are those that services built on LerianStudio's lib-systemplane use, so that both may work on one database. The
- * functions have names of our own: where such a service has installed its triggers, those stay.
+ * functions have names of our own: triggers that such a service has installed stay as they are.
  *
- * Every statement is idempotent and names no schema: it works in the first one of the `search_path`, which must be that of the
- * table where there is one. PostgreSQL 14 or newer.
+ * The text of an object holds `{schema}` in place of the schema's quoted name, and `{schema:literal}` inside of a string
+ * constant. PostgreSQL 14 or newer.
  *
  * @since 0.1.0
  */
 
 /**
- * One part of the schema: what to call it, and the statements that create or mend it.
+ * One part of the schema: what to call it, and the statements that make or mend it.
  *
  * @since 0.1.0
  */
@@ -20,161 +22,164 @@ export interface Part {
   readonly statements: ReadonlyArray<string>
 }
 
-/** A trigger that must be there, enabled, and fire when we say. */
-export interface TriggerPart extends Part {
-  /** `pg_trigger.tgtype`: row 1, before 2, insert 4, delete 8, update 16. */
-  readonly tgtype: number
-  /** Our function, or those of other services that do the same. */
-  readonly functions: ReadonlyArray<string>
-}
+/** The version of these objects. It is the first line of each function's body; an older library leaves newer bodies alone. */
+export const version = 2
 
-/** A function that must have exactly this body. */
-export interface FunctionPart extends Part {
+export const versionLine = `-- effect-systemplane ${version}`
+
+/** A function body, with the version as its first line. */
+export const versioned = (body: string): string => `${versionLine}\n${body.trim()}\n`
+
+/** The only path on which a function of ours looks for names. */
+export const safePath = "pg_catalog, pg_temp"
+
+/**
+ * The key of the advisory lock that serialises changes of one database's schema and revisions: the first 8 bytes of "systempl"
+ * as a number, which other programs are unlikely to use.
+ */
+export const lockKey = "8320808730298773612"
+
+/** Who may execute a function. */
+export type Executable = "owner" | "named" | "everyone"
+
+/** A function that must have exactly this body, these rights and no others. */
+export interface FunctionObject {
+  readonly kind: "function"
+  readonly name: string
+  /** The types of its arguments, as they identify it: `integer, integer`. */
+  readonly types: string
+  /** Its arguments as `CREATE FUNCTION` has them. */
+  readonly arguments: string
+  readonly returns: string
   readonly body: string
   /** Whether it runs with the rights of its owner. */
   readonly definer: boolean
+  /** `owner`: by its owner alone. `named`: by roles that were granted it too. `everyone`: it has the caller's rights. */
+  readonly executable: Executable
+  /** Bodies of older versions of this library that lose nothing. */
+  readonly older?: ReadonlyArray<string> | undefined
 }
 
-const createTable = `CREATE TABLE IF NOT EXISTS systemplane_entries (
-  namespace text NOT NULL,
-  key text NOT NULL,
-  value jsonb NOT NULL,
-  revision bigint NOT NULL,
-  updated_at timestamptz NOT NULL DEFAULT now(),
-  updated_by text NOT NULL DEFAULT '',
-  PRIMARY KEY (namespace, key)
-)`
-
-export const sequence: Part = {
-  name: "sequence systemplane_revision_seq",
-  statements: ["CREATE SEQUENCE IF NOT EXISTS systemplane_revision_seq"]
-}
-
-export const table: Part = { name: "table systemplane_entries", statements: [createTable] }
-
-/**
- * Older services left the table without revisions: each row draws one, and no row is lost. A sequence that had to be made
- * anew goes on above the revisions in the table; one that JavaScript cannot express was not drawn, and does not count.
- */
-export const revisionColumn: Part = {
-  name: "column systemplane_entries.revision",
-  statements: [
-    "ALTER TABLE systemplane_entries ADD COLUMN IF NOT EXISTS revision bigint NOT NULL DEFAULT nextval('systemplane_revision_seq')",
-    "ALTER TABLE systemplane_entries ALTER COLUMN revision DROP DEFAULT",
-    `SELECT setval('systemplane_revision_seq', max(revision)) FROM systemplane_entries WHERE revision <= 9007199254740991
-HAVING max(revision) >= (SELECT last_value FROM systemplane_revision_seq)`
-  ]
-}
-
-const bumpFunction = "systemplane_entries_draw_revision"
-const notifyFunction = "systemplane_entries_notify"
-
-// A statement by hand seldom remembers updated_at, so a change of the value sets it unless the statement did.
-// Draws with the rights of the function's owner, so that the run-time role needs none on the sequence; hence the fixed
-// search_path, and the sequence is found beside the table.
-const bumpBody = `
-BEGIN
-  IF TG_OP = 'INSERT' OR (NEW.namespace, NEW.key, NEW.value) IS DISTINCT FROM (OLD.namespace, OLD.key, OLD.value) THEN
-    NEW.revision := nextval(format('%I.%I', TG_TABLE_SCHEMA, 'systemplane_revision_seq')::regclass);
-    IF TG_OP = 'UPDATE' AND NEW.updated_at IS NOT DISTINCT FROM OLD.updated_at THEN
-      NEW.updated_at := now();
-    END IF;
-  ELSE
-    NEW.revision := OLD.revision;
-  END IF;
-  RETURN NEW;
-END
-`
-
-// A payload is limited to 8000 bytes (https://www.postgresql.org/docs/18/sql-notify.html). Names of up to 255 characters
-// always fit; no key can be declared with a longer one, and the write of such a row must not fail for want of a listener.
-const notifyBody = `
-DECLARE
-  changed record;
-  op text := 'upsert';
-  drawn bigint := 0;
-BEGIN
-  IF TG_OP = 'DELETE' THEN
-    changed := OLD;
-    op := 'delete';
-  ELSE
-    changed := NEW;
-    drawn := NEW.revision;
-  END IF;
-  IF TG_OP = 'UPDATE' AND (NEW.namespace, NEW.key) IS DISTINCT FROM (OLD.namespace, OLD.key)
-    AND length(OLD.namespace) <= 255 AND length(OLD.key) <= 255 THEN
-    PERFORM pg_notify('systemplane_changes', json_build_object(
-      'namespace', OLD.namespace, 'key', OLD.key, 'op', 'delete', 'revision', 0
-    )::text);
-  END IF;
-  IF length(changed.namespace) <= 255 AND length(changed.key) <= 255 THEN
-    PERFORM pg_notify('systemplane_changes', json_build_object(
-      'namespace', changed.namespace, 'key', changed.key, 'op', op, 'revision', drawn
-    )::text);
-  END IF;
-  RETURN NULL;
-END
-`
-
-export const functions: ReadonlyArray<FunctionPart> = [
-  {
-    name: bumpFunction,
-    body: bumpBody,
-    definer: true,
-    statements: [
-      `CREATE OR REPLACE FUNCTION ${bumpFunction}() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$${bumpBody}$body$`
-    ]
-  },
-  {
-    name: notifyFunction,
-    body: notifyBody,
-    definer: false,
-    statements: [
-      `CREATE OR REPLACE FUNCTION ${notifyFunction}() RETURNS trigger LANGUAGE plpgsql AS $body$${notifyBody}$body$`
-    ]
-  }
-]
-
-const trigger = (options: {
+/** A trigger that must be there, be enabled, and fire when it says. */
+export interface TriggerObject {
+  readonly kind: "trigger"
   readonly name: string
+  readonly table: string
+  /** `pg_trigger.tgtype`: row 1, before 2, insert 4, delete 8, update 16, truncate 32. */
   readonly tgtype: number
-  readonly functions: ReadonlyArray<string>
+  /** From `BEFORE` or `AFTER` up to `EXECUTE FUNCTION`, without the table: `{table}` stands for it. */
   readonly fires: string
-}): TriggerPart => ({
-  name: options.name,
-  tgtype: options.tgtype,
-  functions: options.functions,
-  statements: [
-    `CREATE OR REPLACE TRIGGER ${options.name} ${options.fires} EXECUTE FUNCTION ${options.functions[0]}()`,
-    `ALTER TABLE systemplane_entries ENABLE TRIGGER ${options.name}`
-  ]
+  /** Whether it has a `WHEN`. */
+  readonly conditional: boolean
+  readonly function: string
+  /** Functions of other services that do the same, if their trigger has no argument. */
+  readonly tolerated: ReadonlyArray<string>
+  /** `O`: not while a subscriber applies what it replicates. `A`: always. */
+  readonly enabled: "O" | "A"
+}
+
+/** Triggers that are made together, since a change between them would be lost; `then` runs once they were made anew. */
+export interface TriggerGroup {
+  readonly kind: "triggers"
+  readonly name: string
+  readonly triggers: ReadonlyArray<TriggerObject>
+  readonly then: ReadonlyArray<string>
+}
+
+/** A table, sequence, index or view that must be there. What it is made of is looked at by other objects. */
+export interface RelationObject {
+  readonly kind: "relation"
+  readonly name: string
+  readonly relation: string
+  /** `pg_class.relkind` values that will do. */
+  readonly relkinds: ReadonlyArray<string>
+  /** Of an index, the owner is that of its table. */
+  readonly owned: boolean
+  readonly create: ReadonlyArray<string>
+}
+
+/** Anything else: SQL that says whether it is so, and what makes it so. */
+export interface RuleObject {
+  readonly kind: "rule"
+  readonly name: string
+  readonly holds: string
+  readonly mend: ReadonlyArray<string>
+}
+
+export type DdlObject = FunctionObject | TriggerGroup | RelationObject | RuleObject
+
+/** A trigger function with its owner's rights, executable by no other role. */
+export const definer = (name: string, body: string, older?: ReadonlyArray<string>): FunctionObject => ({
+  kind: "function",
+  name,
+  types: "",
+  arguments: "",
+  returns: "trigger",
+  body: versioned(body),
+  definer: true,
+  executable: "owner",
+  older
 })
 
-export const triggers: ReadonlyArray<TriggerPart> = [
-  trigger({
-    name: "systemplane_bump_revision_trigger",
-    tgtype: 1 + 2 + 4 + 16,
-    functions: [bumpFunction, "systemplane_bump_revision_v4"],
-    fires: "BEFORE INSERT OR UPDATE ON systemplane_entries FOR EACH ROW"
-  }),
-  trigger({
-    name: "systemplane_notify_trigger",
-    tgtype: 1 + 4 + 8,
-    functions: [notifyFunction, "systemplane_notify_v4"],
-    fires: "AFTER INSERT OR DELETE ON systemplane_entries FOR EACH ROW"
-  }),
-  trigger({
-    name: "systemplane_notify_update_trigger",
-    tgtype: 1 + 16,
-    functions: [notifyFunction, "systemplane_notify_v4"],
-    fires: "AFTER UPDATE ON systemplane_entries FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*)"
-  })
-]
+/** A trigger function with the rights of the role that fires it. */
+export const invoker = (name: string, body: string, older?: ReadonlyArray<string>): FunctionObject => ({
+  ...definer(name, body, older),
+  definer: false
+})
 
-/** All parts, in the order in which they build on each other. */
-export const parts: ReadonlyArray<Part> = [sequence, table, revisionColumn, ...functions, ...triggers]
+/** A trigger that is made by itself. */
+export const alone = (trigger: TriggerObject): TriggerGroup => ({
+  kind: "triggers",
+  name: trigger.name,
+  triggers: [trigger],
+  then: []
+})
 
-/** Statements as one script. */
-export const script = (parts: ReadonlyArray<Part>): string =>
-  parts.flatMap((part) => part.statements.map((statement) => `${statement};\n`)).join("\n")
+const bits = { row: 1, before: 2, insert: 4, delete: 8, update: 16, truncate: 32 } as const
+
+/** A trigger from its words. */
+export const trigger = (options: {
+  readonly name: string
+  readonly table?: string
+  readonly when: "BEFORE" | "AFTER"
+  readonly on: ReadonlyArray<"INSERT" | "UPDATE" | "DELETE" | "TRUNCATE">
+  readonly each: "ROW" | "STATEMENT"
+  readonly referencing?: string
+  readonly condition?: string
+  readonly run: string
+  readonly tolerated?: ReadonlyArray<string>
+  readonly always?: boolean
+}): TriggerObject => ({
+  kind: "trigger",
+  name: options.name,
+  table: options.table ?? "systemplane_entries",
+  tgtype:
+    (options.each === "ROW" ? bits.row : 0) +
+    (options.when === "BEFORE" ? bits.before : 0) +
+    options.on.reduce((sum, event) => sum + bits[event.toLowerCase() as Lowercase<typeof event>], 0),
+  fires: [
+    `${options.when} ${options.on.join(" OR ")} ON {schema}.${options.table ?? "systemplane_entries"}`,
+    options.referencing === undefined ? "" : ` REFERENCING ${options.referencing}`,
+    ` FOR EACH ${options.each}`,
+    options.condition === undefined ? "" : ` WHEN (${options.condition})`
+  ].join(""),
+  conditional: options.condition !== undefined,
+  function: options.run,
+  tolerated: options.tolerated ?? [],
+  enabled: options.always === true ? "A" : "O"
+})
+
+/** The first lines of a trigger function that runs with its owner's rights: it serves its own table and no other. */
+export const onlyOn = (table: string): string => `
+  IF TG_RELID <> '{schema:literal}.${table}'::regclass THEN
+    RAISE EXCEPTION 'this trigger function serves ${table} alone' USING ERRCODE = 'insufficient_privilege';
+  END IF;`
+
+/** A setting of the transaction, or null if it is not set. */
+export const setting = (name: string): string => `nullif(current_setting('systemplane.${name}', true), '')`
+
+export const isOn = (name: string): string => `current_setting('systemplane.${name}', true) IS NOT DISTINCT FROM 'on'`
+
+/** Text with the schema filled in: its name as `quote_ident` gives it. */
+export const inSchema = (text: string, quotedSchema: string): string =>
+  text.replaceAll("{schema:literal}", quotedSchema.replaceAll("'", "''")).replaceAll("{schema}", quotedSchema)

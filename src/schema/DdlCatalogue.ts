@@ -1,0 +1,170 @@
+/**
+ * The catalogue of declared keys, and the processes that run on a database.
+ *
+ * A key is a secret if one of its declarations says so. Once it is, it stays one: the history keeps none of its values, and its
+ * declarations no default and no examples.
+ */
+import {
+  alone,
+  type DdlObject,
+  definer,
+  type FunctionObject,
+  invoker,
+  onlyOn,
+  type RelationObject,
+  trigger
+} from "./DdlObjects.ts"
+
+const keys = "{schema}.systemplane_keys"
+
+const keysTable: RelationObject = {
+  kind: "relation",
+  name: "table systemplane_keys",
+  relation: "systemplane_keys",
+  relkinds: ["r", "p"],
+  owned: true,
+  create: [
+    `CREATE TABLE ${keys} (
+  namespace text NOT NULL,
+  key text NOT NULL,
+  declared_by text NOT NULL,
+  secret boolean NOT NULL DEFAULT false,
+  description text,
+  owner text,
+  schema jsonb,
+  exact boolean,
+  default_value jsonb,
+  examples jsonb,
+  declared_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (namespace, key, declared_by)
+)`
+  ]
+}
+
+const processesTable: RelationObject = {
+  kind: "relation",
+  name: "table systemplane_processes",
+  relation: "systemplane_processes",
+  relkinds: ["r"],
+  owned: true,
+  create: [
+    `CREATE UNLOGGED TABLE {schema}.systemplane_processes (
+  process uuid PRIMARY KEY,
+  lock_key integer,
+  role name NOT NULL,
+  application text,
+  version text,
+  host text,
+  started_at timestamptz,
+  state jsonb,
+  reported_at timestamptz NOT NULL DEFAULT now()
+)`
+  ]
+}
+
+const otherSecret = (row: string) => `SELECT FROM ${keys} AS k
+      WHERE k.namespace = ${row}.namespace AND k.key = ${row}.key AND k.declared_by <> ${row}.declared_by AND k.secret`
+
+const keepKeys = definer(
+  "systemplane_keys_keep",
+  `
+BEGIN${onlyOn("systemplane_keys")}
+  IF TG_OP = 'TRUNCATE' THEN
+    RAISE EXCEPTION 'systemplane_keys says which keys are secret, and is not truncated' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  IF TG_OP = 'DELETE' THEN
+    IF OLD.secret THEN
+      PERFORM FROM (${otherSecret("OLD")} LIMIT 1 FOR KEY SHARE) AS other;
+      IF NOT FOUND THEN
+        RAISE EXCEPTION 'this row is the last that says that %/% is a secret', OLD.namespace, OLD.key
+          USING ERRCODE = 'insufficient_privilege', HINT = 'Delete the other declarations of the key, and keep this one.';
+      END IF;
+    END IF;
+    RETURN OLD;
+  END IF;
+  IF TG_OP = 'UPDATE' AND OLD.secret THEN
+    IF (NEW.namespace, NEW.key, NEW.declared_by) IS DISTINCT FROM (OLD.namespace, OLD.key, OLD.declared_by) THEN
+      RAISE EXCEPTION 'the declaration of a secret is not renamed' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    NEW.secret := true;
+  END IF;
+  IF NEW.secret OR EXISTS (${otherSecret("NEW")}) THEN
+    NEW.default_value := NULL;
+    NEW.examples := NULL;
+  END IF;
+  RETURN NEW;
+END`
+)
+
+// The lock waits for writers whose records are not committed yet: their values would be kept otherwise.
+const redact = definer(
+  "systemplane_keys_redact",
+  `
+BEGIN${onlyOn("systemplane_keys")}
+  IF NOT NEW.secret OR TG_OP = 'UPDATE' AND OLD.secret THEN
+    RETURN NULL;
+  END IF;
+  UPDATE ${keys} AS k SET default_value = NULL, examples = NULL
+  WHERE k.namespace = NEW.namespace AND k.key = NEW.key AND (k.default_value IS NOT NULL OR k.examples IS NOT NULL);
+  IF to_regclass('{schema:literal}.systemplane_history') IS NOT NULL THEN
+    IF NOT EXISTS (${otherSecret("NEW")}) THEN
+      LOCK TABLE {schema}.systemplane_entries IN SHARE ROW EXCLUSIVE MODE;
+    END IF;
+    UPDATE {schema}.systemplane_history AS h SET value = NULL, previous_value = NULL, redacted = true
+    WHERE h.namespace = NEW.namespace AND h.key = NEW.key AND (h.value IS NOT NULL OR h.previous_value IS NOT NULL);
+  END IF;
+  RETURN NULL;
+END`
+)
+
+const stamp = invoker(
+  "systemplane_processes_stamp",
+  `
+BEGIN
+  NEW.role := session_user;
+  RETURN NEW;
+END`
+)
+
+export const functions: ReadonlyArray<FunctionObject> = [keepKeys, redact, stamp]
+
+const onKeys = (options: Omit<Parameters<typeof trigger>[0], "table">) =>
+  alone(trigger({ ...options, table: "systemplane_keys" }))
+
+/** In the order in which they build on each other. */
+export const objects: ReadonlyArray<DdlObject> = [
+  keysTable,
+  processesTable,
+  ...functions,
+  onKeys({
+    name: "systemplane_keys_keep_trigger",
+    when: "BEFORE",
+    on: ["INSERT", "UPDATE", "DELETE"],
+    each: "ROW",
+    run: keepKeys.name
+  }),
+  onKeys({
+    name: "systemplane_keys_keep_truncate_trigger",
+    when: "BEFORE",
+    on: ["TRUNCATE"],
+    each: "STATEMENT",
+    run: keepKeys.name
+  }),
+  onKeys({
+    name: "systemplane_keys_redact_trigger",
+    when: "AFTER",
+    on: ["INSERT", "UPDATE"],
+    each: "ROW",
+    run: redact.name
+  }),
+  alone(
+    trigger({
+      name: "systemplane_processes_stamp_trigger",
+      table: "systemplane_processes",
+      when: "BEFORE",
+      on: ["INSERT", "UPDATE"],
+      each: "ROW",
+      run: stamp.name
+    })
+  )
+]

@@ -1,0 +1,330 @@
+/**
+ * The table of entries, its revisions and its notifications.
+ *
+ * A row draws a revision from the sequence when it is inserted and whenever its value changes. The draw happens with the rights
+ * of the function's owner, so that the run-time role needs none on the sequence. Before each statement the sequence is compared
+ * with the highest revision of the table, by an index: a table that was copied, restored or replicated brings rows along that
+ * the sequence of this database never drew.
+ */
+import {
+  alone,
+  type DdlObject,
+  definer,
+  type FunctionObject,
+  invoker,
+  lockKey,
+  onlyOn,
+  setting,
+  trigger,
+  versioned
+} from "./DdlObjects.ts"
+import * as DdlVersion1 from "./DdlVersion1.ts"
+import { isUntouched } from "./SeedMark.ts"
+
+export const sequence: DdlObject = {
+  kind: "relation",
+  name: "sequence systemplane_revision_seq",
+  relation: "systemplane_revision_seq",
+  relkinds: ["S"],
+  owned: true,
+  create: ["CREATE SEQUENCE {schema}.systemplane_revision_seq"]
+}
+
+export const table: DdlObject = {
+  kind: "relation",
+  name: "table systemplane_entries",
+  relation: "systemplane_entries",
+  relkinds: ["r", "p"],
+  owned: false,
+  create: [
+    `CREATE TABLE {schema}.systemplane_entries (
+  namespace text NOT NULL,
+  key text NOT NULL,
+  value jsonb NOT NULL,
+  revision bigint NOT NULL,
+  updated_at timestamptz NOT NULL DEFAULT now(),
+  updated_by text NOT NULL DEFAULT '',
+  PRIMARY KEY (namespace, key)
+)`
+  ]
+}
+
+const entries = "to_regclass('{schema:literal}.systemplane_entries')"
+
+/** Whether a unique index that is no partial one is on exactly the two names. */
+const uniqueOnNames = `EXISTS (
+    SELECT FROM pg_index AS i
+    WHERE i.indrelid = ${entries} AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
+      AND i.indnkeyatts = 2
+      AND (SELECT count(*) FROM pg_attribute AS a
+        WHERE a.attrelid = i.indrelid AND a.attname IN ('namespace', 'key')
+          AND a.attnum = ANY ((i.indkey::smallint[])[0:1])) = 2
+  )`
+
+export const primaryKey: DdlObject = {
+  kind: "rule",
+  name: "primary key of systemplane_entries",
+  holds: uniqueOnNames,
+  mend: ["ALTER TABLE {schema}.systemplane_entries ADD PRIMARY KEY (namespace, key)"]
+}
+
+const byHand = `coalesce(${setting("actor")}, session_user)`
+
+// A change by hand that names neither updated_by nor updated_at must not blame the writer before. A write over an untouched seed
+// stores a value, also an equal one, and hence draws.
+export const drawRevision: FunctionObject = definer(
+  "systemplane_entries_draw_revision",
+  `
+BEGIN${onlyOn("systemplane_entries")}
+  IF TG_OP = 'INSERT' THEN
+    NEW.revision := nextval('{schema:literal}.systemplane_revision_seq'::regclass);
+    IF NEW.updated_by = '' THEN
+      NEW.updated_by := ${byHand};
+    END IF;
+  ELSIF (NEW.namespace, NEW.key, NEW.value) IS DISTINCT FROM (OLD.namespace, OLD.key, OLD.value)
+    OR NEW.updated_by <> OLD.updated_by AND ${isUntouched("OLD")} THEN
+    NEW.revision := nextval('{schema:literal}.systemplane_revision_seq'::regclass);
+    IF NEW.updated_at IS NOT DISTINCT FROM OLD.updated_at THEN
+      NEW.updated_at := now();
+      IF NEW.updated_by = OLD.updated_by THEN
+        NEW.updated_by := ${byHand};
+      END IF;
+    END IF;
+  ELSE
+    NEW.revision := OLD.revision;
+  END IF;
+  RETURN NEW;
+END`,
+  [DdlVersion1.drawRevision]
+)
+
+// A payload is limited to 7999 bytes (https://www.postgresql.org/docs/18/sql-notify.html). No write may fail because a name is
+// longer than that. `*<>` compares rows of any types, also of those that have no equality.
+export const notify: FunctionObject = invoker(
+  "systemplane_entries_notify",
+  `
+DECLARE
+  payload text;
+BEGIN${onlyOn("systemplane_entries")}
+  IF TG_OP = 'UPDATE' THEN
+    IF NOT OLD *<> NEW THEN
+      RETURN NULL;
+    END IF;
+    IF NEW.namespace <> OLD.namespace OR NEW.key <> OLD.key THEN
+      payload := json_build_object('namespace', OLD.namespace, 'key', OLD.key, 'op', 'delete', 'revision', 0)::text;
+      IF octet_length(payload) < 8000 THEN
+        PERFORM pg_notify('systemplane_changes', payload);
+      END IF;
+    END IF;
+  END IF;
+  IF TG_OP = 'DELETE' THEN
+    payload := json_build_object('namespace', OLD.namespace, 'key', OLD.key, 'op', 'delete', 'revision', 0)::text;
+  ELSE
+    payload := json_build_object(
+      'namespace', NEW.namespace, 'key', NEW.key, 'op', 'upsert', 'revision', NEW.revision
+    )::text;
+  END IF;
+  IF octet_length(payload) < 8000 THEN
+    PERFORM pg_notify('systemplane_changes', payload);
+  END IF;
+  RETURN NULL;
+END`,
+  [DdlVersion1.notify]
+)
+
+// With the owner's rights: a role that may truncate need not be able to read.
+export const notifyTruncate: FunctionObject = definer(
+  "systemplane_entries_notify_truncate",
+  `
+BEGIN${onlyOn("systemplane_entries")}
+  IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+    RAISE EXCEPTION 'TRUNCATE of systemplane_entries needs READ COMMITTED: this transaction does not see all rows that it would remove'
+      USING ERRCODE = 'feature_not_supported', HINT = 'Use DELETE, or READ COMMITTED.';
+  END IF;
+  PERFORM pg_notify('systemplane_changes', p.payload)
+  FROM {schema}.systemplane_entries AS e,
+    LATERAL (
+      SELECT json_build_object('namespace', e.namespace, 'key', e.key, 'op', 'delete', 'revision', 0)::text
+    ) AS p (payload)
+  WHERE octet_length(p.payload) < 8000;
+  RETURN NULL;
+END`
+)
+
+// Draws the missing numbers one by one where they are few: a concurrent writer that draws meanwhile then never meets a number
+// twice. `setval` could lower the sequence below such a draw, so it is left for gaps that no statement crosses meanwhile.
+export const raiseSequence: FunctionObject = {
+  ...invoker("systemplane_sequence_raise", ""),
+  types: "regclass, bigint",
+  arguments: "sequence regclass, at_least bigint",
+  returns: "void",
+  body: versioned(`
+DECLARE
+  behind bigint;
+BEGIN
+  PERFORM pg_advisory_xact_lock(${lockKey});
+  behind := at_least - coalesce(pg_sequence_last_value(sequence), 0);
+  IF behind > 100000 THEN
+    PERFORM setval(sequence, at_least);
+  ELSIF behind > 0 THEN
+    PERFORM nextval(sequence) FROM generate_series(1, behind);
+  END IF;
+END`)
+}
+
+// A revision that JavaScript cannot express was not drawn, and does not count.
+export const raiseRevision: FunctionObject = definer(
+  "systemplane_entries_raise_revision",
+  `
+DECLARE
+  highest bigint;
+BEGIN${onlyOn("systemplane_entries")}
+  SELECT max(e.revision) INTO highest FROM {schema}.systemplane_entries AS e WHERE e.revision <= 9007199254740991;
+  IF highest > coalesce(pg_sequence_last_value('{schema:literal}.systemplane_revision_seq'::regclass), 0) THEN
+    PERFORM {schema}.systemplane_sequence_raise('{schema:literal}.systemplane_revision_seq'::regclass, highest);
+  END IF;
+  RETURN NULL;
+END`
+)
+
+export const bumpTrigger = trigger({
+  name: "systemplane_bump_revision_trigger",
+  when: "BEFORE",
+  on: ["INSERT", "UPDATE"],
+  each: "ROW",
+  run: drawRevision.name,
+  tolerated: ["systemplane_bump_revision_v4"]
+})
+
+export const notifyTrigger = trigger({
+  name: "systemplane_notify_trigger",
+  when: "AFTER",
+  on: ["INSERT", "DELETE"],
+  each: "ROW",
+  run: notify.name,
+  tolerated: ["systemplane_notify_v4"],
+  always: true
+})
+
+export const notifyUpdateTrigger = trigger({
+  name: "systemplane_notify_update_trigger",
+  when: "AFTER",
+  on: ["UPDATE"],
+  each: "ROW",
+  run: notify.name,
+  tolerated: ["systemplane_notify_v4"],
+  always: true
+})
+
+const notifyTruncateTrigger = trigger({
+  name: "systemplane_notify_truncate_trigger",
+  when: "BEFORE",
+  on: ["TRUNCATE"],
+  each: "STATEMENT",
+  run: notifyTruncate.name,
+  always: true
+})
+
+const raiseTrigger = trigger({
+  name: "systemplane_raise_revision_trigger",
+  when: "BEFORE",
+  on: ["INSERT", "UPDATE"],
+  each: "STATEMENT",
+  run: raiseRevision.name
+})
+
+/** Whether the table has this column. */
+export const hasColumn = (relation: string, column: string, also = ""): string => `EXISTS (
+    SELECT FROM pg_attribute AS a
+    WHERE a.attrelid = to_regclass('{schema:literal}.${relation}') AND a.attname = '${column}' AND NOT a.attisdropped${also}
+  )`
+
+const dropDefault = "ALTER TABLE {schema}.systemplane_entries ALTER COLUMN revision DROP DEFAULT"
+
+// Older services left the table without revisions. Their rows draw one each, and an older writer's insert, which names none,
+// must not fail at any moment: so the trigger that fills the column comes in the transaction that adds it.
+export const revisionColumn: DdlObject = {
+  kind: "rule",
+  name: "column systemplane_entries.revision",
+  holds: hasColumn("systemplane_entries", "revision"),
+  mend: [
+    `ALTER TABLE {schema}.systemplane_entries
+  ADD COLUMN revision bigint NOT NULL DEFAULT nextval('{schema:literal}.systemplane_revision_seq')`,
+    `CREATE OR REPLACE TRIGGER ${bumpTrigger.name} ${bumpTrigger.fires} EXECUTE FUNCTION {schema}.${drawRevision.name}()`,
+    dropDefault
+  ]
+}
+
+/** An older script added the column and kept its default until later. */
+export const noDefault: DdlObject = {
+  kind: "rule",
+  name: "default of systemplane_entries.revision",
+  holds: `NOT ${hasColumn("systemplane_entries", "revision", " AND a.atthasdef")}`,
+  mend: [dropDefault]
+}
+
+export const revisionIndex: DdlObject = {
+  kind: "relation",
+  name: "index systemplane_entries_revision_idx",
+  relation: "systemplane_entries_revision_idx",
+  relkinds: ["i", "I"],
+  owned: false,
+  create: ["CREATE INDEX systemplane_entries_revision_idx ON {schema}.systemplane_entries (revision)"]
+}
+
+const revisions = "'{schema:literal}.systemplane_revision_seq'::regclass"
+
+const highest = "(SELECT max(e.revision) FROM {schema}.systemplane_entries AS e WHERE e.revision <= 9007199254740991)"
+
+/** Whether each number is drawn once, in order. A cache hands numbers to sessions ahead of time: a later write may draw a lower one. */
+export const drawsInOrder = (sequence: string): string => `EXISTS (
+    SELECT FROM pg_sequence AS s
+    WHERE s.seqrelid = ${sequence} AND s.seqcache = 1 AND s.seqincrement = 1 AND NOT s.seqcycle
+  )`
+
+/** Whether no row carries a revision above the last that was drawn. A role without a right on the sequence may not ask. */
+export const isAhead = (sequence: string, highestRevision: string): string =>
+  `CASE WHEN has_sequence_privilege(${sequence}, 'SELECT')
+    THEN coalesce(pg_sequence_last_value(${sequence}), 0) >= coalesce(${highestRevision}, 0) ELSE true END`
+
+// `ALTER SEQUENCE` waits for each transaction that has drawn, and lets none draw until it is committed: so no number is drawn
+// twice. `RESTART` makes sessions forget the numbers that they hold ahead of time.
+export const sequencePosition: DdlObject = {
+  kind: "rule",
+  name: "position of systemplane_revision_seq",
+  holds: `${drawsInOrder(revisions)}
+  AND ${isAhead(revisions, highest)}`,
+  mend: [
+    "ALTER SEQUENCE {schema}.systemplane_revision_seq INCREMENT BY 1 NO CYCLE CACHE 1",
+    `DO $position$
+BEGIN
+  EXECUTE 'ALTER SEQUENCE {schema:literal}.systemplane_revision_seq RESTART WITH '
+    || (1 + greatest(coalesce(pg_sequence_last_value(${revisions}), 0), ${highest}))::text;
+END $position$`
+  ]
+}
+
+export const functions: ReadonlyArray<FunctionObject> = [
+  drawRevision,
+  notify,
+  notifyTruncate,
+  raiseSequence,
+  raiseRevision
+]
+
+/** In the order in which they build on each other. */
+export const objects: ReadonlyArray<DdlObject> = [
+  sequence,
+  table,
+  primaryKey,
+  ...functions,
+  revisionColumn,
+  alone(bumpTrigger),
+  noDefault,
+  sequencePosition,
+  revisionIndex,
+  alone(raiseTrigger),
+  alone(notifyTrigger),
+  alone(notifyUpdateTrigger),
+  alone(notifyTruncateTrigger)
+]

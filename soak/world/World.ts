@@ -63,7 +63,11 @@ const makeTenant = (
     // A connection that falls into a black hole leaves its transaction open, and its locks with it.
     yield* admin.run(`ALTER DATABASE "${name}" SET idle_in_transaction_session_timeout = '2s'`)
     const database = yield* connect(server.url(name))
-    const prepare = [...Ddl.parts.flatMap(({ statements }) => statements), ...Journal.ddl, ...planes.map(Ddl.grants)]
+    const prepare = [
+      ...Ddl.parts.flatMap(({ statements }) => statements),
+      ...Journal.ddl,
+      ...planes.map((role) => Ddl.grants(role))
+    ]
     yield* Effect.forEach(prepare, (statement) => database.run(statement), { discard: true })
     return { name, database }
   })

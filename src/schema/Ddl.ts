@@ -5,8 +5,8 @@
  */
 import * as DdlCatalogue from "./DdlCatalogue.ts"
 import * as DdlEntries from "./DdlEntries.ts"
-import type { DdlObject, FunctionObject, Part } from "./DdlObjects.ts"
 import * as DdlHistory from "./DdlHistory.ts"
+import type { DdlObject, FunctionObject, Part } from "./DdlObjects.ts"
 import * as DdlPeople from "./DdlPeople.ts"
 import * as DdlScript from "./DdlScript.ts"
 

@@ -14,6 +14,7 @@ import {
   invoker,
   lockKey,
   onlyOn,
+  type RuleObject,
   setting,
   trigger,
   versioned
@@ -61,7 +62,7 @@ const uniqueOnNames = `EXISTS (
           AND a.attnum = ANY ((i.indkey::smallint[])[0:1])) = 2
   )`
 
-export const primaryKey: DdlObject = {
+export const primaryKey: RuleObject = {
   kind: "rule",
   name: "primary key of systemplane_entries",
   holds: uniqueOnNames,
@@ -297,9 +298,13 @@ export const sequencePosition: DdlObject = {
   mend: [
     "ALTER SEQUENCE {schema}.systemplane_revision_seq INCREMENT BY 1 NO CYCLE CACHE 1",
     `DO $position$
+DECLARE
+  last bigint := greatest(coalesce(pg_sequence_last_value(${revisions}), 0), ${highest});
 BEGIN
-  EXECUTE 'ALTER SEQUENCE {schema:literal}.systemplane_revision_seq RESTART WITH '
-    || (1 + greatest(coalesce(pg_sequence_last_value(${revisions}), 0), ${highest}))::text;
+  EXECUTE 'ALTER SEQUENCE {schema:literal}.systemplane_revision_seq RESTART WITH ' || (last + 1)::text;
+  IF last > 0 THEN
+    PERFORM setval(${revisions}, last);
+  END IF;
 END $position$`
   ]
 }

@@ -10,6 +10,8 @@
  * `systemplane.recording` is on while one of these functions writes. A role that sets it by itself is refused by
  * `systemplane_history_writer`, which runs with the rights of the role that inserts.
  */
+
+import { hasColumn } from "./DdlEntries.ts"
 import {
   alone,
   type DdlObject,
@@ -24,7 +26,6 @@ import {
   trigger,
   versioned
 } from "./DdlObjects.ts"
-import { hasColumn } from "./DdlEntries.ts"
 import { isUntouched } from "./SeedMark.ts"
 
 /** The SQLSTATE of a change id that comes again with another content. */
@@ -419,11 +420,7 @@ export const functions: ReadonlyArray<FunctionObject> = [
 const onHistory = (options: Omit<Parameters<typeof trigger>[0], "table">) =>
   alone(trigger({ ...options, table: "systemplane_history" }))
 
-const recordTrigger = (
-  event: "INSERT" | "UPDATE" | "DELETE" | "TRUNCATE",
-  run: FunctionObject,
-  referencing?: string
-) =>
+const recordTrigger = (event: "INSERT" | "UPDATE" | "DELETE" | "TRUNCATE", run: FunctionObject, referencing?: string) =>
   trigger({
     name: `${run.name}_trigger`,
     when: referencing === undefined ? "BEFORE" : "AFTER",
@@ -481,7 +478,7 @@ export const objects: ReadonlyArray<DdlObject> = [
       recordTrigger("DELETE", recordDelete, "OLD TABLE AS before_rows"),
       recordTrigger("TRUNCATE", recordTruncate)
     ],
-    then: ["SELECT {schema}.systemplane_record_unrecorded()"]
+    afterwards: ["SELECT {schema}.systemplane_record_unrecorded()"]
   },
   alone(
     trigger({

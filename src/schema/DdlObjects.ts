@@ -78,12 +78,12 @@ export interface TriggerObject {
   readonly enabled: "O" | "A"
 }
 
-/** Triggers that are made together, since a change between them would be lost; `then` runs once they were made anew. */
+/** Triggers that are made together, since a change between them would be lost; `afterwards` runs once they were made anew. */
 export interface TriggerGroup {
   readonly kind: "triggers"
   readonly name: string
   readonly triggers: ReadonlyArray<TriggerObject>
-  readonly then: ReadonlyArray<string>
+  readonly afterwards: ReadonlyArray<string>
 }
 
 /** A table, sequence, index or view that must be there. What it is made of is looked at by other objects. */
@@ -132,7 +132,7 @@ export const alone = (trigger: TriggerObject): TriggerGroup => ({
   kind: "triggers",
   name: trigger.name,
   triggers: [trigger],
-  then: []
+  afterwards: []
 })
 
 const bits = { row: 1, before: 2, insert: 4, delete: 8, update: 16, truncate: 32 } as const

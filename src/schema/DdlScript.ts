@@ -28,8 +28,7 @@ export const quoted = (text: string, tag: string): string => {
 }
 
 /** The schema is filled in when the block runs. */
-const filled = (text: string): string =>
-  `replace(replace(${text}, '{schema:literal}', home_literal), '{schema}', home)`
+const filled = (text: string): string => `replace(replace(${text}, '{schema:literal}', home_literal), '{schema}', home)`
 
 const execute = (statement: string): string => `EXECUTE ${filled(quoted(statement, "sql"))};`
 
@@ -84,7 +83,7 @@ const triggerMade = (trigger: TriggerObject): ReadonlyArray<string> => [
 const triggers = (group: TriggerGroup): string =>
   unless(group.triggers.map(triggerHolds).join("\n  AND "), [
     ...group.triggers.flatMap(triggerMade),
-    ...group.then.map(execute)
+    ...group.afterwards.map(execute)
   ])
 
 const row = (f: FunctionObject): string =>

@@ -37,6 +37,24 @@ export class PermissionDenied extends Schema.TaggedError<PermissionDenied>()("Pe
   }
 }
 
+const problems = {
+  NotATable:
+    "systemplane_entries is no table but a view or a foreign table, which may lose rows; rename it, or put the table's schema first in the search_path",
+  ManyTenants:
+    "systemplane_entries has a column tenant_id, hence the entries of many tenants; give each tenant a database or a schema of its own",
+  RowsHidden:
+    "row level security hides rows of systemplane_entries from this role; run as the owner of the table: ALTER TABLE systemplane_entries DISABLE ROW LEVEL SECURITY, or give the role BYPASSRLS"
+} as const
+
+/** The table cannot be served, whatever is made beside it. */
+export class TableUnsuitable extends Schema.TaggedError<TableUnsuitable>()("TableUnsuitable", {
+  problem: Schema.Literals(["NotATable", "ManyTenants", "RowsHidden"])
+}) {
+  override get message() {
+    return problems[this.problem]
+  }
+}
+
 /** The database could not be asked, or refused a statement. */
 export class BootstrapFailed extends Schema.TaggedError<BootstrapFailed>()("BootstrapFailed", {
   cause: EntryStoreErrorReason
@@ -51,6 +69,7 @@ export const SchemaBootstrapErrorReason = Schema.Union([
   SchemaMissing,
   SchemaOutdated,
   PermissionDenied,
+  TableUnsuitable,
   BootstrapFailed
 ])
 

@@ -29,6 +29,27 @@ export interface Seeded {
 }
 
 /**
+ * What an operator should mend, and how. The tenant is served all the same.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Verified {
+  readonly warnings: ReadonlyArray<string>
+}
+
+/**
+ * What `ensure` did.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Ensured extends Verified {
+  /** The names of the parts that it made or mended. */
+  readonly changed: ReadonlyArray<string>
+}
+
+/**
  * Prepares databases and seeds defaults.
  *
  * **Details**
@@ -52,11 +73,17 @@ export class SchemaBootstrap extends Context.Service<
     /**
      * Looks first, and changes only what is missing or outdated, in one transaction: an up-to-date database sees no DDL
      * and no lock. Returns the names of the parts it changed. A role that may not change the schema fails with
-     * `SchemaMissing` or `SchemaOutdated`, as `verify` does.
+     * `SchemaMissing` or `SchemaOutdated`, as `verify` does, and otherwise gets the warnings of `verify`.
      */
-    readonly ensure: (tenant: TenantId) => Effect.Effect<ReadonlyArray<string>, SchemaBootstrapError>
-    /** Looks, and changes nothing. */
-    readonly verify: (tenant: TenantId) => Effect.Effect<void, SchemaBootstrapError>
+    readonly ensure: (tenant: TenantId) => Effect.Effect<Ensured, SchemaBootstrapError>
+    /**
+     * Looks, and changes nothing. Fails if changes or revisions would get lost; what is unsafe, or missing and not needed to serve
+     * values, comes back as warnings with the SQL that mends it. `readOnly`: `SELECT` on the entries is enough.
+     */
+    readonly verify: (
+      tenant: TenantId,
+      options?: { readonly readOnly?: boolean | undefined }
+    ) => Effect.Effect<Verified, SchemaBootstrapError>
     /**
      * Writes the defaults that have no row, never over a row. A default that the server refuses stops no other one and is
      * named in the answer. Fails if no default can be written at all: no right to, a read-only server, no answer.

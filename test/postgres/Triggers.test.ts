@@ -195,11 +195,26 @@ describe("notifications", () => {
     )
   )
 
-  it.live("are left out for names that no key can have: the write succeeds all the same", () =>
+  it.live("are sent for names that are longer than a key's, as far as a payload goes", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         const notifications = yield* Catalog.listen(database)
         const name = "\u{1F41F}".repeat(300)
+        const revision = yield* database.write(name, name, 1)
+        yield* database.erase(name, name)
+        assert.deepStrictEqual(
+          (yield* notifications).map((payload) => JSON.parse(payload).revision),
+          [revision, 0]
+        )
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("are left out for names that no payload can hold, and the write succeeds all the same", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        const notifications = yield* Catalog.listen(database)
+        const name = "\u0001".repeat(1200)
         assert.isAbove(yield* database.write(name, name, 1), 0)
         assert.isAbove(yield* database.write(name, name, 2), 1)
         yield* database.erase(name, name)

@@ -20,8 +20,8 @@ const make = Effect.map(MemoryClients, (clients) => {
 
   return SchemaBootstrap.of({
     isPrepared: () => Effect.succeed(false),
-    ensure: (tenant) => Effect.as(look(tenant), []),
-    verify: look,
+    ensure: (tenant) => Effect.as(look(tenant), { changed: [], warnings: [] }),
+    verify: (tenant) => Effect.as(look(tenant), { warnings: [] }),
     seed: (tenant, seeds) =>
       clients.run(tenant, seeds.map(MemoryTable.seed)).pipe(
         Effect.map((inserted) => ({ inserted: inserted.filter(Boolean).length, refused: [] })),

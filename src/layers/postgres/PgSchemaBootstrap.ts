@@ -3,9 +3,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Ddl from "../../schema/Ddl.ts"
-import * as DdlObjects from "../../schema/DdlObjects.ts"
+import { lockKey } from "../../schema/DdlObjects.ts"
+import * as DdlScript from "../../schema/DdlScript.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import {
   BootstrapFailed,
@@ -13,43 +13,60 @@ import {
   SchemaBootstrapError,
   type SchemaBootstrapErrorReason,
   SchemaMissing,
-  SchemaOutdated
+  SchemaOutdated,
+  TableUnsuitable
 } from "../../schema/SchemaBootstrapError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { Query } from "../../services/Connector.ts"
-import { SchemaBootstrap } from "../../services/SchemaBootstrap.ts"
+import { type Ensured, SchemaBootstrap, type Verified } from "../../services/SchemaBootstrap.ts"
 import * as PgCatalog from "./PgCatalog.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import * as PgPreparedCheck from "./PgPreparedCheck.ts"
 import * as PgSeeding from "./PgSeeding.ts"
 
-/**
- * The key of the advisory lock that serialises bootstraps of one database: the first 8 bytes of "systempl" as a number, so
- * that nobody else is likely to have chosen it.
- */
-const lock = "SELECT pg_advisory_xact_lock(8320808730298773612)"
-
-/**
- * What is made must lie beside the table, which need not be in the first schema of the path: a role with a schema of its own
- * name finds a table in `public` all the same.
- */
-const besideTheTable = "SELECT set_config('search_path', $1::text || ', pg_temp', true)"
-
 /** One transaction that holds the table must not make the schema work, and every writer behind it, wait for a minute. */
 const lockTimeout = "SELECT set_config('lock_timeout', '10s', true)"
 
-const pathTo = ({ elsewhere, schema }: PgCatalog.Catalog): string =>
-  elsewhere && schema !== null ? `SET search_path TO ${schema};\n\n` : ""
+const lock = `SELECT pg_advisory_xact_lock(${lockKey})`
 
-const notAsItShouldBe = (
-  catalogue: PgCatalog.Catalog,
-  missing: ReadonlyArray<DdlObjects.Part>
-): SchemaMissing | SchemaOutdated => {
-  const fields = { parts: missing.map((part) => part.name), sql: pathTo(catalogue) + DdlObjects.script(missing) }
-  return catalogue.table ? new SchemaOutdated(fields) : new SchemaMissing(fields)
+interface Inspected {
+  readonly catalogue: PgCatalog.Catalog
+  readonly schema: string
+  readonly found: ReadonlyArray<PgCatalog.Finding>
+}
+
+const objectsOf = (found: ReadonlyArray<PgCatalog.Finding>) => [...new Set(found.map(({ object }) => object))]
+
+const names = (found: ReadonlyArray<PgCatalog.Finding>) => objectsOf(found).map(({ name }) => name)
+
+const mending = ({ found }: Inspected) => `${DdlScript.statement(objectsOf(found))};\n`
+
+const notAsItShouldBe = (inspected: Inspected): SchemaMissing | SchemaOutdated => {
+  const fields = { parts: names(inspected.found), sql: mending(inspected) }
+  return inspected.catalogue.table ? new SchemaOutdated(fields) : new SchemaMissing(fields)
+}
+
+/** What is wrong with a table that can be served all the same: one line for each object, with the SQL if that is short. */
+const warningsOf = ({ found, schema }: Inspected): ReadonlyArray<string> => {
+  const mend = `run Ddl.sql in the schema ${schema} as the owner of systemplane_entries`
+  const missing = found.filter(({ problem }) => problem === "is missing")
+  const rest = found.filter(({ problem }) => problem !== "is missing")
+  return [
+    ...(missing.length === 0 ? [] : [`Missing: ${names(missing).join(", ")}; ${mend}.`]),
+    ...rest.map(({ object, problem, sql }) => `${object.name} ${problem}; ${sql ? `run: ${sql}` : `${mend}.`}`)
+  ]
 }
 
 const denied = ({ role }: PgCatalog.Catalog) => new PermissionDenied({ sql: Ddl.grants(role) })
+
+/** Why a table cannot be served, whatever is made beside it. */
+const unsuitable = ({ facts, hidden, kind }: PgCatalog.Catalog): TableUnsuitable | undefined => {
+  if (kind !== null && kind !== "r" && kind !== "p") return new TableUnsuitable({ problem: "NotATable" })
+  if (facts.columns.some(([of, name]) => of === "systemplane_entries" && name === "tenant_id")) {
+    return new TableUnsuitable({ problem: "ManyTenants" })
+  }
+  return hidden ? new TableUnsuitable({ problem: "RowsHidden" }) : undefined
+}
 
 const bootstrapError = (tenant: TenantId) => (reason: SchemaBootstrapErrorReason) =>
   new SchemaBootstrapError({ tenant, reason })
@@ -61,59 +78,73 @@ const isUnanswered = (error: EntryStoreError) => error.reason._tag === "Unanswer
 export interface PgSchemaBootstrapOptions {
   /** Whether the tenant is followed once its database is prepared: on that session, then. */
   readonly followed: boolean
+  /** Whether the database is to have a history. Default: `true`. */
+  readonly history?: boolean | undefined
 }
 
-const make = Effect.fnUntraced(function* ({ followed }: PgSchemaBootstrapOptions) {
+const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchemaBootstrapOptions) {
   const databases = yield* PgDatabases
   const run = followed ? databases.runAhead : databases.run
+  const objects = Ddl.objects(history)
 
   const failed = (error: EntryStoreError) => new BootstrapFailed({ cause: error.reason })
 
   const look = (tenant: TenantId) => Effect.mapError(run(tenant, PgCatalog.read), failed)
 
-  /** What is missing; `None` where nothing is. Fails where the role may not use what is there. */
-  const inspect = Effect.fnUntraced(function* (tenant: TenantId) {
-    const catalogue = yield* look(tenant)
-    const missing = PgCatalog.missingParts(catalogue)
-    if (missing.length > 0) return Option.some({ catalogue, missing })
-    return catalogue.permitted ? Option.none() : yield* Effect.fail(denied(catalogue))
-  })
+  const inspected = (catalogue: PgCatalog.Catalog): Inspected => {
+    const schema = catalogue.schema ?? "public"
+    return { catalogue, schema, found: PgCatalog.findings(objects, { ...catalogue, schema }) }
+  }
+
+  /** What is not in order. Fails if the table cannot be served, or the role may not use it. */
+  const inspect = (tenant: TenantId, readOnly: boolean) =>
+    Effect.flatMap(look(tenant), (catalogue): Effect.Effect<Inspected, SchemaBootstrapErrorReason> => {
+      const reason = unsuitable(catalogue)
+      if (reason !== undefined) return Effect.fail(reason)
+      const result = inspected(catalogue)
+      const usable = catalogue.readable && (readOnly || catalogue.writable)
+      // What is missing comes first: its SQL makes objects, on which rights are granted then.
+      return usable || losesIn(result) ? Effect.succeed(result) : Effect.fail(denied(catalogue))
+    })
+
+  const losesIn = ({ found }: Inspected) => found.some(({ loses }) => loses)
 
   // Looks again under the lock: another process may have done the work meanwhile.
   const mend = Effect.fnUntraced(function* (query: Query) {
     yield* query(lockTimeout)
     yield* query(lock)
-    const catalogue = yield* PgCatalog.read(query)
-    const missing = PgCatalog.missingParts(catalogue)
-    if (catalogue.table) yield* query(besideTheTable, [catalogue.schema])
-    yield* Effect.forEach(missing, (part) => Effect.forEach(part.statements, (sql) => query(sql)), { discard: true })
-    return missing.map((part) => part.name)
+    const now = inspected(yield* PgCatalog.read(query))
+    if (now.found.length > 0) yield* query(DdlScript.statement(objectsOf(now.found)))
+    return { changed: names(now.found), warnings: [] }
   })
 
   return SchemaBootstrap.of({
     isPrepared: (tenant, seeds) =>
-      run(tenant, (query) => PgPreparedCheck.findsEverything(query, seeds)).pipe(
-        // Unlike the glance, the look waits for nobody who holds the table, and what mends a schema waits for longer.
+      run(tenant, (query) => PgPreparedCheck.findsEverything(query, seeds, objects)).pipe(
+        // Unlike the glance, the look does not wait for a transaction that holds the table, and what mends a schema waits longer.
         Effect.catchIf(isUnanswered, () => Effect.succeed(false)),
         Effect.mapError((error) => bootstrapError(tenant)(failed(error)))
       ),
     ensure: (tenant) =>
-      Effect.gen(function* () {
-        const inspected = yield* inspect(tenant)
-        if (Option.isNone(inspected)) return []
-        const { catalogue, missing } = inspected.value
-        return yield* databases
-          .transaction(tenant, mend)
-          .pipe(
-            Effect.mapError((error) =>
-              isPermissionDenied(error) ? notAsItShouldBe(catalogue, missing) : failed(error)
-            )
-          )
+      Effect.gen(function* (): Effect.fn.Return<Ensured, SchemaBootstrapErrorReason> {
+        const result = yield* inspect(tenant, false)
+        if (result.found.length === 0) return { changed: [], warnings: [] }
+        // A role that cannot mend what only warns does not take a connection to find that out, each time.
+        if (!losesIn(result) && !result.catalogue.mayMend) return { changed: [], warnings: warningsOf(result) }
+        return yield* databases.transaction(tenant, mend).pipe(
+          Effect.catch((error): Effect.Effect<Ensured, SchemaBootstrapErrorReason> => {
+            if (!isPermissionDenied(error)) return Effect.fail(failed(error))
+            return losesIn(result)
+              ? Effect.fail(notAsItShouldBe(result))
+              : Effect.succeed({ changed: [], warnings: warningsOf(result) })
+          })
+        )
       }).pipe(Effect.mapError(bootstrapError(tenant))),
-    verify: (tenant) =>
-      Effect.gen(function* () {
-        const inspected = yield* inspect(tenant)
-        if (Option.isSome(inspected)) return yield* notAsItShouldBe(inspected.value.catalogue, inspected.value.missing)
+    verify: (tenant, { readOnly = false } = {}) =>
+      Effect.gen(function* (): Effect.fn.Return<Verified, SchemaBootstrapErrorReason> {
+        const result = yield* inspect(tenant, readOnly)
+        if (losesIn(result)) return yield* notAsItShouldBe(result)
+        return { warnings: warningsOf(result) }
       }).pipe(Effect.mapError(bootstrapError(tenant))),
     seed: (tenant, seeds) =>
       PgSeeding.seed(seeds, {

@@ -19,7 +19,7 @@ export interface DatabasePreparationOptions {
   readonly seedDefaults: boolean
 }
 
-/** Prepares a tenant's database each time it runs. */
+/** Prepares a tenant's database each time it runs, and returns what an operator should mend there. */
 export const prepare = Effect.fnUntraced(function* (options: DatabasePreparationOptions) {
   const bootstrap = yield* SchemaBootstrap
   const registry = yield* KeyRegistry
@@ -42,16 +42,19 @@ export const prepare = Effect.fnUntraced(function* (options: DatabasePreparation
           Effect.flatMap(({ refused }) => (refused.length === 0 ? Effect.void : logOnce(tenant, causesOf(refused)))),
           Effect.catchIf(isOnlySeeding, ({ reason }) => logOnce(tenant, { cause: reason.message }))
         )
-  if (options.bootstrap === "skip") return seed
+  if (options.bootstrap === "skip") return (tenant: TenantId) => Effect.as(seed(tenant), noWarnings)
 
+  // A process that writes no default may be one that only reads, and then needs no more than that.
   const prepareSchema = {
-    ensure: (tenant: TenantId) => Effect.asVoid(bootstrap.ensure(tenant)),
-    verify: bootstrap.verify
+    ensure: bootstrap.ensure,
+    verify: (tenant: TenantId) => bootstrap.verify(tenant, { readOnly: seeds.length === 0 })
   }[options.bootstrap]
 
-  return (tenant: TenantId): Effect.Effect<void, SchemaBootstrapError> =>
+  return (tenant: TenantId): Effect.Effect<ReadonlyArray<string>, SchemaBootstrapError> =>
     Effect.flatMap(bootstrap.isPrepared(tenant, seeds), (prepared) =>
-      prepared ? Effect.void : Effect.andThen(prepareSchema(tenant), seed(tenant))
+      prepared
+        ? Effect.succeed(noWarnings)
+        : Effect.flatMap(prepareSchema(tenant), ({ warnings }) => Effect.as(seed(tenant), warnings))
     )
 })
 
@@ -68,13 +71,15 @@ const causesOf = (refused: ReadonlyArray<RefusedSeed>) => ({
   cause: "the server refused them: a constraint or a trigger on the table, or a character that its encoding lacks"
 })
 
+const noWarnings: ReadonlyArray<string> = []
+
 /** What runs before each use of a tenant's database: it prepares it once, or again after it failed. */
 export const make = Effect.fnUntraced(function* (options: DatabasePreparationOptions) {
-  if (options.bootstrap === "skip" && !options.seedDefaults) return () => Effect.void
+  if (options.bootstrap === "skip" && !options.seedDefaults) return () => Effect.succeed(noWarnings)
 
   const prepared = yield* Cache.makeWith(yield* prepare(options), {
     capacity: Number.POSITIVE_INFINITY,
     timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.infinity : Duration.zero)
   })
-  return (tenant: TenantId): Effect.Effect<void, SchemaBootstrapError> => Cache.get(prepared, tenant)
+  return (tenant: TenantId): Effect.Effect<ReadonlyArray<string>, SchemaBootstrapError> => Cache.get(prepared, tenant)
 })

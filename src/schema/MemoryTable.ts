@@ -348,12 +348,15 @@ const written = (
   }
 }
 
-const longestName = 255
+/** What a payload may hold: a PostgreSQL server leaves longer ones out too. */
+const payloadLimit = 8000
 
-const announce = ({ key, namespace }: KeyName, op: "upsert" | "delete", revision: number): ReadonlyArray<string> =>
-  [...namespace].length > longestName || [...key].length > longestName
-    ? []
-    : [JSON.stringify({ namespace, key, op, revision })]
+const announce = ({ key, namespace }: KeyName, op: "upsert" | "delete", revision: number): ReadonlyArray<string> => {
+  const payload = JSON.stringify({ namespace, key, op, revision })
+  return utf8.encode(payload).length < payloadLimit ? [payload] : []
+}
+
+const utf8 = new TextEncoder()
 
 const failed = (table: Table, reason: EntryStoreErrorReason) => Result.fail({ sequence: table.sequence, reason })
 

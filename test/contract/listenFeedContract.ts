@@ -139,12 +139,12 @@ export const listenFeedContract = <Database>({ database, name, services }: Imple
     )
 
     test(
-      "does not tell of names that no key can have",
+      "does not tell of names that no payload can hold",
       Effect.gen(function* () {
         const db = yield* Acme
         const take = yield* follow
         yield* connected(take)
-        yield* db.write({ namespace: "n", key: "k".repeat(256) }, 1)
+        yield* db.write({ namespace: "n\u0001".repeat(600), key: "\u0001".repeat(1200) }, 1)
         yield* db.write({ namespace: "🐟".repeat(255), key: "k".repeat(255) }, 1)
         assert.strictEqual((yield* notified(take, 1))[0]?.namespace, "🐟".repeat(255))
       })

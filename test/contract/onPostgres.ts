@@ -30,8 +30,7 @@ const stranger = Layer.effect(
           ? database.write(key.namespace, key.key, change.value)
           : database.erase(key.namespace, key.key)
       )
-    const withoutTriggers = <A>(effect: Effect.Effect<A>) =>
-      database.transaction(Effect.andThen(database.run("SET LOCAL session_replication_role = replica"), effect))
+    const withoutTriggers = <A>(effect: Effect.Effect<A>) => Catalog.withoutTriggers(database, effect)
     return Acme.of({
       write: (key, value) => database.write(key.namespace, key.key, value),
       erase: (key) => database.erase(key.namespace, key.key),

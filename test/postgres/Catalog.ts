@@ -66,3 +66,21 @@ export const blocked = (database: TestDatabase) =>
       ([row]): boolean => row.any
     )
   )
+
+const notifying = [
+  "systemplane_notify_trigger",
+  "systemplane_notify_update_trigger",
+  "systemplane_notify_truncate_trigger"
+]
+
+/** Runs it in a transaction in which no trigger of the plane fires, not even those that serve a subscriber's listeners. */
+export const withoutTriggers = <A>(database: Stranger, effect: Effect.Effect<A>) =>
+  database.transaction(
+    Effect.gen(function* () {
+      yield* database.run("SET LOCAL session_replication_role = replica")
+      for (const name of notifying) yield* database.run(`ALTER TABLE systemplane_entries DISABLE TRIGGER ${name}`)
+      const result = yield* effect
+      for (const name of notifying) yield* database.run(`ALTER TABLE systemplane_entries ENABLE ALWAYS TRIGGER ${name}`)
+      return result
+    })
+  )

@@ -49,6 +49,9 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   [store(new Plane.RevisionMismatch({ ...names, expected: 3, actual: 5 })), "limits/burst is at revision 5, not 3"],
 
   [missing, "Tenant acme", "table systemplane_entries", "run this as the owner of the schema:\nCREATE TABLE …"],
+  [bootstrap(new Plane.TableUnsuitable({ problem: "NotATable" })), "is no table but a view"],
+  [bootstrap(new Plane.TableUnsuitable({ problem: "ManyTenants" })), "give each tenant a database"],
+  [bootstrap(new Plane.TableUnsuitable({ problem: "RowsHidden" })), "DISABLE ROW LEVEL SECURITY"],
   [
     bootstrap(new Plane.SchemaOutdated({ parts: ["a", "b"], sql: "ALTER …" })),
     "outdated (a, b)",

@@ -56,11 +56,9 @@ const drive = (database: TestDatabase.TestDatabase) =>
     yield* database.run("SELECT pg_notify('systemplane_changes', 'nonsense')")
     yield* counted("notify_received_total", "op", "malformed", 1)
 
-    yield* database.transaction(
-      Effect.andThen(
-        database.run("SET LOCAL session_replication_role = replica"),
-        database.run("UPDATE systemplane_entries SET value = '8' WHERE key = $1", [Limit.key])
-      )
+    yield* Catalog.withoutTriggers(
+      database,
+      database.run("UPDATE systemplane_entries SET value = '8' WHERE key = $1", [Limit.key])
     )
     yield* seen(8)
 

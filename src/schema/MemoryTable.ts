@@ -383,8 +383,6 @@ const ordered = (value: unknown): unknown => {
   return Object.fromEntries(byLengthThenBytes.map(({ name, part }) => [name, ordered(part)]))
 }
 
-const utf8 = new TextEncoder()
-
 const compareBytes = (a: Uint8Array, b: Uint8Array): number => {
   const at = a.findIndex((byte, i) => byte !== b[i])
   return at < 0 ? 0 : a[at]! - b[at]!

@@ -23,6 +23,7 @@ import { ActivationError, ConnectFailure, LoadFailure, SameDatabase } from "../.
 import * as AdaptiveTimeout from "../../schema/AdaptiveTimeout.ts"
 import type { ConnectorError } from "../../schema/ConnectorError.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import * as Freshness from "../../schema/Freshness.ts"
 import * as ReadPace from "../../schema/ReadPace.ts"
 import type * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
@@ -75,9 +76,6 @@ interface Reconciled {
   readonly took: number
 }
 
-/** A server that is well answers a short statement within this time, however large `maxStaleness` is. */
-const longestUsualAnswer = 5_000
-
 /** 10,000 keys are about a megabyte each way: half a minute over a condition of 64 kB a second, and as much again for the server. */
 const longestAnswer = 60_000
 
@@ -85,20 +83,14 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
   const feed = yield* ListenFeed
   const registry = yield* KeyRegistry
   const telemetry = yield* Telemetry
-  const upkeep = yield* DeadlineScheduler.make(options.maxStaleness / 60)
+  const upkeep = yield* DeadlineScheduler.make(Freshness.schedulerResolution(options.maxStaleness))
 
-  // A silent feed is verified after a quarter to a third of the bound, and has a third of it to answer: a dead session is
-  // noticed within two thirds, which leaves a third for reconnecting before the values count as overdue.
   const patience: AdaptiveTimeout.AdaptiveTimeout = {
-    usual: Math.min(options.maxStaleness / 3, longestUsualAnswer),
+    usual: Freshness.answerBudget(options.maxStaleness),
     longest: longestAnswer
   }
-  // The slower the answers, the sooner the next one is asked for, within limits: it must be there before the bound is.
   const verifyDelay = (took: number) =>
-    Effect.map(
-      Random.nextBetween(1 / 4, 1 / 3),
-      (share) => share * Math.max(options.maxStaleness - 2 * took, options.maxStaleness / 2)
-    )
+    Effect.map(Random.next, (random) => Freshness.verifyDelay(options.maxStaleness, took, random))
 
   /** The session's answers, and by when they must be there. */
   const inTime =

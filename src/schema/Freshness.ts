@@ -1,0 +1,24 @@
+/**
+ * The arithmetic of `maxStaleness`: when a silent feed is verified, and how long an answer is waited for. All in milliseconds.
+ *
+ * A silent feed is verified after a quarter to a third of the bound, and has a third of it to answer. So a dead session is noticed
+ * within two thirds, which leaves a third for reconnecting before the values count as overdue.
+ *
+ * @since 0.1.0
+ */
+
+/** A server that is well answers a short statement within this time, however large the bound is. */
+const longestUsualAnswer = 5_000
+
+/** How long an answer is waited for before its session counts as dead, while the server is well. */
+export const answerBudget = (maxStaleness: number): number => Math.min(maxStaleness / 3, longestUsualAnswer)
+
+/**
+ * The pause before the next verification, for a `random` number in `[0, 1)`, after a read that took so long. The slower the
+ * answers, the sooner the next one is asked for, within limits: it must be there before the bound is.
+ */
+export const verifyDelay = (maxStaleness: number, took: number, random: number): number =>
+  (1 / 4 + random * (1 / 3 - 1 / 4)) * Math.max(maxStaleness - 2 * took, maxStaleness / 2)
+
+/** By how much a deadline may be late that became due earlier than it was. */
+export const schedulerResolution = (maxStaleness: number): number => maxStaleness / 60

@@ -84,7 +84,8 @@ const make = Effect.gen(function* () {
 
   const isNewCause = ({ lastError, state, tenant }: TenantStatus): boolean => {
     if (state === "live" || state === "removed") told.delete(tenant)
-    if (lastError === undefined) return false
+    // A tenant that is removed keeps its last error for this announcement, and nothing of it may stay behind.
+    if (lastError === undefined || state === "removed") return false
     const causes = told.get(tenant) ?? new Set()
     told.set(tenant, causes)
     const { size } = causes

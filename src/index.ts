@@ -41,6 +41,7 @@ export {
   type RecordPage
 } from "./schema/operator/ChangeRecord.ts"
 export * as ConfigDiff from "./schema/operator/ConfigDiff.ts"
+export type { Catalog, CatalogKey, KeyDeclaration } from "./schema/operator/KeyDeclaration.ts"
 export * as Reconnect from "./schema/Reconnect.ts"
 export * from "./schema/SchemaBootstrapError.ts"
 export * from "./schema/TenantLifecycleEvent.ts"
@@ -64,6 +65,8 @@ export {
   type ListedChange,
   type Retention
 } from "./services/HistoryStore.ts"
+export { KeyCatalog } from "./services/KeyCatalog.ts"
+export { KeyDeclarations } from "./services/KeyDeclarations.ts"
 export { DuplicateKey, KeyRegistry, type Seed, type Unencodable } from "./services/KeyRegistry.ts"
 export {
   type Changed,

@@ -17,12 +17,15 @@ import type { ChangeHistory } from "../services/ChangeHistory.ts"
 import type { Config } from "../services/Config.ts"
 import type { EntryStore } from "../services/EntryStore.ts"
 import type { HistoryStore } from "../services/HistoryStore.ts"
+import type { KeyCatalog } from "../services/KeyCatalog.ts"
+import type { KeyDeclarations } from "../services/KeyDeclarations.ts"
 import { KeyRegistry } from "../services/KeyRegistry.ts"
 import type { ListenFeed } from "../services/ListenFeed.ts"
 import type { SchemaBootstrap } from "../services/SchemaBootstrap.ts"
 import type { TenantCache } from "../services/TenantCache.ts"
 import type { TenantManager } from "../services/TenantManager.ts"
 import * as InProcessTenantCache from "./cache/InProcessTenantCache.ts"
+import * as DeclaredKeyCatalog from "./catalog/DeclaredKeyCatalog.ts"
 import * as CachedConfig from "./config/CachedConfig.ts"
 import * as ReconnectSignal from "./feed/ReconnectSignal.ts"
 import * as StoredChangeHistory from "./history/StoredChangeHistory.ts"
@@ -34,10 +37,10 @@ import { boot } from "./tenants/Boot.ts"
 import * as SupervisedTenantManager from "./tenants/SupervisedTenantManager.ts"
 
 /** The services that an application gets. */
-export type Systemplane = Config | TenantManager | TenantCache | KeyRegistry | ChangeHistory
+export type Systemplane = Config | TenantManager | TenantCache | KeyRegistry | ChangeHistory | KeyCatalog
 
 /** The services that a technology implements: storage, its preparation, and the feed of changes. */
-export type Backend = EntryStore | ListenFeed | SchemaBootstrap | HistoryStore
+export type Backend = EntryStore | ListenFeed | SchemaBootstrap | HistoryStore | KeyDeclarations
 
 /** The plane over a backend. `sole` is the one tenant of a single-tenant application. */
 export const layer = <E, R>(
@@ -51,6 +54,7 @@ export const layer = <E, R>(
 
       const engine = Layer.merge(SupervisedTenantManager.layer(settings), StoredChangeHistory.layer({ sole })).pipe(
         Layer.provideMerge(InProcessTenantCache.layer(settings)),
+        Layer.provideMerge(DeclaredKeyCatalog.layer({ sole, declaredBy: settings.declaredBy })),
         Layer.provide(backend(settings)),
         Layer.provide([StatusBoard.layer(), ConnectLimiter.layer(settings), ReconnectSignal.layer(settings)]),
         // Below the board, which reports every tenant to it.

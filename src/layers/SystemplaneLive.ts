@@ -20,6 +20,7 @@ import * as Engine from "./Engine.ts"
 import * as PgDatabases from "./postgres/PgDatabases.ts"
 import * as PgEntryStore from "./postgres/PgEntryStore.ts"
 import * as PgHistoryStore from "./postgres/PgHistoryStore.ts"
+import * as PgKeyDeclarations from "./postgres/PgKeyDeclarations.ts"
 import * as PgListenFeed from "./postgres/PgListenFeed.ts"
 import * as PgSchemaBootstrap from "./postgres/PgSchemaBootstrap.ts"
 
@@ -59,6 +60,7 @@ const postgres = (settings: Options.Settings) =>
   Layer.mergeAll(
     PgEntryStore.layer(),
     PgHistoryStore.layer(),
+    PgKeyDeclarations.layer(),
     PgSchemaBootstrap.layer({ followed: true }),
     PgListenFeed.layer(settings)
   ).pipe(Layer.provide(PgDatabases.layer()))

@@ -29,6 +29,7 @@ import * as MemoryClients from "./memory/MemoryClients.ts"
 import * as MemoryDatabases from "./memory/MemoryDatabases.ts"
 import * as MemoryEntryStore from "./memory/MemoryEntryStore.ts"
 import * as MemoryHistoryStore from "./memory/MemoryHistoryStore.ts"
+import * as MemoryKeyDeclarations from "./memory/MemoryKeyDeclarations.ts"
 import * as MemoryListenFeed from "./memory/MemoryListenFeed.ts"
 import * as MemorySchemaBootstrap from "./memory/MemorySchemaBootstrap.ts"
 
@@ -227,6 +228,7 @@ const memory = () =>
   Layer.mergeAll(
     MemoryEntryStore.layer(),
     MemoryHistoryStore.layer(),
+    MemoryKeyDeclarations.layer(),
     MemorySchemaBootstrap.layer(),
     MemoryListenFeed.layer()
   ).pipe(Layer.provide(MemoryClients.layer()))

@@ -29,6 +29,10 @@ export interface ConfigKey<in out A> {
   readonly schema: Schema.Codec<A, any>
   readonly defaultValue: A
   readonly description: string | undefined
+  /** Who answers for the key: a team, a service. */
+  readonly owner: string | undefined
+  /** Values that make sense, for those who change it. */
+  readonly examples: ReadonlyArray<A>
   /** Values of this key never appear in an error. */
   readonly secret: boolean
   readonly decode: (json: unknown) => Result.Result<A, string>
@@ -62,7 +66,12 @@ export interface ConfigKeyOptions<A> {
   readonly schema: Schema.Codec<A, any>
   /** In force while no row is stored. Checked against `schema` when the key is made. */
   readonly defaultValue: NoInfer<A>
+  /** What the key is for. Tools show it. */
   readonly description?: string | undefined
+  /** Who answers for the key: a team, a service. Tools show it. */
+  readonly owner?: string | undefined
+  /** Values that make sense, for those who change it; checked against `schema` when the key is made. Not shown of a secret. */
+  readonly examples?: ReadonlyArray<NoInfer<A>> | undefined
   /** Keeps values of this key, and what was wrong with them, out of every error. Default `false`. */
   readonly secret?: boolean | undefined
 }
@@ -204,7 +213,10 @@ const make = <A>(namespace: string, key: string, options: ConfigKeyOptions<A>): 
   const secret = options.secret ?? false
   const { check, decode, encode } = KeyCodec.of(options.schema, { secret })
   const problem =
-    nameProblem("namespace", namespace) ?? nameProblem("key", key) ?? defaultProblem(check(options.defaultValue))
+    nameProblem("namespace", namespace) ??
+    nameProblem("key", key) ??
+    defaultProblem(check(options.defaultValue)) ??
+    exampleProblem(options.examples ?? [], check)
   if (problem !== undefined) throw new InvalidConfigKey({ namespace, key, problem })
   return {
     namespace,
@@ -212,6 +224,8 @@ const make = <A>(namespace: string, key: string, options: ConfigKeyOptions<A>): 
     schema: options.schema,
     defaultValue: JsonText.deepFreeze<A>(options.defaultValue),
     description: options.description,
+    owner: options.owner,
+    examples: JsonText.deepFreeze<ReadonlyArray<A>>([...(options.examples ?? [])]),
     secret,
     decode,
     encode,
@@ -230,3 +244,14 @@ const nameProblem = (what: string, name: string): string | undefined =>
 
 const defaultProblem = (checked: Result.Result<unknown, string>): string | undefined =>
   Result.isFailure(checked) ? `its default does not satisfy its schema: ${checked.failure}` : undefined
+
+const exampleProblem = <A>(
+  examples: ReadonlyArray<A>,
+  check: (value: unknown) => Result.Result<A, string>
+): string | undefined => {
+  for (const [i, example] of examples.entries()) {
+    const checked = check(example)
+    if (Result.isFailure(checked)) return `its example ${i + 1} does not satisfy its schema: ${checked.failure}`
+  }
+  return undefined
+}

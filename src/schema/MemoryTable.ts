@@ -26,8 +26,10 @@ import type { EntryRow } from "./EntryRow.ts"
 import { type EntryStoreErrorReason, Refused, RevisionMismatch } from "./EntryStoreError.ts"
 import * as JsonText from "./JsonText.ts"
 import type { KeyName } from "./KeyName.ts"
+import * as MemoryCatalog from "./MemoryCatalog.ts"
 import * as MemoryHistory from "./MemoryHistory.ts"
 import type { ChangeRecord } from "./operator/ChangeRecord.ts"
+import type { Catalog, KeyDeclaration } from "./operator/KeyDeclaration.ts"
 import * as SeedMark from "./SeedMark.ts"
 import type { RowDiff } from "./Snapshot.ts"
 
@@ -51,9 +53,11 @@ export interface Table {
   readonly versions: bigint
   /** What was recorded of each change. */
   readonly history: MemoryHistory.History
+  /** What applications declare of keys. */
+  readonly declarations: MemoryCatalog.Declarations
 }
 
-export const empty: Table = { rows: HashMap.empty(), sequence: 0, versions: 0n, history: undefined }
+export const empty: Table = { rows: HashMap.empty(), sequence: 0, versions: 0n, history: undefined, declarations: [] }
 
 /** What one statement did. */
 interface Done<A> {
@@ -111,7 +115,7 @@ const record = <A>(before: Table, { by = {}, payloads, table }: Done<A>, now: nu
     const name: KeyName = JSON.parse(payload)
     const [old, row] = [find(before, name), find(table, name)]
     if (row === undefined ? old === undefined : isTouched(old, row) && !by.changeId) continue
-    history = MemoryHistory.add(history, recordOf(old, row, by, now, changeId))
+    history = MemoryHistory.add(history, withheld(table, recordOf(old, row, by, now, changeId)))
   }
   return history === table.history ? table : { ...table, history }
 }
@@ -136,6 +140,32 @@ const recordOf = (
   origin: "memory"
 })
 
+/** A record as the history keeps it: of a secret without the values. */
+const withheld = (table: Table, record: ReturnType<typeof recordOf>): ReturnType<typeof recordOf> => {
+  if (!MemoryCatalog.isSecret(table.declarations, record)) return record
+  const { previousValue: _, value: __, ...rest } = record
+  return { ...rest, redacted: true }
+}
+
+/** Declares keys. The history forgets the values of those that become secrets. */
+export const declare =
+  (declaredBy: string, given: ReadonlyArray<KeyDeclaration>): Statement<number> =>
+  (table) => {
+    const { declarations, written } = MemoryCatalog.declare(table.declarations, declaredBy, given)
+    const history = given
+      .filter((each) => each.secret && !MemoryCatalog.isSecret(table.declarations, each))
+      .reduce(MemoryHistory.redact, table.history)
+    return Result.succeed({ table: { ...table, declarations, history }, payloads: [], value: written })
+  }
+
+/** The declared keys, and the stored entries that are not declared. */
+export const catalog = (table: Table): Catalog => {
+  const keys = MemoryCatalog.keysOf(table.declarations)
+  const known = new Set(keys.map(idOf))
+  const unknown = rows(table).filter((row) => !isUntouched(row) && !known.has(idOf(row)))
+  return { keys, unknown: unknown.map(nameOf) }
+}
+
 /** Whether only who wrote the row and when is another. What was a seed is stored from then on. */
 const isTouched = (old: Row | undefined, row: Row) => old !== undefined && old.revision === row.revision
 
@@ -149,13 +179,18 @@ export const recordUnrecorded: Statement<number> = (table, now) => {
   let history = table.history
   let found = 0
   const close = (old: Row | undefined, row: Row | undefined) => {
-    history = MemoryHistory.add(history, recordOf(old, row, { actor: "unrecorded" }, now, changeId))
+    history = MemoryHistory.add(history, withheld(table, recordOf(old, row, { actor: "unrecorded" }, now, changeId)))
     found++
   }
   for (const row of rows(table)) {
     const known = rowOf(last.get(idOf(row)))
     last.delete(idOf(row))
-    if (!isUntouched(row) && (known?.revision !== row.revision || known.text !== row.text)) close(known, row)
+    if (
+      !isUntouched(row) &&
+      (known?.revision !== row.revision ||
+        (known.text !== row.text && !MemoryCatalog.isSecret(table.declarations, row)))
+    )
+      close(known, row)
   }
   for (const record of last.values()) {
     const known = rowOf(record)
@@ -170,7 +205,7 @@ const rowOf = (record: ChangeRecord | undefined): Row | undefined =>
     ? undefined
     : {
         ...nameOf(record),
-        text: JSON.stringify(ordered(record.value)),
+        text: JSON.stringify(ordered(record.value ?? null)),
         revision: record.revision,
         updatedAt: record.changedAt.epochMilliseconds,
         updatedBy: record.changedBy,

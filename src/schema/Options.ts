@@ -9,6 +9,7 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type { ConfigKey } from "./ConfigKey.ts"
+import * as JsonText from "./JsonText.ts"
 import * as Reconnect from "./Reconnect.ts"
 
 /**
@@ -61,6 +62,17 @@ export interface SystemplaneOptions {
   readonly maxConnectsPerSecond?: number | undefined
   /** Above this many tenants metrics carry `tenant_id="aggregate"`. Default 1,000. */
   readonly aggregateTenantThreshold?: number | undefined
+  /**
+   * How operators see this process: in the catalogue of keys. Default: name and version of the package that npm runs, if it is npm
+   * that runs it.
+   */
+  readonly process?:
+    | {
+        readonly application?: string | undefined
+        readonly version?: string | undefined
+        readonly host?: string | undefined
+      }
+    | undefined
   /** How long closing the layer waits for sessions to be released. Default 5 seconds. */
   readonly drainTimeout?: Duration.Input | undefined
 }
@@ -95,6 +107,8 @@ export interface Settings {
   readonly maxConnectsPerSecond: number
   readonly aggregateTenantThreshold: number
   readonly drainTimeout: number
+  /** `application@version` of this process. */
+  readonly declaredBy: string
 }
 
 /**
@@ -121,7 +135,8 @@ export const resolve = (options: SystemplaneOptions): Result.Result<Settings, In
         1
       ),
       aggregateTenantThreshold: yield* integer("aggregateTenantThreshold", options.aggregateTenantThreshold ?? 1000, 0),
-      drainTimeout: yield* millis("drainTimeout", options.drainTimeout ?? "5 seconds", 0)
+      drainTimeout: yield* millis("drainTimeout", options.drainTimeout ?? "5 seconds", 0),
+      declaredBy: yield* declaredBy(options.process)
     }
   })
 
@@ -132,6 +147,18 @@ const reconnect = (given: SystemplaneOptions["reconnect"]): Result.Result<Schedu
     const cap = yield* millis("reconnect.cap", given?.cap ?? Reconnect.defaults.cap, base)
     return Reconnect.schedule({ base, cap })
   })
+
+/** What npm tells a process that it runs. There is no such thing in a browser. */
+const npm = (name: string): string | undefined =>
+  (globalThis as { process?: { env?: Record<string, string | undefined> } }).process?.env?.[`npm_package_${name}`]
+
+const declaredBy = (given: SystemplaneOptions["process"]): Result.Result<string, InvalidOption> => {
+  const application = given?.application ?? npm("name") ?? "unknown"
+  const version = given?.version ?? npm("version") ?? "unknown"
+  return [application, version].every((text) => Result.isSuccess(JsonText.encode(text)) && text !== "")
+    ? Result.succeed(`${application}@${version}`)
+    : Result.fail(new InvalidOption({ option: "process", expected: "text that is not empty" }))
+}
 
 /**
  * PostgreSQL forks a process for each connection and checks a password on it: some milliseconds of a core, so that two

@@ -2,6 +2,8 @@
 import { Effect, Layer } from "effect"
 import {
   type EntryStore,
+  type HistoryStore,
+  type KeyDeclarations,
   type ListenFeed,
   Reconnect,
   type SchemaBootstrap,
@@ -22,7 +24,11 @@ export interface Implementation<Database> {
   /** What all tests of a suite share. */
   readonly database: Layer.Layer<Database>
   /** Each build begins with an empty database. */
-  readonly services: Layer.Layer<EntryStore | SchemaBootstrap | ListenFeed | Acme, never, Database>
+  readonly services: Layer.Layer<
+    EntryStore | SchemaBootstrap | ListenFeed | HistoryStore | KeyDeclarations | Acme,
+    never,
+    Database
+  >
   /** Each build begins with an empty database; acme is activated at boot unless `tenants` says otherwise. */
   readonly plane: (options?: PlaneOptions) => Layer.Layer<Systemplane | Acme, Error, Database>
 }

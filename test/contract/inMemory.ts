@@ -4,6 +4,8 @@ import { MemoryDriver, SystemplaneMemory } from "effect-systemplane/testing"
 import * as MemoryClients from "../../src/layers/memory/MemoryClients.ts"
 import * as MemoryDatabases from "../../src/layers/memory/MemoryDatabases.ts"
 import * as MemoryEntryStore from "../../src/layers/memory/MemoryEntryStore.ts"
+import * as MemoryHistoryStore from "../../src/layers/memory/MemoryHistoryStore.ts"
+import * as MemoryKeyDeclarations from "../../src/layers/memory/MemoryKeyDeclarations.ts"
 import * as MemoryListenFeed from "../../src/layers/memory/MemoryListenFeed.ts"
 import * as MemorySchemaBootstrap from "../../src/layers/memory/MemorySchemaBootstrap.ts"
 import * as keys from "../support/keys.ts"
@@ -30,7 +32,13 @@ const driven = Layer.effect(
   }).pipe(Effect.orDie)
 )
 
-const services = Layer.mergeAll(MemoryEntryStore.layer(), MemorySchemaBootstrap.layer(), MemoryListenFeed.layer()).pipe(
+const services = Layer.mergeAll(
+  MemoryEntryStore.layer(),
+  MemoryHistoryStore.layer(),
+  MemoryKeyDeclarations.layer(),
+  MemorySchemaBootstrap.layer(),
+  MemoryListenFeed.layer()
+).pipe(
   Layer.provide(MemoryClients.layer()),
   Layer.provide(below),
   Layer.merge(driven),

@@ -4,6 +4,8 @@ import { PgConnector } from "effect-systemplane"
 import type { MemoryChange } from "effect-systemplane/testing"
 import * as PgDatabases from "../../src/layers/postgres/PgDatabases.ts"
 import * as PgEntryStore from "../../src/layers/postgres/PgEntryStore.ts"
+import * as PgHistoryStore from "../../src/layers/postgres/PgHistoryStore.ts"
+import * as PgKeyDeclarations from "../../src/layers/postgres/PgKeyDeclarations.ts"
 import * as PgListenFeed from "../../src/layers/postgres/PgListenFeed.ts"
 import * as PgSchemaBootstrap from "../../src/layers/postgres/PgSchemaBootstrap.ts"
 import * as Catalog from "../postgres/Catalog.ts"
@@ -88,6 +90,8 @@ const connector = Layer.unwrap(Effect.map(emptied, ({ url }) => PgConnector.laye
 
 const services = Layer.mergeAll(
   PgEntryStore.layer(),
+  PgHistoryStore.layer(),
+  PgKeyDeclarations.layer(),
   PgSchemaBootstrap.layer({ followed: true }),
   PgListenFeed.layer({ maxStaleness: 30_000 })
 ).pipe(Layer.provide(PgDatabases.layer()), Layer.provide(below), Layer.provide(connector), Layer.merge(stranger))

@@ -22,6 +22,7 @@ import * as MemoryClients from "../../src/layers/memory/MemoryClients.ts"
 import * as MemoryDatabases from "../../src/layers/memory/MemoryDatabases.ts"
 import * as MemoryEntryStore from "../../src/layers/memory/MemoryEntryStore.ts"
 import * as MemoryHistoryStore from "../../src/layers/memory/MemoryHistoryStore.ts"
+import * as MemoryKeyDeclarations from "../../src/layers/memory/MemoryKeyDeclarations.ts"
 import * as MemoryListenFeed from "../../src/layers/memory/MemoryListenFeed.ts"
 import * as MemorySchemaBootstrap from "../../src/layers/memory/MemorySchemaBootstrap.ts"
 import { silent } from "../support/TestPlane.ts"
@@ -50,6 +51,7 @@ const planeLayer = (ledger: ReturnType<typeof Ledger.keep>) =>
       Layer.mergeAll(
         MemoryEntryStore.layer(),
         MemoryHistoryStore.layer(),
+        MemoryKeyDeclarations.layer(),
         MemorySchemaBootstrap.layer(),
         MemoryListenFeed.layer()
       ).pipe(Layer.provide(MemoryClients.layer()))

@@ -81,8 +81,9 @@ describe("TenantStatus", () => {
 
 describe("Options", () => {
   it("have the defaults of the documentation", () => {
-    const { reconnect, ...settings } = Result.getOrThrow(Options.resolve({ keys: [] }))
+    const { declaredBy, reconnect, ...settings } = Result.getOrThrow(Options.resolve({ keys: [] }))
     assert.isTrue(Schedule.isSchedule(reconnect))
+    assert.match(declaredBy, /^.+@.+$/)
     assert.deepStrictEqual(settings, {
       boot: "settle",
       bootTimeout: 10_000,

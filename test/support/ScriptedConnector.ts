@@ -8,6 +8,7 @@ import { ConnectFailed, Connector, ConnectorError, SessionLost, type TenantId } 
 import * as PgCursorDiff from "../../src/layers/postgres/PgCursorDiff.ts"
 import * as PgDatabaseClaims from "../../src/layers/postgres/PgDatabaseClaims.ts"
 import * as PgDiff from "../../src/layers/postgres/PgDiff.ts"
+import * as PgKeyDeclarations from "../../src/layers/postgres/PgKeyDeclarations.ts"
 import * as PgNamespaceScan from "../../src/layers/postgres/PgNamespaceScan.ts"
 import * as PgSeeding from "../../src/layers/postgres/PgSeeding.ts"
 import * as PgStatements from "../../src/layers/postgres/PgStatements.ts"
@@ -161,6 +162,8 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
           : [{ slot, fingerprint: null, age: row === undefined ? null : 0, ...row }]
       })
     }
+    // The catalogue holds every declaration already.
+    if (sql === PgKeyDeclarations.upsertDeclarations) return [{ count: 0 }]
     // Seeding: every default has its row already.
     if (sql === PgSeeding.insertSeeds) return []
     if (sql.includes("INSERT INTO")) {

@@ -8,9 +8,11 @@ import * as Cache from "effect/Cache"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import { show } from "../../schema/KeyName.ts"
 import type { SchemaBootstrapError } from "../../schema/SchemaBootstrapError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
+import { KeyCatalog } from "../../services/KeyCatalog.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { type RefusedSeed, SchemaBootstrap } from "../../services/SchemaBootstrap.ts"
 
@@ -42,7 +44,13 @@ export const prepare = Effect.fnUntraced(function* (options: DatabasePreparation
           Effect.flatMap(({ refused }) => (refused.length === 0 ? Effect.void : logOnce(tenant, causesOf(refused)))),
           Effect.catchIf(isOnlySeeding, ({ reason }) => logOnce(tenant, { cause: reason.message }))
         )
-  if (options.bootstrap === "skip") return (tenant: TenantId) => Effect.as(seed(tenant), noWarnings)
+  const catalog = yield* Effect.serviceOption(KeyCatalog)
+  const declare = Option.isSome(catalog) ? catalog.value.declare : () => Effect.void
+  const seedAndDeclare = (tenant: TenantId) => Effect.andThen(seed(tenant), declare(tenant))
+  // A database that is not even seeded is asked nothing before its feed connects.
+  if (options.bootstrap === "skip") {
+    return (tenant: TenantId) => Effect.as(seeds.length === 0 ? Effect.void : seedAndDeclare(tenant), noWarnings)
+  }
 
   // A process that writes no default may be one that only reads, and then needs no more than that.
   const prepareSchema = {
@@ -53,8 +61,8 @@ export const prepare = Effect.fnUntraced(function* (options: DatabasePreparation
   return (tenant: TenantId): Effect.Effect<ReadonlyArray<string>, SchemaBootstrapError> =>
     Effect.flatMap(bootstrap.isPrepared(tenant, seeds), (prepared) =>
       prepared
-        ? Effect.succeed(noWarnings)
-        : Effect.flatMap(prepareSchema(tenant), ({ warnings }) => Effect.as(seed(tenant), warnings))
+        ? Effect.as(declare(tenant), noWarnings)
+        : Effect.flatMap(prepareSchema(tenant), ({ warnings }) => Effect.as(seedAndDeclare(tenant), warnings))
     )
 })
 

@@ -1,0 +1,72 @@
+/**
+ * `KeyCatalog` over the declarations in a tenant's database and those of this process.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { ConfigError } from "../../schema/ConfigError.ts"
+import * as ConfigReasons from "../../schema/ConfigReasons.ts"
+import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import type { KeyName } from "../../schema/KeyName.ts"
+import { type Catalog, of } from "../../schema/operator/KeyDeclaration.ts"
+import type { TenantId } from "../../schema/TenantId.ts"
+import { currentTenant } from "../../services/CurrentTenant.ts"
+import { KeyCatalog } from "../../services/KeyCatalog.ts"
+import { KeyDeclarations } from "../../services/KeyDeclarations.ts"
+import { KeyRegistry } from "../../services/KeyRegistry.ts"
+import { failWith, unknownKey } from "../store/ConfigFailure.ts"
+
+export interface DeclaredKeyCatalogOptions {
+  /** The tenant where none is set. */
+  readonly sole: Option.Option<TenantId>
+  /** `application@version` of this process. */
+  readonly declaredBy: string
+}
+
+/** What a server says that has no catalogue, or does not let this role use it. */
+const isRefused = ({ reason }: EntryStoreError) => reason._tag === "Refused"
+
+const make = Effect.fnUntraced(function* ({ declaredBy, sole }: DeclaredKeyCatalogOptions) {
+  const store = yield* KeyDeclarations
+  const registry = yield* KeyRegistry
+  const declarations = registry.keys.map(of)
+  const logged = new Map<TenantId, string>()
+
+  const own: Catalog = {
+    keys: declarations.map((declaration) => ({ ...declaration, declaredBy: [declaredBy] })).sort(byName),
+    unknown: []
+  }
+
+  const read = Effect.flatMap(currentTenant(Option.getOrUndefined(sole)), (tenant) =>
+    store.read(tenant).pipe(
+      Effect.catchIf(isRefused, () => Effect.succeed(own)),
+      Effect.mapError((error) => new ConfigError({ reason: ConfigReasons.ofRead(error) }))
+    )
+  )
+
+  return KeyCatalog.of({
+    read,
+    get: ({ key, namespace }) =>
+      Effect.flatMap(read, ({ keys }) => {
+        const found = keys.find((each) => each.namespace === namespace && each.key === key)
+        return found === undefined ? failWith(unknownKey({ namespace, key })) : Effect.succeed(found)
+      }),
+    declare: (tenant) =>
+      store.declare(tenant, declaredBy, declarations).pipe(
+        Effect.asVoid,
+        Effect.catch(({ reason }) => {
+          if (logged.get(tenant) === reason.message) return Effect.void
+          logged.set(tenant, reason.message)
+          return Effect.logDebug("The catalogue of keys is not written; tools then show older declarations").pipe(
+            Effect.annotateLogs({ tenant, cause: reason.message })
+          )
+        })
+      )
+  })
+})
+
+export const layer = (options: DeclaredKeyCatalogOptions) => Layer.effect(KeyCatalog, make(options))
+
+const byName = (a: KeyName, b: KeyName) => compare(a.namespace, b.namespace) || compare(a.key, b.key)
+
+const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)

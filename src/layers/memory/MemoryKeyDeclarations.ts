@@ -1,0 +1,19 @@
+/**
+ * The catalogue of keys in memory.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as MemoryTable from "../../schema/MemoryTable.ts"
+import { KeyDeclarations } from "../../services/KeyDeclarations.ts"
+import { MemoryClients } from "./MemoryClients.ts"
+
+const make = Effect.map(MemoryClients, (clients) =>
+  KeyDeclarations.of({
+    declare: (tenant, declaredBy, declarations) =>
+      Effect.map(clients.run(tenant, [MemoryTable.declare(declaredBy, declarations)]), ([written]) => written!),
+    read: (tenant) => clients.read(tenant, MemoryTable.catalog)
+  })
+)
+
+// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
+export const layer = () => Layer.effect(KeyDeclarations, make)

@@ -1,0 +1,148 @@
+/**
+ * The catalogue of keys in PostgreSQL. An up-to-date database sees no write.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type { CatalogKey } from "../../schema/operator/KeyDeclaration.ts"
+import { KeyDeclarations } from "../../services/KeyDeclarations.ts"
+import { PgDatabases } from "./PgDatabases.ts"
+import { isStored, unexpectedShape } from "./PgRows.ts"
+
+const make = Effect.map(PgDatabases, (databases) =>
+  KeyDeclarations.of({
+    declare: (tenant, declaredBy, declarations) =>
+      declarations.length === 0
+        ? Effect.succeed(0)
+        : databases.runAhead(tenant, (query) =>
+            query(upsertDeclarations, [
+              JSON.stringify(
+                declarations.map(({ defaultValue, ...declaration }) => ({
+                  ...declaration,
+                  // As text: a default that is null is not the same as none.
+                  default_text: defaultValue === undefined ? undefined : JSON.stringify(defaultValue)
+                }))
+              ),
+              declaredBy
+            ]).pipe(
+              Effect.flatMap(decodeCount),
+              Effect.map(([{ count }]) => count),
+              unexpectedShape
+            )
+          ),
+    read: (tenant) =>
+      databases.run(tenant, (query) =>
+        Effect.zipWith(
+          Effect.flatMap(query(selectKeys), decodeKeys),
+          Effect.flatMap(query(selectUnknown), decodeNames),
+          (rows, unknown) => ({ keys: newest(rows), unknown })
+        ).pipe(unexpectedShape)
+      )
+  })
+)
+
+// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
+export const layer = () => Layer.effect(KeyDeclarations, make)
+
+/** How long a declaration is kept that no process repeats; a process repeats its own once a week. */
+const keptFor = "30 days"
+const repeatedAfter = "7 days"
+
+/**
+ * Writes declarations where they differ. A trigger keeps secrets secret, and takes default and examples of a key that any
+ * application calls one: compared is what it would leave. Exported so that tests recognise it by identity.
+ */
+export const upsertDeclarations = `
+  WITH given AS (
+    SELECT d.namespace, d.key, d.secret OR coalesce(k.secret, false) AS secret, d.description, d.owner, d.schema, d.exact,
+      CASE WHEN NOT s.secret THEN d.default_text::jsonb END AS default_value,
+      CASE WHEN NOT s.secret THEN d.examples END AS examples
+    FROM jsonb_to_recordset($1::jsonb) AS d (namespace text, key text, secret boolean, description text, owner text,
+      schema jsonb, exact boolean, default_text text, examples jsonb)
+    LEFT JOIN systemplane_keys AS k ON k.namespace = d.namespace AND k.key = d.key AND k.declared_by = $2
+    CROSS JOIN LATERAL (
+      SELECT d.secret OR EXISTS (
+        SELECT FROM systemplane_keys AS o WHERE o.namespace = d.namespace AND o.key = d.key AND o.secret
+      ) AS secret
+    ) AS s
+    WHERE k.declared_at IS NULL OR k.declared_at < now() - interval '${repeatedAfter}'
+      OR (k.secret, k.description, k.owner, k.schema, k.exact) IS DISTINCT FROM
+        (d.secret OR k.secret, d.description, d.owner, d.schema, d.exact)
+      OR k.default_value IS DISTINCT FROM CASE WHEN NOT s.secret THEN d.default_text::jsonb END
+      OR k.examples IS DISTINCT FROM CASE WHEN NOT s.secret THEN d.examples END
+  ), written AS (
+    INSERT INTO systemplane_keys AS k
+      (namespace, key, declared_by, secret, description, owner, schema, exact, default_value, examples, declared_at)
+    SELECT g.namespace, g.key, $2, g.secret, g.description, g.owner, g.schema, g.exact, g.default_value, g.examples, now()
+    FROM given AS g ORDER BY g.namespace, g.key
+    ON CONFLICT (namespace, key, declared_by) DO UPDATE
+    SET secret = excluded.secret, description = excluded.description, owner = excluded.owner, schema = excluded.schema,
+      exact = excluded.exact, default_value = excluded.default_value, examples = excluded.examples,
+      declared_at = excluded.declared_at
+    RETURNING 1
+  ), expired AS (
+    DELETE FROM systemplane_keys AS k WHERE NOT k.secret AND k.declared_at < now() - interval '${keptFor}'
+      AND EXISTS (SELECT FROM given) AND k.declared_by <> $2
+  )
+  SELECT count(*)::int AS count FROM written`
+
+const Count = Schema.NonEmptyArray(Schema.Struct({ count: Schema.Int }))
+const decodeCount = Schema.decodeUnknownEffect(Count)
+
+const selectKeys = `
+  SELECT k.namespace, k.key, k.declared_by AS "declaredBy", k.secret, k.description, k.owner, k.schema,
+    coalesce(k.exact, false) AS exact, k.default_value::text AS "defaultText", k.examples
+  FROM systemplane_keys AS k
+  ORDER BY k.namespace COLLATE "C", k.key COLLATE "C", k.declared_at DESC, k.declared_by`
+
+const Keys = Schema.Array(
+  Schema.Struct({
+    namespace: Schema.String,
+    key: Schema.String,
+    declaredBy: Schema.String,
+    secret: Schema.Boolean,
+    description: Schema.NullOr(Schema.String),
+    owner: Schema.NullOr(Schema.String),
+    schema: Schema.NullOr(Schema.Json),
+    exact: Schema.Boolean,
+    defaultText: Schema.NullOr(Schema.fromJsonString(Schema.Json)),
+    examples: Schema.NullOr(Schema.Array(Schema.Json))
+  })
+)
+const decodeKeys = Schema.decodeUnknownEffect(Keys)
+
+const selectUnknown = `
+  SELECT e.namespace, e.key FROM systemplane_entries AS e
+  WHERE ${isStored} AND NOT EXISTS (
+    SELECT FROM systemplane_keys AS k WHERE k.namespace = e.namespace AND k.key = e.key
+  )
+  ORDER BY e.namespace COLLATE "C", e.key COLLATE "C"`
+
+const Names = Schema.Array(Schema.Struct({ namespace: Schema.String, key: Schema.String }))
+const decodeNames = Schema.decodeUnknownEffect(Names)
+
+/** One key for all its declarations, the newest of which comes first; a secret if any of them says so. */
+const newest = (rows: typeof Keys.Type): ReadonlyArray<CatalogKey> => {
+  const keys: Array<CatalogKey> = []
+  for (const { declaredBy, defaultText, description, examples, owner, schema, ...row } of rows) {
+    const last = keys.at(-1)
+    if (last?.namespace === row.namespace && last.key === row.key) {
+      keys[keys.length - 1] = {
+        ...last,
+        secret: last.secret || row.secret,
+        declaredBy: [...last.declaredBy, declaredBy]
+      }
+      continue
+    }
+    keys.push({
+      ...row,
+      description: description ?? undefined,
+      owner: owner ?? undefined,
+      schema: schema ?? {},
+      defaultValue: defaultText ?? undefined,
+      examples: examples ?? undefined,
+      declaredBy: [declaredBy]
+    })
+  }
+  return keys
+}

@@ -1,0 +1,4 @@
+import { inMemory } from "./inMemory.ts"
+import { keyCatalogContract } from "./keyCatalogContract.ts"
+
+keyCatalogContract(inMemory)

@@ -1,4 +1,6 @@
 import { changeHistoryContract } from "./changeHistoryContract.ts"
 import { inMemory } from "./inMemory.ts"
+import { onPostgres } from "./onPostgres.ts"
 
 changeHistoryContract(inMemory)
+changeHistoryContract(onPostgres)

@@ -84,7 +84,12 @@ const stranger = Layer.effect(
   })
 )
 
-const emptied = Effect.tap(Database, (database) => database.run("TRUNCATE systemplane_entries"))
+const emptied = Effect.tap(Database, (database) =>
+  Effect.andThen(
+    database.run("TRUNCATE systemplane_entries"),
+    Catalog.withoutTriggers(database, database.run("DELETE FROM systemplane_keys"))
+  )
+)
 
 const connector = Layer.unwrap(Effect.map(emptied, ({ url }) => PgConnector.layerRecord({ acme: { url } })))
 

@@ -16,6 +16,8 @@ const bootstrap = (reason: Plane.SchemaBootstrapErrorReason) => new Plane.Schema
 const config = (reason: Plane.ConfigErrorReason) => new Plane.ConfigError({ reason })
 const activation = (reason: Plane.ActivationErrorReason) => new Plane.ActivationError({ reason })
 
+const history = (reason: Plane.ChangeHistoryErrorReason) => new Plane.ChangeHistoryError({ reason })
+
 const refused = connector(new Plane.AuthenticationFailed({ code: "28P01" }))
 const missing = bootstrap(new Plane.SchemaMissing({ parts: ["table systemplane_entries"], sql: "CREATE TABLE …" }))
 
@@ -64,6 +66,32 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   [config(new Plane.TenantMissing()), `run the effect inside withTenant("…")`],
   [config(Plane.InvalidTenantId.from("../acme")), `"../acme" is not a tenant id: 1 to 256 letters`],
   [config(new Plane.InvalidValue({ problems: [{ ...names, problem: "Expected number" }] })), "limits/burst is refused"],
+  [
+    history(new Plane.UnknownRevision({ tenant, ...names, revision: 3 })),
+    "tenant acme has no revision 3 of limits/burst",
+    "list the revisions with ChangeHistory.ofKey"
+  ],
+  [history(new Plane.UnknownChange({ tenant, changeId: "42" })), 'acme has no change "42"', "with ChangeHistory.list"],
+  [history(new Plane.ValueNotKept({ tenant, ...names, revision: 3 })), "limits/burst, which is a secret", "revision 3"],
+  [
+    history(new Plane.NoLongerValid({ tenant, problems: [{ ...names, revision: 3, problem: "Expected number" }] })),
+    "tenant acme: revision 3 of limits/burst is refused: Expected number",
+    "set a value that it allows"
+  ],
+  [
+    history(
+      new Plane.ChangedSince({
+        tenant,
+        conflicts: [
+          { ...names, expected: 3, actual: 5, changedBy: "ada", diff: [{ pointer: "", before: 1, after: 2 }] }
+        ]
+      })
+    ),
+    'limits/burst is at revision 5, not 3, changed by "ada"',
+    "look at these changes, then decide"
+  ],
+  [history(new Plane.HistoryMissing({ tenant, problem: "run Ddl.sql" })), "acme has no history", "run Ddl.sql"],
+  [history(new Plane.InvalidQuery({ parameter: "limit", expected: "a number" })), "limit must be a number"],
   [
     config(new Plane.RevisionConflict({ tenant, ...names, expected: 3, actual: 5 })),
     "limits/burst of tenant acme",

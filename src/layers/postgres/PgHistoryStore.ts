@@ -88,7 +88,8 @@ const missing =
 const columns = `
   h.id::float8 AS id, h.namespace, h.key, h.operation,
   least(coalesce(h.revision, 0), 9007199254740991)::float8 AS revision,
-  least(h.previous_revision, 9007199254740991)::float8 AS "previousRevision",
+  CASE WHEN h.previous_revision IS NOT NULL
+    THEN least(h.previous_revision, 9007199254740991) END::float8 AS "previousRevision",
   h.value, h.value IS NOT NULL AS "hasValue", h.previous_value AS "previousValue",
   h.previous_value IS NOT NULL AS "hasPreviousValue", coalesce(h.redacted, false) AS redacted,
   date_part('epoch', h.changed_at) * 1000 AS millis, h.changed_by AS "changedBy", h.change_id::text AS "changeId",

@@ -19,7 +19,6 @@ const make = Effect.map(PgDatabases, (databases) =>
               JSON.stringify(
                 declarations.map(({ defaultValue, ...declaration }) => ({
                   ...declaration,
-                  // As text: a default that is null is not the same as none.
                   default_text: defaultValue === undefined ? undefined : JSON.stringify(defaultValue)
                 }))
               ),
@@ -105,7 +104,8 @@ const Keys = Schema.Array(
     owner: Schema.NullOr(Schema.String),
     schema: Schema.NullOr(Schema.Json),
     exact: Schema.Boolean,
-    defaultText: Schema.NullOr(Schema.fromJsonString(Schema.Json)),
+    /** As text: a default that is null is not the same as none. */
+    defaultText: Schema.NullOr(Schema.String),
     examples: Schema.NullOr(Schema.Array(Schema.Json))
   })
 )
@@ -139,7 +139,7 @@ const newest = (rows: typeof Keys.Type): ReadonlyArray<CatalogKey> => {
       description: description ?? undefined,
       owner: owner ?? undefined,
       schema: schema ?? {},
-      defaultValue: defaultText ?? undefined,
+      defaultValue: defaultText === null ? undefined : JSON.parse(defaultText),
       examples: examples ?? undefined,
       declaredBy: [declaredBy]
     })

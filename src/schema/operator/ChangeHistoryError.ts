@@ -94,7 +94,7 @@ export class ChangedSince extends Schema.TaggedError<ChangedSince>()("ChangedSin
   }
   override get message() {
     const entries = this.conflicts.map((each) => {
-      const by = each.changedBy === undefined ? "" : ` by ${JSON.stringify(each.changedBy)}`
+      const by = each.changedBy === undefined ? "" : `, changed by ${JSON.stringify(each.changedBy)}`
       return `${show(each)} is at revision ${each.actual}, not ${each.expected}${by}`
     })
     return `Tenant ${this.tenant} changed since: ${entries.join("; ")}; look at these changes, then decide`
@@ -123,7 +123,18 @@ export class InvalidQuery extends Schema.TaggedError<InvalidQuery>()("InvalidQue
 }
 
 /** @category errors */
-export const ChangeHistoryErrorReason = Schema.Union([
+export type ChangeHistoryErrorReason =
+  | UnknownRevision
+  | UnknownChange
+  | ValueNotKept
+  | NoLongerValid
+  | ChangedSince
+  | HistoryMissing
+  | InvalidQuery
+  | ConfigErrorReason
+
+/** @category errors */
+export const ChangeHistoryErrorReason: Schema.Codec<ChangeHistoryErrorReason, any> = Schema.Union([
   UnknownRevision,
   UnknownChange,
   ValueNotKept,
@@ -133,9 +144,6 @@ export const ChangeHistoryErrorReason = Schema.Union([
   InvalidQuery,
   ConfigErrorReason
 ])
-
-/** @category errors */
-export type ChangeHistoryErrorReason = typeof ChangeHistoryErrorReason.Type
 
 /**
  * What `ChangeHistory` fails with: reasons of its own, and those of `ConfigError` as they are. Match on a reason with

@@ -63,13 +63,14 @@ const rule = ({ holds, mend }: RuleObject): string => unless(holds, mend.map(exe
 const triggerHolds = (trigger: TriggerObject): string => `EXISTS (
     SELECT FROM pg_trigger AS g JOIN pg_proc AS p ON p.oid = g.tgfoid
     WHERE g.tgrelid = to_regclass('{schema:literal}.${trigger.table}') AND g.tgname = '${trigger.name}'
-      AND g.tgtype = ${trigger.tgtype} AND g.tgnargs = 0
-      AND (p.oid = to_regprocedure('{schema:literal}.${trigger.function}()')
+      AND g.tgtype = ${trigger.tgtype}
+      AND (g.tgnargs = 0 AND p.oid = to_regprocedure('{schema:literal}.${trigger.function}()')
           AND g.tgenabled = '${trigger.enabled}' AND (g.tgqual IS NOT NULL) = ${trigger.conditional}${
             trigger.tolerated.length === 0
               ? ""
               : `
-        OR p.proname IN (${trigger.tolerated.map(literal).join(", ")}) AND g.tgenabled IN ('O', 'A')`
+        OR p.proname IN (${trigger.tolerated.map(literal).join(", ")}) AND g.tgenabled IN ('O', 'A')
+          AND encode(g.tgargs, 'escape') IN ('', 'systemplane_changes\\000')`
           })
   )`
 
@@ -92,6 +93,7 @@ const row = (f: FunctionObject): string =>
     "body"
   )})`
 
+// What a new function was granted by default privileges is revoked, even if roles may be named for it later.
 // A newer version's body stays as it is; its rights and its path are looked at all the same.
 const functions = (all: ReadonlyArray<FunctionObject>): string => `
   FOR wanted IN
@@ -101,29 +103,30 @@ ${all.map(row).join(",\n")}
   LOOP
     wanted.body := ${filled("wanted.body")};
     signature := home || '.' || wanted.name || '(' || wanted.types || ')';
-    SELECT p.* INTO found FROM pg_proc AS p WHERE p.oid = to_regprocedure(signature);
-    IF coalesce(substring(found.prosrc FROM '^-- effect-systemplane (\\d{1,9})\\n')::integer, 0) <= ${version}
-      AND (found.prosrc, found.prosecdef, found.proconfig)
+    SELECT p.* INTO existing FROM pg_proc AS p WHERE p.oid = to_regprocedure(signature);
+    created := existing.oid IS NULL;
+    IF coalesce(substring(existing.prosrc FROM '^-- effect-systemplane (\\d{1,9})\\n')::integer, 0) <= ${version}
+      AND (existing.prosrc, existing.prosecdef, existing.proconfig)
         IS DISTINCT FROM (wanted.body, wanted.definer, ARRAY['search_path=${safePath}']) THEN
       PERFORM pg_advisory_xact_lock(${lockKey});
       EXECUTE 'CREATE OR REPLACE FUNCTION ' || home || '.' || wanted.name || '(' || wanted.arguments || ') RETURNS '
         || wanted.returns || ' LANGUAGE plpgsql SECURITY ' || CASE WHEN wanted.definer THEN 'DEFINER' ELSE 'INVOKER' END
         || ' SET search_path = ${safePath} AS ' || quote_literal(wanted.body);
-      SELECT p.* INTO found FROM pg_proc AS p WHERE p.oid = to_regprocedure(signature);
+      SELECT p.* INTO existing FROM pg_proc AS p WHERE p.oid = to_regprocedure(signature);
     END IF;
-    IF found.proconfig IS DISTINCT FROM ARRAY['search_path=${safePath}'] THEN
+    IF existing.proconfig IS DISTINCT FROM ARRAY['search_path=${safePath}'] THEN
       EXECUTE 'ALTER FUNCTION ' || signature || ' RESET ALL';
       EXECUTE 'ALTER FUNCTION ' || signature || ' SET search_path = ${safePath}';
     END IF;
     SELECT c.relowner INTO table_owner FROM pg_class AS c WHERE c.oid = to_regclass(home || '.systemplane_entries');
-    IF found.proowner <> table_owner THEN
+    IF existing.proowner <> table_owner THEN
       EXECUTE 'ALTER FUNCTION ' || signature || ' OWNER TO ' || quote_ident(pg_get_userbyid(table_owner));
-      SELECT p.* INTO found FROM pg_proc AS p WHERE p.oid = to_regprocedure(signature);
+      SELECT p.* INTO existing FROM pg_proc AS p WHERE p.oid = to_regprocedure(signature);
     END IF;
     FOR stranger IN
-      SELECT DISTINCT a.grantee FROM aclexplode(coalesce(found.proacl, acldefault('f', found.proowner))) AS a
-      WHERE a.grantee <> found.proowner
-        AND (wanted.executable = 'owner' OR wanted.executable = 'named' AND a.grantee = 0)
+      SELECT DISTINCT a.grantee FROM aclexplode(coalesce(existing.proacl, acldefault('f', existing.proowner))) AS a
+      WHERE a.grantee <> existing.proowner
+        AND (wanted.executable = 'owner' OR wanted.executable = 'named' AND (created OR a.grantee = 0))
     LOOP
       EXECUTE 'REVOKE ALL ON FUNCTION ' || signature || ' FROM '
         || CASE stranger WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(stranger)) END || ' CASCADE';
@@ -181,8 +184,9 @@ DECLARE
   home text;
   home_literal text;
   fine boolean;
+  created boolean;
   wanted record;
-  found pg_catalog.pg_proc;
+  existing pg_catalog.pg_proc;
   signature text;
   stranger oid;
   table_owner oid;

@@ -44,7 +44,7 @@ const facts = `json_build_object(
   'ordered', ${DdlEntries.drawsInOrder("to_regclass(t.schema || '.systemplane_revision_seq')")},
   'triggers', (
     SELECT coalesce(json_agg(json_build_array(
-      c.relname, g.tgname, g.tgtype, g.tgenabled, g.tgnargs, g.tgqual IS NOT NULL, p.proname, p.pronamespace = t.namespace
+      c.relname, g.tgname, g.tgtype, g.tgenabled, encode(g.tgargs, 'escape'), g.tgqual IS NOT NULL, p.proname, p.pronamespace = t.namespace
     ) ORDER BY c.relname, g.tgname), '[]')
     FROM pg_class AS c
     JOIN pg_trigger AS g ON g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgname LIKE 'systemplane%'
@@ -128,14 +128,14 @@ export const Facts = Schema.Struct({
   columns: Schema.Array(Schema.Tuple([Schema.String, Schema.String, Schema.Boolean])),
   unique: Schema.Boolean,
   ordered: Schema.Boolean,
-  /** Table, name, `tgtype`, `tgenabled`, number of arguments, whether it has a `WHEN`, its function, and whether that lies here. */
+  /** Table, name, `tgtype`, `tgenabled`, its arguments, whether it has a `WHEN`, its function, and whether that lies here. */
   triggers: Schema.Array(
     Schema.Tuple([
       Schema.String,
       Schema.String,
       Schema.Int,
       Schema.String,
-      Schema.Int,
+      Schema.String,
       Schema.Boolean,
       Schema.String,
       Schema.Boolean
@@ -268,15 +268,19 @@ const triggerOf = (trigger: TriggerObject, facts: Facts) =>
 /** Whether the trigger is one of another service, which does the same. */
 const isTolerated = (trigger: TriggerObject, facts: Facts): boolean => {
   const there = triggerOf(trigger, facts)
-  return there !== undefined && there[4] === 0 && trigger.tolerated.includes(there[6])
+  return there !== undefined && hasArguments(trigger, there[6], there[4]) && trigger.tolerated.includes(there[6])
 }
+
+/** Ours have none. That of another service may name the channel, which must be ours then. */
+const hasArguments = (trigger: TriggerObject, run: string, args: string): boolean =>
+  args === "" || (trigger.tolerated.includes(run) && args === "systemplane_changes\\000")
 
 const ofTrigger = (trigger: TriggerObject, facts: Facts): ReadonlyArray<{ loses: boolean; problem: string }> => {
   const loses = vital.includes(trigger)
   const there = triggerOf(trigger, facts)
   if (there === undefined) return [{ loses, problem: "is missing" }]
   const [, , type, enabled, args, conditional, run, here] = there
-  if (type !== trigger.tgtype || args > 0) return [{ loses, problem: "fires on something else" }]
+  if (type !== trigger.tgtype || !hasArguments(trigger, run, args)) return [{ loses, problem: "fires on something else" }]
   if (enabled !== "O" && enabled !== "A") return [{ loses, problem: "does not fire" }]
   if (trigger.tolerated.includes(run)) return []
   if (run !== trigger.function || !here) return [{ loses, problem: "runs another function" }]

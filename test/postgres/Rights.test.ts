@@ -1,0 +1,229 @@
+/** What roles of every kind try on a prepared database, on the oldest server, where every role may create in `public`, and on the newest. */
+import { assert, describe, layer } from "@effect/vitest"
+import { Context, Effect, Exit, Layer, type Redacted } from "effect"
+import { Ddl } from "effect-systemplane"
+import * as PostgresServer from "../../dev/PostgresServer.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import * as Catalog from "./Catalog.ts"
+
+class Server extends Context.Service<Server, { readonly url: Redacted.Redacted }>()("test/Server") {}
+
+const serverOf = (version: 14 | 18) =>
+  Layer.effect(
+    Server,
+    Effect.map(Effect.orDie(PostgresServer.makeWith({}, version)), (server) => ({ url: server.url("postgres") }))
+  )
+
+/** A prepared database, whose owner is no superuser, and a role with these rights. */
+const prepared = Effect.fnUntraced(function* (grants: ReadonlyArray<string>) {
+  const { url } = yield* Server
+  const database = yield* TestDatabase.makeOn(url)
+  const role = { user: `${database.name}_role`, password: "password" }
+  const owner = { user: `${database.name}_owner`, password: "password" }
+  for (const { password, user } of [role, owner])
+    yield* database.run(`CREATE ROLE ${user} LOGIN PASSWORD '${password}'`)
+  yield* database.run(`ALTER DATABASE ${database.name} OWNER TO ${owner.user}`)
+  yield* database.run(`GRANT CREATE ON SCHEMA public TO ${owner.user}`)
+  const asOwner = yield* TestDatabase.connect(database.urlAs(owner))
+  yield* asOwner.run(`ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO ${role.user}`)
+  yield* Catalog.runScript(asOwner, Ddl.sql)
+  for (const grant of grants) yield* asOwner.run(grant.replaceAll("ROLE", role.user))
+  const stranger = yield* TestDatabase.connect(database.urlAs(role))
+  return { database, owner: asOwner, stranger, role: role.user }
+})
+
+const refused = (effect: Effect.Effect<unknown>, word: string) =>
+  Effect.map(Effect.exit(effect), (exit) => {
+    if (Exit.isSuccess(exit)) return assert.fail(`was allowed: ${word}`)
+    assert.match(String(exit.cause), new RegExp(word, "i"))
+  })
+
+const dml = ["GRANT SELECT, INSERT, UPDATE, DELETE ON systemplane_entries TO ROLE"]
+
+for (const version of [14, 18] as const) {
+  describe(`G15: on PostgreSQL ${version}`, () => {
+    layer(serverOf(version), { timeout: "60 seconds" })((it) => {
+      it.effect(
+        "no function of ours with its owner's rights is executable by another role, default privileges or not",
+        () =>
+          Effect.gen(function* () {
+            const { database, role } = yield* prepared([])
+            const functions = yield* database.run(
+              `SELECT p.proname AS name, p.proconfig AS config, has_function_privilege($1, p.oid, 'EXECUTE') AS executable
+             FROM pg_proc AS p WHERE p.proname LIKE 'systemplane%' ORDER BY 1`,
+              [role]
+            )
+            assert.isAbove(functions.length, 20)
+            assert.deepStrictEqual(
+              functions.filter(({ executable }) => executable).map(({ name }) => name),
+              ["systemplane_revert", "systemplane_set"]
+            )
+            for (const { config } of functions) assert.deepStrictEqual(config, ["search_path=pg_catalog, pg_temp"])
+          })
+      )
+
+      it.effect("a role that may only connect cannot put a function of ours on a table of its own", () =>
+        Effect.gen(function* () {
+          const { database, stranger } = yield* prepared([])
+          yield* stranger.run(
+            "CREATE TEMP TABLE mine (namespace text, key text, value jsonb, revision bigint, updated_at timestamptz, updated_by text)"
+          )
+          const functions = yield* database.run(
+            "SELECT proname AS name FROM pg_proc WHERE proname LIKE 'systemplane%' AND prorettype = 'trigger'::regtype"
+          )
+          for (const { name } of functions) {
+            yield* refused(
+              stranger.run(`CREATE TRIGGER t BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION public.${name}()`),
+              "permission denied"
+            )
+          }
+        })
+      )
+
+      it.effect("a trigger that was put on another table before runs nothing as the owner", () =>
+        Effect.gen(function* () {
+          const { database, owner, role, stranger } = yield* prepared([])
+          yield* database.run(`GRANT CREATE ON SCHEMA public TO ${role}`)
+          yield* owner.run(`GRANT EXECUTE ON FUNCTION systemplane_entries_draw_revision() TO ${role}`)
+          yield* stranger.run(
+            "CREATE FUNCTION public.spy(bigint) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN IF current_user <> session_user THEN RAISE EXCEPTION 'ran as %', current_user; END IF; RETURN true; END $$"
+          )
+          yield* stranger.run("CREATE DOMAIN public.spied AS bigint CHECK (public.spy(VALUE))")
+          yield* stranger.run(
+            "CREATE TEMP TABLE mine (namespace text, key text, value jsonb, revision public.spied, updated_at timestamptz, updated_by text)"
+          )
+          yield* stranger.run(
+            "CREATE TRIGGER t BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION public.systemplane_entries_draw_revision()"
+          )
+          yield* refused(stranger.run("INSERT INTO mine (namespace, key, value) VALUES ('a', 'b', '1')"), "alone")
+          yield* Catalog.runScript(owner, Ddl.sql)
+          const [after] = yield* database.run(
+            "SELECT has_function_privilege($1, 'systemplane_entries_draw_revision()', 'EXECUTE') AS executable",
+            [role]
+          )
+          assert.isFalse(after.executable)
+        })
+      )
+
+      it.effect("functions and operators in public take over no statement of ours", () =>
+        Effect.gen(function* () {
+          const { database, owner, role, stranger } = yield* prepared(dml)
+          yield* database.run(`GRANT CREATE ON SCHEMA public TO ${role}`)
+          const body = "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'taken over'; END $$"
+          for (const signature of [
+            "json_build_object(text, text, text, text, text, text, text, bigint) RETURNS json",
+            "nextval(text) RETURNS bigint",
+            "now() RETURNS timestamptz",
+            "pg_notify(text, json) RETURNS void",
+            "left(text, bigint) RETURNS text",
+            "joined(name, text) RETURNS text",
+            "equal(name, text) RETURNS boolean"
+          ]) {
+            yield* stranger.run(`CREATE FUNCTION public.${signature} ${body}`)
+          }
+          yield* stranger.run("CREATE OPERATOR public.|| (FUNCTION = public.joined, LEFTARG = name, RIGHTARG = text)")
+          yield* stranger.run("CREATE OPERATOR public.= (FUNCTION = public.equal, LEFTARG = name, RIGHTARG = text)")
+          yield* stranger.run("INSERT INTO systemplane_entries (namespace, key, value) VALUES ('a', 'b', '1')")
+          yield* owner.run("SELECT systemplane_set('a', 'b', '2', 'why')")
+          // What prepares a database is taken over by none of them either.
+          yield* Catalog.runScript(database, Ddl.sql)
+          yield* owner.run("DROP FUNCTION systemplane_entries_notify() CASCADE")
+          yield* Catalog.runScript(database, Ddl.sql)
+          yield* stranger.run("UPDATE systemplane_entries SET value = '3'")
+        })
+      )
+
+      it.effect("G16: a role that may insert into the history forges no record, by no setting and no trigger", () =>
+        Effect.gen(function* () {
+          const { owner, stranger } = yield* prepared([...dml, "GRANT SELECT, INSERT ON systemplane_history TO ROLE"])
+          const row = (at: string, by = "ada") =>
+            `INSERT INTO systemplane_history (namespace, key, operation, revision, value, changed_at, changed_by, transaction_id, change_id, origin)
+             VALUES ('a', 'b', 'update', 7, '666', ${at}, '${by}', pg_current_xact_id(), gen_random_uuid(), 'postgres@psql')`
+          yield* stranger.run(row("clock_timestamp()"))
+          yield* stranger.run(row("'2020-01-01'"))
+          yield* refused(
+            stranger.transaction(
+              Effect.andThen(stranger.run("SET LOCAL systemplane.recording = 'on'"), stranger.run(row("now()")))
+            ),
+            "only the triggers"
+          )
+          assert.deepStrictEqual(yield* owner.run("SELECT FROM systemplane_history"), [])
+
+          yield* stranger.transaction(
+            Effect.andThen(
+              stranger.run("INSERT INTO systemplane_entries (namespace, key, value) VALUES ('a', 'b', '1')"),
+              stranger.run(row("clock_timestamp()", "forged"))
+            )
+          )
+          const records = yield* owner.run(
+            "SELECT operation, value, changed_by <> 'forged' AS own FROM systemplane_history"
+          )
+          assert.deepStrictEqual(records, [{ operation: "create", value: 1, own: true }])
+        })
+      )
+
+      it.effect("G16: neither the owner nor a role with all rights changes or removes a record", () =>
+        Effect.gen(function* () {
+          const { owner, stranger } = yield* prepared([...dml, "GRANT ALL ON systemplane_history TO ROLE"])
+          yield* owner.run("SELECT systemplane_set('a', 'b', '1', 'why')")
+          for (const session of [owner, stranger]) {
+            yield* refused(session.run("UPDATE systemplane_history SET changed_by = 'other'"), "append-only")
+            yield* refused(session.run("DELETE FROM systemplane_history"), "append-only")
+            yield* refused(session.run("TRUNCATE systemplane_history"), "append-only")
+          }
+          yield* refused(
+            stranger.transaction(
+              Effect.andThen(
+                stranger.run("SET LOCAL systemplane.recording = 'on'"),
+                stranger.run("DELETE FROM systemplane_history")
+              )
+            ),
+            "append-only"
+          )
+          assert.lengthOf(yield* owner.run("SELECT FROM systemplane_history"), 1)
+        })
+      )
+
+      it.effect("the grant of the purge gives the purge alone, which takes no record in force and none of today", () =>
+        Effect.gen(function* () {
+          const { database, owner, role, stranger } = yield* prepared([])
+          yield* refused(stranger.run("SELECT systemplane_history_purge(0, 0)"), "permission denied")
+          yield* owner.run(Ddl.grants(role, { purge: true }))
+          yield* Catalog.runScript(owner, Ddl.sql)
+          for (const n of [1, 2, 3]) yield* owner.run(`SELECT systemplane_set('a', 'b', '${n}')`)
+          assert.deepStrictEqual(yield* stranger.run("SELECT systemplane_history_purge(0, 0)::int AS n"), [{ n: 0 }])
+          yield* Catalog.withoutTriggers(
+            database,
+            database.run("UPDATE systemplane_history SET changed_at = now() - interval '40 days'")
+          )
+          assert.deepStrictEqual(yield* stranger.run("SELECT systemplane_history_purge(30, 0)::int AS n"), [{ n: 2 }])
+          assert.deepStrictEqual(yield* owner.run("SELECT value FROM systemplane_history"), [{ value: 3 }])
+          yield* refused(stranger.run("DELETE FROM systemplane_history"), "permission denied")
+          yield* refused(stranger.run("SELECT systemplane_history_purge(-1, NULL)"), "how many")
+        })
+      )
+
+      it.effect("a secret stays one: its values are redacted, its last declaration stays, and no default is kept", () =>
+        Effect.gen(function* () {
+          const { owner, stranger } = yield* prepared([
+            ...dml,
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON systemplane_keys TO ROLE"
+          ])
+          yield* stranger.run("INSERT INTO systemplane_entries (namespace, key, value) VALUES ('s', 'k', '\"canary\"')")
+          const declare = (by: string, secret: boolean) =>
+            `INSERT INTO systemplane_keys (namespace, key, declared_by, secret, default_value) VALUES ('s', 'k', '${by}', ${secret}, '"canary"')`
+          yield* stranger.run(declare("old", false))
+          yield* stranger.run(declare("new", true))
+          yield* stranger.run("UPDATE systemplane_entries SET value = '\"canary 2\"'")
+          yield* stranger.run("UPDATE systemplane_keys SET secret = false, examples = '[\"canary\"]'")
+          const kept = yield* owner.run("SELECT row_to_json(h)::text AS row FROM systemplane_history AS h")
+          const declared = yield* owner.run("SELECT row_to_json(k)::text AS row FROM systemplane_keys AS k")
+          assert.notInclude(JSON.stringify([kept, declared]), "canary")
+          assert.lengthOf(kept, 2)
+          yield* stranger.run("DELETE FROM systemplane_keys WHERE declared_by = 'old'")
+          yield* refused(stranger.run("DELETE FROM systemplane_keys"), "is a secret")
+        })
+      )
+    })
+  })
+}

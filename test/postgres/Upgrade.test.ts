@@ -1,0 +1,329 @@
+/** Databases that older versions and other services left, and tables that cannot be served. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Redacted, type Scope } from "effect"
+import {
+  Config,
+  Ddl,
+  SchemaBootstrap,
+  type SchemaBootstrapErrorReason,
+  TenantManager,
+  withTenant
+} from "effect-systemplane"
+import { Limit } from "../support/keys.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import * as TestPlane from "../support/TestPlane.ts"
+import * as Catalog from "./Catalog.ts"
+import * as OlderServices from "./OlderServices.ts"
+import { acme, onEmptyDatabase } from "./TestStore.ts"
+
+const ensure = SchemaBootstrap.use((bootstrap) => bootstrap.ensure(acme))
+const verify = SchemaBootstrap.use((bootstrap) => bootstrap.verify(acme))
+
+const reasonOf = Effect.map(Effect.flip(verify), ({ reason }): SchemaBootstrapErrorReason => reason)
+
+const scopedOnEmptyDatabase = <A, E>(
+  test: (database: TestDatabase.TestDatabase) => Effect.Effect<A, E, SchemaBootstrap | Scope.Scope>
+) => onEmptyDatabase((database) => Effect.scoped(test(database)))
+
+const add = (key: string, value = "1") =>
+  `INSERT INTO systemplane_entries (namespace, key, value, updated_by) VALUES ('a', '${key}', '${value}', 'ada')`
+
+describe("a database that version 0.1 of this library prepared", () => {
+  it.live("is reported by verify as a warning, since it loses nothing, and mended by ensure", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* OlderServices.version1(database)
+        yield* database.run(add("k"))
+        const { warnings } = yield* verify
+        const text = warnings.join("\n")
+        assert.include(text, "systemplane_entries_draw_revision is of an older version")
+        assert.include(text, "table systemplane_history")
+        assert.include(text, "Ddl.sql")
+
+        yield* ensure
+        assert.deepStrictEqual(yield* verify, { warnings: [] })
+        assert.deepStrictEqual((yield* ensure).changed, [])
+        const [baseline] = yield* database.run(
+          "SELECT operation, value, changed_by, reason FROM systemplane_history WHERE key = 'k'"
+        )
+        assert.deepStrictEqual(baseline, { operation: "create", value: 1, changed_by: "ada", reason: "baseline" })
+        const rights = yield* database.run(
+          `SELECT proname FROM pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner))) AS a
+           WHERE proname LIKE 'systemplane%' AND prosecdef AND a.grantee <> proowner`
+        )
+        assert.deepStrictEqual(rights, [])
+      })
+    )
+  )
+
+  it.live("is served to a role that cannot mend it, with warnings", () =>
+    Effect.gen(function* () {
+      const role = yield* TestDatabase.makeRole
+      const database = yield* TestDatabase.make
+      yield* OlderServices.version1(database)
+      yield* database.run(Ddl.grants(role.user))
+      for (const bootstrap of ["ensure", "verify"] as const) {
+        yield* TenantManager.use((manager) => manager.activate("acme")).pipe(
+          Effect.provide(
+            TestPlane.layer({ acme: { ...database, url: database.urlAs(role) } }, { tenants: [], bootstrap })
+          )
+        )
+      }
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("what makes a prepared database unsafe is a warning of verify with what mends it, and is mended by ensure", () => {
+  const unsafe: ReadonlyArray<readonly [what: string, sql: string, warning: string]> = [
+    ["a right to execute", "GRANT EXECUTE ON FUNCTION systemplane_record_update() TO PUBLIC", "REVOKE ALL ON FUNCTION"],
+    ["a path", "ALTER FUNCTION systemplane_entries_notify() SET search_path = public", "SET search_path = pg_catalog"],
+    ["another setting", "ALTER FUNCTION systemplane_entries_notify() SET work_mem = '1MB'", "another search_path"],
+    ["another owner", "ALTER FUNCTION systemplane_history_adopt() OWNER TO pg_monitor", "owner of systemplane_entries"],
+    ["rights of the owner", "ALTER FUNCTION systemplane_entries_notify() SECURITY DEFINER", "other rights"],
+    ["no trigger of the history", "DROP TRIGGER systemplane_record_delete_trigger ON systemplane_entries", "Missing"],
+    ["no guard", "ALTER TABLE systemplane_history DISABLE TRIGGER systemplane_history_keep_trigger", "does not fire"],
+    [
+      "listeners of a subscriber that hear nothing",
+      "ALTER TABLE systemplane_entries ENABLE TRIGGER systemplane_notify_trigger",
+      "is outdated"
+    ],
+    ["no history", "DROP TABLE systemplane_history CASCADE", "table systemplane_history"],
+    ["no processes", "DROP TABLE systemplane_processes", "table systemplane_processes"]
+  ]
+  it.live("one after the other", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* ensure
+        for (const [what, sql, warning] of unsafe) {
+          yield* database.run(sql)
+          assert.include((yield* verify).warnings.join("\n"), warning, what)
+          yield* database.run(add(what))
+          assert.isNotEmpty((yield* ensure).changed, what)
+          assert.deepStrictEqual(yield* verify, { warnings: [] }, what)
+        }
+      })
+    )
+  )
+})
+
+describe("objects of a newer version", () => {
+  it.live(
+    "are left alone by ensure and by Ddl.sql, and accepted by verify; their rights are looked at all the same",
+    () =>
+      onEmptyDatabase((database) =>
+        Effect.gen(function* () {
+          yield* ensure
+          const body = "-- effect-systemplane 3\nBEGIN RETURN NULL; END"
+          yield* database.run(
+            `CREATE OR REPLACE FUNCTION systemplane_entries_notify() RETURNS trigger LANGUAGE plpgsql
+           SET search_path = pg_catalog, pg_temp AS '${body}'`
+          )
+          assert.deepStrictEqual(yield* verify, { warnings: [] })
+          assert.deepStrictEqual((yield* ensure).changed, [])
+          yield* database.run("GRANT EXECUTE ON FUNCTION systemplane_entries_notify() TO PUBLIC")
+          assert.lengthOf((yield* verify).warnings, 1)
+          yield* Catalog.prepare(database)
+          assert.deepStrictEqual(yield* verify, { warnings: [] })
+          const [{ prosrc }] = yield* database.run(
+            "SELECT prosrc FROM pg_proc WHERE proname = 'systemplane_entries_notify'"
+          )
+          assert.strictEqual(prosrc, body)
+        })
+      )
+  )
+})
+
+describe("a database that lib-systemplane prepared", () => {
+  it.live(
+    "keeps triggers that notify on our channel; one with another channel as its argument is refused and replaced",
+    () =>
+      onEmptyDatabase((database) =>
+        Effect.gen(function* () {
+          yield* ensure
+          yield* OlderServices.triggersV4(database)
+          assert.deepStrictEqual((yield* ensure).changed, [])
+          yield* database.run("DROP FUNCTION systemplane_notify_v4() CASCADE")
+          yield* database.run("DROP FUNCTION systemplane_bump_revision_v4() CASCADE")
+          yield* OlderServices.triggersV4(database, "other")
+          assert.strictEqual((yield* reasonOf)._tag, "SchemaOutdated")
+          assert.includeMembers([...(yield* ensure).changed], ["systemplane_notify_trigger"])
+          assert.deepStrictEqual(yield* verify, { warnings: [] })
+        })
+      )
+  )
+
+  it.live(
+    "G16: keeps its own history, which gets our columns, and each change is in it once, with the trigger's content",
+    () =>
+      onEmptyDatabase((database) =>
+        Effect.gen(function* () {
+          yield* OlderServices.version1(database)
+          yield* OlderServices.ownHistory(database)
+          yield* database.run(add("old"))
+          yield* ensure
+          assert.deepStrictEqual(yield* verify, { warnings: [] })
+          yield* database.transaction(
+            Effect.gen(function* () {
+              yield* database.run(add("k"))
+              const returned = yield* database.run(
+                `INSERT INTO systemplane_history (namespace, key, operation, revision, value, changed_by)
+               SELECT namespace, key, 'update', revision, '666', 'forged' FROM systemplane_entries WHERE key = 'k' RETURNING id`
+              )
+              assert.lengthOf(returned, 1)
+            })
+          )
+          const records = yield* database.run(
+            "SELECT key, operation, value, changed_by, change_id IS NOT NULL AS grouped FROM systemplane_history ORDER BY id"
+          )
+          assert.deepStrictEqual(records, [
+            { key: "old", operation: "create", value: 1, changed_by: "ada", grouped: true },
+            { key: "k", operation: "create", value: 1, changed_by: "ada", grouped: true }
+          ])
+        })
+      )
+  )
+})
+
+describe("Ddl.sql", () => {
+  it.live("lets an older writer, who may use no sequence, insert between any two of its parts", () =>
+    scopedOnEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        const role = yield* TestDatabase.makeRole
+        yield* OlderServices.tableWithoutRevision(database)
+        yield* OlderServices.notifyV3(database)
+        yield* database.run(`GRANT SELECT, INSERT, UPDATE ON systemplane_entries TO ${role.user}`)
+        const writer = yield* TestDatabase.asRole(database, role)
+        for (const [at, part] of Ddl.parts.entries()) {
+          yield* writer.run(add(`before-${at}`))
+          for (const statement of part.statements) yield* database.run(statement)
+          yield* writer.run(`UPDATE systemplane_entries SET value = to_jsonb(${at} + 2)`)
+        }
+        assert.deepStrictEqual(yield* verify, { warnings: [] })
+        const [{ known, rows }] = yield* database.run(
+          `SELECT count(*)::int AS rows, count(*) FILTER (WHERE EXISTS (
+             SELECT FROM systemplane_history AS h WHERE h.key = e.key AND h.revision = e.revision AND h.value = e.value
+           ))::int AS known FROM systemplane_entries AS e`
+        )
+        assert.strictEqual(known, rows)
+        yield* database.run(`DROP OWNED BY ${role.user}`)
+      })
+    )
+  )
+
+  it.live("passes while another transaction holds the table for itself, if there is nothing to do", () =>
+    scopedOnEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* Catalog.prepare(database)
+        const other = yield* TestDatabase.connect(database.url)
+        yield* database.transaction(
+          Effect.gen(function* () {
+            yield* database.run("LOCK TABLE systemplane_keys, systemplane_history IN ACCESS EXCLUSIVE MODE")
+            yield* database.run("LOCK TABLE systemplane_entries IN SHARE ROW EXCLUSIVE MODE")
+            yield* other.run(Ddl.sql)
+          })
+        )
+      })
+    )
+  )
+
+  it.live(
+    "refuses a second table in the search_path, a view, and the entries of many tenants, before it changes anything",
+    () =>
+      scopedOnEmptyDatabase((database) =>
+        Effect.gen(function* () {
+          const count = "SELECT count(*)::int AS n FROM pg_class WHERE relname LIKE 'systemplane%'"
+          const refuses = (word: string) =>
+            Effect.gen(function* () {
+              const before = yield* database.run(count)
+              const exit = yield* Effect.exit(database.run(Ddl.sql))
+              assert.isTrue(Exit.isFailure(exit), word)
+              assert.include(String((exit as Exit.Failure<never, never>).cause), word)
+              assert.deepStrictEqual(yield* database.run(count), before)
+            })
+          yield* database.run("CREATE VIEW systemplane_entries AS SELECT 'a' AS namespace, 'b' AS key, 1 AS revision")
+          yield* refuses("is not a table")
+          assert.deepInclude(yield* reasonOf, { _tag: "TableUnsuitable", problem: "NotATable" })
+          yield* database.run("DROP VIEW systemplane_entries")
+          yield* database.run(
+            "CREATE TABLE systemplane_entries (tenant_id text, namespace text, key text, value jsonb, PRIMARY KEY (tenant_id, namespace, key))"
+          )
+          yield* refuses("tenant_id")
+          assert.deepInclude(yield* reasonOf, { _tag: "TableUnsuitable", problem: "ManyTenants" })
+          const ensured = yield* Effect.flip(ensure)
+          assert.deepInclude(ensured.reason, { _tag: "TableUnsuitable", problem: "ManyTenants" })
+          yield* database.run("DROP TABLE systemplane_entries")
+          yield* database.run("CREATE SCHEMA other")
+          yield* OlderServices.tableWithoutRevision(database)
+          yield* database.run("ALTER TABLE systemplane_entries SET SCHEMA other")
+          const name = database.name
+          yield* database.run(`ALTER DATABASE ${name} SET search_path = public, other`)
+          const elsewhere = yield* TestDatabase.connect(database.url)
+          yield* elsewhere.run("CREATE TABLE public.systemplane_entries (namespace text)")
+          const exit = yield* Effect.exit(elsewhere.run(Ddl.sql))
+          assert.include(String((exit as Exit.Failure<never, never>).cause), "stands in the schema")
+          yield* elsewhere.run("DROP TABLE public.systemplane_entries")
+          yield* elsewhere.run(Ddl.sql)
+          assert.deepStrictEqual(
+            yield* database.run(
+              "SELECT DISTINCT relnamespace::regnamespace::text AS s FROM pg_class WHERE relname LIKE 'systemplane%'"
+            ),
+            [{ s: "other" }]
+          )
+        })
+      )
+  )
+})
+
+describe("a sequence behind the rows, or that hands numbers out ahead of time", () => {
+  it.live("G2: is found by verify, raised by ensure, and by the writer's own statement without either", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* ensure
+        yield* database.run(add("k"))
+        const behind = Catalog.withoutTriggers(
+          database,
+          database.run("UPDATE systemplane_entries SET revision = revision + 77")
+        )
+        yield* behind
+        const reason = yield* reasonOf
+        assert.deepInclude(reason, { _tag: "SchemaOutdated", parts: ["position of systemplane_revision_seq"] })
+        yield* ensure
+        yield* verify
+        const [{ revision }] = yield* database.run("SELECT revision::int FROM systemplane_entries")
+        assert.isAbove(yield* database.write("a", "k", 2), revision)
+        yield* behind
+        assert.isAbove(yield* database.write("a", "k", 3), revision + 77)
+
+        yield* database.run("ALTER SEQUENCE systemplane_revision_seq CACHE 50")
+        assert.strictEqual((yield* reasonOf)._tag, "SchemaOutdated")
+        yield* ensure
+        assert.deepStrictEqual(yield* verify, { warnings: [] })
+      })
+    )
+  )
+})
+
+describe("a process that only reads", () => {
+  it.live(`needs SELECT alone, with bootstrap "verify" and no seeding; rows that a policy hides are no values`, () =>
+    Effect.gen(function* () {
+      const role = yield* TestDatabase.makeRole
+      const database = yield* TestDatabase.make
+      yield* Catalog.prepare(database)
+      yield* database.write(Limit.namespace, Limit.key, 7)
+      yield* database.run(`GRANT SELECT ON systemplane_entries TO ${role.user}`)
+      const plane = TestPlane.layer(
+        { acme: { ...database, url: Redacted.make(Redacted.value(database.urlAs(role))) } },
+        { tenants: [], bootstrap: "verify", seedDefaults: false }
+      )
+      const activate = TenantManager.use((manager) => manager.activate("acme"))
+      yield* Effect.gen(function* () {
+        yield* activate
+        assert.strictEqual(yield* Config.get(Limit), 7)
+      }).pipe(withTenant("acme"), Effect.provide(plane))
+
+      yield* database.run("ALTER TABLE systemplane_entries ENABLE ROW LEVEL SECURITY")
+      const { reason } = yield* Effect.provide(Effect.flip(activate), plane)
+      assert.include(reason.message, "row level security")
+    }).pipe(Effect.scoped)
+  )
+})

@@ -280,7 +280,8 @@ const ofTrigger = (trigger: TriggerObject, facts: Facts): ReadonlyArray<{ loses:
   const there = triggerOf(trigger, facts)
   if (there === undefined) return [{ loses, problem: "is missing" }]
   const [, , type, enabled, args, conditional, run, here] = there
-  if (type !== trigger.tgtype || !hasArguments(trigger, run, args)) return [{ loses, problem: "fires on something else" }]
+  if (type !== trigger.tgtype || !hasArguments(trigger, run, args))
+    return [{ loses, problem: "fires on something else" }]
   if (enabled !== "O" && enabled !== "A") return [{ loses, problem: "does not fire" }]
   if (trigger.tolerated.includes(run)) return []
   if (run !== trigger.function || !here) return [{ loses, problem: "runs another function" }]

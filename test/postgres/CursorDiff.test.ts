@@ -1,0 +1,165 @@
+import { assert, layer } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Layer, Redacted } from "effect"
+import * as CursorChecker from "../../dev/CursorChecker.ts"
+import * as PgCursorDiff from "../../src/layers/postgres/PgCursorDiff.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import * as Catalog from "./Catalog.ts"
+
+const a = { namespace: "n", key: "a" }
+const b = { namespace: "n", key: "b" }
+const keys = [a, b]
+
+const prepared = Effect.tap(TestDatabase.make, Catalog.prepare)
+
+const check = (transactions: number, variant: CursorChecker.Variant) =>
+  Effect.flatMap(prepared, ({ name, url }) =>
+    Effect.promise(() => CursorChecker.check({ url: Redacted.value(url), database: name, transactions, variant }))
+  )
+
+/** The diff of one session, and the statements that it sent. */
+const follow = Effect.fnUntraced(function* (database: TestDatabase.TestDatabase, lasting = Number.POSITIVE_INFINITY) {
+  const statements: Array<string> = []
+  const session = yield* TestDatabase.connect(database.url)
+  const { diff, heard } = PgCursorDiff.make(
+    (sql, parameters) => {
+      statements.push(sql)
+      return session.run(sql, parameters)
+    },
+    undefined,
+    { lasting }
+  )
+  const known: Array<bigint | undefined> = [undefined, undefined]
+  return {
+    heard,
+    /** What differs, as values by slot, by which statements. */
+    read: Effect.gen(function* () {
+      statements.length = 0
+      const found = yield* diff(keys, [...known])
+      for (const { row, slot } of found) known[slot] = row?.fingerprint
+      const sent = statements.map((sql) => (sql === PgCursorDiff.selectSince ? "since" : "whole"))
+      return { found: found.map(({ row, slot }) => [slot, row?.value]), sent }
+    }),
+    forget: (slot: number) => {
+      known[slot] = undefined
+    }
+  }
+})
+
+const withoutTriggers = (database: TestDatabase.TestDatabase, sql: string) =>
+  Catalog.withoutTriggers(database, Effect.asVoid(database.run(sql)))
+
+layer(Layer.empty, { excludeTestServices: true })("a read of what changed", (it) => {
+  it.effect("G1, G9: equals the table after every read, whatever eight writers do to it", () =>
+    Effect.gen(function* () {
+      const { byCursor, differences, reads } = yield* check(400, "right")
+      assert.strictEqual(differences, 0)
+      assert.isAbove(byCursor, 10)
+      assert.isAtLeast(reads, byCursor)
+    })
+  )
+
+  for (const variant of ["newestId", "withoutRunning", "laterSnapshot"] as const) {
+    it.effect(`the check of it finds what a wrong read loses: ${variant}`, () =>
+      Effect.map(check(5_000, variant), ({ differences }) => assert.isAbove(differences, 0))
+    )
+  }
+
+  it.effect("costs what changed, also while a transaction is open elsewhere", () =>
+    Effect.gen(function* () {
+      const database = yield* prepared
+      const feed = yield* follow(database)
+      yield* database.write("n", "a", 1)
+      assert.deepStrictEqual(yield* feed.read, { found: [[0, 1]], sent: ["whole"] })
+      assert.deepStrictEqual(yield* feed.read, { found: [], sent: ["since"] })
+      const elsewhere = yield* TestDatabase.make
+      const held = yield* Deferred.make<void>()
+      const opened = yield* Deferred.make<void>()
+      const holding = yield* Effect.forkChild(
+        elsewhere.transaction(
+          Effect.gen(function* () {
+            yield* elsewhere.run("SELECT pg_current_xact_id()")
+            yield* Deferred.succeed(opened, undefined)
+            yield* Deferred.await(held)
+          })
+        )
+      )
+      yield* Deferred.await(opened)
+      yield* database.write("n", "b", 2)
+      yield* database.erase("n", "a")
+      assert.deepStrictEqual(yield* feed.read, {
+        found: [
+          [0, undefined],
+          [1, 2]
+        ],
+        sent: ["since"]
+      })
+      assert.deepStrictEqual(yield* feed.read, { found: [], sent: ["since"] })
+      yield* Deferred.succeed(held, undefined)
+      yield* Fiber.join(holding)
+    })
+  )
+
+  it.effect("reads what is known otherwise than it was seen, though nothing changed: its answer was not learned", () =>
+    Effect.gen(function* () {
+      const database = yield* prepared
+      const feed = yield* follow(database)
+      yield* database.write("n", "a", 1)
+      yield* feed.read
+      feed.forget(0)
+      assert.deepStrictEqual(yield* feed.read, { found: [[0, 1]], sent: ["since"] })
+    })
+  )
+
+  it.effect("G1: finds what no trigger recorded by the name that a notification gave, or by verification", () =>
+    Effect.gen(function* () {
+      const database = yield* prepared
+      yield* database.write("n", "a", 1)
+      yield* database.write("n", "b", 1)
+      const feed = yield* follow(database)
+      yield* feed.read
+      yield* database.run("UPDATE systemplane_entries SET updated_by = 'someone else' WHERE key = 'a'")
+      assert.deepStrictEqual((yield* feed.read).found, [])
+      feed.heard([a])
+      assert.deepStrictEqual(yield* feed.read, { found: [[0, 1]], sent: ["since"] })
+
+      const verifying = yield* follow(database, 0)
+      yield* verifying.read
+      assert.deepStrictEqual(yield* verifying.read, { found: [], sent: ["since"] })
+      yield* withoutTriggers(database, "UPDATE systemplane_entries SET value = '7' WHERE key = 'b'")
+      assert.deepStrictEqual(yield* verifying.read, { found: [[1, 7]], sent: ["since", "whole"] })
+      yield* withoutTriggers(database, "DELETE FROM systemplane_entries WHERE key = 'b'")
+      assert.deepStrictEqual(yield* verifying.read, { found: [[1, undefined]], sent: ["since", "whole"] })
+      assert.deepStrictEqual(yield* verifying.read, { found: [], sent: ["since"] })
+    })
+  )
+
+  it.effect("more than 1,000 changed keys are read as a whole", () =>
+    Effect.gen(function* () {
+      const database = yield* prepared
+      const feed = yield* follow(database)
+      yield* database.write("n", "a", 1)
+      yield* feed.read
+      yield* database.run(
+        `INSERT INTO systemplane_entries (namespace, key, value) SELECT 'n', 'other ' || i, '1' FROM generate_series(1, 1001) AS i`
+      )
+      yield* database.write("n", "a", 2)
+      const { found, sent } = yield* feed.read
+      assert.deepStrictEqual(found, [[0, 2]])
+      assert.deepStrictEqual(sent.slice(0, 2), ["since", "whole"])
+    })
+  )
+
+  it.effect("ids that a dump brought along cost nothing and hide nothing", () =>
+    Effect.gen(function* () {
+      const database = yield* prepared
+      yield* database.write("n", "a", 1)
+      // A restored history bears the transaction ids of another server.
+      yield* withoutTriggers(database, "UPDATE systemplane_history SET transaction_id = '999999999999'")
+      const feed = yield* follow(database)
+      yield* feed.read
+      assert.deepStrictEqual(yield* feed.read, { found: [], sent: ["since"] })
+      yield* database.write("n", "a", 2)
+      assert.deepStrictEqual(yield* feed.read, { found: [[0, 2]], sent: ["since"] })
+    })
+  )
+})

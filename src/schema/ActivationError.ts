@@ -1,90 +1,82 @@
 /**
  * Why a tenant is not live.
  *
+ * The reasons of the connector, the bootstrap and the store are taken as they are: `error.reason._tag` is
+ * `"ConnectFailed"`, `"SchemaMissing"` or `"Refused"`. Only what the manager itself decides has reasons of its own.
+ *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 import { Closed, InvalidTenantId } from "./ConfigError.ts"
-import { ConnectorError } from "./ConnectorError.ts"
-import { EntryStoreError } from "./EntryStoreError.ts"
-import { SchemaBootstrapError } from "./SchemaBootstrapError.ts"
-import { TenantId } from "./TenantId.ts"
+import { type ConnectorError, subject } from "./ConnectorError.ts"
+import type { EntryStoreError } from "./EntryStoreError.ts"
+import { type SchemaBootstrapError, SchemaBootstrapErrorReason } from "./SchemaBootstrapError.ts"
 
-/** The database could not be resolved, reached or listened to; also where it is the database of another tenant. */
-export class ConnectFailure extends Schema.TaggedError<ConnectFailure>()("ConnectFailure", { cause: ConnectorError }) {
+/** A later call suspended or removed the tenant. */
+export class Superseded extends Schema.TaggedError<Superseded>()("Superseded", {}) {
   override get message() {
-    return this.cause.message
-  }
-}
-
-/** The schema could not be brought up or is not as it should be. */
-export class BootstrapFailure extends Schema.TaggedError<BootstrapFailure>()("BootstrapFailure", {
-  cause: SchemaBootstrapError
-}) {
-  override get message() {
-    return this.cause.message
-  }
-}
-
-/** The entries could not be read. */
-export class LoadFailure extends Schema.TaggedError<LoadFailure>()("LoadFailure", { cause: EntryStoreError }) {
-  override get message() {
-    return this.cause.message
-  }
-}
-
-/** Two tenants resolve to the same database. */
-export class SameDatabase extends Schema.TaggedError<SameDatabase>()("SameDatabase", {
-  tenant: TenantId,
-  other: TenantId
-}) {
-  override get message() {
-    return `Tenants ${this.tenant} and ${this.other} resolve to the same database; give every tenant a database of its own`
-  }
-}
-
-/** Somebody suspended or removed the tenant meanwhile. */
-export class Superseded extends Schema.TaggedError<Superseded>()("Superseded", { tenant: TenantId }) {
-  override get message() {
-    return `Tenant ${this.tenant} was suspended or removed before it was live`
+    return "it was suspended or removed before it was live"
   }
 }
 
 /** It took longer than `bootTimeout`. */
-export class BootTimedOut extends Schema.TaggedError<BootTimedOut>()("BootTimedOut", {
-  tenant: TenantId,
-  millis: Schema.Finite
-}) {
+export class BootTimedOut extends Schema.TaggedError<BootTimedOut>()("BootTimedOut", { millis: Schema.Finite }) {
   override get message() {
-    return `Tenant ${this.tenant} was not live within ${this.millis} ms; raise bootTimeout, or use boot: "background"`
+    return `it was not live within ${this.millis} ms; raise bootTimeout, or use boot: "background"`
   }
 }
 
 /** @category errors */
 export const ActivationErrorReason = Schema.Union([
   InvalidTenantId,
-  ConnectFailure,
-  BootstrapFailure,
-  LoadFailure,
-  SameDatabase,
   Superseded,
   BootTimedOut,
-  Closed
+  Closed,
+  ...SchemaBootstrapErrorReason.members
 ])
 
 /** @category errors */
 export type ActivationErrorReason = typeof ActivationErrorReason.Type
 
 /**
- * What `TenantManager` fails with.
+ * What `TenantManager` fails with. The classes of its own reasons are its members: `ActivationError.Superseded`; those of
+ * the others are members of their errors.
  *
  * @category errors
  * @since 0.1.0
  */
 export class ActivationError extends Schema.TaggedError<ActivationError>()("ActivationError", {
+  /** As the caller gave it, and not a tenant's id if the reason is `InvalidTenantId`: that is cut to 64 characters. */
+  tenant: Schema.String,
+  /** `host:port/database`; absent if it is not known. */
+  address: Schema.optionalKey(Schema.String),
   reason: ActivationErrorReason
 }) {
-  override get message() {
-    return this.reason.message
+  static readonly Superseded = Superseded
+  static readonly BootTimedOut = BootTimedOut
+
+  /** The error of a tenant for this reason. */
+  static of(tenant: string, reason: ActivationErrorReason, address?: string | undefined): ActivationError {
+    return new ActivationError({ tenant, reason, ...(address === undefined ? {} : { address }) })
   }
+  /** The same reason, as an error of the manager. */
+  static from({ address, reason, tenant }: ConnectorError | EntryStoreError | SchemaBootstrapError): ActivationError {
+    return ActivationError.of(tenant, reason, address)
+  }
+  /** The error for what cannot be the id of a tenant. */
+  static ofInvalidId(given: unknown): ActivationError {
+    const reason = InvalidTenantId.from(given)
+    return ActivationError.of(reason.given, reason)
+  }
+  override get message() {
+    return this.reason._tag === "InvalidTenantId" || this.reason._tag === "Closed"
+      ? this.reason.message
+      : `${subject(this, this.reason)}: ${this.reason.message}`
+  }
+}
+
+/** The types of the reasons. */
+export declare namespace ActivationError {
+  type Superseded = InstanceType<typeof ActivationError.Superseded>
+  type BootTimedOut = InstanceType<typeof ActivationError.BootTimedOut>
 }

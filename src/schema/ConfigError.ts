@@ -1,6 +1,9 @@
 /**
  * Why a read, a write or a subscription failed.
  *
+ * One class for each reason, each with a message that tells what to do. `ConfigError` wraps the reason, so that a caller
+ * handles one error or matches on the reason.
+ *
  * @since 0.1.0
  */
 
@@ -11,14 +14,14 @@ import { TenantId } from "./TenantId.ts"
 
 const keyFields = { namespace: Schema.String, key: Schema.String }
 
-/** Nobody declared this key. */
+/** No key of this name is declared. */
 export class UnknownKey extends Schema.TaggedError<UnknownKey>()("UnknownKey", keyFields) {
   override get message() {
     return `No key ${show(this)} is declared; add it to the keys of SystemplaneLive`
   }
 }
 
-/** No tenant was given where there is more than one. */
+/** The plane serves several tenants, and the effect runs for none of them. */
 export class TenantMissing extends Schema.TaggedError<TenantMissing>()("TenantMissing", {}) {
   override get message() {
     return `No tenant is set; run the effect inside withTenant("…")`
@@ -38,13 +41,6 @@ export class InvalidTenantId extends Schema.TaggedError<InvalidTenantId>()("Inva
   }
 }
 
-/** The connector says that there is no such tenant. */
-class UnknownTenant extends Schema.TaggedError<UnknownTenant>()("UnknownTenant", { tenant: TenantId }) {
-  override get message() {
-    return `There is no tenant ${this.tenant}; add it to the connector's record, or check the id`
-  }
-}
-
 /** Values that may not be written: they do not fit their keys' schemas, or `jsonb` cannot hold them. Nothing was written. */
 export class InvalidValue extends Schema.TaggedError<InvalidValue>()("InvalidValue", {
   /** Each key with where and what was expected; never the value. */
@@ -52,6 +48,30 @@ export class InvalidValue extends Schema.TaggedError<InvalidValue>()("InvalidVal
 }) {
   override get message() {
     return this.problems.map((value) => `The value for ${show(value)} is refused: ${value.problem}`).join("; ")
+  }
+}
+
+/** The connector says that there is no such tenant. */
+export class UnknownTenant extends Schema.TaggedError<UnknownTenant>()("UnknownTenant", { tenant: TenantId }) {
+  override get message() {
+    return `There is no tenant ${this.tenant}; add it to the connector's record, or check the id`
+  }
+}
+
+/** A write needs an actor: who changes the value, as the history shows it. Nothing was written. */
+export class InvalidActor extends Schema.TaggedError<InvalidActor>()("InvalidActor", {}) {
+  override get message() {
+    return "The actor is empty; name the person or service that makes the change"
+  }
+}
+
+/** The change id was used before, for a change with another content. Nothing was written. */
+export class ChangeIdReused extends Schema.TaggedError<ChangeIdReused>()("ChangeIdReused", {
+  tenant: TenantId,
+  changeId: Schema.String
+}) {
+  override get message() {
+    return `Change ${this.changeId} of tenant ${this.tenant} was made before, with another content; use a new id for each change`
   }
 }
 
@@ -69,19 +89,21 @@ export class RevisionConflict extends Schema.TaggedError<RevisionConflict>()("Re
   }
 }
 
-/** The tenant's database does not answer. */
+/** The tenant's database cannot be used now: it does not answer, or refuses. */
 export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable", {
   tenant: TenantId,
   /** Why, in words that name no other tenant and hold no secret. */
   problem: Schema.String,
+  /** `host:port/database`; absent if it is not known. */
+  address: Schema.optionalKey(Schema.String),
   /**
-   * What was last known of the key, where anything was and the key is no secret: for callers who would rather go on. The
+   * What was last known of the key, unless nothing was or the key is a secret: for callers that can go on with it. The
    * error's JSON, and what a log shows of it, has it without the value.
    */
   lastKnown: Schema.optionalKey(
     Schema.declare((u: unknown): u is Entry<unknown> => typeof u === "object" && u !== null && "revision" in u)
   ),
-  /** The database was not even asked, having left others without an answer: reads before then fail at once too. */
+  /** Reads are paused because others were not answered: until then they fail at once. */
   retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
 }) {
   /** For `JSON.stringify`, and for Node's `inspect`. */
@@ -92,7 +114,8 @@ export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable"
     return { ...fields, lastKnown: entry }
   }
   override get message() {
-    return `The configuration of tenant ${this.tenant} cannot be read or written now: ${this.problem}`
+    const at = this.address === undefined ? "" : ` at ${this.address}`
+    return `The configuration of tenant ${this.tenant}${at} cannot be read or written now: ${this.problem}`
   }
 }
 
@@ -107,10 +130,10 @@ export class WriteOutcomeUnknown extends Schema.TaggedError<WriteOutcomeUnknown>
   }
 }
 
-/** The plane was drained. */
+/** The plane was drained, or its layer is closed. */
 export class Closed extends Schema.TaggedError<Closed>()("Closed", {}) {
   override get message() {
-    return "The plane was drained: it activates and follows no tenant any more"
+    return "The plane is closed; build a new layer"
   }
 }
 
@@ -127,6 +150,8 @@ export const ConfigErrorReason = Schema.Union([
   TenantMissing,
   InvalidTenantId,
   UnknownTenant,
+  InvalidActor,
+  ChangeIdReused,
   InvalidValue,
   RevisionConflict,
   Unavailable,
@@ -139,7 +164,8 @@ export const ConfigErrorReason = Schema.Union([
 export type ConfigErrorReason = typeof ConfigErrorReason.Type
 
 /**
- * What `Config` fails with. Match on a reason with `Effect.catchReason("ConfigError", "UnknownKey", …)`.
+ * What `Config` fails with. Match on a reason with `Effect.catchReason("ConfigError", "UnknownKey", …)`. The classes of
+ * the reasons are its members: `ConfigError.Unavailable`.
  *
  * **Example** (Going on with what was last known)
  *
@@ -159,9 +185,40 @@ export type ConfigErrorReason = typeof ConfigErrorReason.Type
  * @since 0.1.0
  */
 export class ConfigError extends Schema.TaggedError<ConfigError>()("ConfigError", { reason: ConfigErrorReason }) {
-  /** Under its error, since `ConnectorError` has a reason of the same name. */
+  static readonly UnknownKey = UnknownKey
+  static readonly TenantMissing = TenantMissing
+  static readonly InvalidTenantId = InvalidTenantId
   static readonly UnknownTenant = UnknownTenant
+  static readonly InvalidActor = InvalidActor
+  static readonly ChangeIdReused = ChangeIdReused
+  static readonly InvalidValue = InvalidValue
+  static readonly RevisionConflict = RevisionConflict
+  static readonly Unavailable = Unavailable
+  static readonly WriteOutcomeUnknown = WriteOutcomeUnknown
+  static readonly NotSupported = NotSupported
+  static readonly Closed = Closed
+
+  /** The error for this reason, which names the tenant itself if there is one. */
+  static of(reason: ConfigErrorReason): ConfigError {
+    return new ConfigError({ reason })
+  }
   override get message() {
     return this.reason.message
   }
+}
+
+/** The types of the reasons. */
+export declare namespace ConfigError {
+  type UnknownKey = InstanceType<typeof ConfigError.UnknownKey>
+  type TenantMissing = InstanceType<typeof ConfigError.TenantMissing>
+  type InvalidTenantId = InstanceType<typeof ConfigError.InvalidTenantId>
+  type UnknownTenant = InstanceType<typeof ConfigError.UnknownTenant>
+  type InvalidActor = InstanceType<typeof ConfigError.InvalidActor>
+  type ChangeIdReused = InstanceType<typeof ConfigError.ChangeIdReused>
+  type InvalidValue = InstanceType<typeof ConfigError.InvalidValue>
+  type RevisionConflict = InstanceType<typeof ConfigError.RevisionConflict>
+  type Unavailable = InstanceType<typeof ConfigError.Unavailable>
+  type WriteOutcomeUnknown = InstanceType<typeof ConfigError.WriteOutcomeUnknown>
+  type NotSupported = InstanceType<typeof ConfigError.NotSupported>
+  type Closed = InstanceType<typeof ConfigError.Closed>
 }

@@ -1,52 +1,37 @@
 /**
- * What a failed statement says to the caller of `Config`. The one place where the store's errors are translated.
+ * What a failed statement says to the caller of `Config`. The one place where the errors of the store and the bootstrap
+ * are translated into reasons of `ConfigError`.
  *
  * @since 0.1.0
  */
 import {
-  ConfigError,
   type ConfigErrorReason,
   RevisionConflict,
   Unavailable,
+  UnknownTenant,
   WriteOutcomeUnknown
 } from "./ConfigError.ts"
 import type { ConfigKey } from "./ConfigKey.ts"
 import type { Entry } from "./Entry.ts"
-import type { EntryStoreError, EntryStoreErrorReason } from "./EntryStoreError.ts"
-import type { SchemaBootstrapError } from "./SchemaBootstrapError.ts"
+import type { EntryStoreError } from "./EntryStoreError.ts"
+import type { SchemaBootstrapError, SchemaBootstrapErrorReason } from "./SchemaBootstrapError.ts"
 
-/** A read that the database did not answer. A tenant that does not exist has no value, not even a last known one. */
-export const ofRead = (error: EntryStoreError, lastKnown?: Entry<unknown> | undefined): ConfigErrorReason =>
-  isUnknownTenant(error.reason)
-    ? new ConfigError.UnknownTenant({ tenant: error.tenant })
-    : unavailable(error, lastKnown)
-
-const isUnknownTenant = (reason: EntryStoreErrorReason): boolean =>
-  reason._tag === "Unreachable" && reason.cause.reason._tag === "UnknownTenant"
-
-const unavailable = (error: EntryStoreError, lastKnown: Entry<unknown> | undefined): Unavailable =>
-  new Unavailable({
-    tenant: error.tenant,
-    problem: problemOf(error.reason),
-    ...(lastKnown === undefined ? {} : { lastKnown }),
-    ...(error.reason._tag === "NotAsked" && error.reason.retryAfter ? { retryAfter: error.reason.retryAfter } : {})
-  })
+/** A read that the database did not answer. */
+export const ofRead = (error: EntryStoreError, lastKnown?: Entry<unknown> | undefined): Unavailable | UnknownTenant =>
+  unavailable(error, lastKnown)
 
 /** A database that could not be made ready. */
-export const ofPreparation = ({ reason, tenant }: SchemaBootstrapError): ConfigErrorReason =>
-  reason._tag === "BootstrapFailed" && isUnknownTenant(reason.cause)
-    ? new ConfigError.UnknownTenant({ tenant })
-    : new Unavailable({ tenant, problem: reason._tag === "BootstrapFailed" ? problemOf(reason.cause) : reason.message })
+export const ofPreparation = (error: SchemaBootstrapError): Unavailable | UnknownTenant => unavailable(error)
 
-/** A write that failed. Where it certainly did nothing for want of a database, `unavailable` says so. */
+/** A write that failed. `unavailable` is the reason if it certainly did nothing because there was no database. */
 export const ofWrite = (
   error: EntryStoreError,
   keys: ReadonlyArray<ConfigKey.Any>,
-  unavailable: () => ConfigErrorReason = () => ofRead(error)
+  unavailable: () => Unavailable | UnknownTenant = () => ofRead(error)
 ): ConfigErrorReason => {
   const { reason, tenant } = error
   switch (reason._tag) {
-    case "RevisionMismatch": {
+    case "RevisionConflict": {
       const { actual, expected, key, namespace } = reason
       return new RevisionConflict({ tenant, namespace, key, expected, actual })
     }
@@ -57,8 +42,20 @@ export const ofWrite = (
   }
 }
 
+const unavailable = (
+  { address, reason, tenant }: EntryStoreError | SchemaBootstrapError,
+  lastKnown?: Entry<unknown> | undefined
+): Unavailable | UnknownTenant =>
+  reason._tag === "UnknownTenant"
+    ? new UnknownTenant({ tenant })
+    : new Unavailable({
+        tenant,
+        problem: problemOf(reason),
+        ...(address === undefined ? {} : { address }),
+        ...(lastKnown === undefined ? {} : { lastKnown }),
+        ...(reason._tag === "NotAsked" && reason.retryAfter ? { retryAfter: reason.retryAfter } : {})
+      })
+
 // That a database belongs to another tenant is for operators: a reader must not learn the other one's name.
-const problemOf = (reason: EntryStoreErrorReason): string =>
-  reason._tag === "Unreachable" && reason.cause.reason._tag === "DatabaseShared"
-    ? "its database is in use by another tenant"
-    : reason.message
+const problemOf = (reason: SchemaBootstrapErrorReason): string =>
+  reason._tag === "DatabaseShared" ? "its database is in use by another tenant" : reason.message

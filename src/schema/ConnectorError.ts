@@ -1,8 +1,9 @@
 /**
  * Why a tenant's database could not be reached.
  *
- * No reason carries a cause: causes hold connection URLs and server messages. What is kept is what an operator needs:
- * the step, and the code of the server (SQLSTATE) or of the operating system (`ECONNREFUSED`).
+ * A reason carries no cause: causes hold connection URLs and server messages. It keeps what an operator needs: the step,
+ * the code of the server (SQLSTATE) or of the operating system (`ECONNREFUSED`), and what that code means. The error
+ * around it adds the tenant and the address.
  *
  * @since 0.1.0
  */
@@ -10,7 +11,9 @@ import * as Schema from "effect/Schema"
 import { TenantId } from "./TenantId.ts"
 
 const code = Schema.optionalKey(Schema.String)
-const suffix = (code: string | undefined) => (code === undefined ? "" : ` (${code})`)
+
+/** A code in parentheses, for a message; nothing if there is none. */
+export const codeSuffix = (code: string | undefined): string => (code === undefined ? "" : ` (${code})`)
 
 /** The connector has no database for this tenant. */
 export class UnknownTenant extends Schema.TaggedError<UnknownTenant>()("UnknownTenant", {}) {
@@ -31,7 +34,7 @@ export class ResolverFailed extends Schema.TaggedError<ResolverFailed>()("Resolv
   }
 }
 
-/** The address the tenant resolved to cannot be used. */
+/** The address that the tenant resolved to cannot be used. Only another address mends it. */
 export class InvalidAddress extends Schema.TaggedError<InvalidAddress>()("InvalidAddress", { problem: Schema.String }) {
   readonly step = "resolve"
   override get message() {
@@ -39,27 +42,27 @@ export class InvalidAddress extends Schema.TaggedError<InvalidAddress>()("Invali
   }
 }
 
-/** Nobody answered at the address, or the server refused the database. */
+/** No connection came about: no answer at the address, or the server refused the session before it asked who it is. */
 export class ConnectFailed extends Schema.TaggedError<ConnectFailed>()("ConnectFailed", { code }) {
   readonly step = "connect"
   override get message() {
-    return `no connection${suffix(this.code)}; check that the server runs and that the address and database exist`
+    return `${connectProblem(this.code)}${codeSuffix(this.code)}; ${connectAdvice(this.code)}`
   }
 }
 
-/** The server refused the credentials. */
+/** The server refused the credentials, or does not let this role log in from here. */
 export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFailed>()("AuthenticationFailed", { code }) {
   readonly step = "connect"
   override get message() {
-    return `the server refused the credentials${suffix(this.code)}; after a rotation, call rotateCredentials`
+    return `the server refused the credentials${codeSuffix(this.code)}; after a rotation, call rotateCredentials`
   }
 }
 
-/** The session was there, but would not listen. */
+/** The session was opened, but `LISTEN` failed on it. */
 export class ListenFailed extends Schema.TaggedError<ListenFailed>()("ListenFailed", { code }) {
   readonly step = "listen"
   override get message() {
-    return `LISTEN failed${suffix(this.code)}; listening needs a direct connection to the primary`
+    return `LISTEN failed${codeSuffix(this.code)}; listening needs a direct connection to the primary`
   }
 }
 
@@ -67,19 +70,26 @@ export class ListenFailed extends Schema.TaggedError<ListenFailed>()("ListenFail
 export class SessionLost extends Schema.TaggedError<SessionLost>()("SessionLost", { code }) {
   readonly step = "session"
   override get message() {
-    return `the listening session ended${suffix(this.code)}; it is being opened again`
+    return `the listening session ended${codeSuffix(this.code)}; it is being opened again`
   }
 }
 
 /** Another tenant of this process already uses this very database. */
-export class DatabaseShared extends Schema.TaggedError<DatabaseShared>()("DatabaseShared", { other: TenantId }) {
+export class DatabaseShared extends Schema.TaggedError<DatabaseShared>()("DatabaseShared", {
+  /** The tenant that holds the database. */
+  other: TenantId
+}) {
   readonly step = "identify"
   override get message() {
     return `its database is that of tenant ${this.other}; give every tenant a database of its own`
   }
 }
 
-/** @category errors */
+/**
+ * Why a tenant's database could not be reached.
+ *
+ * @category errors
+ */
 export const ConnectorErrorReason = Schema.Union([
   UnknownTenant,
   ResolverFailed,
@@ -94,21 +104,125 @@ export const ConnectorErrorReason = Schema.Union([
 /** @category errors */
 export type ConnectorErrorReason = typeof ConnectorErrorReason.Type
 
+/** Whether a reason is one of the connector's: nothing was sent to the database. */
+export const isConnectorErrorReason: (reason: { readonly _tag: string }) => reason is ConnectorErrorReason =
+  Schema.is(ConnectorErrorReason)
+
 /**
- * A tenant's database could not be reached. Names the tenant and the step, and never a credential.
+ * Who an error is about, for the beginning of its message: the tenant, the address if it is known, and the step that
+ * failed if it was one of the connector's.
+ */
+export const subject = (
+  { address, tenant }: { readonly tenant: string; readonly address?: string },
+  reason: { readonly _tag: string; readonly step?: string }
+): string =>
+  `Tenant ${tenant}${address === undefined ? "" : ` at ${address}`}${reason.step === undefined ? "" : `, ${reason.step}`}`
+
+/**
+ * A tenant's database could not be reached. Names the tenant, the step and the address, and never a credential. The
+ * classes of its reasons are its members: `ConnectorError.ConnectFailed`.
  *
  * @category errors
  * @since 0.1.0
  */
 export class ConnectorError extends Schema.TaggedError<ConnectorError>()("ConnectorError", {
   tenant: TenantId,
+  /** `host:port/database`, or the path of the socket in the place of host and port; absent if it is not known. */
+  address: Schema.optionalKey(Schema.String),
   reason: ConnectorErrorReason
 }) {
+  static readonly UnknownTenant = UnknownTenant
+  static readonly ResolverFailed = ResolverFailed
+  static readonly InvalidAddress = InvalidAddress
+  static readonly ConnectFailed = ConnectFailed
+  static readonly AuthenticationFailed = AuthenticationFailed
+  static readonly ListenFailed = ListenFailed
+  static readonly SessionLost = SessionLost
+  static readonly DatabaseShared = DatabaseShared
+
+  /** The error of a tenant for this reason. */
+  static of(tenant: TenantId, reason: ConnectorErrorReason, address?: string | undefined): ConnectorError {
+    return new ConnectorError({ tenant, reason, ...(address === undefined ? {} : { address }) })
+  }
   /** What was being done: `resolve`, `connect`, `identify`, `listen`, or `session` for one that was established. */
   get step() {
     return this.reason.step
   }
   override get message() {
-    return `Tenant ${this.tenant}, ${this.step}: ${this.reason.message}`
+    return `${subject(this, this.reason)}: ${this.reason.message}`
+  }
+}
+
+/** The types of the reasons. */
+export declare namespace ConnectorError {
+  type UnknownTenant = InstanceType<typeof ConnectorError.UnknownTenant>
+  type ResolverFailed = InstanceType<typeof ConnectorError.ResolverFailed>
+  type InvalidAddress = InstanceType<typeof ConnectorError.InvalidAddress>
+  type ConnectFailed = InstanceType<typeof ConnectorError.ConnectFailed>
+  type AuthenticationFailed = InstanceType<typeof ConnectorError.AuthenticationFailed>
+  type ListenFailed = InstanceType<typeof ConnectorError.ListenFailed>
+  type SessionLost = InstanceType<typeof ConnectorError.SessionLost>
+  type DatabaseShared = InstanceType<typeof ConnectorError.DatabaseShared>
+}
+
+const connectProblem = (code: string | undefined): string => {
+  switch (code) {
+    case "ENOTFOUND":
+      return "the host name does not resolve"
+    case "EAI_AGAIN":
+      return "the name server did not answer"
+    case "ECONNREFUSED":
+      return "the port is refused"
+    case "ENOENT":
+      return "there is no socket at that path"
+    case "EACCES":
+      return "the process may not use that socket or port"
+    case "EHOSTUNREACH":
+    case "ENETUNREACH":
+      return "there is no route to the host"
+    case "ETIMEDOUT":
+      return "there was no answer in time"
+    case "ECONNRESET":
+    case "EPIPE":
+      return "the connection was closed before the session was ready"
+    case "3D000":
+      return "the database does not exist"
+    case "53300":
+      return "the server, the database or the role has no connection left"
+    case "55000":
+      return "the database does not accept connections"
+    case "57P01":
+    case "57P02":
+      return "the server is shutting down"
+    case "57P03":
+      return "the server is starting up or recovering"
+    case "42501":
+      return "the role lacks CONNECT on the database"
+    default:
+      return "no connection"
+  }
+}
+
+const connectAdvice = (code: string | undefined): string => {
+  switch (code) {
+    case "ENOTFOUND":
+      return "correct the host name in the URL, or the name server's entry"
+    case "ECONNREFUSED":
+      return "start the server, or correct host and port in the URL"
+    case "ENOENT":
+      return "start the server, or correct the directory of the socket in the URL"
+    case "3D000":
+      return "create it, or correct the name in the URL"
+    case "53300":
+      return "close other sessions, lower maxConnections, or raise max_connections or CONNECTION LIMIT"
+    case "42501":
+      return "grant CONNECT to it"
+    case "EAI_AGAIN":
+    case "57P01":
+    case "57P02":
+    case "57P03":
+      return "it is tried again"
+    default:
+      return "check that the server runs and that the address and database exist"
   }
 }

@@ -1,75 +1,56 @@
 /**
  * Why a statement about a tenant's entries failed.
  *
+ * A database that could not be reached is one of the connector's reasons, as it is: nothing was sent then. The other
+ * reasons tell what became of the statement. No reason holds a message of the server, which may repeat a value.
+ *
  * @since 0.1.0
  */
-
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import { ConnectorError } from "./ConnectorError.ts"
+import { type ConnectorError, ConnectorErrorReason, codeSuffix, subject } from "./ConnectorError.ts"
 import { show } from "./KeyName.ts"
 import { TenantId } from "./TenantId.ts"
 
 const code = Schema.optionalKey(Schema.String)
-const suffix = (code: string | undefined) => (code === undefined ? "" : ` (${code})`)
-
-/** The database could not be reached; nothing was sent. */
-export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable", { cause: ConnectorError }) {
-  override get message() {
-    return this.cause.message
-  }
-}
 
 /** The connection ended, or the time ran out, while an answer was awaited: a write may or may not have landed. */
 export class Unanswered extends Schema.TaggedError<Unanswered>()("Unanswered", { code }) {
   override get message() {
-    return `the database did not answer${suffix(this.code)}`
+    return `the database did not answer${codeSuffix(this.code)}`
   }
 }
 
 /** The connection ended, or the time ran out, before anything was committed; nothing was written. */
 export class NotCommitted extends Schema.TaggedError<NotCommitted>()("NotCommitted", { code }) {
   override get message() {
-    return `the connection was lost before anything was committed${suffix(this.code)}; nothing was written, so try again`
+    return `the connection was lost before anything was committed${codeSuffix(this.code)}; nothing was written, so try again`
   }
 }
 
 /** The server refused the statement; nothing was written. */
 export class Refused extends Schema.TaggedError<Refused>()("Refused", { code }) {
   override get message() {
-    switch (this.code) {
-      case "42P01":
-      case "42703":
-        return `the tables are missing or outdated${suffix(this.code)}; run Ddl.sql on this database`
-      case "42501":
-        return `the role lacks a privilege${suffix(this.code)}; run Ddl.grants(role) on this database`
-      case "40001":
-      case "40P01":
-        return `other transactions got in the way, time and again${suffix(this.code)}; try again`
-      case "55P03":
-        return `another transaction holds the row, and did not let go of it${suffix(this.code)}; end it, or try again`
-      default:
-        return `the server refused the statement${suffix(this.code)}`
-    }
+    return `${refusal(this.code)[0]}${codeSuffix(this.code)}${refusal(this.code)[1]}`
   }
 }
 
-/** The database left several reads in a row without an answer, and is given time; nothing was sent. */
+/** Reads are paused, because several in a row were not answered; nothing was sent. */
 export class NotAsked extends Schema.TaggedError<NotAsked>()("NotAsked", {
-  /** When the database is asked again; absent where another read is asking it now. */
+  /** When the database is asked again; absent while another read is asking it. */
   retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
 }) {
   override get message() {
     const until =
       this.retryAfter === undefined
-        ? "one read is trying it now"
-        : `it is asked again in ${Math.ceil(Duration.toMillis(this.retryAfter))} ms`
-    return `the database left several reads in a row unanswered; ${until}`
+        ? "a probe is under way"
+        : `the next is sent in ${Math.ceil(Duration.toMillis(this.retryAfter))} ms`
+    return `reads are paused after several unanswered attempts; ${until}`
   }
 }
 
-/** The entry is at another revision than the write expected; nothing was written. */
-export class RevisionMismatch extends Schema.TaggedError<RevisionMismatch>()("RevisionMismatch", {
+/** The entry is at another revision than the write expected. Nothing was written: read it again, then decide. */
+export class RevisionConflict extends Schema.TaggedError<RevisionConflict>()("RevisionConflict", {
   namespace: Schema.String,
   key: Schema.String,
   /** 0: no row was expected. */
@@ -78,34 +59,95 @@ export class RevisionMismatch extends Schema.TaggedError<RevisionMismatch>()("Re
   actual: Schema.Int
 }) {
   override get message() {
-    return `${show(this)} is at revision ${this.actual}, not ${this.expected}`
+    return `${show(this)} is at revision ${this.actual}, not ${this.expected}; read it again, then decide`
   }
 }
 
 /** @category errors */
 export const EntryStoreErrorReason = Schema.Union([
-  Unreachable,
   Unanswered,
   NotCommitted,
   NotAsked,
   Refused,
-  RevisionMismatch
+  RevisionConflict,
+  ...ConnectorErrorReason.members
 ])
 
 /** @category errors */
 export type EntryStoreErrorReason = typeof EntryStoreErrorReason.Type
 
 /**
- * A statement about a tenant's entries failed. Carries the server's code, never its message: that may repeat a value.
+ * A statement about a tenant's entries failed. Carries the server's code, never its message: that may repeat a value. The
+ * classes of its own reasons are its members: `EntryStoreError.Refused`.
  *
  * @category errors
  * @since 0.1.0
  */
 export class EntryStoreError extends Schema.TaggedError<EntryStoreError>()("EntryStoreError", {
   tenant: TenantId,
+  /** `host:port/database`; absent if it is not known. */
+  address: Schema.optionalKey(Schema.String),
   reason: EntryStoreErrorReason
 }) {
+  static readonly Unanswered = Unanswered
+  static readonly NotCommitted = NotCommitted
+  static readonly NotAsked = NotAsked
+  static readonly Refused = Refused
+  static readonly RevisionConflict = RevisionConflict
+
+  /** The error of a tenant for this reason. */
+  static of(tenant: TenantId, reason: EntryStoreErrorReason, address?: string | undefined): EntryStoreError {
+    return new EntryStoreError({ tenant, reason, ...(address === undefined ? {} : { address }) })
+  }
+  /** The same reason, as an error of the store. */
+  static from({ address, reason, tenant }: ConnectorError): EntryStoreError {
+    return EntryStoreError.of(tenant, reason, address)
+  }
   override get message() {
-    return `Tenant ${this.tenant}: ${this.reason.message}`
+    return `${subject(this, this.reason)}: ${this.reason.message}`
+  }
+}
+
+/** The types of the reasons. */
+export declare namespace EntryStoreError {
+  type Unanswered = InstanceType<typeof EntryStoreError.Unanswered>
+  type NotCommitted = InstanceType<typeof EntryStoreError.NotCommitted>
+  type NotAsked = InstanceType<typeof EntryStoreError.NotAsked>
+  type Refused = InstanceType<typeof EntryStoreError.Refused>
+  type RevisionConflict = InstanceType<typeof EntryStoreError.RevisionConflict>
+}
+
+/** What the server refused a statement for, before its code and after it. */
+const refusal = (code: string | undefined): readonly [problem: string, advice: string] => {
+  switch (code) {
+    case "3F000":
+    case "42P01":
+    case "42703":
+    case "42883":
+      return ["the tables are missing or outdated", "; run Ddl.sql on this database"]
+    case "42501":
+      return ["the role lacks a privilege", "; run Ddl.grants(role) on this database"]
+    case "40001":
+    case "40P01":
+      return ["gave up after repeated conflicts with other transactions", "; try again"]
+    case "55P03":
+      return ["another transaction still holds the row or the table", "; end it, or try again"]
+    case "25006":
+      return ["the server is read-only", "; give the address of the primary, or wait until the fail-over is over"]
+    case "22P05":
+    case "22021":
+      return [
+        "the encoding of the database cannot hold a character of the text",
+        "; use a database in UTF8, or plain letters"
+      ]
+    case "53100":
+    case "53200":
+      return ["the server is out of disk space or memory", "; free some, then try again"]
+    case "53300":
+      return ["the server has no connection left", "; close other sessions, or raise max_connections"]
+    case "57014":
+      return ["the statement was cancelled", "; raise statement_timeout, or try again"]
+    default:
+      return ["the server refused the statement", ""]
   }
 }

@@ -23,7 +23,7 @@ import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { EntryRow } from "./EntryRow.ts"
-import { type EntryStoreErrorReason, Refused, RevisionMismatch } from "./EntryStoreError.ts"
+import { type EntryStoreErrorReason, Refused, RevisionConflict } from "./EntryStoreError.ts"
 import * as JsonText from "./JsonText.ts"
 import type { KeyName } from "./KeyName.ts"
 import * as MemoryCatalog from "./MemoryCatalog.ts"
@@ -396,7 +396,7 @@ const utf8 = new TextEncoder()
 const failed = (table: Table, reason: EntryStoreErrorReason) => Result.fail({ sequence: table.sequence, reason })
 
 const mismatch = ({ key, namespace }: KeyName, expected: number, actual: number) =>
-  new RevisionMismatch({ namespace, key, expected, actual })
+  new RevisionConflict({ namespace, key, expected, actual })
 
 /** The text of a value as `jsonb` writes it, but for white space; or the refusal that PostgreSQL answers with. */
 const jsonb = (json: string): Result.Result<string, Refused> => {

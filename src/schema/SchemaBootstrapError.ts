@@ -4,7 +4,8 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { EntryStoreErrorReason } from "./EntryStoreError.ts"
+import { subject } from "./ConnectorError.ts"
+import { type EntryStoreError, EntryStoreErrorReason } from "./EntryStoreError.ts"
 import { TenantId } from "./TenantId.ts"
 
 const fields = {
@@ -55,38 +56,53 @@ export class TableUnsuitable extends Schema.TaggedError<TableUnsuitable>()("Tabl
   }
 }
 
-/** The database could not be asked, or refused a statement. */
-export class BootstrapFailed extends Schema.TaggedError<BootstrapFailed>()("BootstrapFailed", {
-  cause: EntryStoreErrorReason
-}) {
-  override get message() {
-    return this.cause.message
-  }
-}
-
 /** @category errors */
 export const SchemaBootstrapErrorReason = Schema.Union([
   SchemaMissing,
   SchemaOutdated,
   PermissionDenied,
   TableUnsuitable,
-  BootstrapFailed
+  ...EntryStoreErrorReason.members
 ])
 
 /** @category errors */
 export type SchemaBootstrapErrorReason = typeof SchemaBootstrapErrorReason.Type
 
 /**
- * A tenant's database could not be prepared: what is missing, and the SQL that mends it.
+ * A tenant's database could not be prepared: what is missing and the SQL that mends it, or why it could not be asked. The
+ * classes of its own reasons are its members: `SchemaBootstrapError.SchemaMissing`.
  *
  * @category errors
  * @since 0.1.0
  */
 export class SchemaBootstrapError extends Schema.TaggedError<SchemaBootstrapError>()("SchemaBootstrapError", {
   tenant: TenantId,
+  /** `host:port/database`; absent if it is not known. */
+  address: Schema.optionalKey(Schema.String),
   reason: SchemaBootstrapErrorReason
 }) {
-  override get message() {
-    return `Tenant ${this.tenant}: ${this.reason.message}`
+  static readonly SchemaMissing = SchemaMissing
+  static readonly SchemaOutdated = SchemaOutdated
+  static readonly PermissionDenied = PermissionDenied
+  static readonly TableUnsuitable = TableUnsuitable
+
+  /** The error of a tenant for this reason. */
+  static of(tenant: TenantId, reason: SchemaBootstrapErrorReason, address?: string | undefined): SchemaBootstrapError {
+    return new SchemaBootstrapError({ tenant, reason, ...(address === undefined ? {} : { address }) })
   }
+  /** The same reason, as an error of the bootstrap. */
+  static from({ address, reason, tenant }: EntryStoreError): SchemaBootstrapError {
+    return SchemaBootstrapError.of(tenant, reason, address)
+  }
+  override get message() {
+    return `${subject(this, this.reason)}: ${this.reason.message}`
+  }
+}
+
+/** The types of the reasons. */
+export declare namespace SchemaBootstrapError {
+  type SchemaMissing = InstanceType<typeof SchemaBootstrapError.SchemaMissing>
+  type SchemaOutdated = InstanceType<typeof SchemaBootstrapError.SchemaOutdated>
+  type PermissionDenied = InstanceType<typeof SchemaBootstrapError.PermissionDenied>
+  type TableUnsuitable = InstanceType<typeof SchemaBootstrapError.TableUnsuitable>
 }

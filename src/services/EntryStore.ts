@@ -36,7 +36,7 @@ export type ReadDiff = (
  * **Details**
  *
  * Each method is one round trip and needs no scope of the tenant: it works for tenants that are unknown or suspended.
- * Writes are durable when they return, and return the row as stored. All fail with `EntryStoreError`: `Unreachable`
+ * Writes are durable when they return, and return the row as stored. All fail with `EntryStoreError`: a reason of `ConnectorError`
  * (nothing was sent), `NotCommitted`, `Refused` or `RevisionMismatch` (nothing was written), or `Unanswered` (a write may or may not have landed).
  *
  * @category services

@@ -106,7 +106,7 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
       Effect.gen(function* () {
         const first = yield* put(a, "1", { ifRevision: 0 })
         assert.deepInclude(yield* reasonOf(put(a, "2", { ifRevision: 0 })), {
-          _tag: "RevisionMismatch",
+          _tag: "RevisionConflict",
           ...a,
           expected: 0,
           actual: first.revision
@@ -143,7 +143,7 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
               [b, "9", revision + 1_000]
             ])
           ),
-          { _tag: "RevisionMismatch", ...b }
+          { _tag: "RevisionConflict", ...b }
         )
         assert.strictEqual(
           (yield* reasonOf(

@@ -37,7 +37,7 @@ describe("boot", () => {
       const { globex, plane, proxy } = yield* behindProxy({ boot: "require", bootTimeout: "500 millis" })
       const error = yield* Effect.flip(Effect.scoped(Layer.build(plane)))
       assert.strictEqual(error._tag, "ActivationError")
-      assert.strictEqual(error._tag === "ActivationError" && error.reason._tag, "ConnectFailure")
+      assert.strictEqual(error._tag === "ActivationError" && error.reason._tag, "ConnectFailed")
       assert.include(error.message, "acme")
       // It was tried again until then.
       assert.isAbove(yield* proxy.attempts, 1)

@@ -86,7 +86,7 @@ describe("the lifecycle on a real server", () => {
           const manager = yield* TenantManager
           yield* Ref.set(url, wrong)
           const error = yield* Effect.flip(call("rotateCredentials"))
-          assert.strictEqual(error.reason._tag, "ConnectFailure")
+          assert.strictEqual(error.reason._tag, "ConnectFailed")
           yield* eventually(
             "stale",
             Effect.map(
@@ -123,7 +123,7 @@ describe("the lifecycle on a real server", () => {
         const manager = yield* TenantManager
         yield* manager.awaitLive("globex")
         const error = yield* Effect.flip(call("activate"))
-        assert.strictEqual(error.reason._tag, "ConnectFailure")
+        assert.strictEqual(error.reason._tag, "ConnectFailed")
         yield* Ref.set(url, acme.url)
         yield* manager.awaitLive("acme")
         assert.strictEqual(yield* limit, 600)

@@ -4,7 +4,7 @@ import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Redacted, type S
 import {
   Config,
   Connector,
-  type ConnectorError,
+  ConnectorError,
   EntryStore,
   type ListenSession,
   PgConnector,
@@ -14,6 +14,7 @@ import {
   TenantManager,
   withTenant
 } from "effect-systemplane"
+import { isConnectorErrorReason } from "../../src/schema/ConnectorError.ts"
 import { Limit } from "../support/keys.ts"
 import { soon } from "../support/observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
@@ -35,10 +36,10 @@ const users = (database: TestDatabase.TestDatabase) =>
 /** Why a statement fails, and why a listening session does. A client connects with its first statement. */
 const failures = (tenant: TenantId) =>
   Effect.gen(function* () {
-    const { reason } = yield* Effect.flip(EntryStore.use((store) => store.read(tenant, Limit)))
-    if (reason._tag !== "Unreachable") return assert.fail(reason.message)
+    const statement = yield* Effect.flip(EntryStore.use((store) => store.read(tenant, Limit)))
+    if (!isConnectorErrorReason(statement.reason)) return assert.fail(statement.message)
     const session = Connector.use((connector) => Effect.scoped(connector.session(tenant)))
-    return [reason.cause, yield* Effect.flip(session)]
+    return [ConnectorError.of(tenant, statement.reason, statement.address), yield* Effect.flip(session)]
   })
 
 /** Connects for statements and for listening. Without keys, there is nothing to ask but whose database it is. */
@@ -99,8 +100,7 @@ describe("PgConnector.layerSingle", () => {
         assert.strictEqual(yield* Config.get(Limit), 600)
         assert.strictEqual(yield* Config.get(Limit).pipe(withTenant("acme")), 600)
         const error = yield* Effect.flip(Config.get(Limit).pipe(withTenant("default")))
-        assert.strictEqual(error.reason._tag, "Unavailable")
-        assert.include(error.message, "the connector knows no database")
+        assert.strictEqual(error.reason._tag, "UnknownTenant")
       }).pipe(Effect.provide(plane(PgConnector.layerSingle({ url: database.url, tenant: acme }))))
     }).pipe(Effect.scoped)
   )

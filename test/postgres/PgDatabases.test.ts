@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { Connector, ConnectorError, ListenFailed, PgConnector } from "effect-systemplane"
+import { Connector, ConnectorError, PgConnector } from "effect-systemplane"
 import * as PgDatabaseClaims from "../../src/layers/postgres/PgDatabaseClaims.ts"
 import * as PgDatabases from "../../src/layers/postgres/PgDatabases.ts"
 import { budget } from "../support/budget.ts"
@@ -95,7 +95,8 @@ describe("a session that was opened ahead", () => {
         const inner = yield* Connector
         const deaf = Connector.of({
           ...inner,
-          session: (tenant) => Effect.fail(new ConnectorError({ tenant, reason: new ListenFailed({ code: "0A000" }) }))
+          session: (tenant) =>
+            Effect.fail(new ConnectorError({ tenant, reason: new ConnectorError.ListenFailed({ code: "0A000" }) }))
         })
         const databases = over(Layer.succeed(Connector, deaf))
         assert.deepStrictEqual(yield* Effect.provide(ahead, databases), [{ one: 1 }])

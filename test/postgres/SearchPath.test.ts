@@ -52,7 +52,7 @@ describe("a database belongs to the tenant that came first", () => {
           [acme.name]
         )
         const error = yield* Effect.flip(manager.activate("globex"))
-        assert.strictEqual(error.reason._tag, "SameDatabase")
+        assert.strictEqual(error.reason._tag, "DatabaseShared")
       }).pipe(Effect.provide(TestPlane.layer({ acme, globex: acme }, { tenants: [] })))
     }).pipe(Effect.scoped)
   )

@@ -3,69 +3,119 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration } from "effect"
 import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 import * as Plane from "effect-systemplane"
-import { DuplicateKey, InvalidConfigKey, InvalidOption, TenantId } from "effect-systemplane"
+import { DuplicateKey, EntryStoreError, InvalidConfigKey, InvalidOption, TenantId } from "effect-systemplane"
 import * as PgFailure from "../../src/layers/postgres/PgFailure.ts"
 
 const tenant = TenantId.make("acme")
 const other = TenantId.make("globex")
+const address = "db.example:5432/tenant_acme"
 const names = { namespace: "limits", key: "burst" }
 
-const connector = (reason: Plane.ConnectorErrorReason) => new Plane.ConnectorError({ tenant, reason })
-const store = (reason: Plane.EntryStoreErrorReason) => new Plane.EntryStoreError({ tenant, reason })
-const bootstrap = (reason: Plane.SchemaBootstrapErrorReason) => new Plane.SchemaBootstrapError({ tenant, reason })
+const connector = (reason: Plane.ConnectorErrorReason) => Plane.ConnectorError.of(tenant, reason, address)
+const store = (reason: Plane.EntryStoreErrorReason) => Plane.EntryStoreError.of(tenant, reason)
+const bootstrap = (reason: Plane.SchemaBootstrapErrorReason) => Plane.SchemaBootstrapError.of(tenant, reason)
 const config = (reason: Plane.ConfigErrorReason) => new Plane.ConfigError({ reason })
-const activation = (reason: Plane.ActivationErrorReason) => new Plane.ActivationError({ reason })
+const activation = (reason: Plane.ActivationErrorReason) => Plane.ActivationError.of(tenant, reason)
 
 const history = (reason: Plane.ChangeHistoryErrorReason) => new Plane.ChangeHistoryError({ reason })
 
-const refused = connector(new Plane.AuthenticationFailed({ code: "28P01" }))
-const missing = bootstrap(new Plane.SchemaMissing({ parts: ["table systemplane_entries"], sql: "CREATE TABLE …" }))
+const refused = connector(new Plane.ConnectorError.AuthenticationFailed({ code: "28P01" }))
+const missing = bootstrap(
+  new Plane.SchemaBootstrapError.SchemaMissing({ parts: ["table systemplane_entries"], sql: "CREATE TABLE …" })
+)
 
 /** Every error that the package exports, and the parts of its message that help. */
 const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyArray<string>]> = [
-  [connector(new Plane.UnknownTenant()), "Tenant acme, resolve", "add it to the connector's record, or check the id"],
-  [connector(new Plane.ResolverFailed({ name: "VaultSealed" })), "Tenant acme, resolve", "VaultSealed", "its own log"],
-  [connector(new Plane.InvalidAddress({ problem: "it is no URL" })), "Tenant acme, resolve", "it is no URL"],
   [
-    connector(new Plane.ConnectFailed({ code: "ECONNREFUSED" })),
-    "acme, connect",
-    "(ECONNREFUSED); check that the server"
+    connector(new Plane.ConnectorError.UnknownTenant()),
+    "Tenant acme at db.example:5432/tenant_acme, resolve",
+    "add it to the connector's record, or check the id"
   ],
-  [connector(new Plane.ConnectFailed({})), "no connection; check that the server runs"],
-  [refused, "Tenant acme, connect", "(28P01)", "call rotateCredentials"],
-  [connector(new Plane.ListenFailed({})), "Tenant acme, listen", "needs a direct connection to the primary"],
-  [connector(new Plane.SessionLost({ code: "57P01" })), "Tenant acme, session", "(57P01)", "being opened again"],
-  [connector(new Plane.DatabaseShared({ other })), "acme, identify", "globex; give every tenant a database of its own"],
+  [
+    connector(new Plane.ConnectorError.ResolverFailed({ name: "VaultSealed" })),
+    "Tenant acme at db.example:5432/tenant_acme, resolve",
+    "VaultSealed",
+    "its own log"
+  ],
+  [
+    connector(new Plane.ConnectorError.InvalidAddress({ problem: "it is no URL" })),
+    "Tenant acme at db.example:5432/tenant_acme, resolve",
+    "it is no URL"
+  ],
+  [
+    connector(new Plane.ConnectorError.ConnectFailed({ code: "ECONNREFUSED" })),
+    "tenant_acme, connect",
+    "the port is refused (ECONNREFUSED); start the server"
+  ],
+  [connector(new Plane.ConnectorError.ConnectFailed({})), "no connection; check that the server runs"],
+  [refused, "tenant_acme, connect", "(28P01)", "call rotateCredentials"],
+  [
+    connector(new Plane.ConnectorError.ListenFailed({})),
+    "tenant_acme, listen",
+    "needs a direct connection to the primary"
+  ],
+  [
+    connector(new Plane.ConnectorError.SessionLost({ code: "57P01" })),
+    "tenant_acme, session",
+    "(57P01)",
+    "being opened again"
+  ],
+  [
+    connector(new Plane.ConnectorError.DatabaseShared({ other })),
+    "tenant_acme, identify",
+    "globex; give every tenant a database of its own"
+  ],
 
-  [store(new Plane.Unreachable({ cause: refused })), "Tenant acme", "call rotateCredentials"],
-  [store(new Plane.Unanswered({ code: "EPIPE" })), "Tenant acme: the database did not answer (EPIPE)"],
-  [store(new Plane.NotAsked({ retryAfter: Duration.millis(399.5) })), "Tenant acme", "asked again in 400 ms"],
-  [store(new Plane.NotAsked({})), "Tenant acme", "one read is trying it now"],
-  [store(new Plane.Refused({ code: "42P01" })), "missing or outdated (42P01); run Ddl.sql"],
-  [store(new Plane.Refused({ code: "42703" })), "missing or outdated (42703); run Ddl.sql"],
-  [store(new Plane.Refused({ code: "42501" })), "lacks a privilege (42501); run Ddl.grants(role)"],
-  [store(new Plane.Refused({ code: "40P01" })), "other transactions got in the way", "(40P01); try again"],
-  [store(new Plane.Refused({ code: "55P03" })), "another transaction holds the row", "(55P03); end it, or try again"],
-  [store(new Plane.NotCommitted({ code: "EPIPE" })), "before anything was committed (EPIPE)", "nothing was written"],
-  [store(new Plane.Refused({ code: "22P02" })), "refused the statement (22P02)"],
-  [store(new Plane.RevisionMismatch({ ...names, expected: 3, actual: 5 })), "limits/burst is at revision 5, not 3"],
+  [Plane.EntryStoreError.from(refused), "Tenant acme at db.example:5432/tenant_acme", "call rotateCredentials"],
+  [store(new Plane.EntryStoreError.Unanswered({ code: "EPIPE" })), "Tenant acme: the database did not answer (EPIPE)"],
+  [
+    store(new Plane.EntryStoreError.NotAsked({ retryAfter: Duration.millis(399.5) })),
+    "Tenant acme",
+    "the next is sent in 400 ms"
+  ],
+  [store(new Plane.EntryStoreError.NotAsked({})), "Tenant acme", "a probe is under way"],
+  [store(new Plane.EntryStoreError.Refused({ code: "42P01" })), "missing or outdated (42P01); run Ddl.sql"],
+  [store(new Plane.EntryStoreError.Refused({ code: "42703" })), "missing or outdated (42703); run Ddl.sql"],
+  [store(new Plane.EntryStoreError.Refused({ code: "42501" })), "lacks a privilege (42501); run Ddl.grants(role)"],
+  [
+    store(new Plane.EntryStoreError.Refused({ code: "40P01" })),
+    "repeated conflicts with other transactions",
+    "(40P01); try again"
+  ],
+  [
+    store(new Plane.EntryStoreError.Refused({ code: "55P03" })),
+    "another transaction still holds the row",
+    "(55P03); end it, or try again"
+  ],
+  [
+    store(new Plane.EntryStoreError.NotCommitted({ code: "EPIPE" })),
+    "before anything was committed (EPIPE)",
+    "nothing was written"
+  ],
+  [store(new Plane.EntryStoreError.Refused({ code: "22P02" })), "refused the statement (22P02)"],
+  [
+    store(new Plane.EntryStoreError.RevisionConflict({ ...names, expected: 3, actual: 5 })),
+    "limits/burst is at revision 5, not 3"
+  ],
 
   [missing, "Tenant acme", "table systemplane_entries", "run this as the owner of the schema:\nCREATE TABLE …"],
-  [bootstrap(new Plane.TableUnsuitable({ problem: "NotATable" })), "is no table but a view"],
-  [bootstrap(new Plane.TableUnsuitable({ problem: "ManyTenants" })), "give each tenant a database"],
-  [bootstrap(new Plane.TableUnsuitable({ problem: "RowsHidden" })), "DISABLE ROW LEVEL SECURITY"],
+  [bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "NotATable" })), "is no table but a view"],
   [
-    bootstrap(new Plane.SchemaOutdated({ parts: ["a", "b"], sql: "ALTER …" })),
+    bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "ManyTenants" })),
+    "give each tenant a database"
+  ],
+  [bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "RowsHidden" })), "DISABLE ROW LEVEL SECURITY"],
+  [
+    bootstrap(new Plane.SchemaBootstrapError.SchemaOutdated({ parts: ["a", "b"], sql: "ALTER …" })),
     "outdated (a, b)",
     "as the owner of the schema:\nALTER …"
   ],
-  [bootstrap(new Plane.PermissionDenied({ sql: "GRANT …" })), "run this as their owner:\nGRANT …"],
-  [bootstrap(new Plane.BootstrapFailed({ cause: new Plane.Refused({ code: "42501" }) })), "run Ddl.grants(role)"],
+  [bootstrap(new Plane.SchemaBootstrapError.PermissionDenied({ sql: "GRANT …" })), "run this as their owner:\nGRANT …"],
+  [bootstrap(new Plane.EntryStoreError.Refused({ code: "42501" })), "run Ddl.grants(role)"],
 
-  [config(new Plane.UnknownKey(names)), "limits/burst", "add it to the keys of SystemplaneLive"],
-  [config(new Plane.TenantMissing()), `run the effect inside withTenant("…")`],
-  [config(Plane.InvalidTenantId.from("../acme")), `"../acme" is not a tenant id: 1 to 256 letters`],
-  [config(new Plane.InvalidValue({ problems: [{ ...names, problem: "Expected number" }] })), "limits/burst is refused"],
+  [config(new Plane.ConfigError.UnknownKey(names)), "limits/burst", "add it to the keys of SystemplaneLive"],
+  [config(new Plane.ConfigError.TenantMissing()), `run the effect inside withTenant("…")`],
+  [config(Plane.ConfigError.InvalidTenantId.from("../acme")), `"../acme" is not a tenant id: 1 to 256 letters`],
   [
     history(new Plane.UnknownRevision({ tenant, ...names, revision: 3 })),
     "tenant acme has no revision 3 of limits/burst",
@@ -93,24 +143,35 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   [history(new Plane.HistoryMissing({ tenant, problem: "run Ddl.sql" })), "acme has no history", "run Ddl.sql"],
   [history(new Plane.InvalidQuery({ parameter: "limit", expected: "a number" })), "limit must be a number"],
   [
-    config(new Plane.RevisionConflict({ tenant, ...names, expected: 3, actual: 5 })),
+    config(new Plane.ConfigError.InvalidValue({ problems: [{ ...names, problem: "Expected number" }] })),
+    "limits/burst is refused"
+  ],
+  [
+    config(new Plane.ConfigError.RevisionConflict({ tenant, ...names, expected: 3, actual: 5 })),
     "limits/burst of tenant acme",
     "revision 5, not 3; read it again, then decide"
   ],
-  [config(new Plane.Unavailable({ tenant, problem: "no connection" })), "tenant acme", "no connection"],
+  [config(new Plane.ConfigError.InvalidActor()), "The actor is empty"],
+  [config(new Plane.ConfigError.UnknownTenant({ tenant })), "no tenant acme"],
+  [config(new Plane.ConfigError.Unavailable({ tenant, problem: "no connection" })), "tenant acme", "no connection"],
   [
-    config(new Plane.WriteOutcomeUnknown({ tenant, keys: [names, { ...names, key: "rate" }] })),
+    config(new Plane.ConfigError.WriteOutcomeUnknown({ tenant, keys: [names, { ...names, key: "rate" }] })),
     "limits/burst, limits/rate for tenant acme may or may not have landed; read it again, then decide"
   ],
-  [config(new Plane.NotSupported({ problem: "it cannot be watched" })), "it cannot be watched"],
-  [config(new Plane.Closed()), "was drained"],
+  [config(new Plane.ConfigError.NotSupported({ problem: "it cannot be watched" })), "it cannot be watched"],
+  [config(new Plane.ConfigError.Closed()), "The plane is closed; build a new layer"],
 
-  [activation(new Plane.ConnectFailure({ cause: refused })), "acme", "call rotateCredentials"],
-  [activation(new Plane.BootstrapFailure({ cause: missing })), "acme", "run this as the owner of the schema"],
-  [activation(new Plane.LoadFailure({ cause: store(new Plane.Unanswered({})) })), "acme", "did not answer"],
-  [activation(new Plane.SameDatabase({ tenant, other })), "acme", "globex", "give every tenant a database of its own"],
-  [activation(new Plane.Superseded({ tenant })), "acme was suspended or removed before it was live"],
-  [activation(new Plane.BootTimedOut({ tenant, millis: 10 })), "acme", "10 ms; raise bootTimeout, or use boot"],
+  [Plane.ActivationError.from(refused), "acme at db.example:5432/tenant_acme", "call rotateCredentials"],
+  [Plane.ActivationError.from(missing), "acme", "run this as the owner of the schema"],
+  [activation(new Plane.EntryStoreError.Unanswered({})), "acme", "did not answer"],
+  [
+    activation(new Plane.ConnectorError.DatabaseShared({ other })),
+    "acme",
+    "globex",
+    "give every tenant a database of its own"
+  ],
+  [activation(new Plane.ActivationError.Superseded()), "it was suspended or removed before it was live"],
+  [activation(new Plane.ActivationError.BootTimedOut({ millis: 10 })), "acme", "10 ms; raise bootTimeout, or use boot"],
 
   [
     new Plane.CollidingNames({ name: "BURST", claimants: ["a/burst", "b/burst"] }),
@@ -159,7 +220,7 @@ describe("an error", () => {
     ]
     for (const error of reasons.map((reason) => new SqlError({ reason }))) {
       for (const made of [
-        PgFailure.statementFailure(tenant, error),
+        EntryStoreError.of(tenant, PgFailure.statementFailure(error)),
         PgFailure.connectFailure(tenant, error),
         PgFailure.listenFailure(tenant, error),
         PgFailure.sessionLost(tenant, error)

@@ -1,12 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime } from "effect"
-import { ActivationError, Superseded, TenantId, type TenantState, type TenantStatus } from "effect-systemplane"
+import { ActivationError, TenantId, type TenantState, type TenantStatus } from "effect-systemplane"
 import * as Health from "../../src/schema/Health.ts"
 
 const since = DateTime.makeUnsafe("2026-01-02T03:04:05Z")
 
 const acme = TenantId.make("acme")
-const failure = new ActivationError({ reason: new Superseded({ tenant: acme }) })
+const failure = ActivationError.of(acme, new ActivationError.Superseded())
 
 const status = (state: TenantState, failed = false): TenantStatus => ({
   tenant: acme,

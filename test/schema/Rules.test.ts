@@ -177,10 +177,8 @@ describe("PgAddress", () => {
 })
 
 describe("PgFailure", () => {
-  const tenant = TenantId.TenantId.make("acme")
   const failure = (code: string | undefined, operation: string) =>
     PgFailure.statementFailure(
-      tenant,
       new SqlError({
         reason: new UnknownError({ cause: Object.assign(new Error("canary"), { code }), message: "canary", operation })
       })
@@ -203,7 +201,7 @@ describe("PgFailure", () => {
     ] as const) {
       assert.strictEqual(failure(code, "query")._tag, tag, code)
     }
-    assert.strictEqual(failure("3D000", "connect")._tag, "Unreachable")
+    assert.strictEqual(failure("3D000", "connect")._tag, "ConnectFailed")
   })
 
   it("keeps codes and drops messages, which may repeat a value", () => {
@@ -211,8 +209,8 @@ describe("PgFailure", () => {
     const errors = [
       failure("22P02", "query"),
       failure("28P01", "connect"),
-      PgFailure.sessionLost(tenant, lost),
-      PgFailure.listenFailure(tenant, lost)
+      PgFailure.sessionLost(TenantId.TenantId.make("acme"), lost),
+      PgFailure.listenFailure(TenantId.TenantId.make("acme"), lost)
     ]
     for (const error of errors) assert.notInclude(error.message + JSON.stringify(error), "canary")
   })

@@ -276,7 +276,7 @@ describe("confirmedAt and stale of entries and statuses", () => {
       const failing = yield* status
       assert.strictEqual(failing.state, "stale")
       assert.strictEqual(failing.failures, acme.attempts.length - 1)
-      assert.strictEqual(failing.lastError?.reason._tag, "ConnectFailure")
+      assert.strictEqual(failing.lastError?.reason._tag, "ConnectFailed")
       assert.deepStrictEqual(failing.confirmedAt, confirmedAt)
     })
   )

@@ -38,7 +38,7 @@ describe("reads of a database that does not answer", () => {
           const { reason, retryIn } = yield* failure
           assert.strictEqual(retryIn, 400)
           assert.deepInclude(reason.lastKnown, { value: 7, stale: true })
-          assert.include(reason.message, "asked again in 400 ms")
+          assert.include(reason.message, "the next is sent in 400 ms")
         }
         assert.strictEqual(acme.statements, 3)
 
@@ -72,7 +72,7 @@ describe("reads of a database that does not answer", () => {
       const probe = yield* Effect.forkScoped(limit(), { startImmediately: true })
       yield* breathe
       const snapshot = yield* Effect.flip(Config.snapshot.pipe(withTenant("acme")))
-      assert.include(snapshot.message, "one read is trying it now")
+      assert.include(snapshot.message, "a probe is under way")
       assert.strictEqual(acme.statements, before + 1)
       acme.clientGate.openUnsafe()
       assert.strictEqual(yield* Fiber.join(probe), 7)

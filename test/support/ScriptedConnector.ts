@@ -4,7 +4,7 @@
  */
 import { Clock, Deferred, Effect, Latch, Layer, Option, Queue, type Scope } from "effect"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
-import { ConnectFailed, Connector, ConnectorError, SessionLost, type TenantId } from "effect-systemplane"
+import { Connector, ConnectorError, type TenantId } from "effect-systemplane"
 import * as PgCursorDiff from "../../src/layers/postgres/PgCursorDiff.ts"
 import * as PgDatabaseClaims from "../../src/layers/postgres/PgDatabaseClaims.ts"
 import * as PgDiff from "../../src/layers/postgres/PgDiff.ts"
@@ -129,9 +129,13 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
     return state
   }
 
-  const lostError = (tenant: string) => new ConnectorError({ tenant: tenant as TenantId, reason: new SessionLost({}) })
+  const lostError = (tenant: string) =>
+    new ConnectorError({ tenant: tenant as TenantId, reason: new ConnectorError.SessionLost({}) })
   const connectError = (tenant: string) =>
-    new ConnectorError({ tenant: tenant as TenantId, reason: new ConnectFailed({ code: "ECONNREFUSED" }) })
+    new ConnectorError({
+      tenant: tenant as TenantId,
+      reason: new ConnectorError.ConnectFailed({ code: "ECONNREFUSED" })
+    })
 
   const statement = (tenant: string, sql: string, params: ReadonlyArray<unknown> = []): ReadonlyArray<unknown> => {
     const { table } = tenantOf(tenant)

@@ -29,7 +29,7 @@ const make = () => {
 }
 
 const refused =
-  "Tenant acme, connect: no connection (ECONNREFUSED); check that the server runs and that the address and database exist"
+  "Tenant acme, connect: the port is refused (ECONNREFUSED); start the server, or correct host and port in the URL"
 const lost = "Tenant acme, session: the listening session ended; it is being opened again"
 
 describe("the log", () => {

@@ -19,9 +19,8 @@ import * as Effect from "effect/Effect"
 import * as FiberHandle from "effect/FiberHandle"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
-import { ActivationError, ConnectFailure, LoadFailure, SameDatabase } from "../../schema/ActivationError.ts"
+import { ActivationError } from "../../schema/ActivationError.ts"
 import * as AdaptiveTimeout from "../../schema/AdaptiveTimeout.ts"
-import type { ConnectorError } from "../../schema/ConnectorError.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import * as Freshness from "../../schema/Freshness.ts"
 import * as ReadPace from "../../schema/ReadPace.ts"
@@ -284,7 +283,7 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
           return Effect.andThen(
             FiberHandle.clear(reading),
             Effect.suspend(() => {
-              const lastError = activationError(loadError ?? event.error)
+              const lastError = ActivationError.from(loadError ?? event.error)
               loadError = undefined
               const { failures } = event
               return replicas.setCondition(replica, { connected: false, failures }, { failures, lastError })
@@ -331,15 +330,4 @@ const oneAtATime = (
     reading = true
     run(reads(reason))
   }
-}
-
-const activationError = (cause: EntryStoreError | ConnectorError): ActivationError => {
-  if (cause._tag === "EntryStoreError") return new ActivationError({ reason: new LoadFailure({ cause }) })
-  const { reason, tenant } = cause
-  return new ActivationError({
-    reason:
-      reason._tag === "DatabaseShared"
-        ? new SameDatabase({ tenant, other: reason.other })
-        : new ConnectFailure({ cause })
-  })
 }

@@ -70,8 +70,7 @@ const outcomeOf = (exit: Exit.Exit<unknown, EntryStoreError>): CircuitBreaker.Ou
 }
 
 /** That the server refused a statement is an answer, and so is that the connector knows no such tenant. */
-const isAnswer = ({ reason }: EntryStoreError): boolean =>
-  reason._tag === "Refused" || (reason._tag === "Unreachable" && reason.cause.reason._tag === "UnknownTenant")
+const isAnswer = ({ reason }: EntryStoreError): boolean => reason._tag === "Refused" || reason._tag === "UnknownTenant"
 
 const notAsked = (tenant: TenantId, retryAfter?: Duration.Duration) =>
-  Effect.fail(new EntryStoreError({ tenant, reason: new NotAsked(retryAfter === undefined ? {} : { retryAfter }) }))
+  Effect.fail(EntryStoreError.of(tenant, new NotAsked(retryAfter === undefined ? {} : { retryAfter })))

@@ -139,4 +139,4 @@ export const make = Effect.fnUntraced(function* (
 })
 
 const errorOf = (tenant: TenantId, cause: Cause.Cause<ConnectorError>): ConnectorError =>
-  Option.getOrElse(Cause.findErrorOption(cause), () => new ConnectorError({ tenant, reason: new ConnectFailed({}) }))
+  Option.getOrElse(Cause.findErrorOption(cause), () => ConnectorError.of(tenant, new ConnectFailed({})))

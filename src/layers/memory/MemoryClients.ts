@@ -9,8 +9,8 @@ import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as RcMap from "effect/RcMap"
 import type * as Scope from "effect/Scope"
-import { ConnectFailed, ConnectorError } from "../../schema/ConnectorError.ts"
-import { EntryStoreError, type EntryStoreErrorReason, Unreachable } from "../../schema/EntryStoreError.ts"
+import { ConnectFailed, type ConnectorError } from "../../schema/ConnectorError.ts"
+import { EntryStoreError, type EntryStoreErrorReason } from "../../schema/EntryStoreError.ts"
 import type * as MemoryTable from "../../schema/MemoryTable.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
@@ -67,13 +67,13 @@ const make = Effect.gen(function* () {
     Effect.suspend(() => {
       let sent = false
       const whole = client(tenant).pipe(
-        Effect.mapError((cause) => new Unreachable({ cause })),
+        Effect.mapError(({ reason }) => reason),
         Effect.flatMap((connection) => {
           sent = true
           return connection.send(statement(databases.database(tenant)))
         }),
         Effect.scoped,
-        Effect.mapError((reason) => new EntryStoreError({ tenant, reason }))
+        Effect.mapError((reason) => EntryStoreError.of(tenant, reason))
       )
       return Effect.flatMap(FiberSet.run(statements, whole), (fiber) => {
         const giveUp = Effect.sync(() => {
@@ -103,8 +103,4 @@ const make = Effect.gen(function* () {
 // A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
 export const layer = () => Layer.effect(MemoryClients, make)
 
-const unreachable = (tenant: TenantId) =>
-  new EntryStoreError({
-    tenant,
-    reason: new Unreachable({ cause: new ConnectorError({ tenant, reason: new ConnectFailed({ code: "ETIMEDOUT" }) }) })
-  })
+const unreachable = (tenant: TenantId) => EntryStoreError.of(tenant, new ConnectFailed({ code: "ETIMEDOUT" }))

@@ -82,7 +82,7 @@ const make = Effect.fnUntraced(function* (options: MemoryDatabasesOptions) {
 
   const resolve = (tenant: TenantId): Effect.Effect<Branch, ConnectorError> =>
     Option.isSome(options.sole) && options.sole.value !== tenant
-      ? Effect.fail(new ConnectorError({ tenant, reason: new UnknownTenant({}) }))
+      ? Effect.fail(ConnectorError.of(tenant, new UnknownTenant({})))
       : Effect.sync(() => branchOf(tenant))
 
   const driver = MemoryDriver.of({
@@ -100,7 +100,7 @@ const make = Effect.fnUntraced(function* (options: MemoryDatabasesOptions) {
       Effect.flatMap(resolve(tenant), ({ client }) =>
         Effect.mapError(
           client.connect(() => {}),
-          (reason) => new ConnectorError({ tenant, reason })
+          (reason) => ConnectorError.of(tenant, reason)
         )
       ),
     session: (tenant) => Effect.flatMap(resolve(tenant), ({ session }) => session)
@@ -159,11 +159,11 @@ const makeBranch = (tenant: TenantId, database: MemoryDatabase, later: Later): B
         later(() =>
           Queue.failCauseUnsafe(
             session.payloads,
-            Cause.fail(new ConnectorError({ tenant, reason: new SessionLost({ code: "ECONNRESET" }) }))
+            Cause.fail(ConnectorError.of(tenant, new SessionLost({ code: "ECONNRESET" })))
           )
         )
       }),
-      (reason) => new ConnectorError({ tenant, reason })
+      (reason) => ConnectorError.of(tenant, reason)
     )
     sessions.add(session)
     database.listeners.add(listener)
@@ -172,7 +172,7 @@ const makeBranch = (tenant: TenantId, database: MemoryDatabase, later: Later): B
       abandon: Effect.sync(connection.close),
       diff: (keys, known) =>
         connection.send(Effect.sync(() => MemoryTable.diff(database.table, keys, known))).pipe(
-          Effect.mapError((reason) => new EntryStoreError({ tenant, reason })),
+          Effect.mapError((reason) => EntryStoreError.of(tenant, reason)),
           Effect.onInterrupt(() => Effect.sync(connection.close))
         )
     }

@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Ddl from "../../schema/Ddl.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import * as MemoryTable from "../../schema/MemoryTable.ts"
-import { BootstrapFailed, PermissionDenied, SchemaBootstrapError } from "../../schema/SchemaBootstrapError.ts"
+import { PermissionDenied, SchemaBootstrapError } from "../../schema/SchemaBootstrapError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { SchemaBootstrap } from "../../services/SchemaBootstrap.ts"
 import { MemoryClients } from "./MemoryClients.ts"
@@ -34,10 +34,6 @@ const make = Effect.map(MemoryClients, (clients) => {
 export const layer = () => Layer.effect(SchemaBootstrap, make)
 
 const bootstrapError = (tenant: TenantId) => (error: EntryStoreError) =>
-  new SchemaBootstrapError({
-    tenant,
-    reason:
-      error.reason._tag === "Refused"
-        ? new PermissionDenied({ sql: Ddl.grants("the role of the application") })
-        : new BootstrapFailed({ cause: error.reason })
-  })
+  error.reason._tag === "Refused"
+    ? SchemaBootstrapError.of(tenant, new PermissionDenied({ sql: Ddl.grants("the role of the application") }))
+    : SchemaBootstrapError.from(error)

@@ -19,7 +19,7 @@ export const make = (
   connections: Pick<MemoryTenant, "client" | "feed">
 ): MemoryTenant => {
   const run = <A>(statements: ReadonlyArray<MemoryTable.Statement<A>>) =>
-    Effect.mapError(execute(database, statements), (reason) => new EntryStoreError({ tenant, reason }))
+    Effect.mapError(execute(database, statements), (reason) => EntryStoreError.of(tenant, reason))
 
   const replace = (next: (table: MemoryTable.Table) => MemoryTable.Table) =>
     Effect.sync(() => {

@@ -23,7 +23,7 @@ import * as Stream from "effect/Stream"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import {
-  type ConnectorError,
+  ConnectorError,
   InvalidAddress,
   ListenFailed,
   ResolverFailed,
@@ -166,10 +166,10 @@ const placeholder = "{tenant}"
 
 type Target = Effect.Effect<PgTarget, ConnectorError>
 
-const unknown = (tenant: TenantId): Target => Effect.fail(PgFailure.connectorError(tenant, new UnknownTenant()))
+const unknown = (tenant: TenantId): Target => Effect.fail(ConnectorError.of(tenant, new UnknownTenant()))
 
 const invalidAddress = (tenant: TenantId, problem: string) =>
-  Effect.fail(PgFailure.connectorError(tenant, new InvalidAddress({ problem })))
+  Effect.fail(ConnectorError.of(tenant, new InvalidAddress({ problem })))
 
 /** What code of others resolves a tenant to: in time, and told by the name of the error where it fails. */
 const resolved = <E>(tenant: TenantId, resolving: Effect.Effect<Option.Option<PgTarget>, E>): Target =>
@@ -177,13 +177,11 @@ const resolved = <E>(tenant: TenantId, resolving: Effect.Effect<Option.Option<Pg
     Effect.catchCause((cause) =>
       Cause.hasInterruptsOnly(cause)
         ? Effect.interrupt
-        : Effect.fail(
-            PgFailure.connectorError(tenant, new ResolverFailed({ name: Redaction.nameOf(Cause.squash(cause)) }))
-          )
+        : Effect.fail(ConnectorError.of(tenant, new ResolverFailed({ name: Redaction.nameOf(Cause.squash(cause)) })))
     ),
     Effect.timeoutOrElse({
       duration: resolveTimeout,
-      orElse: () => Effect.fail(PgFailure.connectorError(tenant, new ResolverFailed({ name: "a timeout" })))
+      orElse: () => Effect.fail(ConnectorError.of(tenant, new ResolverFailed({ name: "a timeout" })))
     }),
     Effect.flatMap(Option.match({ onNone: () => unknown(tenant), onSome: Effect.succeed }))
   )
@@ -239,7 +237,7 @@ const openSession = Effect.fnUntraced(function* (
     Effect.mapError((error) => PgFailure.listenFailure(tenant, error)),
     Effect.timeoutOrElse({
       duration: connectTimeout,
-      orElse: () => Effect.fail(PgFailure.connectorError(tenant, new ListenFailed({ code: "ETIMEDOUT" })))
+      orElse: () => Effect.fail(ConnectorError.of(tenant, new ListenFailed({ code: "ETIMEDOUT" })))
     })
   )
   // Added last, hence run first: UNLISTEN and the rest of the driver's farewell then meet a session that is already dead.

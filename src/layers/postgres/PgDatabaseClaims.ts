@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { type ConnectorError, DatabaseShared } from "../../schema/ConnectorError.ts"
+import { ConnectorError, DatabaseShared } from "../../schema/ConnectorError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { Query } from "../../services/Connector.ts"
 import { statementTimeout } from "../runtime/Timeouts.ts"
@@ -53,7 +53,7 @@ export const make = () => {
       Effect.flatMap(identityOf(tenant, query), (identity) => {
         const holder = holders.get(identity) ?? tenant
         if (holder !== tenant) {
-          return Effect.fail(PgFailure.connectorError(tenant, new DatabaseShared({ other: holder })))
+          return Effect.fail(ConnectorError.of(tenant, new DatabaseShared({ other: holder })))
         }
         release(tenant)
         holders.set(identity, tenant)

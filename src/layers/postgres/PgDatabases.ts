@@ -14,7 +14,7 @@ import * as Scope from "effect/Scope"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import type { ConnectorError } from "../../schema/ConnectorError.ts"
-import { EntryStoreError, Unreachable } from "../../schema/EntryStoreError.ts"
+import { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { Connector, type ListenSession, type Query } from "../../services/Connector.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
@@ -153,9 +153,9 @@ const make = Effect.gen(function* () {
           case "EntryStoreError":
             return error
           case "ConnectorError":
-            return new EntryStoreError({ tenant, reason: new Unreachable({ cause: error }) })
+            return EntryStoreError.from(error)
           case "SqlError":
-            return new EntryStoreError({ tenant, reason: PgFailure.statementFailure(tenant, error) })
+            return EntryStoreError.of(tenant, PgFailure.statementFailure(error))
         }
       })
 

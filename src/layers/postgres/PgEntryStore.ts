@@ -10,7 +10,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { SqlError } from "effect/sql/SqlError"
 import type { EntryRow } from "../../schema/EntryRow.ts"
-import { EntryStoreError, NotCommitted, RevisionMismatch } from "../../schema/EntryStoreError.ts"
+import { EntryStoreError, NotCommitted, RevisionConflict } from "../../schema/EntryStoreError.ts"
 import type { KeyName } from "../../schema/KeyName.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { Query } from "../../services/Connector.ts"
@@ -116,14 +116,12 @@ const revisionOf = (
 ): Effect.Effect<number, EntryStoreError> =>
   PgStatements.read(query, { namespace, key }).pipe(
     Effect.map(Option.match({ onNone: () => 0, onSome: ({ revision }) => revision })),
-    Effect.mapError((error) =>
-      notCommitted(new EntryStoreError({ tenant, reason: PgFailure.statementFailure(tenant, error) }))
-    )
+    Effect.mapError((error) => notCommitted(EntryStoreError.of(tenant, PgFailure.statementFailure(error))))
   )
 
 const notCommitted = (error: EntryStoreError): EntryStoreError =>
   error.reason._tag === "Unanswered"
-    ? new EntryStoreError({ tenant: error.tenant, reason: new NotCommitted({ ...codeOf(error.reason) }) })
+    ? EntryStoreError.of(error.tenant, new NotCommitted({ ...codeOf(error.reason) }), error.address)
     : error
 
 const codeOf = ({ code }: { readonly code?: string }) => (code === undefined ? {} : { code })
@@ -134,7 +132,7 @@ const mismatch = (
   expected: number,
   actual: number
 ): Effect.Effect<never, EntryStoreError> =>
-  Effect.fail(new EntryStoreError({ tenant, reason: new RevisionMismatch({ namespace, key, expected, actual }) }))
+  Effect.fail(EntryStoreError.of(tenant, new RevisionConflict({ namespace, key, expected, actual })))
 
 const byName = (a: KeyName, b: KeyName) => compare(a.namespace, b.namespace) || compare(a.key, b.key)
 

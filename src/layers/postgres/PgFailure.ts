@@ -7,17 +7,10 @@ import {
   AuthenticationFailed,
   ConnectFailed,
   ConnectorError,
-  type ConnectorErrorReason,
   ListenFailed,
   SessionLost
 } from "../../schema/ConnectorError.ts"
-import {
-  type EntryStoreError,
-  type EntryStoreErrorReason,
-  Refused,
-  Unanswered,
-  Unreachable
-} from "../../schema/EntryStoreError.ts"
+import { type EntryStoreError, type EntryStoreErrorReason, Refused, Unanswered } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 
 /** The SQLSTATE of the server or the code of the operating system, where there is one. */
@@ -28,26 +21,24 @@ export const codeOf = (error: SqlError): { readonly code?: string } => {
     : {}
 }
 
+/** Why no session came about. */
+export const connectReason = (error: SqlError): AuthenticationFailed | ConnectFailed =>
+  error.reason._tag === "AuthenticationError"
+    ? new AuthenticationFailed(codeOf(error))
+    : new ConnectFailed(codeOf(error))
+
 export const connectFailure = (tenant: TenantId, error: SqlError): ConnectorError =>
-  connectorError(
-    tenant,
-    error.reason._tag === "AuthenticationError"
-      ? new AuthenticationFailed(codeOf(error))
-      : new ConnectFailed(codeOf(error))
-  )
+  ConnectorError.of(tenant, connectReason(error))
 
 export const listenFailure = (tenant: TenantId, error: SqlError): ConnectorError =>
-  connectorError(tenant, new ListenFailed(codeOf(error)))
+  ConnectorError.of(tenant, new ListenFailed(codeOf(error)))
 
 export const sessionLost = (tenant: TenantId, error: SqlError): ConnectorError =>
-  connectorError(tenant, new SessionLost(codeOf(error)))
+  ConnectorError.of(tenant, new SessionLost(codeOf(error)))
 
 /** Where nothing says more than that no connection came about. */
 export const notConnected = (tenant: TenantId, code?: "ETIMEDOUT"): ConnectorError =>
-  connectorError(tenant, new ConnectFailed(code === undefined ? {} : { code }))
-
-export const connectorError = (tenant: TenantId, reason: ConnectorErrorReason): ConnectorError =>
-  new ConnectorError({ tenant, reason })
+  ConnectorError.of(tenant, new ConnectFailed(code === undefined ? {} : { code }))
 
 /**
  * Whether a failed statement certainly did nothing.
@@ -57,8 +48,8 @@ export const connectorError = (tenant: TenantId, reason: ConnectorErrorReason): 
  * that of the operating system (`EPIPE`); and 40003 says of itself that nobody knows.
  * Classes: https://www.postgresql.org/docs/18/errcodes-appendix.html
  */
-export const statementFailure = (tenant: TenantId, error: SqlError): EntryStoreErrorReason => {
-  if (error.reason.operation === "connect") return new Unreachable({ cause: connectFailure(tenant, error) })
+export const statementFailure = (error: SqlError): EntryStoreErrorReason => {
+  if (error.reason.operation === "connect") return connectReason(error)
   const { code } = codeOf(error)
   return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !/^(08|40003|57P|58|XX|E)/.test(code)
     ? new Refused({ code })

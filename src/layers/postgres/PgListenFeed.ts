@@ -34,9 +34,6 @@ const listening =
       payloads: session.payloads,
       abandon: session.abandon,
       diff: (keys, known) =>
-        Effect.mapError(
-          diff(keys, known),
-          (error) => new EntryStoreError({ tenant, reason: PgFailure.statementFailure(tenant, error) })
-        )
+        Effect.mapError(diff(keys, known), (error) => EntryStoreError.of(tenant, PgFailure.statementFailure(error)))
     }
   }

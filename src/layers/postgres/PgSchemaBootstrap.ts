@@ -8,7 +8,6 @@ import { lockKey } from "../../schema/DdlObjects.ts"
 import * as DdlScript from "../../schema/DdlScript.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import {
-  BootstrapFailed,
   PermissionDenied,
   SchemaBootstrapError,
   type SchemaBootstrapErrorReason,
@@ -68,9 +67,6 @@ const unsuitable = ({ facts, hidden, kind }: PgCatalog.Catalog): TableUnsuitable
   return hidden ? new TableUnsuitable({ problem: "RowsHidden" }) : undefined
 }
 
-const bootstrapError = (tenant: TenantId) => (reason: SchemaBootstrapErrorReason) =>
-  new SchemaBootstrapError({ tenant, reason })
-
 const isPermissionDenied = (error: EntryStoreError) => error.reason._tag === "Refused" && error.reason.code === "42501"
 
 const isUnanswered = (error: EntryStoreError) => error.reason._tag === "Unanswered"
@@ -87,7 +83,10 @@ const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchema
   const run = followed ? databases.runAhead : databases.run
   const objects = Ddl.objects(history)
 
-  const failed = (error: EntryStoreError) => new BootstrapFailed({ cause: error.reason })
+  const failed = (error: EntryStoreError): SchemaBootstrapErrorReason => error.reason
+
+  const failedFor = (tenant: TenantId) => (reason: SchemaBootstrapErrorReason) =>
+    SchemaBootstrapError.of(tenant, reason)
 
   const look = (tenant: TenantId) => Effect.mapError(run(tenant, PgCatalog.read), failed)
 
@@ -123,7 +122,7 @@ const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchema
       run(tenant, (query) => PgPreparedCheck.findsEverything(query, seeds, objects)).pipe(
         // Unlike the glance, the look does not wait for a transaction that holds the table, and what mends a schema waits longer.
         Effect.catchIf(isUnanswered, () => Effect.succeed(false)),
-        Effect.mapError((error) => bootstrapError(tenant)(failed(error)))
+        Effect.mapError(SchemaBootstrapError.from)
       ),
     ensure: (tenant) =>
       Effect.gen(function* (): Effect.fn.Return<Ensured, SchemaBootstrapErrorReason> {
@@ -139,13 +138,13 @@ const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchema
               : Effect.succeed({ changed: [], warnings: warningsOf(result) })
           })
         )
-      }).pipe(Effect.mapError(bootstrapError(tenant))),
+      }).pipe(Effect.mapError(failedFor(tenant))),
     verify: (tenant, { readOnly = false } = {}) =>
       Effect.gen(function* (): Effect.fn.Return<Verified, SchemaBootstrapErrorReason> {
         const result = yield* inspect(tenant, readOnly)
         if (losesIn(result)) return yield* notAsItShouldBe(result)
         return { warnings: warningsOf(result) }
-      }).pipe(Effect.mapError(bootstrapError(tenant))),
+      }).pipe(Effect.mapError(failedFor(tenant))),
     seed: (tenant, seeds) =>
       PgSeeding.seed(seeds, {
         run: (statement) => run(tenant, statement),
@@ -156,7 +155,7 @@ const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchema
             ? Effect.flatMap(look(tenant), (catalogue) => Effect.fail(denied(catalogue)))
             : Effect.fail(failed(error))
         ),
-        Effect.mapError(bootstrapError(tenant))
+        Effect.mapError(failedFor(tenant))
       )
   })
 })

@@ -7,5 +7,4 @@ import type { TenantId } from "../../schema/TenantId.ts"
 /** How long a statement may take before it counts as unanswered. Entries are few and small: an answer takes milliseconds. */
 export const statementTimeout = "5 seconds"
 
-export const timedOut = (tenant: TenantId) =>
-  new EntryStoreError({ tenant, reason: new Unanswered({ code: "ETIMEDOUT" }) })
+export const timedOut = (tenant: TenantId) => EntryStoreError.of(tenant, new Unanswered({ code: "ETIMEDOUT" }))

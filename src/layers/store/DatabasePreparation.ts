@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { show } from "../../schema/KeyName.ts"
-import type { SchemaBootstrapError } from "../../schema/SchemaBootstrapError.ts"
+import type { SchemaBootstrapError, SchemaBootstrapErrorReason } from "../../schema/SchemaBootstrapError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { KeyCatalog } from "../../services/KeyCatalog.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
@@ -66,9 +66,16 @@ export const prepare = Effect.fnUntraced(function* (options: DatabasePreparation
     )
 })
 
+/** The reasons of a statement that reached the database. */
+const answered = new Set<SchemaBootstrapErrorReason["_tag"]>([
+  "PermissionDenied",
+  "Refused",
+  "Unanswered",
+  "NotCommitted"
+])
+
 /** Whether the database may well be read all the same: it answered, or it was this statement that it left without an answer. */
-const isOnlySeeding = ({ reason }: SchemaBootstrapError): boolean =>
-  reason._tag === "PermissionDenied" || (reason._tag === "BootstrapFailed" && reason.cause._tag !== "Unreachable")
+const isOnlySeeding = ({ reason }: SchemaBootstrapError): boolean => answered.has(reason._tag)
 
 /** At most this many keys are named in one line. */
 const mostNamed = 20

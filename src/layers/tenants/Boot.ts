@@ -12,7 +12,6 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { ActivationError, BootTimedOut } from "../../schema/ActivationError.ts"
-import { InvalidTenantId } from "../../schema/ConfigError.ts"
 import type * as Options from "../../schema/Options.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as Tenant from "../../schema/TenantId.ts"
@@ -23,7 +22,7 @@ export const boot = Effect.fnUntraced(function* (given: ReadonlyArray<string>, s
   const manager = yield* TenantManager
   const tenants = yield* Effect.forEach(given, (tenant) =>
     Option.match(Tenant.parse(tenant), {
-      onNone: () => Effect.fail(new ActivationError({ reason: InvalidTenantId.from(tenant) })),
+      onNone: () => Effect.fail(ActivationError.ofInvalidId(tenant)),
       onSome: Effect.succeed
     })
   )
@@ -55,7 +54,7 @@ export const boot = Effect.fnUntraced(function* (given: ReadonlyArray<string>, s
   }
 
   function notLive(tenant: TenantId): Effect.Effect<never, ActivationError> {
-    const timedOut = new ActivationError({ reason: new BootTimedOut({ tenant, millis: settings.bootTimeout }) })
+    const timedOut = ActivationError.of(tenant, new BootTimedOut({ millis: settings.bootTimeout }))
     return Effect.flatMap(manager.status(tenant), (status) =>
       Effect.fail(Option.getOrUndefined(status)?.lastError ?? timedOut)
     )
@@ -63,8 +62,7 @@ export const boot = Effect.fnUntraced(function* (given: ReadonlyArray<string>, s
 })
 
 /** No attempt can ever succeed: only another address in the configuration mends it. */
-const isFinal = ({ reason }: ActivationError): boolean =>
-  reason._tag === "ConnectFailure" && reason.cause.reason._tag === "InvalidAddress"
+const isFinal = ({ reason }: ActivationError): boolean => reason._tag === "InvalidAddress"
 
 /** No waiting makes one database two, but it keeps only the later one of two tenants from being live. */
-const isShared = ({ reason }: ActivationError): boolean => reason._tag === "SameDatabase"
+const isShared = ({ reason }: ActivationError): boolean => reason._tag === "DatabaseShared"

@@ -10,7 +10,7 @@ import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { ActivationError, type ActivationErrorReason, Superseded } from "../../schema/ActivationError.ts"
-import { Closed, InvalidTenantId } from "../../schema/ConfigError.ts"
+import { Closed } from "../../schema/ConfigError.ts"
 import * as Health from "../../schema/Health.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as Tenant from "../../schema/TenantId.ts"
@@ -53,11 +53,13 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
   }
   const closed = Latch.makeUnsafe(false)
 
-  const orClosed = <A>(effect: Effect.Effect<A, ActivationError>): Effect.Effect<A, ActivationError> =>
-    Effect.raceFirst(
-      effect,
-      Effect.andThen(closed.await, () => failWith(new Closed()))
-    )
+  const orClosed =
+    (tenant: TenantId) =>
+    <A>(effect: Effect.Effect<A, ActivationError>): Effect.Effect<A, ActivationError> =>
+      Effect.raceFirst(
+        effect,
+        Effect.andThen(closed.await, () => failWith(tenant, new Closed()))
+      )
 
   /** Waits until the tenant is live, an attempt after the first `before` ones failed, or the intent is superseded. */
   const outcomeOf = (
@@ -72,8 +74,8 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
         return status?.lastError !== undefined && status.failures > before ? Exit.fail(status.lastError) : undefined
       })
       .pipe(
-        Effect.raceFirst(Effect.andThen(Deferred.await(intent.settled), () => failWith(new Superseded({ tenant })))),
-        orClosed
+        Effect.raceFirst(Effect.andThen(Deferred.await(intent.settled), () => failWith(tenant, new Superseded()))),
+        orClosed(tenant)
       )
 
   /** What a call changes, at once, and how to wait for what comes of that. */
@@ -97,7 +99,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
     // One that is being removed is as good as gone: only `activate` brings it back.
     if (current === undefined || current.want === "absent") return { outcome: unknown(tenant, "suspend") }
     const intent = current.want === "suspended" ? current : supervisors.intend(tenant, "suspended")
-    return { outcome: orClosed(Deferred.await(intent.settled)) }
+    return { outcome: orClosed(tenant)(Deferred.await(intent.settled)) }
   }
 
   const remove: Call = (tenant) => {
@@ -106,7 +108,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
     // Reads of a tenant that was never activated may have opened a client all the same.
     if (current === undefined) return { outcome: Effect.andThen(store.release(tenant), unknown(tenant, "remove")) }
     const intent = current.want === "absent" ? current : supervisors.intend(tenant, "absent")
-    return { outcome: orClosed(Deferred.await(intent.settled)) }
+    return { outcome: orClosed(tenant)(Deferred.await(intent.settled)) }
   }
 
   const rotateCredentials: Call = (tenant) => {
@@ -126,13 +128,14 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
     (call: Call): ((tenant: string) => Effect.Effect<void, ActivationError>) =>
     (given) =>
       Option.match(Tenant.parse(given), {
-        onNone: () => failWith(InvalidTenantId.from(given)),
+        onNone: () => Effect.fail(ActivationError.ofInvalidId(given)),
         // Looked at when the call runs, which may be long after it was made.
-        onSome: (tenant) => Effect.suspend(() => (closed.isOpen() ? failWith(new Closed()) : call(tenant).outcome))
+        onSome: (tenant) =>
+          Effect.suspend(() => (closed.isOpen() ? failWith(tenant, new Closed()) : call(tenant).outcome))
       })
 
   const awaitLive: Call = (tenant) => ({
-    outcome: orClosed(board.until(tenant, (status) => (status?.state === "live" ? Exit.void : undefined)))
+    outcome: orClosed(tenant)(board.until(tenant, (status) => (status?.state === "live" ? Exit.void : undefined)))
   })
 
   const calls: Readonly<Record<TenantLifecycleEvent["_tag"], Call>> = {
@@ -144,7 +147,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
 
   const handle = (given: unknown): Effect.Effect<void, ActivationError> =>
     Effect.suspend(() => {
-      if (closed.isOpen()) return failWith(new Closed())
+      if (closed.isOpen()) return failWith(tenantNamed(given), new Closed())
       return Option.match(parseLifecycleEvent(given), {
         onNone: () => Effect.logDebug("Ignored an event that is not about a tenant of ours"),
         // The intent is recorded; what comes of it is waited for in the scope of the manager.
@@ -215,4 +218,8 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
 
 export const layer = (options: SupervisedTenantManagerOptions) => Layer.effect(TenantManager, make(options))
 
-const failWith = (reason: ActivationErrorReason) => Effect.fail(new ActivationError({ reason }))
+const failWith = (tenant: string, reason: ActivationErrorReason) => Effect.fail(ActivationError.of(tenant, reason))
+
+/** The tenant that an event names, for the message of an error. */
+const tenantNamed = (event: unknown): string =>
+  Option.match(parseLifecycleEvent(event), { onNone: () => "", onSome: ({ tenant }) => tenant })

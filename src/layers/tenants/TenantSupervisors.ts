@@ -24,10 +24,10 @@ import * as FiberSet from "effect/FiberSet"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
-import { ActivationError, BootstrapFailure, ConnectFailure, SameDatabase } from "../../schema/ActivationError.ts"
+import { ActivationError } from "../../schema/ActivationError.ts"
 import { Unanswered } from "../../schema/EntryStoreError.ts"
 import { show } from "../../schema/KeyName.ts"
-import { BootstrapFailed, SchemaBootstrapError } from "../../schema/SchemaBootstrapError.ts"
+import { SchemaBootstrapError } from "../../schema/SchemaBootstrapError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
@@ -109,7 +109,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
             defect,
             tenant
           }),
-          Effect.fail(new SchemaBootstrapError({ tenant, reason: new BootstrapFailed({ cause: new Unanswered({}) }) }))
+          Effect.fail(SchemaBootstrapError.of(tenant, new Unanswered({})))
         )
       ),
       Redaction.withSpan("Systemplane.activate", { tenant })
@@ -144,7 +144,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       } else {
         // Drawn before the failure is announced: a caller that hears of it may hurry the next attempt.
         yield* attempts.backOff
-        yield* board.update(tenant, { failures: attempt, lastError: activationError(tenant, prepared.failure) })
+        yield* board.update(tenant, { failures: attempt, lastError: ActivationError.from(prepared.failure) })
       }
       yield* attempts.pause
     }
@@ -265,17 +265,3 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       [...supervisors].map(([tenant, { fiber }]) => ({ tenant, isDone: () => fiber.pollUnsafe() !== undefined }))
   }
 })
-
-const activationError = (tenant: TenantId, cause: SchemaBootstrapError): ActivationError => {
-  const connector =
-    cause.reason._tag === "BootstrapFailed" && cause.reason.cause._tag === "Unreachable"
-      ? cause.reason.cause.cause
-      : undefined
-  if (connector === undefined) return new ActivationError({ reason: new BootstrapFailure({ cause }) })
-  return new ActivationError({
-    reason:
-      connector.reason._tag === "DatabaseShared"
-        ? new SameDatabase({ tenant, other: connector.reason.other })
-        : new ConnectFailure({ cause: connector })
-  })
-}

@@ -39,6 +39,17 @@ export interface TenantHealth {
 }
 
 /**
+ * What an operator should mend in a tenant's database.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface TenantWarnings {
+  readonly tenant: TenantId
+  readonly warnings: ReadonlyArray<string>
+}
+
+/**
  * The health of the plane in this process. It can be turned into JSON as it is.
  *
  * @category models
@@ -56,6 +67,8 @@ export interface Health {
   readonly counts: Readonly<Record<HealthStatus, number>>
   /** The tenants that are not live, at most 100: those that are down first. */
   readonly tenants: ReadonlyArray<TenantHealth>
+  /** What should be mended in the databases of tenants, live ones too; at most 100 tenants. */
+  readonly warnings: ReadonlyArray<TenantWarnings>
 }
 
 /**
@@ -82,7 +95,8 @@ export const Health = {
         cause: Schema.optional(Schema.String),
         confirmedAt: Schema.optional(Schema.DateTimeUtcFromString)
       })
-    )
+    ),
+    warnings: Schema.Array(Schema.Struct({ tenant: TenantId, warnings: Schema.Array(Schema.String) }))
   }) as any as Schema.Codec<Health, any>
 }
 
@@ -100,7 +114,11 @@ export const make = (statuses: ReadonlyArray<TenantStatus>, closed: boolean): He
     status: closed ? "down" : all(live) ? "live" : all(down) ? "down" : "degraded",
     closed,
     counts: { live: live.length, degraded: degraded.length, down: down.length },
-    tenants: [...down, ...degraded].slice(0, mostTenants)
+    tenants: [...down, ...degraded].slice(0, mostTenants),
+    warnings: statuses
+      .filter(({ warnings }) => warnings.length > 0)
+      .slice(0, mostTenants)
+      .map(({ tenant, warnings }) => ({ tenant, warnings }))
   }
 }
 

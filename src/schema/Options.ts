@@ -45,6 +45,11 @@ export interface SystemplaneOptions {
   /** Write missing defaults as rows on activation. Default `true`. */
   readonly seedDefaults?: boolean | undefined
   /**
+   * `false`: the schema has no history, and is not expected to have one. Default: the history records each change, and keeps
+   * all records.
+   */
+  readonly history?: false | undefined
+  /**
    * The pauses between attempts to connect. Bounds make them exponential with full jitter, as `Reconnect.schedule` does. Defaults
    * 500 milliseconds and 30 seconds. A schedule of your own that ends, or throws, goes on with pauses of up to 30 seconds: a
    * tenant is never abandoned.
@@ -99,6 +104,8 @@ export interface Settings {
   readonly activation: "onDemand" | "explicit"
   readonly bootstrap: "ensure" | "verify" | "skip"
   readonly seedDefaults: boolean
+  /** Whether the schema has a history. */
+  readonly history: boolean
   readonly reconnect: Schedule.Schedule<unknown>
   readonly staleAfterFailures: number
   readonly maxStaleness: number
@@ -124,6 +131,7 @@ export const resolve = (options: SystemplaneOptions): Result.Result<Settings, In
       activation: yield* oneOf("activation", options.activation ?? "onDemand", ["onDemand", "explicit"]),
       bootstrap: yield* oneOf("bootstrap", options.bootstrap ?? "ensure", ["ensure", "verify", "skip"]),
       seedDefaults: options.seedDefaults ?? true,
+      history: options.history !== false,
       reconnect: yield* reconnect(options.reconnect),
       staleAfterFailures: yield* integer("staleAfterFailures", options.staleAfterFailures ?? 3, 1),
       maxStaleness: yield* millis("maxStaleness", options.maxStaleness ?? "30 seconds", 1000),

@@ -50,6 +50,8 @@ export interface TenantStatus {
   readonly confirmedAt: DateTime.Utc | undefined
   /** How often the table was found to have gone back: a restored backup, a fail-over that lost commits. */
   readonly epoch: number
+  /** What an operator should mend in the tenant's database, each with what mends it. The tenant is served all the same. */
+  readonly warnings: ReadonlyArray<string>
 }
 
 /**
@@ -67,7 +69,8 @@ export const TenantStatus = {
     failures: Schema.Int,
     lastError: Schema.optional(ActivationError),
     confirmedAt: Schema.optional(Schema.DateTimeUtcFromString),
-    epoch: Schema.Int
+    epoch: Schema.Int,
+    warnings: Schema.Array(Schema.String)
   }) as any as Schema.Codec<TenantStatus, any>
 }
 

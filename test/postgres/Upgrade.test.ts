@@ -1,6 +1,6 @@
 /** Databases that older versions and other services left, and tables that cannot be served. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Redacted, type Scope } from "effect"
+import { Effect, Exit, Option, Redacted, type Scope } from "effect"
 import {
   Config,
   Ddl,
@@ -63,7 +63,13 @@ describe("a database that version 0.1 of this library prepared", () => {
       yield* OlderServices.version1(database)
       yield* database.run(Ddl.grants(role.user))
       for (const bootstrap of ["ensure", "verify"] as const) {
-        yield* TenantManager.use((manager) => manager.activate("acme")).pipe(
+        yield* Effect.gen(function* () {
+          const manager = yield* TenantManager
+          yield* manager.activate("acme")
+          const { warnings } = Option.getOrThrow(yield* manager.status("acme"))
+          assert.include(warnings.join("\n"), "table systemplane_history")
+          assert.deepStrictEqual((yield* manager.health).warnings, [{ tenant: acme, warnings }])
+        }).pipe(
           Effect.provide(
             TestPlane.layer({ acme: { ...database, url: database.urlAs(role) } }, { tenants: [], bootstrap })
           )

@@ -15,7 +15,8 @@ const status = (state: TenantState, failed = false): TenantStatus => ({
   failures: failed ? 1 : 0,
   lastError: failed ? failure : undefined,
   confirmedAt: undefined,
-  epoch: 0
+  epoch: 0,
+  warnings: []
 })
 
 const live = status("live")
@@ -78,7 +79,8 @@ describe("Health", () => {
       counts: { live: 0, degraded: 0, down: 1 },
       tenants: [
         { tenant: "acme", status: "down", state: "stale", since: "2026-01-02T03:04:05.000Z", cause: failure.message }
-      ]
+      ],
+      warnings: []
     })
   })
 })

@@ -90,6 +90,7 @@ describe("Options", () => {
       activation: "onDemand",
       bootstrap: "ensure",
       seedDefaults: true,
+      history: true,
       staleAfterFailures: 3,
       maxStaleness: 30_000,
       maxEntriesPerTenant: 10_000,

@@ -153,7 +153,8 @@ const fresh = (tenant: TenantId, now: DateTime.Utc): TenantStatus => ({
   failures: 0,
   lastError: undefined,
   confirmedAt: undefined,
-  epoch: 0
+  epoch: 0,
+  warnings: []
 })
 
 const logChange = (status: TenantStatus, isClosing: boolean) => {

@@ -101,7 +101,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
   const prepareDatabase = yield* DatabasePreparation.prepare(options)
 
   /** One attempt to prepare the tenant's database, in the tenant's turn. A defect that recurs is logged once. */
-  const prepareOnce = (tenant: TenantId, attempt: number): Effect.Effect<void, SchemaBootstrapError> =>
+  const prepareOnce = (tenant: TenantId, attempt: number): Effect.Effect<ReadonlyArray<string>, SchemaBootstrapError> =>
     turns.take(tenant, prepareDatabase(tenant)).pipe(
       Redaction.recover((defect) =>
         Effect.andThen(
@@ -114,6 +114,22 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       ),
       Redaction.withSpan("Systemplane.activate", { tenant })
     )
+
+  /** Shows what an operator should mend; each new warning is logged once. */
+  const warn = (tenant: TenantId, warnings: ReadonlyArray<string>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const before = board.get(tenant)?.warnings ?? []
+      if (warnings.length === before.length && warnings.every((warning, index) => warning === before[index])) {
+        return Effect.void
+      }
+      const added = warnings.filter((warning) => !before.includes(warning))
+      return Effect.andThen(
+        board.update(tenant, { warnings }),
+        added.length === 0
+          ? Effect.void
+          : Effect.annotateLogs(Effect.logWarning("A tenant's database should be mended"), { tenant, warnings: added })
+      )
+    })
 
   // A feed never ends by itself. Should a defect end it, it is reported, and the tenant is followed again.
   const follow = (tenant: TenantId): Effect.Effect<void> =>
@@ -135,10 +151,13 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     if (intent.demanded) yield* Effect.forkIn(dropUnlessLive(tenant, intent), intent.scope)
     const attempts = yield* Scope.provide(signal.attempts(tenant), intent.scope)
     for (let attempt = 1; ; attempt++) {
-      const prepared = intent.prepared ? Result.void : yield* Effect.result(prepareOnce(tenant, attempt))
+      const prepared = intent.prepared
+        ? Result.succeed(board.get(tenant)?.warnings ?? [])
+        : yield* Effect.result(prepareOnce(tenant, attempt))
       if (Result.isSuccess(prepared)) {
         if (attempt > 1 && !intent.prepared) yield* signal.recovered
         intent.prepared = true
+        yield* warn(tenant, prepared.success)
         yield* follow(tenant)
         yield* attempts.backOff
       } else {

@@ -19,8 +19,8 @@ const counter = (name: string, value: number, attributes: Record<string, string>
 /** What the run amounts to. */
 const expected: ReadonlyArray<Point> = [
   { ...counter("cache_dropped_total", 1) },
-  // Limit and Feature: Greeting was deleted, the row of Burst is no number, ApiKey is beyond the limit.
-  { ...counter("cache_entries", 2), type: "gauge" },
+  // Limit: Feature holds its default, Greeting was deleted, the row of Burst is no number, ApiKey is beyond the limit.
+  { ...counter("cache_entries", 1), type: "gauge" },
   counter("get_cache_hits_total", 9, { outcome: "hit" }),
   counter("get_cache_hits_total", 2, { outcome: "miss" }),
   counter("listen_disconnects_total", 1, { reason: "SessionLost" }),

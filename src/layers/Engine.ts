@@ -28,6 +28,7 @@ import * as InProcessTenantCache from "./cache/InProcessTenantCache.ts"
 import * as DeclaredKeyCatalog from "./catalog/DeclaredKeyCatalog.ts"
 import * as CachedConfig from "./config/CachedConfig.ts"
 import * as ReconnectSignal from "./feed/ReconnectSignal.ts"
+import * as Retention from "./history/Retention.ts"
 import * as StoredChangeHistory from "./history/StoredChangeHistory.ts"
 import * as ConnectLimiter from "./runtime/ConnectLimiter.ts"
 import * as ApplicationCode from "./telemetry/ApplicationCode.ts"
@@ -52,7 +53,8 @@ export const layer = <E, R>(
     Effect.gen(function* () {
       const settings = yield* Effect.fromResult(Options.resolve(options))
 
-      const engine = Layer.merge(SupervisedTenantManager.layer(settings), StoredChangeHistory.layer({ sole })).pipe(
+      const engine = Retention.layer(settings).pipe(
+        Layer.provideMerge(Layer.merge(SupervisedTenantManager.layer(settings), StoredChangeHistory.layer({ sole }))),
         Layer.provideMerge(InProcessTenantCache.layer(settings)),
         Layer.provideMerge(DeclaredKeyCatalog.layer({ sole, declaredBy: settings.declaredBy })),
         Layer.provide(backend(settings)),

@@ -61,6 +61,6 @@ const postgres = (settings: Options.Settings) =>
     PgEntryStore.layer(),
     PgHistoryStore.layer(),
     PgKeyDeclarations.layer(),
-    PgSchemaBootstrap.layer({ followed: true, history: settings.history }),
+    PgSchemaBootstrap.layer({ followed: true, history: settings.history !== undefined }),
     PgListenFeed.layer(settings)
   ).pipe(Layer.provide(PgDatabases.layer()))

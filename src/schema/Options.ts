@@ -45,11 +45,6 @@ export interface SystemplaneOptions {
   /** Write missing defaults as rows on activation. Default `true`. */
   readonly seedDefaults?: boolean | undefined
   /**
-   * `false`: the schema has no history, and is not expected to have one. Default: the history records each change, and keeps
-   * all records.
-   */
-  readonly history?: false | undefined
-  /**
    * The pauses between attempts to connect. Bounds make them exponential with full jitter, as `Reconnect.schedule` does. Defaults
    * 500 milliseconds and 30 seconds. A schedule of your own that ends, or throws, goes on with pauses of up to 30 seconds: a
    * tenant is never abandoned.
@@ -67,6 +62,15 @@ export interface SystemplaneOptions {
   readonly maxConnectsPerSecond?: number | undefined
   /** Above this many tenants metrics carry `tenant_id="aggregate"`. Default 1,000. */
   readonly aggregateTenantThreshold?: number | undefined
+  /**
+   * `false`: databases are prepared without a history. `{ keepDays, keepPerKey }`: records that are older than so many days, and are
+   * not among so many newest ones of their key, are removed once an hour, where the role may; never the record of a revision in
+   * force, nor one younger than a day. Default: a history that keeps everything.
+   */
+  readonly history?:
+    | false
+    | { readonly keepDays?: number | undefined; readonly keepPerKey?: number | undefined }
+    | undefined
   /**
    * How operators see this process: in the catalogue of keys. Default: name and version of the package that npm runs, if it is npm
    * that runs it.
@@ -104,8 +108,6 @@ export interface Settings {
   readonly activation: "onDemand" | "explicit"
   readonly bootstrap: "ensure" | "verify" | "skip"
   readonly seedDefaults: boolean
-  /** Whether the schema has a history. */
-  readonly history: boolean
   readonly reconnect: Schedule.Schedule<unknown>
   readonly staleAfterFailures: number
   readonly maxStaleness: number
@@ -114,6 +116,8 @@ export interface Settings {
   readonly maxConnectsPerSecond: number
   readonly aggregateTenantThreshold: number
   readonly drainTimeout: number
+  /** What the history keeps; `undefined` without one. */
+  readonly history: { readonly keepDays: number | undefined; readonly keepPerKey: number | undefined } | undefined
   /** `application@version` of this process. */
   readonly declaredBy: string
 }
@@ -131,7 +135,6 @@ export const resolve = (options: SystemplaneOptions): Result.Result<Settings, In
       activation: yield* oneOf("activation", options.activation ?? "onDemand", ["onDemand", "explicit"]),
       bootstrap: yield* oneOf("bootstrap", options.bootstrap ?? "ensure", ["ensure", "verify", "skip"]),
       seedDefaults: options.seedDefaults ?? true,
-      history: options.history !== false,
       reconnect: yield* reconnect(options.reconnect),
       staleAfterFailures: yield* integer("staleAfterFailures", options.staleAfterFailures ?? 3, 1),
       maxStaleness: yield* millis("maxStaleness", options.maxStaleness ?? "30 seconds", 1000),
@@ -144,6 +147,7 @@ export const resolve = (options: SystemplaneOptions): Result.Result<Settings, In
       ),
       aggregateTenantThreshold: yield* integer("aggregateTenantThreshold", options.aggregateTenantThreshold ?? 1000, 0),
       drainTimeout: yield* millis("drainTimeout", options.drainTimeout ?? "5 seconds", 0),
+      history: yield* retention(options.history),
       declaredBy: yield* declaredBy(options.process)
     }
   })
@@ -154,6 +158,16 @@ const reconnect = (given: SystemplaneOptions["reconnect"]): Result.Result<Schedu
     const base = yield* millis("reconnect.base", given?.base ?? Reconnect.defaults.base, 1)
     const cap = yield* millis("reconnect.cap", given?.cap ?? Reconnect.defaults.cap, base)
     return Reconnect.schedule({ base, cap })
+  })
+
+const retention = (given: SystemplaneOptions["history"]): Result.Result<Settings["history"], InvalidOption> =>
+  Result.gen(function* () {
+    if (given === false) return undefined
+    const { keepDays, keepPerKey } = given ?? {}
+    return {
+      keepDays: keepDays === undefined ? undefined : yield* integer("history.keepDays", keepDays, 1),
+      keepPerKey: keepPerKey === undefined ? undefined : yield* integer("history.keepPerKey", keepPerKey, 1)
+    }
   })
 
 /** What npm tells a process that it runs. There is no such thing in a browser. */

@@ -90,14 +90,14 @@ describe("Options", () => {
       activation: "onDemand",
       bootstrap: "ensure",
       seedDefaults: true,
-      history: true,
       staleAfterFailures: 3,
       maxStaleness: 30_000,
       maxEntriesPerTenant: 10_000,
       maxConcurrentActivations: 8,
       maxConnectsPerSecond: 200,
       aggregateTenantThreshold: 1000,
-      drainTimeout: 5000
+      drainTimeout: 5000,
+      history: { keepDays: undefined, keepPerKey: undefined }
     })
   })
 

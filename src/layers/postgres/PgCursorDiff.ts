@@ -122,6 +122,8 @@ const nameOf = ({ key, namespace }: KeyName) => JSON.stringify([namespace, key])
 export interface CursorDiffOptions {
   /** How long a read of what changed is enough, in milliseconds: then the next one verifies the whole table. */
   readonly lasting: number
+  /** Runs when a verification found rows that no record tells of. */
+  readonly onMismatch?: (() => void) | undefined
 }
 
 export interface CursorDiff {
@@ -134,11 +136,11 @@ export interface CursorDiff {
 export const make = (
   query: Query,
   queryEach: QueryEach = PgNamespaceScan.atOnce(query),
-  { lasting }: CursorDiffOptions
+  { lasting, onMismatch = () => {} }: CursorDiffOptions
 ): CursorDiff => {
   let heard = new Map<string, KeyName>()
   const diffOf = memoize((keys: ReadonlyArray<KeyName>) =>
-    following(query, queryEach, keys, lasting, () => {
+    following(query, queryEach, keys, lasting, onMismatch, () => {
       const names = heard
       heard = new Map()
       return names
@@ -157,6 +159,7 @@ const following = (
   queryEach: QueryEach,
   keys: ReadonlyArray<KeyName>,
   lasting: number,
+  onMismatch: () => void,
   takeHeard: () => Map<string, KeyName>
 ): ((known: Known) => Diff) => {
   const slotOf = PgNamespaceScan.slotsOf(keys)
@@ -265,7 +268,10 @@ const following = (
       }
       if (verify) {
         const expected = PgNamespaceScan.digestOf(seen.versions!) ^ PgNamespaceScan.digestOf(seen.others.values())
-        if (expected !== (place.success.digest ?? 0n)) return yield* whole(known)
+        if (expected !== (place.success.digest ?? 0n)) {
+          onMismatch()
+          return yield* whole(known)
+        }
         verifiedAt = startedAt
       }
       advance({ ...seen, place: place.success })

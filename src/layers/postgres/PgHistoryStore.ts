@@ -25,16 +25,13 @@ import {
   type Retention
 } from "../../services/HistoryStore.ts"
 import { PgDatabases } from "./PgDatabases.ts"
-import { unexpectedShape } from "./PgRows.ts"
+import { isStored, unexpectedShape } from "./PgRows.ts"
 
 const make = Effect.map(PgDatabases, (databases) => {
   const run = <A>(
     tenant: TenantId,
     statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
   ): Effect.Effect<A, HistoryStoreError> => Effect.mapError(databases.run(tenant, statement), missing(tenant))
-
-  /** The role may only read: it reports the gap, and closes nothing. */
-  const gap = (tenant: TenantId) => run(tenant, (query) => Effect.map(counted(query(countUnrecorded)), Number))
 
   return HistoryStore.of({
     changes: (tenant, query) => run(tenant, changes(query)),
@@ -48,22 +45,24 @@ const make = Effect.map(PgDatabases, (databases) => {
     at: (tenant, moment) =>
       run(tenant, (query) => Effect.map(recordsOf(query(selectAt, [moment])), (records) => records.map(pastEntry))),
     since: (tenant, cursor) => Effect.flatMap(run(tenant, since(cursor)), onPrimary(tenant)),
-    verify: (tenant) =>
-      databases.runInTransaction(tenant, verify).pipe(
-        Effect.mapError(missing(tenant)),
-        Effect.catchIf(
-          (error) =>
-            error._tag === "EntryStoreError" && error.reason._tag === "Refused" && error.reason.code === "25006",
-          () => gap(tenant)
-        ),
-        Effect.catchTag("HistoryMissing", () => gap(tenant))
-      ),
+    verify: verifying(databases),
     purge: (tenant, retention) => Effect.mapError(databases.run(tenant, purge(retention)), missing(tenant))
   })
 })
 
 // A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
 export const layer = () => Layer.effect(HistoryStore, make)
+
+/** `HistoryStore.verify`. A role that may only read reports the gap, and closes nothing. */
+export const verifying =
+  (databases: PgDatabases["Service"]) =>
+  (tenant: TenantId): Effect.Effect<number, HistoryStoreError> =>
+    Effect.catchIf(databases.runInTransaction(tenant, verify), mayOnlyRead, () =>
+      databases.run(tenant, (query) => counted(query(countUnrecorded)))
+    ).pipe(Effect.mapError(missing(tenant)))
+
+const mayOnlyRead = ({ reason }: EntryStoreError) =>
+  reason._tag === "Refused" && (reason.code === "42501" || reason.code === "25006")
 
 /** What a server says that has no history of ours, or does not show it to this role. */
 const missing =
@@ -356,11 +355,9 @@ const verify = (query: Query): Effect.Effect<number, SqlError> =>
     )
   })
 
-const isUntouched = `left(e.updated_by, 20) = 'systemplane.manager:'`
-
 const countUnrecorded = `
   SELECT count(*)::float8 AS count
-  FROM (SELECT e.* FROM systemplane_entries AS e WHERE NOT ${isUntouched}) AS e
+  FROM (SELECT e.* FROM systemplane_entries AS e WHERE ${isStored}) AS e
   FULL JOIN (
     SELECT h.* FROM (
       SELECT DISTINCT ON (h.namespace, h.key) h.* FROM systemplane_history AS h ORDER BY h.namespace, h.key, h.id DESC
@@ -369,12 +366,12 @@ const countUnrecorded = `
   ) AS h ON h.namespace = e.namespace AND h.key = e.key
   WHERE e.revision IS DISTINCT FROM h.revision OR h.redacted IS NOT TRUE AND e.value IS DISTINCT FROM h.value`
 
+/** One process at a time: another one that purges does the same. */
+const selectPurged = `
+  SELECT CASE WHEN pg_try_advisory_xact_lock(hashtext('systemplane_history_purge'))
+    THEN systemplane_history_purge($1::int, $2::int) ELSE 0 END::float8 AS count`
+
 const purge =
   ({ keepDays, keepPerKey }: Retention) =>
   (query: Query) =>
-    counted(
-      query("SELECT systemplane_history_purge($1::int, $2::int)::float8 AS count", [
-        keepDays ?? null,
-        keepPerKey ?? null
-      ])
-    )
+    counted(query(selectPurged, [keepDays ?? null, keepPerKey ?? null]))

@@ -2,6 +2,7 @@
  * Change feeds over `LISTEN`: one session per feed, reconnected for ever.
  */
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
@@ -11,6 +12,7 @@ import * as ReconnectingFeed from "../feed/ReconnectingFeed.ts"
 import * as PgCursorDiff from "./PgCursorDiff.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import * as PgFailure from "./PgFailure.ts"
+import * as PgHistoryStore from "./PgHistoryStore.ts"
 
 export interface PgListenFeedOptions {
   /** In milliseconds. */
@@ -19,16 +21,40 @@ export interface PgListenFeedOptions {
 
 const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
   const databases = yield* PgDatabases
-  return yield* ReconnectingFeed.make((tenant) => Effect.map(databases.session(tenant), listening(tenant, options)))
+  const verifications = yield* FiberSet.makeRuntime()
+
+  /** Rows that no record tells of are recorded, and reported: the triggers were off, or a dump was restored. */
+  const verify = (tenant: TenantId) => {
+    verifications(
+      PgHistoryStore.verifying(databases)(tenant).pipe(
+        Effect.flatMap((found) =>
+          found === 0
+            ? Effect.void
+            : Effect.logWarning(
+                "Entries were changed without a record; the history names their writer as unrecorded"
+              ).pipe(Effect.annotateLogs({ tenant, found }))
+        ),
+        Effect.catch((error) =>
+          Effect.logDebug("The history was not verified").pipe(Effect.annotateLogs({ tenant, cause: error.message }))
+        )
+      )
+    )
+  }
+  return yield* ReconnectingFeed.make((tenant) =>
+    Effect.map(databases.session(tenant), listening(tenant, options, verify))
+  )
 })
 
 export const layer = (options: PgListenFeedOptions) => Layer.effect(ListenFeed, make(options))
 
 const listening =
-  (tenant: TenantId, { maxStaleness }: PgListenFeedOptions) =>
+  (tenant: TenantId, { maxStaleness }: PgListenFeedOptions, verify: (tenant: TenantId) => void) =>
   (session: ListenSession): ReconnectingFeed.FeedSource => {
     // Less than the shortest pause before a verification, which so looks at the whole table.
-    const { diff, heard } = PgCursorDiff.make(session.query, session.queryEach, { lasting: maxStaleness / 9 })
+    const { diff, heard } = PgCursorDiff.make(session.query, session.queryEach, {
+      lasting: maxStaleness / 9,
+      onMismatch: () => verify(tenant)
+    })
     return {
       heard,
       payloads: session.payloads,

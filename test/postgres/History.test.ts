@@ -1,0 +1,125 @@
+import { assert, layer } from "@effect/vitest"
+import { Effect, Layer, Option, Schema, Stream } from "effect"
+import { ChangeHistory, Config, ConfigKey, Ddl, withTenant } from "effect-systemplane"
+import { Burst, Limit } from "../support/keys.ts"
+import * as TestDatabase from "../support/TestDatabase.ts"
+import * as TestPlane from "../support/TestPlane.ts"
+import * as Catalog from "./Catalog.ts"
+
+const Counter = ConfigKey.make("history", "counter", { schema: Schema.Int, defaultValue: 0 })
+
+layer(Layer.empty, { excludeTestServices: true })("the history on PostgreSQL", (it) => {
+  it.effect("G16: what was written with the triggers disabled is found by a verification and recorded", () =>
+    TestPlane.onAcme(
+      (acme) =>
+        Effect.gen(function* () {
+          yield* Config.set(Limit, 1, { actor: "ada" })
+          yield* Catalog.withoutTriggers(
+            acme,
+            acme.run("UPDATE systemplane_entries SET value = '9' WHERE key = $1", [Limit.key])
+          )
+          yield* TestDatabase.eventually(
+            "the gap is closed by a record",
+            Effect.map(ChangeHistory.ofKey(Limit), ({ records }) => records[0]?.changedBy === "unrecorded")
+          )
+          assert.strictEqual(yield* Config.get(Limit), 9)
+          assert.strictEqual(yield* ChangeHistory.verify, 0)
+        }),
+      { maxStaleness: "1 second" }
+    )
+  )
+
+  it.effect("a rollback to each of many revisions puts its value in force again", () =>
+    TestPlane.onAcme(
+      () =>
+        Effect.gen(function* () {
+          const revisions: Array<number> = []
+          for (let i = 1; i <= 50; i++) revisions.push((yield* Config.set(Counter, i, { actor: "ada" })).revision)
+          for (const [i, to] of revisions.entries()) {
+            yield* ChangeHistory.rollback(Counter, { to, actor: "bob" })
+            assert.strictEqual(yield* Config.get(Counter), i + 1)
+          }
+        }),
+      { keys: [Counter] }
+    )
+  )
+
+  it.effect("without a history everything else works, and the history says in words what is missing", () =>
+    TestPlane.onAcme(
+      () =>
+        Effect.gen(function* () {
+          yield* Config.set(Limit, 1, { actor: "ada" })
+          assert.strictEqual(yield* Config.get(Limit), 1)
+          const { message, reason } = yield* Effect.flip(ChangeHistory.list())
+          assert.strictEqual(reason._tag, "HistoryMissing")
+          assert.include(message, "run Ddl.sql")
+        }),
+      { history: false }
+    )
+  )
+
+  it.effect(
+    "a role with the granted rights alone reads the history, takes changes back, and purges only if it may",
+    () =>
+      Effect.gen(function* () {
+        const acme = yield* TestDatabase.make
+        const role = yield* TestDatabase.makeRole
+        yield* Catalog.prepare(acme)
+        yield* Catalog.runScript(acme, Ddl.grants(role.user))
+        const plane = TestPlane.layer({ acme: { ...acme, url: acme.urlAs(role) } }, { bootstrap: "verify" })
+        yield* Effect.gen(function* () {
+          const first = yield* Config.set(Limit, 1, { actor: "ada" })
+          yield* Config.set(Limit, 2, { actor: "ada" })
+          yield* ChangeHistory.rollback(Limit, { to: first.revision, actor: "bob" })
+          const { records } = yield* ChangeHistory.ofKey(Limit)
+          assert.deepStrictEqual(
+            records.map(({ changedBy, value }) => [changedBy, value]),
+            [
+              ["bob", 1],
+              ["ada", 2],
+              ["ada", 1]
+            ]
+          )
+          assert.strictEqual(records[0]?.origin?.split("@")[0], role.user)
+          assert.strictEqual(yield* ChangeHistory.verify, 0)
+          const refused = yield* Effect.flip(ChangeHistory.purge({ keepDays: 1 }))
+          assert.include(refused.message, "{ purge: true }")
+          yield* Catalog.runScript(acme, Ddl.grants(role.user, { purge: true }))
+          assert.strictEqual(yield* ChangeHistory.purge({ keepDays: 1 }), 0)
+        }).pipe(withTenant("acme"), Effect.provide(plane))
+      })
+  )
+
+  it.effect(
+    "since: a change of a transaction that commits late is emitted, though later ones were emitted before",
+    () =>
+      TestPlane.onAcme((acme) =>
+        Effect.gen(function* () {
+          const first = yield* nextEvent()
+          const late = yield* TestDatabase.connect(acme.url)
+          const next = yield* Effect.context<ChangeHistory>()
+          const seen = yield* late.transaction(
+            Effect.gen(function* () {
+              yield* late.run(
+                "INSERT INTO systemplane_entries (namespace, key, value) VALUES ($1, $2, '5') ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value",
+                [Burst.namespace, Burst.key]
+              )
+              yield* acme.write(Limit.namespace, Limit.key, 1)
+              return yield* nextEvent(first.cursor).pipe(Effect.provide(next), Effect.orDie)
+            })
+          )
+          assert.strictEqual(keyOf(seen), Limit.key)
+          assert.strictEqual(keyOf(yield* nextEvent(seen.cursor)), Burst.key)
+        })
+      )
+  )
+})
+
+const nextEvent = (cursor?: string) =>
+  Effect.map(
+    Effect.flatMap(ChangeHistory, (history) => Stream.runHead(history.since(cursor))),
+    Option.getOrThrow
+  )
+
+const keyOf = (event: Effect.Success<ReturnType<typeof nextEvent>>) =>
+  event._tag === "Change" ? event.change.records[0]?.key : undefined

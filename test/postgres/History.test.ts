@@ -62,8 +62,8 @@ layer(Layer.empty, { excludeTestServices: true })("the history on PostgreSQL", (
     "a role with the granted rights alone reads the history, takes changes back, and purges only if it may",
     () =>
       Effect.gen(function* () {
-        const acme = yield* TestDatabase.make
         const role = yield* TestDatabase.makeRole
+        const acme = yield* TestDatabase.make
         yield* Catalog.prepare(acme)
         yield* Catalog.runScript(acme, Ddl.grants(role.user))
         const plane = TestPlane.layer({ acme: { ...acme, url: acme.urlAs(role) } }, { bootstrap: "verify" })

@@ -108,17 +108,19 @@ const begin: FunctionObject = {
   body: versioned(`
 DECLARE
   change uuid;
-  identity regclass := pg_get_serial_sequence('{schema:literal}.systemplane_history', 'id')::regclass;
+  identity regclass := coalesce(
+    to_regclass('{schema:literal}.systemplane_history_id_seq'),
+    pg_get_serial_sequence('{schema:literal}.systemplane_history', 'id')::regclass
+  );
   highest bigint;
 BEGIN
-  SELECT max(h.id) INTO highest FROM ${history} AS h;
+  SELECT (SELECT max(h.id) FROM ${history} AS h), (
+    SELECT h.change_id FROM ${history} AS h WHERE ${ofThisTransaction("h")} AND h.change_id IS NOT NULL LIMIT 1
+  ) INTO highest, change;
   IF highest > coalesce(pg_sequence_last_value(identity), 0) THEN
     PERFORM {schema}.systemplane_sequence_raise(identity, highest);
   END IF;
   PERFORM set_config('systemplane.recording', 'on', true);
-  SELECT h.change_id INTO change FROM ${history} AS h
-  WHERE ${ofThisTransaction("h")} AND h.change_id IS NOT NULL
-  ORDER BY h.id LIMIT 1;
   IF change IS NOT NULL THEN
     RETURN change;
   END IF;
@@ -182,6 +184,9 @@ const record = (event: "insert" | "update" | "delete" | "truncate", some: string
     `
 DECLARE
   change uuid;
+  actor text := ${setting("actor")};
+  reason text := ${setting("reason")};
+  source text := ${origin};
 BEGIN${onlyOn("systemplane_entries")}
   IF to_regclass('{schema:literal}.systemplane_history') IS NULL
     OR to_regclass('{schema:literal}.systemplane_keys') IS NULL THEN
@@ -195,8 +200,7 @@ BEGIN${onlyOn("systemplane_entries")}
     changed_at, changed_by, change_id, reason, redacted, origin, transaction_id)
   SELECT c.namespace, c.key, c.operation, c.revision, c.previous_revision,
     CASE WHEN c.secret THEN NULL ELSE c.previous_value END, CASE WHEN c.secret THEN NULL ELSE c.value END,
-    clock_timestamp(), coalesce(${setting("actor")}, c.updated_by), change, ${setting("reason")}, c.secret,
-    ${origin}, pg_current_xact_id()
+    clock_timestamp(), coalesce(actor, c.updated_by), change, reason, c.secret, source, pg_current_xact_id()
   FROM (
     SELECT c.*, ${isSecret("c")} AS secret
     FROM (${changed}) AS c (namespace, key, operation, revision, previous_revision, previous_value, value, updated_by)

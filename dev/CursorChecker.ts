@@ -30,6 +30,10 @@ export interface CursorReport {
   /** How many of the reads returned what changed alone. */
   readonly byCursor: number
   readonly differences: number
+  /** How many records the history holds. */
+  readonly records: number
+  /** Records that do not go on from the one before, and keys whose last record is not their row: what is missing, or there twice. */
+  readonly gaps: number
 }
 
 const keys = ["alpha", "beta"].flatMap((namespace) =>
@@ -98,8 +102,11 @@ export const check = async (options: CursorCheckOptions): Promise<CursorReport> 
   over = true
   await Promise.all(writers)
   await elsewhere.query("ROLLBACK")
+  const {
+    rows: [record]
+  } = await setUp.query(selectGaps)
   await Promise.all([elsewhere.end(), setUp.end()])
-  return { ...report, transactions: committed < transactions ? committed : transactions }
+  return { ...record, ...report, transactions: committed < transactions ? committed : transactions }
 }
 
 /** Reads again and again until the writers have committed enough, and once more. */
@@ -153,6 +160,29 @@ const follow = async (
   await Promise.all([reader.end(), other.end()])
   return { reads, byCursor, differences }
 }
+
+/**
+ * The history, replayed: each record of a key goes on from the one before it, by value and by revision, and the last one is the
+ * row. So no change is missing, and none is there twice.
+ */
+export const selectGaps = `
+  WITH linked AS (
+    SELECT h.*, lag(h.operation) OVER w AS last_operation, lag(h.value) OVER w AS last_value, lag(h.revision) OVER w AS last_revision,
+      lead(h.id) OVER w IS NULL AS newest
+    FROM systemplane_history AS h WINDOW w AS (PARTITION BY h.namespace, h.key ORDER BY h.id)
+  )
+  SELECT (SELECT count(*)::int FROM linked) AS records,
+    (
+      SELECT count(*)::int FROM linked AS h
+      WHERE CASE WHEN h.last_operation IS NULL OR h.last_operation = 'delete' THEN h.operation <> 'create'
+        ELSE h.operation = 'create' OR h.previous_value IS DISTINCT FROM h.last_value
+          OR h.previous_revision IS DISTINCT FROM h.last_revision END
+    ) + (
+      SELECT count(*)::int FROM systemplane_entries AS e
+      FULL JOIN (SELECT * FROM linked AS l WHERE l.newest AND l.operation <> 'delete') AS h
+        ON h.namespace = e.namespace AND h.key = e.key
+      WHERE e.value IS DISTINCT FROM h.value OR e.revision IS DISTINCT FROM h.revision
+    ) AS gaps`
 
 const selectFingerprints = `SELECT e.namespace, e.key, ${PgRows.fingerprint} AS fingerprint FROM systemplane_entries AS e`
 

@@ -19,16 +19,9 @@ export { EntryStoreError, type EntryStoreErrorReason } from "./schema/EntryStore
 export { Health, type HealthStatus, type TenantHealth } from "./schema/Health.ts"
 export { InvalidOption, type SystemplaneOptions } from "./schema/Options.ts"
 export {
-  ChangedSince,
   ChangeHistoryError,
   type ChangeHistoryErrorReason,
-  type Conflict,
-  HistoryMissing,
-  InvalidQuery,
-  NoLongerValid,
-  UnknownChange,
-  UnknownRevision,
-  ValueNotKept
+  type Conflict
 } from "./schema/operator/ChangeHistoryError.ts"
 export {
   type ChangePage,

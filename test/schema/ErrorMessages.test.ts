@@ -117,20 +117,33 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   [config(new Plane.ConfigError.TenantMissing()), `run the effect inside withTenant("…")`],
   [config(Plane.ConfigError.InvalidTenantId.from("../acme")), `"../acme" is not a tenant id: 1 to 256 letters`],
   [
-    history(new Plane.UnknownRevision({ tenant, ...names, revision: 3 })),
+    history(new Plane.ChangeHistoryError.UnknownRevision({ tenant, ...names, revision: 3 })),
     "tenant acme has no revision 3 of limits/burst",
     "list the revisions with ChangeHistory.ofKey"
   ],
-  [history(new Plane.UnknownChange({ tenant, changeId: "42" })), 'acme has no change "42"', "with ChangeHistory.list"],
-  [history(new Plane.ValueNotKept({ tenant, ...names, revision: 3 })), "limits/burst, which is a secret", "revision 3"],
   [
-    history(new Plane.NoLongerValid({ tenant, problems: [{ ...names, revision: 3, problem: "Expected number" }] })),
+    history(new Plane.ChangeHistoryError.UnknownChange({ tenant, changeId: "42" })),
+    'acme has no change "42"',
+    "with ChangeHistory.list"
+  ],
+  [
+    history(new Plane.ChangeHistoryError.ValueNotKept({ tenant, ...names, revision: 3 })),
+    "limits/burst, which is a secret",
+    "revision 3"
+  ],
+  [
+    history(
+      new Plane.ChangeHistoryError.NoLongerValid({
+        tenant,
+        problems: [{ ...names, revision: 3, problem: "Expected number" }]
+      })
+    ),
     "tenant acme: revision 3 of limits/burst is refused: Expected number",
     "set a value that it allows"
   ],
   [
     history(
-      new Plane.ChangedSince({
+      new Plane.ChangeHistoryError.ChangedSince({
         tenant,
         conflicts: [
           { ...names, expected: 3, actual: 5, changedBy: "ada", diff: [{ pointer: "", before: 1, after: 2 }] }
@@ -140,8 +153,15 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
     'limits/burst is at revision 5, not 3, changed by "ada"',
     "look at these changes, then decide"
   ],
-  [history(new Plane.HistoryMissing({ tenant, problem: "run Ddl.sql" })), "acme has no history", "run Ddl.sql"],
-  [history(new Plane.InvalidQuery({ parameter: "limit", expected: "a number" })), "limit must be a number"],
+  [
+    history(new Plane.ChangeHistoryError.HistoryMissing({ tenant, problem: "run Ddl.sql" })),
+    "acme has no history",
+    "run Ddl.sql"
+  ],
+  [
+    history(new Plane.ChangeHistoryError.InvalidQuery({ parameter: "limit", expected: "a number" })),
+    "limit must be a number"
+  ],
   [
     config(new Plane.ConfigError.InvalidValue({ problems: [{ ...names, problem: "Expected number" }] })),
     "limits/burst is refused"

@@ -147,7 +147,8 @@ export const ChangeHistoryErrorReason: Schema.Codec<ChangeHistoryErrorReason, an
 
 /**
  * What `ChangeHistory` fails with: reasons of its own, and those of `ConfigError` as they are. Match on a reason with
- * `Effect.catchReason("ChangeHistoryError", "ChangedSince", …)`.
+ * `Effect.catchReason("ChangeHistoryError", "ChangedSince", …)`. The classes of its own reasons are its members:
+ * `ChangeHistoryError.ChangedSince`.
  *
  * @category errors
  * @since 0.1.0
@@ -155,7 +156,30 @@ export const ChangeHistoryErrorReason: Schema.Codec<ChangeHistoryErrorReason, an
 export class ChangeHistoryError extends Schema.TaggedError<ChangeHistoryError>()("ChangeHistoryError", {
   reason: ChangeHistoryErrorReason
 }) {
+  static readonly UnknownRevision: typeof UnknownRevision = UnknownRevision
+  static readonly UnknownChange: typeof UnknownChange = UnknownChange
+  static readonly ValueNotKept: typeof ValueNotKept = ValueNotKept
+  static readonly NoLongerValid: typeof NoLongerValid = NoLongerValid
+  static readonly ChangedSince: typeof ChangedSince = ChangedSince
+  static readonly HistoryMissing: typeof HistoryMissing = HistoryMissing
+  static readonly InvalidQuery: typeof InvalidQuery = InvalidQuery
+
+  /** The error for this reason. */
+  static of(reason: ChangeHistoryErrorReason): ChangeHistoryError {
+    return new ChangeHistoryError({ reason })
+  }
   override get message() {
     return this.reason.message
   }
+}
+
+/** The types of the reasons of its own. */
+export declare namespace ChangeHistoryError {
+  type UnknownRevision = InstanceType<typeof ChangeHistoryError.UnknownRevision>
+  type UnknownChange = InstanceType<typeof ChangeHistoryError.UnknownChange>
+  type ValueNotKept = InstanceType<typeof ChangeHistoryError.ValueNotKept>
+  type NoLongerValid = InstanceType<typeof ChangeHistoryError.NoLongerValid>
+  type ChangedSince = InstanceType<typeof ChangeHistoryError.ChangedSince>
+  type HistoryMissing = InstanceType<typeof ChangeHistoryError.HistoryMissing>
+  type InvalidQuery = InstanceType<typeof ChangeHistoryError.InvalidQuery>
 }

@@ -156,23 +156,82 @@ describe("KeyRegistry", () => {
 })
 
 describe("PgAddress", () => {
+  const read = (url: string) =>
+    Result.getOrThrowWith(PgAddress.parse(url), (problem) => new Error(`${url}: ${problem}`))
+  const problemOf = (url: string) =>
+    Result.match(PgAddress.parse(url), { onFailure: (problem) => problem, onSuccess: () => assert.fail(url) })
+
   it("reads a libpq URI", () => {
-    for (const [url, address] of [
-      ["postgres://u:p@db.example.com/x", { host: "db.example.com", port: 5432 }],
-      ["postgresql://db:6000", { host: "db", port: 6000 }],
-      ["postgres:///x", { host: "localhost", port: 5432 }],
-      ["postgres://[::1]:5/x", { host: "::1", port: 5 }],
-      ["postgres://h/x?host=other&port=7", { host: "other", port: 7 }],
-      ["postgres://%2Fvar%2Frun/x", { path: "/var/run/.s.PGSQL.5432" }]
+    for (const [url, expected] of [
+      [
+        "postgres://u:p@db.example.com/x",
+        { address: { host: "db.example.com", port: 5432 }, user: "u", password: "p" }
+      ],
+      ["postgresql://db:6000", { address: { host: "db", port: 6000 }, database: undefined }],
+      ["postgres:///x", { address: { host: "localhost", port: 5432 }, database: "x" }],
+      ["postgres://[::1]:5/x", { address: { host: "::1", port: 5 } }],
+      ["postgres://h/x?host=other&port=7", { address: { host: "other", port: 7 } }],
+      ["postgres://%2Fvar%2Frun/x", { address: { path: "/var/run/.s.PGSQL.5432" }, database: "x" }],
+      ["postgres://u@/db?host=/dir", { address: { path: "/dir/.s.PGSQL.5432" }, user: "u", database: "db" }],
+      ["postgres://u@h/x?hostaddr=10.0.0.7", { address: { host: "10.0.0.7", port: 5432 }, host: "h" }],
+      ["postgres://u%40x:p%2Fq@h/a%20b", { user: "u@x", password: "p/q", database: "a b" }],
+      ["postgres://h/x?user=u&password=p&dbname=y", { user: "u", password: "p", database: "y" }],
+      ["postgres://u@h", { user: "u", database: "u" }],
+      ["postgres://u@h/x?connect_timeout=3&options=-c%20a%3Db", { connectTimeout: 3, options: "-c a=b" }],
+      ["postgres://u@h/x?sslrootcert=/ca.pem&sslmode=verify-full", { files: { ca: "/ca.pem" }, sslMode: "verify-full" }]
     ] as const) {
-      assert.deepStrictEqual(PgAddress.parse(url), Result.succeed(address), url)
+      assert.deepInclude(read(url), expected, url)
+    }
+  })
+
+  it("prefers TLS if the URL says nothing of it, but on loopback and sockets", () => {
+    for (const [url, mode] of [
+      ["postgres://u@db.example/x", "prefer"],
+      ["postgres://u@10.0.0.7/x?sslmode=allow", "prefer"],
+      ["postgres://u@localhost/x", "disable"],
+      ["postgres://u@127.0.0.5/x", "disable"],
+      ["postgres://u@[::1]/x", "disable"],
+      ["postgres://u@/x?host=/run", "disable"],
+      ["postgres://u@db/x?hostaddr=127.0.0.1", "disable"],
+      ["postgres://u@localhost/x?sslmode=require", "require"],
+      ["postgres://u@db.example/x?sslmode=disable", "disable"]
+    ] as const) {
+      assert.strictEqual(read(url).sslMode, mode, url)
+    }
+  })
+
+  it("G5: refuses names that the server would cut, counted in bytes", () => {
+    const long = "é".repeat(32)
+    assert.strictEqual(read(`postgres://u@h/${"a".repeat(63)}`).database?.length, 63)
+    assert.include(problemOf(`postgres://u@h/${"a".repeat(64)}`), "the name of its database has 64 bytes")
+    assert.include(problemOf(`postgres://u@h/${encodeURIComponent(long)}`), "64 bytes")
+    assert.include(problemOf(`postgres://u@h/x?dbname=${"a".repeat(64)}`), "database")
+    assert.include(problemOf(`postgres://${"a".repeat(64)}@h/x`), "the name of its user has 64 bytes")
+    assert.include(problemOf(`postgres://h/x?user=${"a".repeat(64)}`), "user")
+    assert.include(problemOf(`postgres://${"a".repeat(64)}@h`), "64 bytes")
+  })
+
+  it("refuses by name what it does not support", () => {
+    for (const [url, part] of [
+      ["postgres://u@h/x?service=s", "service is not supported"],
+      ["postgres://u@h/x?sslcrl=f", "sslcrl is not supported"],
+      ["postgres://u@h/x?toString=f", "toString is not supported"],
+      ["postgres://u@h/x?target_session_attrs=read-write", "target_session_attrs may only be any"],
+      ["postgres://u@h/x?channel_binding=require", "channel_binding may only be"],
+      ["postgres://u@h/x?client_encoding=latin1", "client_encoding may only be"],
+      ["postgres://u@h1,h2/x", "several hosts"],
+      ["postgres://u@h1:1,h2:2/x", "several hosts"],
+      ["postgres://u@/x?host=h1,h2", "several hosts"],
+      ["postgres://u@h/x?sslmode=maybe", "its sslmode is none of"],
+      ["postgres://u@h/x?connect_timeout=soon", "connect_timeout"]
+    ] as const) {
+      assert.include(problemOf(url), part, url)
     }
   })
 
   it("never repeats what it cannot read", () => {
     for (const url of ["canary", "http://u:canary@h", "postgres://u:canary@h:0/x", "postgres://%canary/x"]) {
-      const parsed = PgAddress.parse(url)
-      assert.isTrue(Result.isFailure(parsed) && !parsed.failure.includes("canary"), url)
+      assert.notInclude(problemOf(url), "canary", url)
     }
   })
 })

@@ -37,6 +37,7 @@ import * as PgAddress from "./PgAddress.ts"
 import * as PgFailure from "./PgFailure.ts"
 import * as PgSockets from "./PgSockets.ts"
 import * as PgSpans from "./PgSpans.ts"
+import * as PgTls from "./PgTls.ts"
 
 /**
  * The database of a tenant.
@@ -198,7 +199,7 @@ const openClient = Effect.fnUntraced(function* (
   tenant: TenantId,
   target: PgTarget
 ): Effect.fn.Return<SqlClient, ConnectorError, Scope.Scope> {
-  const { config, sockets } = yield* settings(tenant, target, target.url)
+  const { address, config, sockets } = yield* settings(tenant, target, target.url)
   const client = yield* PgClient.make({
     ...config,
     applicationName,
@@ -206,10 +207,11 @@ const openClient = Effect.fnUntraced(function* (
     prepare: target.prepare ?? true
   }).pipe(
     Effect.provideServiceEffect(Reactivity.Reactivity, Reactivity.make),
-    Effect.mapError((error) => PgFailure.connectFailure(tenant, error))
+    Effect.mapError((error) => PgFailure.connectFailure(tenant, error, address))
   )
   // Added last, hence run first: the pool then closes sessions that are already dead, and waits for no peer.
   yield* Effect.addFinalizer(() => sockets.destroy)
+  PgAddress.remember(client, address)
   return client
 })
 
@@ -217,7 +219,7 @@ const openSession = Effect.fnUntraced(function* (
   tenant: TenantId,
   target: PgTarget
 ): Effect.fn.Return<ListenSession, ConnectorError, Scope.Scope> {
-  const { config, connectTimeout, sockets } = yield* settings(tenant, target, target.listenUrl ?? target.url)
+  const { address, config, connectTimeout, sockets } = yield* settings(tenant, target, target.listenUrl ?? target.url)
   const scope = yield* Effect.scope
   // The driver answers interruption by cancelling the statement and draining its answer, which takes 5 seconds where the
   // peer is gone. So the statement runs in a fiber of its own, and whoever waits for it destroys the socket first.
@@ -230,14 +232,14 @@ const openSession = Effect.fnUntraced(function* (
     applicationName: listenApplicationName,
     // What the pooler cannot keep, it cannot keep for this session either.
     prepare: target.listenUrl !== undefined || (target.prepare ?? true)
-  }).pipe(Effect.mapError((error) => PgFailure.connectFailure(tenant, error)))
+  }).pipe(Effect.mapError((error) => PgFailure.connectFailure(tenant, error, address)))
   const session = yield* connection.pin
   const notifications = yield* Scope.provide(session.listen(channel), scope).pipe(
     orAbandon,
-    Effect.mapError((error) => PgFailure.listenFailure(tenant, error)),
+    Effect.mapError((error) => PgFailure.listenFailure(tenant, error, address)),
     Effect.timeoutOrElse({
       duration: connectTimeout,
-      orElse: () => Effect.fail(ConnectorError.of(tenant, new ListenFailed({ code: "ETIMEDOUT" })))
+      orElse: () => Effect.fail(ConnectorError.of(tenant, new ListenFailed({ code: "ETIMEDOUT" }), address))
     })
   )
   // Added last, hence run first: UNLISTEN and the rest of the driver's farewell then meet a session that is already dead.
@@ -256,31 +258,36 @@ const openSession = Effect.fnUntraced(function* (
       ),
     payloads: Queue.takeAll(notifications).pipe(
       Effect.map((batch) => batch.map((notification) => notification.payload)),
-      Effect.mapError((error) => PgFailure.sessionLost(tenant, error))
+      Effect.mapError((error) => PgFailure.sessionLost(tenant, error, address))
     ),
     abandon: sockets.destroy
   }
 })
 
-const settings = (tenant: TenantId, target: PgTarget, url: Redacted.Redacted) =>
-  Result.match(PgAddress.parse(Redacted.value(url)), {
-    onFailure: (problem) => invalidAddress(tenant, problem),
-    onSuccess: (address) => {
-      const sockets = PgSockets.make(address)
-      const connectTimeout = Option.getOrUndefined(Duration.fromInput(target.connectTimeout ?? "5 seconds"))
-      if (connectTimeout === undefined) {
-        return invalidAddress(tenant, "its connectTimeout is not a duration")
-      }
-      const config: PgConnection.Config = {
-        url,
-        password: target.password,
-        ssl: target.ssl,
-        connectTimeout,
-        stream: sockets.open,
-        // For the spans of statements; the driver connects through `stream`.
-        ...("host" in address ? address : {}),
-        database: PgAddress.databaseOf(Redacted.value(url))
-      }
-      return Effect.succeed({ config, connectTimeout, sockets })
-    }
-  })
+/** What the driver is told of a target, and the sockets that it connects through. */
+const settings = Effect.fnUntraced(function* (tenant: TenantId, target: PgTarget, url: Redacted.Redacted) {
+  const parsed = PgAddress.parse(Redacted.value(url))
+  if (Result.isFailure(parsed)) return yield* invalidAddress(tenant, parsed.failure)
+  const location = parsed.success
+  const connectTimeout = Option.getOrUndefined(Duration.fromInput(target.connectTimeout ?? timeoutOf(location)))
+  if (connectTimeout === undefined) return yield* invalidAddress(tenant, "its connectTimeout is not a duration")
+  const ssl = target.ssl ?? (yield* PgTls.options(tenant, location))
+  const sockets = PgSockets.make(location.address)
+  const config: PgConnection.Config = {
+    // Of the URL the driver is left nothing but what no field of its own says: to try TLS first, and to do without.
+    ...(ssl === undefined ? { url: Redacted.make("postgres://?sslmode=prefer") } : { ssl }),
+    host: location.host,
+    port: location.port,
+    database: location.database,
+    username: location.user,
+    password: target.password ?? (location.password === undefined ? undefined : Redacted.make(location.password)),
+    startupOptions: location.options,
+    connectTimeout,
+    stream: sockets.open
+  }
+  return { config, connectTimeout, sockets, address: PgAddress.show(location) }
+})
+
+/** libpq's 0 means no limit; here an attempt ends after half a minute at the latest. */
+const timeoutOf = ({ connectTimeout }: PgAddress.Location): Duration.Input =>
+  connectTimeout === undefined ? "5 seconds" : Duration.seconds(connectTimeout === 0 ? 30 : connectTimeout)

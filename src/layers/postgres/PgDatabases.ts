@@ -19,6 +19,7 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import { Connector, type ListenSession, type Query } from "../../services/Connector.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import { statementTimeout, timedOut } from "../runtime/Timeouts.ts"
+import * as PgAddress from "./PgAddress.ts"
 import * as PgDatabaseClaims from "./PgDatabaseClaims.ts"
 import * as PgFailure from "./PgFailure.ts"
 import * as PgSpans from "./PgSpans.ts"
@@ -144,7 +145,7 @@ const make = Effect.gen(function* () {
     })
 
   const translated =
-    (tenant: TenantId) =>
+    (tenant: TenantId, address?: string) =>
     <A, R>(
       effect: Effect.Effect<A, SqlError | ConnectorError | EntryStoreError, R>
     ): Effect.Effect<A, EntryStoreError, R> =>
@@ -155,7 +156,7 @@ const make = Effect.gen(function* () {
           case "ConnectorError":
             return EntryStoreError.from(error)
           case "SqlError":
-            return EntryStoreError.of(tenant, PgFailure.statementFailure(error))
+            return EntryStoreError.of(tenant, PgFailure.statementFailure(error), address)
         }
       })
 
@@ -165,7 +166,11 @@ const make = Effect.gen(function* () {
   ) =>
     bounded(
       tenant,
-      resourceOf(clients, tenant).pipe(Effect.flatMap(statements), Effect.scoped, translated(tenant))
+      resourceOf(clients, tenant).pipe(
+        Effect.flatMap((client) => translated(tenant, PgAddress.of(client))(statements(client))),
+        Effect.scoped,
+        translated(tenant)
+      )
     ).pipe(
       // Whatever became of the connection, of the server behind it or of the pool: the next statement finds new ones.
       Effect.tapError(({ reason }) => (reason._tag === "Unanswered" ? RcMap.invalidate(clients, tenant) : Effect.void))

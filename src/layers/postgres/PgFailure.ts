@@ -27,14 +27,14 @@ export const connectReason = (error: SqlError): AuthenticationFailed | ConnectFa
     ? new AuthenticationFailed(codeOf(error))
     : new ConnectFailed(codeOf(error))
 
-export const connectFailure = (tenant: TenantId, error: SqlError): ConnectorError =>
-  ConnectorError.of(tenant, connectReason(error))
+export const connectFailure = (tenant: TenantId, error: SqlError, address?: string): ConnectorError =>
+  ConnectorError.of(tenant, connectReason(error), address)
 
-export const listenFailure = (tenant: TenantId, error: SqlError): ConnectorError =>
-  ConnectorError.of(tenant, new ListenFailed(codeOf(error)))
+export const listenFailure = (tenant: TenantId, error: SqlError, address?: string): ConnectorError =>
+  ConnectorError.of(tenant, new ListenFailed(codeOf(error)), address)
 
-export const sessionLost = (tenant: TenantId, error: SqlError): ConnectorError =>
-  ConnectorError.of(tenant, new SessionLost(codeOf(error)))
+export const sessionLost = (tenant: TenantId, error: SqlError, address?: string): ConnectorError =>
+  ConnectorError.of(tenant, new SessionLost(codeOf(error)), address)
 
 /** Where nothing says more than that no connection came about. */
 export const notConnected = (tenant: TenantId, code?: "ETIMEDOUT"): ConnectorError =>

@@ -21,18 +21,22 @@ export interface FaultPipe {
   readonly wake: () => void
   /** From now on everything is lost, also that the sender closed. There is no way back. */
   readonly lose: () => void
+  /** Keeps everything back, whatever the conditions say, until it is called with `false`. */
+  readonly keep: (kept: boolean) => void
   /** How many pieces wait. */
   readonly waiting: () => number
 }
 
 export const make = (from: Net.Socket, to: Net.Socket, conditions: Conditions): FaultPipe => {
   let lost = false
+  let kept = false
   let ended = false
   let timer: NodeJS.Timeout | undefined
   const pieces: Array<{ bytes: Buffer; due: number; begun: boolean }> = []
 
   const wake = () => {
     clearTimeout(timer)
+    if (kept) return
     while (!to.destroyed) {
       const piece = pieces[0]
       if (piece === undefined) {
@@ -80,6 +84,10 @@ export const make = (from: Net.Socket, to: Net.Socket, conditions: Conditions): 
       lost = true
       pieces.length = 0
       clearTimeout(timer)
+    },
+    keep: (next) => {
+      kept = next
+      wake()
     },
     waiting: () => pieces.length
   }

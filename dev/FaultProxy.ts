@@ -24,6 +24,13 @@ export interface FaultProxy {
   readonly lose: (direction?: Direction) => Effect.Effect<void>
   /** Resets the open connections. */
   readonly cut: Effect.Effect<void>
+  /**
+   * Resets the open connections towards the client alone, and keeps what it has sent until `deliver`: a statement that arrives after
+   * its client has given it up. New connections work as before.
+   */
+  readonly strand: Effect.Effect<void>
+  /** Lets what was stranded arrive at the server. */
+  readonly deliver: Effect.Effect<void>
   /** Closes towards the server what the client has closed without the server's hearing of it. */
   readonly cutDeserted: Effect.Effect<void>
 
@@ -156,6 +163,15 @@ export const makeTo = Effect.fnUntraced(function* (target: URL) {
     ),
     lose: (direction) => Effect.sync(() => loseOpen(direction)),
     cut: Effect.sync(destroyOpen),
+    strand: Effect.sync(() => {
+      for (const { client, toServer } of connections) {
+        toServer.keep(true)
+        reset(client)
+      }
+    }),
+    deliver: Effect.sync(() => {
+      for (const { client, toServer } of connections) if (client.destroyed) toServer.keep(false)
+    }),
     cutDeserted: Effect.sync(() => {
       for (const { client, server } of connections) if (client.destroyed) server.destroy()
     }),

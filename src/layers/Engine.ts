@@ -31,6 +31,7 @@ import * as ReconnectSignal from "./feed/ReconnectSignal.ts"
 import * as Retention from "./history/Retention.ts"
 import * as StoredChangeHistory from "./history/StoredChangeHistory.ts"
 import * as ConnectLimiter from "./runtime/ConnectLimiter.ts"
+import * as Lifetime from "./runtime/Lifetime.ts"
 import * as ApplicationCode from "./telemetry/ApplicationCode.ts"
 import * as StatusBoard from "./telemetry/StatusBoard.ts"
 import * as Telemetry from "./telemetry/Telemetry.ts"
@@ -67,6 +68,7 @@ export const layer = <E, R>(
       return Layer.effectDiscard(boot(options.tenants ?? Option.toArray(sole), settings)).pipe(
         Layer.provideMerge(CachedConfig.layer({ sole })),
         Layer.provideMerge(engine),
+        Layer.provide(Lifetime.layer(settings)),
         Layer.provide(Layer.fresh(ApplicationCode.layer))
       )
     })

@@ -20,6 +20,7 @@ import * as PgDatabases from "./postgres/PgDatabases.ts"
 import * as PgEntryStore from "./postgres/PgEntryStore.ts"
 import * as PgSchemaBootstrap from "./postgres/PgSchemaBootstrap.ts"
 import * as ConnectLimiter from "./runtime/ConnectLimiter.ts"
+import * as Lifetime from "./runtime/Lifetime.ts"
 
 /**
  * Options of `SystemplaneReadThrough`. Nothing is prepared unless asked for: a function that starts a thousand times a
@@ -101,6 +102,7 @@ export const SystemplaneReadThrough = (
       return ReadThroughConfig.layer({ ...settings, sole }).pipe(
         Layer.provide([PgEntryStore.layer(), PgSchemaBootstrap.layer({ followed: false })]),
         Layer.provide(PgDatabases.layer()),
+        Layer.provide(Lifetime.layer(settings)),
         Layer.provide(ConnectLimiter.layer(settings)),
         Layer.provideMerge(KeyRegistry.layer(options.keys))
       )

@@ -58,20 +58,27 @@ export class UnknownTenant extends Schema.TaggedError<UnknownTenant>()("UnknownT
   }
 }
 
-/** A write needs an actor: who changes the value, as the history shows it. Nothing was written. */
-export class InvalidActor extends Schema.TaggedError<InvalidActor>()("InvalidActor", {}) {
+/** The actor of a write is empty, or no text that PostgreSQL can hold. Nothing was written. */
+export class InvalidActor extends Schema.TaggedError<InvalidActor>()("InvalidActor", { problem: Schema.String }) {
   override get message() {
-    return "The actor is empty; name the person or service that makes the change"
+    return `The actor of a write is refused: ${this.problem}; name the person or the service that writes`
   }
 }
 
-/** The change id was used before, for a change with another content. Nothing was written. */
+/** The reason or the change id of a write is refused. Nothing was written. */
+export class InvalidChange extends Schema.TaggedError<InvalidChange>()("InvalidChange", { problem: Schema.String }) {
+  override get message() {
+    return `The change is refused: ${this.problem}`
+  }
+}
+
+/** The change id took effect before, for other keys or with other values. Nothing was written: give each change an id of its own. */
 export class ChangeIdReused extends Schema.TaggedError<ChangeIdReused>()("ChangeIdReused", {
   tenant: TenantId,
   changeId: Schema.String
 }) {
   override get message() {
-    return `Change ${this.changeId} of tenant ${this.tenant} was made before, with another content; use a new id for each change`
+    return `The change ${this.changeId} of tenant ${this.tenant} took effect before, with another content; give each change an id of its own`
   }
 }
 
@@ -119,14 +126,19 @@ export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable"
   }
 }
 
-/** The connection was lost while the answer to a write was awaited, and the database does not show that it landed. */
+/**
+ * The database answered no copy of a write within its budget. Write again with the same `changeId` to learn what became of it: on
+ * a database with a history a change takes effect once.
+ */
 export class WriteOutcomeUnknown extends Schema.TaggedError<WriteOutcomeUnknown>()("WriteOutcomeUnknown", {
   tenant: TenantId,
+  /** The id of the change. */
+  changeId: Schema.String,
   keys: Schema.Array(Schema.Struct(keyFields))
 }) {
   override get message() {
     const names = this.keys.map(show).join(", ")
-    return `The write of ${names} for tenant ${this.tenant} may or may not have landed; read it again, then decide`
+    return `The write of ${names} for tenant ${this.tenant} may or may not have landed; write it again as change ${this.changeId}, which takes effect once, or read it and decide`
   }
 }
 
@@ -152,7 +164,9 @@ export const ConfigErrorReason = Schema.Union([
   UnknownTenant,
   InvalidActor,
   ChangeIdReused,
+  InvalidChange,
   InvalidValue,
+  ChangeIdReused,
   RevisionConflict,
   Unavailable,
   WriteOutcomeUnknown,
@@ -190,6 +204,7 @@ export class ConfigError extends Schema.TaggedError<ConfigError>()("ConfigError"
   static readonly InvalidTenantId = InvalidTenantId
   static readonly UnknownTenant = UnknownTenant
   static readonly InvalidActor = InvalidActor
+  static readonly InvalidChange = InvalidChange
   static readonly ChangeIdReused = ChangeIdReused
   static readonly InvalidValue = InvalidValue
   static readonly RevisionConflict = RevisionConflict
@@ -214,6 +229,7 @@ export declare namespace ConfigError {
   type InvalidTenantId = InstanceType<typeof ConfigError.InvalidTenantId>
   type UnknownTenant = InstanceType<typeof ConfigError.UnknownTenant>
   type InvalidActor = InstanceType<typeof ConfigError.InvalidActor>
+  type InvalidChange = InstanceType<typeof ConfigError.InvalidChange>
   type ChangeIdReused = InstanceType<typeof ConfigError.ChangeIdReused>
   type InvalidValue = InstanceType<typeof ConfigError.InvalidValue>
   type RevisionConflict = InstanceType<typeof ConfigError.RevisionConflict>

@@ -5,16 +5,18 @@
  * @since 0.1.0
  */
 import {
+  ChangeIdReused,
   type ConfigErrorReason,
   RevisionConflict,
   Unavailable,
   UnknownTenant,
   WriteOutcomeUnknown
 } from "./ConfigError.ts"
-import type { ConfigKey } from "./ConfigKey.ts"
 import type { Entry } from "./Entry.ts"
 import type { EntryStoreError } from "./EntryStoreError.ts"
 import type { SchemaBootstrapError, SchemaBootstrapErrorReason } from "./SchemaBootstrapError.ts"
+import type { TenantId } from "./TenantId.ts"
+import type { WriteRequest } from "./WriteRequest.ts"
 
 /** A read that the database did not answer. */
 export const ofRead = (error: EntryStoreError, lastKnown?: Entry<unknown> | undefined): Unavailable | UnknownTenant =>
@@ -26,7 +28,7 @@ export const ofPreparation = (error: SchemaBootstrapError): Unavailable | Unknow
 /** A write that failed. `unavailable` is the reason if it certainly did nothing because there was no database. */
 export const ofWrite = (
   error: EntryStoreError,
-  keys: ReadonlyArray<ConfigKey.Any>,
+  request: WriteRequest,
   unavailable: () => Unavailable | UnknownTenant = () => ofRead(error)
 ): ConfigErrorReason => {
   const { reason, tenant } = error
@@ -36,11 +38,21 @@ export const ofWrite = (
       return new RevisionConflict({ tenant, namespace, key, expected, actual })
     }
     case "Unanswered":
-      return new WriteOutcomeUnknown({ tenant, keys: keys.map(({ key, namespace }) => ({ namespace, key })) })
+      return unknownOutcome(tenant, request)
+    case "ChangeIdReused":
+      return new ChangeIdReused({ tenant, changeId: request.change.id })
     default:
       return unavailable()
   }
 }
+
+/** A write of which no answer came. */
+export const unknownOutcome = (tenant: TenantId, { change, writes }: WriteRequest): WriteOutcomeUnknown =>
+  new WriteOutcomeUnknown({
+    tenant,
+    changeId: change.id,
+    keys: writes.map(({ key: { key, namespace } }) => ({ namespace, key }))
+  })
 
 const unavailable = (
   { address, reason, tenant }: EntryStoreError | SchemaBootstrapError,

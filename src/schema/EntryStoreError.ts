@@ -15,9 +15,14 @@ import { TenantId } from "./TenantId.ts"
 const code = Schema.optionalKey(Schema.String)
 
 /** The connection ended, or the time ran out, while an answer was awaited: a write may or may not have landed. */
-export class Unanswered extends Schema.TaggedError<Unanswered>()("Unanswered", { code }) {
+export class Unanswered extends Schema.TaggedError<Unanswered>()("Unanswered", {
+  code,
+  /** How long the answer was awaited, if the time ran out. */
+  within: Schema.optionalKey(Schema.DurationFromMillis)
+}) {
   override get message() {
-    return `the database did not answer${codeSuffix(this.code)}`
+    const within = this.within === undefined ? "" : ` within ${Duration.format(this.within)}`
+    return `the database did not answer${within}${codeSuffix(this.code)}`
   }
 }
 
@@ -63,6 +68,13 @@ export class RevisionConflict extends Schema.TaggedError<RevisionConflict>()("Re
   }
 }
 
+/** The change id took effect before, for other keys or with other values; nothing was written. */
+export class ChangeIdReused extends Schema.TaggedError<ChangeIdReused>()("ChangeIdReused", { id: Schema.String }) {
+  override get message() {
+    return `the change ${this.id} took effect before, with another content; give each change an id of its own`
+  }
+}
+
 /** @category errors */
 export const EntryStoreErrorReason = Schema.Union([
   Unanswered,
@@ -70,6 +82,7 @@ export const EntryStoreErrorReason = Schema.Union([
   NotAsked,
   Refused,
   RevisionConflict,
+  ChangeIdReused,
   ...ConnectorErrorReason.members
 ])
 
@@ -94,6 +107,7 @@ export class EntryStoreError extends Schema.TaggedError<EntryStoreError>()("Entr
   static readonly NotAsked = NotAsked
   static readonly Refused = Refused
   static readonly RevisionConflict = RevisionConflict
+  static readonly ChangeIdReused = ChangeIdReused
 
   /** The error of a tenant for this reason. */
   static of(tenant: TenantId, reason: EntryStoreErrorReason, address?: string | undefined): EntryStoreError {
@@ -115,6 +129,7 @@ export declare namespace EntryStoreError {
   type NotAsked = InstanceType<typeof EntryStoreError.NotAsked>
   type Refused = InstanceType<typeof EntryStoreError.Refused>
   type RevisionConflict = InstanceType<typeof EntryStoreError.RevisionConflict>
+  type ChangeIdReused = InstanceType<typeof EntryStoreError.ChangeIdReused>
 }
 
 /** What the server refused a statement for, before its code and after it. */

@@ -23,7 +23,7 @@ import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { EntryRow } from "./EntryRow.ts"
-import { type EntryStoreErrorReason, Refused, RevisionConflict } from "./EntryStoreError.ts"
+import { ChangeIdReused, type EntryStoreErrorReason, Refused, RevisionConflict } from "./EntryStoreError.ts"
 import * as JsonText from "./JsonText.ts"
 import type { KeyName } from "./KeyName.ts"
 import * as MemoryCatalog from "./MemoryCatalog.ts"
@@ -32,6 +32,7 @@ import type { ChangeRecord } from "./operator/ChangeRecord.ts"
 import type { Catalog, KeyDeclaration } from "./operator/KeyDeclaration.ts"
 import * as SeedMark from "./SeedMark.ts"
 import type { RowDiff } from "./Snapshot.ts"
+import type { ChangeRequest } from "./WriteRequest.ts"
 
 /** A row. `text` is the value as `jsonb` would write it. */
 export interface Row {
@@ -55,9 +56,25 @@ export interface Table {
   readonly history: MemoryHistory.History
   /** What applications declare of keys. */
   readonly declarations: MemoryCatalog.Declarations
+  /** What took effect, by change id. */
+  readonly changes: HashMap.HashMap<string, Made>
 }
 
-export const empty: Table = { rows: HashMap.empty(), sequence: 0, versions: 0n, history: undefined, declarations: [] }
+/** A change that took effect. */
+interface Made {
+  /** What it wrote, as one text. */
+  readonly content: string
+  readonly receipt: Receipt
+}
+
+export const empty: Table = {
+  rows: HashMap.empty(),
+  sequence: 0,
+  versions: 0n,
+  history: undefined,
+  declarations: [],
+  changes: HashMap.empty()
+}
 
 /** What one statement did. */
 interface Done<A> {
@@ -316,6 +333,80 @@ export const seed =
     const actor = Result.isSuccess(text) ? SeedMark.inMemory(text.success) : ""
     return Result.map(put({ ...seed, actor })(table, now), (done) => ({ ...done, value: true }))
   }
+
+/** What is to become of a key: another text, or no row. */
+export interface Item extends KeyName {
+  readonly json: string | undefined
+  readonly ifRevision?: number | undefined
+}
+
+/** What a change made of one key. */
+interface Written {
+  readonly row: EntryRow | undefined
+  readonly deleted: number | undefined
+}
+
+interface Receipt {
+  readonly written: ReadonlyArray<Written>
+  readonly current: boolean
+}
+
+/** Writes and deletes rows as one change, whose id takes effect once. */
+export const change =
+  (items: ReadonlyArray<Item>, { actor, id, reason }: ChangeRequest): Statement<Receipt> =>
+  (table, now) => {
+    const before = outcome(table, items, { id })
+    if (before === "reused") return failed(table, new ChangeIdReused({ id }))
+    if (before._tag === "Landed") return Result.succeed({ table, payloads: [], value: before.receipt })
+    let next = table
+    const payloads: Array<string> = []
+    const written: Array<Written> = []
+    for (const item of items) {
+      const done = apply(item, actor)(next, now)
+      if (Result.isFailure(done)) return Result.fail(done.failure)
+      next = done.success.table
+      payloads.push(...done.success.payloads)
+      written.push(done.success.value)
+    }
+    const receipt: Receipt = { written, current: true }
+    const made = HashMap.set(next.changes, id, { content: contentOf(items), receipt })
+    return Result.succeed({
+      table: { ...next, changes: made },
+      payloads,
+      value: receipt,
+      by: { changeId: id, actor, ...(reason === undefined ? {} : { reason }) }
+    })
+  }
+
+const apply = ({ ifRevision, json, ...name }: Item, actor: string): Statement<Written> =>
+  json === undefined
+    ? mapped(remove(name, ifRevision), (deleted) => ({ row: undefined, deleted }))
+    : mapped(put({ ...name, json, actor, ifRevision }), (row) => ({ row: entryRow(row), deleted: undefined }))
+
+const mapped =
+  <A, B>(statement: Statement<A>, f: (value: A) => B): Statement<B> =>
+  (table, now) =>
+    Result.map(statement(table, now), (done) => ({ ...done, value: f(done.value) }))
+
+const contentOf = (items: ReadonlyArray<Item>): string =>
+  JSON.stringify(
+    items.map(({ json, key, namespace }) => [namespace, key, json && Result.getOrElse(jsonb(json), () => json)]).sort()
+  )
+
+/** What became of a change; `reused` if its id belongs to another content. */
+export const outcome = (
+  table: Table,
+  items: ReadonlyArray<Item>,
+  { id }: { readonly id: string }
+): { readonly _tag: "Landed"; readonly receipt: Receipt } | { readonly _tag: "NotYet" } | "reused" => {
+  const made = Option.getOrUndefined(HashMap.get(table.changes, id))
+  if (made === undefined) return { _tag: "NotYet" }
+  if (made.content !== contentOf(items)) return "reused"
+  const current = items.every(
+    (item, index) => find(table, item)?.fingerprint === made.receipt.written[index]!.row?.fingerprint
+  )
+  return { _tag: "Landed", receipt: { ...made.receipt, current } }
+}
 
 /**
  * Writes a row as plain SQL by hand does: `updated_at` moves only with the value, and a row that stays as it was is not

@@ -4,45 +4,82 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import { ConfigError, InvalidValue } from "./ConfigError.ts"
+import { ConfigError, InvalidActor, InvalidChange, InvalidValue } from "./ConfigError.ts"
 import type { Assignment, ConfigKey } from "./ConfigKey.ts"
 import * as JsonText from "./JsonText.ts"
 
-/** A value to be written, already encoded. */
+/** What is to become of a key, already encoded. */
 export interface CacheWrite {
   readonly key: ConfigKey.Any
-  /** The value as JSON text. */
-  readonly json: string
-  /** Write only over this revision; 0: only where there is no row. */
+  /** The value as JSON text; `undefined` deletes the row. */
+  readonly json: string | undefined
+  /** Write only over this revision; 0: only where the default is in force. */
   readonly ifRevision?: number | undefined
 }
 
-/** Encodes assignments; `InvalidValue` names every one that is refused, and why, without its value. */
-export const encodeAll = (
-  assignments: ReadonlyArray<Assignment.Any>,
-  actor: string
-): Result.Result<ReadonlyArray<CacheWrite>, ConfigError> => {
-  const writes: Array<CacheWrite> = []
-  const problems: Array<Problem> = []
-  for (const { ifRevision, key, value } of assignments) {
-    const json = encodeText(key, value)
-    const problem = actorProblem(actor) ?? revisionProblem(ifRevision)
-    if (problem !== undefined) problems.push(problemOf(key, problem))
-    else if (Result.isFailure(json)) problems.push(problemOf(key, json.failure))
-    else if (writes.some((write) => write.key === key)) problems.push(problemOf(key, "it is given twice"))
-    else writes.push({ key, json: json.success, ifRevision })
-  }
-  return problems.length > 0 ? refuse(problems) : Result.succeed(writes)
+/** Who writes, why, and under which id; what the history says of the change. */
+export interface ChangeRequest {
+  /** A UUID. A change takes effect once, however often it is sent. */
+  readonly id: string
+  readonly actor: string
+  readonly reason?: string | undefined
 }
 
-/** Checks who deletes a row, and what revision is expected of it. */
-export const checkRemoval = (
+/** What a caller says of a change. */
+export interface ChangeOptions {
+  readonly actor: string
+  readonly reason?: string | undefined
+  readonly changeId?: string | undefined
+}
+
+/** A checked request: what is to be written, as which change. */
+export interface WriteRequest {
+  readonly writes: ReadonlyArray<CacheWrite>
+  readonly change: ChangeRequest
+}
+
+/** Encodes assignments; `InvalidValue` names every one that is refused, and why, without its value. */
+export const ofAssignments = (
+  assignments: ReadonlyArray<Assignment.Any>,
+  options: ChangeOptions
+): Result.Result<WriteRequest, ConfigError> =>
+  Result.flatMap(changeOf(options), (change) => {
+    const writes: Array<CacheWrite> = []
+    const problems: Array<Problem> = []
+    const named = new Set<ConfigKey.Any>()
+    for (const { ifRevision, key, value } of assignments) {
+      const json = encodeText(key, value)
+      const problem = revisionProblem(ifRevision)
+      if (problem !== undefined) problems.push(problemOf(key, problem))
+      else if (Result.isFailure(json)) problems.push(problemOf(key, json.failure))
+      else if (named.has(key)) problems.push(problemOf(key, "it is given twice"))
+      else writes.push({ key, json: json.success, ifRevision })
+      named.add(key)
+    }
+    return problems.length > 0 ? refuse(problems) : Result.succeed({ writes, change })
+  })
+
+/** The request that deletes a key's row. */
+export const ofRemoval = (
   key: ConfigKey.Any,
-  actor: string,
-  ifRevision: number | undefined
-): Result.Result<void, ConfigError> => {
-  const problem = actorProblem(actor) ?? revisionProblem(ifRevision)
-  return problem === undefined ? Result.succeed(undefined) : refuse([problemOf(key, problem)])
+  { ifRevision, ...options }: ChangeOptions & { readonly ifRevision?: number | undefined }
+): Result.Result<WriteRequest, ConfigError> => {
+  const problem = revisionProblem(ifRevision)
+  if (problem !== undefined) return refuse([problemOf(key, problem)])
+  return Result.map(changeOf(options), (change) => ({ writes: [{ key, json: undefined, ifRevision }], change }))
+}
+
+/** The change that a caller describes. Its id is made here if the caller gives none. */
+export const changeOf = ({ actor, changeId, reason }: ChangeOptions): Result.Result<ChangeRequest, ConfigError> => {
+  const problem = textProblem(actor) ?? (actor.trim() === "" ? "it is empty" : undefined)
+  if (problem !== undefined) return Result.fail(new ConfigError({ reason: new InvalidActor({ problem }) }))
+  const unfit = reason === undefined ? undefined : textProblem(reason)
+  if (unfit !== undefined)
+    return Result.fail(new ConfigError({ reason: new InvalidChange({ problem: `its reason: ${unfit}` }) }))
+  if (changeId !== undefined && !uuid.test(changeId)) {
+    return Result.fail(new ConfigError({ reason: new InvalidChange({ problem: "its changeId is no UUID" }) }))
+  }
+  return Result.succeed({ id: changeId?.toLowerCase() ?? crypto.randomUUID(), actor, reason })
 }
 
 /** A value in force as JSON, for tools. */
@@ -62,10 +99,12 @@ const encodeText = <A>(key: ConfigKey<A>, value: A): Result.Result<string, strin
     Result.mapError(JsonText.encode(json), (problem) => (key.secret ? "jsonb cannot hold it" : problem))
   )
 
-const actorProblem = (actor: string): string | undefined =>
-  typeof actor === "string" && Result.isSuccess(JsonText.encode(actor))
+const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
+
+const textProblem = (text: unknown): string | undefined =>
+  typeof text === "string" && Result.isSuccess(JsonText.encode(text))
     ? undefined
-    : "the actor must be well-formed text without U+0000"
+    : "it must be well-formed text without U+0000"
 
 const revisionProblem = (ifRevision: number | undefined): string | undefined =>
   ifRevision === undefined || (Number.isSafeInteger(ifRevision) && ifRevision >= 0)

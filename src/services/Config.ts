@@ -35,8 +35,15 @@ import * as CachedRead from "./internal/CachedRead.ts"
  * @since 0.1.0
  */
 export interface WriteAllOptions {
-  /** Who writes: stored with the entry, shown to operators. Not a secret, and not empty. */
+  /** Who writes: stored with the entry and in the history, shown to operators. Not empty, and not a secret. */
   readonly actor: string
+  /** Why, for the history. Not a secret. */
+  readonly reason?: string | undefined
+  /**
+   * A UUID that names the change in the history; made by this library if absent. On a database with a history it takes effect
+   * once: writing the same again with the same id writes nothing, and returns what the first write left.
+   */
+  readonly changeId?: string | undefined
 }
 
 /**
@@ -143,12 +150,19 @@ export interface ConfigShape {
    *
    * **Details**
    *
-   * Every read in this process that begins after it returns sees this value or a newer one. It is not interrupted once begun,
-   * and ends within 7 seconds, or within 15 if the answer is lost and the database is asked what became of it. Fails with
-   * `InvalidValue` or `InvalidActor` before anything is sent, and with `Unavailable` if nothing was written: the database
-   * cannot be reached, another transaction holds the row for longer than 2 seconds (or `lock_timeout`, if the role sets one),
-   * or the connection was lost before the commit. Fails with `WriteOutcomeUnknown` if the connection was lost while the answer
-   * was awaited, and the database does not show that the write landed; such a write may still land later.
+   * Every read in this process that begins after it returns sees this value or a newer one.
+   *
+   * A write has a definite outcome: it landed or it did not. If an answer is lost, the write is sent again under its change id,
+   * which takes effect once, until it is answered. The usual write takes one round trip. One that the database does not answer
+   * ends within 15 seconds, and within 20 if the database falls silent after it; `setAll` may take longer, in proportion to its
+   * rows and bytes. Interrupting the caller (`Effect.timeout`) ends the waiting at once, and the write goes on to its end: write
+   * the same again with the same `changeId` to learn what became of it.
+   *
+   * Fails with `InvalidValue` or `InvalidActor` before anything is sent; with `RevisionConflict`; with `ChangeIdReused` if the id
+   * belongs to other writes; with `Closed` after the layer closed; and with `Unavailable` if nothing was written: the database
+   * cannot be reached, or another transaction holds the row for longer than 2 seconds (or `lock_timeout`, if the role sets one).
+   * Fails with `WriteOutcomeUnknown` only if no copy of the write was answered, or if the answer was lost and the database keeps
+   * no history that could tell; such a write may still land later.
    */
   readonly set: {
     (

@@ -11,14 +11,39 @@ import type { EntryStoreError } from "../schema/EntryStoreError.ts"
 import type { KeyName } from "../schema/KeyName.ts"
 import type { RowDiff } from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
+import type { ChangeRequest } from "../schema/WriteRequest.ts"
 
-/** What is to be written for a key. */
+/** What is to become of a key. */
 export interface EntryWrite extends KeyName {
-  /** The value as JSON text. */
-  readonly json: string
-  /** Write only over this revision; 0: only where there is no row. */
+  /** The value as JSON text; `undefined` deletes the row. */
+  readonly json: string | undefined
+  /** Write only over this revision; 0: only where the default is in force. */
   readonly ifRevision?: number | undefined
 }
+
+/** What a change made of one key. */
+export interface Written {
+  /** The row as the change left it; `undefined`: there is none. */
+  readonly row: EntryRow | undefined
+  /** The revision of the row that was deleted; `undefined`: none was. */
+  readonly deleted: number | undefined
+}
+
+/** What a change made of its keys, in the order of the writes. */
+export interface Receipt {
+  readonly written: ReadonlyArray<Written>
+  /** `false` if an earlier copy of the change wrote this, and another writer has written since. */
+  readonly current: boolean
+}
+
+/**
+ * What is known of a change whose answer was lost: it landed; it did not land so far, and it may be sent again, since its id takes
+ * effect once; or the database keeps no history that could tell.
+ */
+export type ChangeOutcome =
+  | { readonly _tag: "Landed"; readonly receipt: Receipt }
+  | { readonly _tag: "NotYet" }
+  | { readonly _tag: "Unrecorded" }
 
 /**
  * How the table differs from what is known of these keys: the rows whose fingerprint is another, and the keys whose row
@@ -35,9 +60,10 @@ export type ReadDiff = (
  *
  * **Details**
  *
- * Each method is one round trip and needs no scope of the tenant: it works for tenants that are unknown or suspended.
- * Writes are durable when they return, and return the row as stored. All fail with `EntryStoreError`: a reason of `ConnectorError`
- * (nothing was sent), `NotCommitted`, `Refused` or `RevisionMismatch` (nothing was written), or `Unanswered` (a write may or may not have landed).
+ * Each method is one round trip and needs no replica of the tenant: it works for tenants that are unknown or suspended. A write
+ * that wrote nothing, for its guard or because its change id took effect before, is explained by one more. All fail with
+ * `EntryStoreError`: a reason of `ConnectorError` (nothing was sent), `NotCommitted`, `Refused`, `RevisionConflict` or `ChangeIdReused` (nothing
+ * was written), or `Unanswered` (a write may or may not have landed).
  *
  * @category services
  * @since 0.1.0
@@ -49,20 +75,22 @@ export class EntryStore extends Context.Service<
     readonly read: (tenant: TenantId, key: KeyName) => Effect.Effect<Option.Option<EntryRow>, EntryStoreError>
     /** See {@link ReadDiff}. */
     readonly diff: (tenant: TenantId) => ReadDiff
-    /** Writes the value of a key. An identical value keeps its revision. */
-    readonly put: (tenant: TenantId, write: EntryWrite, actor: string) => Effect.Effect<EntryRow, EntryStoreError>
-    /** Writes the values of several keys in one transaction: all of them, or none. Returns the rows in the order given. */
-    readonly putAll: (
+    /**
+     * Writes and deletes rows in one transaction: all of them, or none. An identical value keeps its revision. Durable when it
+     * returns. On a database with a history a change id takes effect once: a second copy writes nothing, and returns what the
+     * first one wrote. May take 5 seconds, and longer the more there is to write.
+     */
+    readonly write: (
       tenant: TenantId,
       writes: ReadonlyArray<EntryWrite>,
-      actor: string
-    ) => Effect.Effect<ReadonlyArray<EntryRow>, EntryStoreError>
-    /** Deletes the row of a key and returns the revision it had; `None` where there was none. */
-    readonly remove: (
+      change: ChangeRequest
+    ) => Effect.Effect<Receipt, EntryStoreError>
+    /** What became of a change, by the history. Fails with `ChangeIdReused` if its id belongs to other writes. */
+    readonly outcome: (
       tenant: TenantId,
-      key: KeyName,
-      ifRevision?: number | undefined
-    ) => Effect.Effect<Option.Option<number>, EntryStoreError>
+      writes: ReadonlyArray<EntryWrite>,
+      change: ChangeRequest
+    ) => Effect.Effect<ChangeOutcome, EntryStoreError>
     /** Lets go of what is held for the tenant, after the statements under way; the next one resolves it afresh. */
     readonly release: (tenant: TenantId) => Effect.Effect<void>
   }

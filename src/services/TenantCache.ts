@@ -12,7 +12,7 @@ import type { ConfigKey } from "../schema/ConfigKey.ts"
 import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry } from "../schema/Entry.ts"
 import type { TenantId } from "../schema/TenantId.ts"
-import type { CacheWrite } from "../schema/WriteRequest.ts"
+import type { WriteRequest } from "../schema/WriteRequest.ts"
 import type { ConfigHandle } from "./ConfigHandle.ts"
 
 /** A tenant's replica, as reads look at it. A view held after the tenant's removal answers nothing; ask for a new one. */
@@ -72,20 +72,10 @@ export class TenantCache extends Context.Service<
     /** All cached keys at one moment: from memory if that may be trusted, else read in one statement. */
     readonly snapshot: (tenant: TenantId) => Effect.Effect<ConfigSnapshot, ConfigError>
     /**
-     * Writes values in one transaction, visible together. Reads that begin after it returns see them, or newer ones. Returns
-     * the entries in the order given.
+     * Writes and deletes in one transaction, visible together, as one change with a definite outcome: see `Config.set`. Reads that
+     * begin after it returns see what it wrote, or something newer. Returns the entries in the order given.
      */
-    readonly put: (
-      tenant: TenantId,
-      writes: ReadonlyArray<CacheWrite>,
-      actor: string
-    ) => Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError>
-    /** Deletes the row of a key: the default is in force for reads that begin after it returns. */
-    readonly remove: <A>(
-      tenant: TenantId,
-      key: ConfigKey<A>,
-      ifRevision?: number | undefined
-    ) => Effect.Effect<Entry<A>, ConfigError>
+    readonly write: (tenant: TenantId, request: WriteRequest) => Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError>
     /** The entry as it is now, then each newer one; a slow reader skips to the newest. Survives re-activation. */
     readonly watch: <A>(tenant: TenantId, key: ConfigKey<A>) => Stream.Stream<Entry<A>, ConfigError>
     /**

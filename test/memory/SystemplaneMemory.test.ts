@@ -138,7 +138,7 @@ describe("the driver of a plane in memory", () => {
       assert.deepInclude(yield* reasonOf(Config.set(Limit, 1, actor)), { _tag: "Unavailable" })
       yield* acme.client.set({ connections: "accept", requests: "cut" })
       const before = yield* Effect.forkChild(reasonOf(Config.set(Limit, 2, actor)))
-      yield* TestClock.adjust("5 seconds")
+      yield* TestClock.adjust("16 seconds")
       assert.deepInclude(yield* Fiber.join(before), { _tag: "WriteOutcomeUnknown" })
       yield* acme.client.set({ requests: "pass", answers: "cut" })
       const after = yield* Effect.forkChild(Config.set(Limit, 3, actor))

@@ -214,7 +214,7 @@ describe("SystemplaneReadThrough", () => {
         assert.deepStrictEqual(yield* acme.run("SELECT key FROM systemplane_entries"), [{ key: Burst.key }])
         assert.deepStrictEqual(yield* Config.setAll([], actor), [])
         assert.strictEqual((yield* reasonOf(Config.set(Stray, "x", actor)))._tag, "UnknownKey")
-        assert.strictEqual((yield* reasonOf(Config.remove(Limit, { actor: "\0" })))._tag, "InvalidValue")
+        assert.strictEqual((yield* reasonOf(Config.remove(Limit, { actor: "\0" })))._tag, "InvalidActor")
       })
     )
   )

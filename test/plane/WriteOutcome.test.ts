@@ -11,7 +11,7 @@ import { silent } from "../support/TestPlane.ts"
 
 const actor = { actor: "ada" }
 
-type Outcome = "landed" | "did not land" | "unknown"
+type Outcome = "landed" | "conflict" | "unavailable" | "unknown"
 
 /** A prepared database, which these tests share. */
 class Acme extends Context.Service<Acme, TestDatabase.TestDatabase>()("test/WriteOutcome/Acme") {
@@ -66,7 +66,7 @@ const make = Effect.gen(function* () {
       return ended ? undefined : outcomeOf(exit)
     })
 
-  return { acme, cutAt, reset }
+  return { acme, cutAt, onPlane, proxy, reset }
 })
 
 const outcomeOf = (exit: Exit.Exit<unknown, any>): Outcome => {
@@ -75,121 +75,243 @@ const outcomeOf = (exit: Exit.Exit<unknown, any>): Outcome => {
   assert.strictEqual(reason?._tag, "Fail", `a failure, not a defect: ${exit.cause}`)
   const { error } = reason as { readonly error: { readonly reason: { readonly _tag: string } } }
   if (error.reason._tag === "WriteOutcomeUnknown") return "unknown"
-  assert.strictEqual(error.reason._tag, "Unavailable")
-  return "did not land"
+  if (error.reason._tag === "Unavailable") return "unavailable"
+  assert.strictEqual(error.reason._tag, "RevisionConflict")
+  return "conflict"
 }
+
+interface Revisions {
+  readonly greeting: number
+  readonly limit: number
+}
+
+type Change = typeof actor & { readonly changeId?: string }
 
 interface Write {
   readonly name: string
-  readonly run: (revisions: {
-    readonly greeting: number
-    readonly limit: number
-  }) => Effect.Effect<unknown, any, Config>
+  readonly run: (revisions: Revisions, change: Change) => Effect.Effect<unknown, any, Config>
+  /** How many records it leaves. */
+  readonly records: number
   /** Whether the table shows that it landed. */
   readonly landed: (values: Readonly<Record<string, unknown>>) => boolean
-  /** What it says where a message to the server was lost, and where the answer to it was, message by message. */
-  readonly says: Readonly<Record<FaultProxy.Direction, ReadonlyArray<Outcome>>>
+  /** Where the table has no history: what it says where the message to the server was lost, and where the answer was. */
+  readonly unrecorded: readonly [toServer: Outcome, toClient: Outcome]
 }
 
-const both = (i: number | undefined) => (values: Readonly<Record<string, unknown>>) => {
-  assert.strictEqual(values[Limit.key] === 2, values[Burst.key] === i, "all of it, or nothing")
+const both = (values: Readonly<Record<string, unknown>>) => {
+  assert.strictEqual(values[Limit.key] === 2, values[Burst.key] === 2, "all of it, or nothing")
   return values[Limit.key] === 2
 }
+
+const after = (values: Readonly<Record<string, unknown>>) => values[Greeting.key] === "after"
+
+const gone = (values: Readonly<Record<string, unknown>>) => !(Greeting.key in values)
 
 const writes: ReadonlyArray<Write> = [
   {
     name: "set",
-    run: () => Config.set(Greeting, "after", actor),
-    landed: (values) => values[Greeting.key] === "after",
-    says: { toServer: ["unknown"], toClient: ["landed"] }
+    run: (_, change) => Config.set(Greeting, "after", change),
+    records: 1,
+    landed: after,
+    unrecorded: ["unknown", "landed"]
   },
   {
-    name: "set, guarded: whose row it is, the row does not tell",
-    run: ({ greeting }) => Config.set(Greeting, "after", { ...actor, ifRevision: greeting }),
-    landed: (values) => values[Greeting.key] === "after",
-    says: { toServer: ["unknown"], toClient: ["unknown"] }
+    name: "set of the value that is there",
+    run: (_, change) => Config.set(Greeting, "before", change),
+    records: 1,
+    landed: (values) => values[Greeting.key] === "before",
+    unrecorded: ["unknown", "landed"]
   },
   {
-    name: "set, guarded, that lost: it asks for the actual revision only once nothing was written",
-    run: () => Config.set(Greeting, "after", { ...actor, ifRevision: 1_000_000 }),
-    landed: (values) => values[Greeting.key] === "after",
-    says: { toServer: ["unknown", "did not land"], toClient: ["unknown", "did not land"] }
+    name: "set, guarded",
+    run: ({ greeting }, change) => Config.set(Greeting, "after", { ...change, ifRevision: greeting }),
+    records: 1,
+    landed: after,
+    unrecorded: ["unknown", "unknown"]
+  },
+  {
+    name: "set, guarded, of a key without a row",
+    run: (_, change) => Config.set(Burst, 2, { ...change, ifRevision: 0 }),
+    records: 1,
+    landed: (values) => values[Burst.key] === 2,
+    unrecorded: ["unknown", "unknown"]
+  },
+  {
+    name: "set, guarded, that loses",
+    run: (_, change) => Config.set(Greeting, "after", { ...change, ifRevision: 1_000_000 }),
+    records: 0,
+    landed: after,
+    unrecorded: ["unknown", "unknown"]
   },
   {
     name: "remove",
-    run: () => Config.remove(Greeting, actor),
-    landed: (values) => !(Greeting.key in values),
-    says: { toServer: ["unknown"], toClient: ["landed"] }
+    run: (_, change) => Config.remove(Greeting, change),
+    records: 1,
+    landed: gone,
+    unrecorded: ["unknown", "landed"]
   },
   {
     name: "remove, guarded",
-    run: ({ greeting }) => Config.remove(Greeting, { ...actor, ifRevision: greeting }),
-    landed: (values) => !(Greeting.key in values),
-    says: { toServer: ["unknown"], toClient: ["unknown"] }
+    run: ({ greeting }, change) => Config.remove(Greeting, { ...change, ifRevision: greeting }),
+    records: 1,
+    landed: gone,
+    unrecorded: ["unknown", "unknown"]
   },
   {
-    name: "remove, guarded, that lost",
-    run: () => Config.remove(Greeting, { ...actor, ifRevision: 1_000_000 }),
-    landed: (values) => !(Greeting.key in values),
-    says: { toServer: ["unknown", "did not land"], toClient: ["unknown", "did not land"] }
-  },
-  {
-    name: "setAll: nothing lands without its COMMIT",
-    run: () => Config.setAll([ConfigKey.value(Limit, 2), ConfigKey.value(Burst, 2)], actor),
-    landed: both(2),
-    says: {
-      toServer: ["did not land", "did not land", "did not land", "unknown"],
-      toClient: ["did not land", "did not land", "did not land", "landed"]
-    }
+    name: "setAll",
+    run: (_, change) => Config.setAll([ConfigKey.value(Limit, 2), ConfigKey.value(Burst, 2)], change),
+    records: 2,
+    landed: both,
+    unrecorded: ["unknown", "landed"]
   },
   {
     name: "setAll, guarded",
-    run: ({ limit }) =>
+    run: ({ limit }, change) =>
       Config.setAll(
         [ConfigKey.value(Limit, 2, { ifRevision: limit }), ConfigKey.value(Burst, 2, { ifRevision: 0 })],
-        actor
+        change
       ),
-    landed: both(2),
-    says: {
-      toServer: ["did not land", "did not land", "did not land", "unknown"],
-      toClient: ["did not land", "did not land", "did not land", "unknown"]
-    }
+    records: 2,
+    landed: both,
+    unrecorded: ["unknown", "unknown"]
   }
 ]
 
 const shared = { excludeTestServices: true, timeout: "30 seconds" } as const
 
-layer(Acme.layer, shared)("G10: the connection is cut at each point of", (it) => {
-  it.effect.each(writes)("$name", ({ landed, run, says }) =>
+const tableOf = ({ run }: TestDatabase.TestDatabase) =>
+  Effect.map(
+    run("SELECT key, value FROM systemplane_entries"),
+    (rows): Readonly<Record<string, unknown>> => Object.fromEntries(rows.map(({ key, value }) => [key, value]))
+  )
+
+const recordsOf = ({ run }: TestDatabase.TestDatabase, changeId: string) =>
+  Effect.map(run("SELECT 1 FROM systemplane_history WHERE change_id = $1", [changeId]), ({ length }) => length)
+
+/** No statement of the plane's is under way any more: what the table shows now, it shows for good. */
+const quiet = ({ name, run }: TestDatabase.TestDatabase) =>
+  TestDatabase.eventually(
+    "the server noticed",
+    Effect.map(
+      run("SELECT 1 FROM pg_stat_activity WHERE application_name = 'effect-systemplane' AND datname = $1", [name]),
+      (rows) => rows.length <= 1
+    )
+  )
+
+layer(Acme.layer, shared)(
+  "G10: the connection is cut at each point, and the write comes to its end all the same:",
+  (it) => {
+    it.effect.each(writes)("$name", ({ landed, records, run }) =>
+      Effect.gen(function* () {
+        const { acme, cutAt, reset } = yield* make
+        for (const direction of ["toServer", "toClient"] as const) {
+          for (let passing = 0; ; passing++) {
+            const changeId = crypto.randomUUID()
+            const outcome = yield* cutAt(direction, passing, run(yield* reset, { ...actor, changeId }))
+            if (outcome === undefined) {
+              assert.isAbove(passing, 0)
+              break
+            }
+            yield* quiet(acme)
+            const where = `${direction} ${passing}`
+            // The second statement asks why nothing was written: without its answer nobody knows, but nothing was.
+            const expected = records > 0 ? "landed" : passing === 0 ? "conflict" : "unavailable"
+            assert.strictEqual(outcome, expected, where)
+            assert.strictEqual(landed(yield* tableOf(acme)), records > 0, where)
+            assert.strictEqual(yield* recordsOf(acme, changeId), records, where)
+          }
+        }
+      })
+    )
+
+    it.effect.each(writes.filter(({ records }) => records > 0))(
+      "$name, when a copy arrives late over the write of another",
+      ({ records, run }) =>
+        Effect.gen(function* () {
+          const { acme, onPlane, proxy, reset } = yield* make
+          const changeId = crypto.randomUUID()
+          const revisions = yield* reset
+          yield* onPlane(Config.get(Greeting))
+          yield* proxy.hold("toServer")
+          const write = yield* Effect.forkScoped(onPlane(run(revisions, { ...actor, changeId })), {
+            startImmediately: true
+          })
+          yield* TestDatabase.eventually(
+            "the first copy is held",
+            Effect.map(proxy.underWay("toServer"), (held) => held > 0)
+          )
+          yield* proxy.strand
+          yield* proxy.release
+          yield* Fiber.join(write)
+          for (const key of [Greeting, Limit, Burst]) yield* acme.write(key.namespace, key.key, 77)
+          yield* proxy.deliver
+          yield* TestDatabase.eventually(
+            "the first copy arrived",
+            Effect.map(proxy.underWay("toServer"), (held) => held === 0)
+          )
+          yield* quiet(acme)
+          assert.deepStrictEqual(yield* tableOf(acme), { [Greeting.key]: 77, [Limit.key]: 77, [Burst.key]: 77 })
+          assert.strictEqual(yield* recordsOf(acme, changeId), records)
+        })
+    )
+
+    it.effect.each(writes.filter(({ records }) => records > 0))(
+      "$name, when two copies run at once",
+      ({ landed, records, run }) =>
+        Effect.gen(function* () {
+          const { acme, onPlane, proxy, reset } = yield* make
+          const changeId = crypto.randomUUID()
+          const revisions = yield* reset
+          yield* onPlane(Config.get(Greeting))
+          const waiting = (count: number) =>
+            TestDatabase.eventually(
+              `${count} copies wait`,
+              Effect.map(
+                acme.run("SELECT 1 FROM pg_locks WHERE relation = 'systemplane_entries'::regclass AND NOT granted"),
+                (rows) => rows.length === count
+              )
+            )
+          const scope = yield* Effect.scope
+          const write = yield* acme.transaction(
+            Effect.gen(function* () {
+              yield* acme.run("LOCK TABLE systemplane_entries IN SHARE ROW EXCLUSIVE MODE")
+              const write = yield* Effect.forkIn(onPlane(run(revisions, { ...actor, changeId })), scope)
+              yield* waiting(1)
+              yield* proxy.strand
+              yield* waiting(2)
+              return write
+            })
+          )
+          yield* Fiber.join(write)
+          yield* proxy.deliver
+          yield* quiet(acme)
+          assert.isTrue(landed(yield* tableOf(acme)))
+          assert.strictEqual(yield* recordsOf(acme, changeId), records)
+        })
+    )
+
+    it.effect("set, whose change id is used again with another content, is refused", () =>
+      Effect.gen(function* () {
+        const { onPlane, reset } = yield* make
+        yield* reset
+        const change = { ...actor, reason: "why", changeId: crypto.randomUUID() }
+        const first = yield* onPlane(Config.set(Greeting, "after", change))
+        assert.deepStrictEqual((yield* onPlane(Config.set(Greeting, "after", change))).revision, first.revision)
+        const { reason } = yield* Effect.flip(onPlane(Config.set(Greeting, "other", change)))
+        assert.deepInclude(reason, { _tag: "ChangeIdReused", changeId: change.changeId })
+      })
+    )
+  }
+)
+
+layer(Acme.layer, shared)("G10: on a database without a history an unanswered write is not sent again:", (it) => {
+  it.effect.each(writes)("$name", ({ run, unrecorded }) =>
     Effect.gen(function* () {
       const { acme, cutAt, reset } = yield* make
-      const table = Effect.map(
-        acme.run("SELECT key, value FROM systemplane_entries"),
-        (rows): Readonly<Record<string, unknown>> => Object.fromEntries(rows.map(({ key, value }) => [key, value]))
-      )
-      for (const direction of ["toServer", "toClient"] as const) {
-        const said: Array<Outcome> = []
-        for (let after = 0; after < 10; after++) {
-          const revisions = yield* reset
-          const outcome = yield* cutAt(direction, after, run(revisions))
-          if (outcome === undefined) break
-          said.push(outcome)
-          // Nobody works on it any more: what the table shows now, it shows for good.
-          yield* TestDatabase.eventually(
-            "the server noticed",
-            Effect.map(
-              acme.run(
-                "SELECT 1 FROM pg_stat_activity WHERE application_name = 'effect-systemplane' AND datname = $1",
-                [acme.name]
-              ),
-              (rows) => rows.length <= 1
-            )
-          )
-          const there = landed(yield* table)
-          if (outcome === "landed") assert.isTrue(there, `${direction} ${after}: it says that it landed`)
-          if (outcome === "did not land") assert.isFalse(there, `${direction} ${after}: it says that it did not land`)
-        }
-        assert.deepStrictEqual(said, says[direction], direction)
+      yield* acme.run("DROP TABLE IF EXISTS systemplane_history CASCADE")
+      for (const [i, direction] of (["toServer", "toClient"] as const).entries()) {
+        assert.strictEqual(yield* cutAt(direction, 0, run(yield* reset, actor)), unrecorded[i], direction)
+        yield* quiet(acme)
       }
     })
   )
@@ -228,7 +350,7 @@ layer(Acme.layer, shared)("G10: a write that waits for a row", (it) => {
         )
         for (const reason of reasons) {
           assert.strictEqual(reason._tag, "Unavailable")
-          assert.include(reason.message, "another transaction holds the row")
+          assert.include(reason.message, "another transaction still holds the row")
         }
         yield* Fiber.interrupt(holder)
         assert.deepInclude(yield* Config.set(Greeting, "now", actor), { value: "now" })

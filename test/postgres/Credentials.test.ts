@@ -14,6 +14,7 @@ import {
   withTenant
 } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
+import { put } from "../support/storeWrites.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalog from "./Catalog.ts"
 import { acme, layer } from "./TestStore.ts"
@@ -56,7 +57,7 @@ describe("credentials appear nowhere", () => {
       const session = Connector.use((connector) => Effect.scoped(connector.session(acme)))
       const statements = [
         EntryStore.use((store) => store.read(acme, Limit)),
-        EntryStore.use((store) => store.put(acme, { namespace: Limit.namespace, key: Limit.key, json: "7" }, "test")),
+        put(Limit, "7"),
         SchemaBootstrap.use((bootstrap) => bootstrap.ensure(acme)),
         SchemaBootstrap.use((bootstrap) => bootstrap.verify(acme)),
         SchemaBootstrap.use((bootstrap) => bootstrap.seed(acme, [{ namespace: "n", key: "k", json: "1" }]))

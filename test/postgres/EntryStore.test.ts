@@ -2,14 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
 import { EntryStore, type KeyName } from "effect-systemplane"
 import { a, b, diff, know, nothing, valuesOf } from "../support/entries.ts"
+import { put, remove } from "../support/storeWrites.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalog from "./Catalog.ts"
 import { acme, onEmptyDatabase } from "./TestStore.ts"
 
 const read = (key: KeyName) => EntryStore.use((store) => store.read(acme, key))
-const put = (key: KeyName, json: string, actor = "test") =>
-  EntryStore.use((store) => store.put(acme, { ...key, json }, actor))
-const remove = (key: KeyName) => EntryStore.use((store) => store.remove(acme, key))
 const release = EntryStore.use((store) => store.release(acme))
 
 const onDatabase = <A, E>(test: (database: TestDatabase.TestDatabase) => Effect.Effect<A, E, EntryStore>) =>
@@ -25,7 +23,7 @@ describe("EntryStore.diff", () => {
   it.live("tell of whatever is in a row: the value, the revision, who wrote it, and when", () =>
     onDatabase((database) =>
       Effect.gen(function* () {
-        yield* put(a, `{"x": 1}`, "somebody")
+        yield* put(a, `{"x": 1}`, { actor: "somebody" })
         for (const change of [
           `value = '{"x": 2}'`,
           "revision = revision + 1",

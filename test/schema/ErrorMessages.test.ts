@@ -9,6 +9,7 @@ import * as PgFailure from "../../src/layers/postgres/PgFailure.ts"
 const tenant = TenantId.make("acme")
 const other = TenantId.make("globex")
 const address = "db.example:5432/tenant_acme"
+const changeId = "6f1f9a3e-0000-4000-8000-000000000001"
 const names = { namespace: "limits", key: "burst" }
 
 const connector = (reason: Plane.ConnectorErrorReason) => Plane.ConnectorError.of(tenant, reason, address)
@@ -171,15 +172,22 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
     "limits/burst of tenant acme",
     "revision 5, not 3; read it again, then decide"
   ],
-  [config(new Plane.ConfigError.InvalidActor()), "The actor is empty"],
   [config(new Plane.ConfigError.UnknownTenant({ tenant })), "no tenant acme"],
   [config(new Plane.ConfigError.Unavailable({ tenant, problem: "no connection" })), "tenant acme", "no connection"],
   [
-    config(new Plane.ConfigError.WriteOutcomeUnknown({ tenant, keys: [names, { ...names, key: "rate" }] })),
-    "limits/burst, limits/rate for tenant acme may or may not have landed; read it again, then decide"
+    config(new Plane.ConfigError.WriteOutcomeUnknown({ tenant, changeId, keys: [names, { ...names, key: "rate" }] })),
+    "limits/burst, limits/rate for tenant acme may or may not have landed",
+    "write it again as change 6f1f9a3e"
   ],
+  [
+    config(new Plane.ConfigError.InvalidActor({ problem: "it is empty" })),
+    "it is empty; name the person or the service"
+  ],
+  [config(new Plane.ConfigError.InvalidChange({ problem: "its changeId is no UUID" })), "its changeId is no UUID"],
+  [config(new Plane.ConfigError.ChangeIdReused({ tenant, changeId })), "give each change an id of its own"],
+  [store(new Plane.EntryStoreError.ChangeIdReused({ id: changeId })), "give each change an id of its own"],
   [config(new Plane.ConfigError.NotSupported({ problem: "it cannot be watched" })), "it cannot be watched"],
-  [config(new Plane.ConfigError.Closed()), "The plane is closed; build a new layer"],
+  [config(new Plane.ConfigError.Closed()), "build a new layer"],
 
   [Plane.ActivationError.from(refused), "acme at db.example:5432/tenant_acme", "call rotateCredentials"],
   [Plane.ActivationError.from(missing), "acme", "run this as the owner of the schema"],

@@ -69,7 +69,12 @@ describe("what a read needs", () => {
       assert.notInclude(refused.message + JSON.stringify(refused), canary)
       assert.strictEqual((yield* reasonOf(Config.set(Limit, -1, { actor: "ada" })))._tag, "InvalidValue")
       assert.strictEqual((yield* reasonOf(Config.set(Greeting, "\0", { actor: "ada" })))._tag, "InvalidValue")
-      assert.strictEqual((yield* reasonOf(Config.set(Greeting, "x", { actor: "\0" })))._tag, "InvalidValue")
+      assert.strictEqual((yield* reasonOf(Config.set(Greeting, "x", { actor: "\0" })))._tag, "InvalidActor")
+      assert.strictEqual((yield* reasonOf(Config.set(Greeting, "x", { actor: " " })))._tag, "InvalidActor")
+      for (const change of [{ reason: "\ud800" }, { changeId: "42" }]) {
+        const { _tag } = yield* reasonOf(Config.remove(Greeting, { actor: "ada", ...change }))
+        assert.strictEqual(_tag, "InvalidChange")
+      }
       assert.strictEqual(acme.statements, 0)
     })
   )

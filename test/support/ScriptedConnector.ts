@@ -12,6 +12,7 @@ import * as PgKeyDeclarations from "../../src/layers/postgres/PgKeyDeclarations.
 import * as PgNamespaceScan from "../../src/layers/postgres/PgNamespaceScan.ts"
 import * as PgSeeding from "../../src/layers/postgres/PgSeeding.ts"
 import * as PgStatements from "../../src/layers/postgres/PgStatements.ts"
+import * as PgWrites from "../../src/layers/postgres/PgWrites.ts"
 
 export interface ScriptedTenant {
   /** What the next sessions do when they are opened. */
@@ -170,10 +171,14 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
     if (sql === PgKeyDeclarations.upsertDeclarations) return [{ count: 0 }]
     // Seeding: every default has its row already.
     if (sql === PgSeeding.insertSeeds) return []
-    if (sql.includes("INSERT INTO")) {
-      const [namespace, key, json] = params as [string, string, string]
-      tenantOf(tenant).script.write(`${namespace}/${key}`, JSON.parse(json))
-      return [table.get(`${namespace}/${key}`)]
+    if (sql === PgWrites.writeEntries) {
+      const [[namespace], [key], [json]] = params.slice(0, 3).map((array) => elementsOf(array as string)) as [
+        ReadonlyArray<string>,
+        ReadonlyArray<string>,
+        ReadonlyArray<string>
+      ]
+      tenantOf(tenant).script.write(`${namespace}/${key}`, JSON.parse(json!))
+      return [{ actual: 0, guard: null, deleted: null, put: true, ...table.get(`${namespace}/${key}`) }]
     }
     if (sql === PgStatements.selectRow) {
       const row = table.get(`${params[0]}/${params[1]}`)

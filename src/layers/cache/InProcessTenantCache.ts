@@ -16,13 +16,14 @@ import * as KeyHints from "../../schema/KeyHints.ts"
 import { show } from "../../schema/KeyName.ts"
 import type * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
-import type { CacheWrite } from "../../schema/WriteRequest.ts"
+import type { WriteRequest } from "../../schema/WriteRequest.ts"
 import type { ConfigHandle } from "../../services/ConfigHandle.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { notInMemory, TenantCache } from "../../services/TenantCache.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import { failWith, unknownKey } from "../store/ConfigFailure.ts"
 import { entryOf } from "../store/Entries.ts"
+import * as WritesUnderWay from "../store/WritesUnderWay.ts"
 import * as DatabaseReads from "./DatabaseReads.ts"
 import * as Fanout from "./Fanout.ts"
 import * as FeedFollower from "./FeedFollower.ts"
@@ -40,6 +41,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
   const reconciling = yield* Reconciling.make(replicas)
   const databaseReads = yield* DatabaseReads.make(replicas, reconciling)
   const writeThrough = yield* WriteThrough.make(replicas, reconciling, databaseReads)
+  const underWay = yield* WritesUnderWay.make
   const follow = yield* FeedFollower.make(replicas, options)
 
   const declared = (key: ConfigKey.Any): Effect.Effect<void, ConfigError> =>
@@ -128,26 +130,15 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
       )
     })
 
-  /** What a failed write says to its caller. */
-  const writeFailed = (tenant: TenantId, keys: ReadonlyArray<ConfigKey.Any>) => (error: EntryStoreError) =>
-    failWith(ConfigReasons.ofWrite(error, keys, () => unavailable(tenant, keys[0]!, error)))
-
-  const put = (
-    tenant: TenantId,
-    writes: ReadonlyArray<CacheWrite>,
-    actor: string
-  ): Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError> => {
-    const keys = writes.map(({ key }) => key)
-    return Effect.andThen(
-      Effect.forEach(keys, declared, { discard: true }),
-      Effect.catch(writeThrough.put(tenant, writes, actor), writeFailed(tenant, keys))
-    )
-  }
-
-  const remove = (tenant: TenantId, key: ConfigKey.Any, ifRevision?: number): Effect.Effect<Entry<any>, ConfigError> =>
+  const write = (tenant: TenantId, request: WriteRequest): Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError> =>
     Effect.andThen(
-      declared(key),
-      Effect.catch(writeThrough.remove(tenant, key, ifRevision), writeFailed(tenant, [key]))
+      Effect.forEach(request.writes, ({ key }) => declared(key), { discard: true }),
+      underWay.run(
+        Effect.catch(writeThrough.write(tenant, request), (error) =>
+          failWith(ConfigReasons.ofWrite(error, request, () => unavailable(tenant, request.writes[0]!.key, error)))
+        ),
+        () => new ConfigError({ reason: ConfigReasons.unknownOutcome(tenant, request) })
+      )
     )
 
   const subscribe = Effect.fnUntraced(function* (key: ConfigKey.Any) {
@@ -203,8 +194,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     lastKnown,
     handle,
     snapshot,
-    put,
-    remove,
+    write,
     watch,
     subscribe,
     follow,

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Closed, type ConfigError } from "../../schema/ConfigError.ts"
@@ -22,6 +23,7 @@ import { CachedRead, LastContext, register } from "../../services/internal/Cache
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { TenantCache } from "../../services/TenantCache.ts"
 import { TenantManager } from "../../services/TenantManager.ts"
+import { Lifetime } from "../runtime/Lifetime.ts"
 import { failWith, namesNoTenant, unknownKey, unknownNamespace } from "../store/ConfigFailure.ts"
 import * as byName from "./byName.ts"
 import * as ChangeHandlers from "./ChangeHandlers.ts"
@@ -33,6 +35,9 @@ export interface CachedConfigOptions {
 }
 
 const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
+  const lifetime = yield* Lifetime
+  // Before anything below it closes: reads fail from then on, and writes that are under way come to their end.
+  yield* Effect.addFinalizer(() => lifetime.close)
   const cache = yield* TenantCache
   const manager = yield* TenantManager
   const registry = yield* KeyRegistry
@@ -44,7 +49,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
 
   /** Runs a read of the current tenant, having told the manager that the tenant is wanted. */
   const reading = <A>(read: (tenant: TenantId) => Effect.Effect<A, ConfigError>): Effect.Effect<A, ConfigError> =>
-    Effect.flatMap(current, (tenant) => Effect.andThen(manager.demand(tenant), read(tenant)))
+    lifetime.orClosed(Effect.flatMap(current, (tenant) => Effect.andThen(manager.demand(tenant), read(tenant))))
 
   const viewOf = (fiber: Fiber.Fiber<unknown, unknown>) => {
     const tenant = tenantOf(fiber, sole)
@@ -115,30 +120,30 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
   ): Effect.Effect<void, never, R | Scope.Scope> =>
     Effect.flatMap(cache.subscribe(key), (take) => ChangeHandlers.run(take, handler))
 
-  const setAll = Effect.fnUntraced(function* (
-    assignments: ReadonlyArray<Assignment.Any>,
-    { actor }: WriteAllOptions
-  ): Effect.fn.Return<ReadonlyArray<Entry<any>>, ConfigError> {
-    const tenant = yield* writtenTenant
-    const writes = yield* Effect.fromResult(WriteRequest.encodeAll(assignments, actor))
-    return writes.length === 0 ? [] : yield* cache.put(tenant, writes, actor)
-  })
+  const write = (request: Result.Result<WriteRequest.WriteRequest, ConfigError>) =>
+    Effect.flatMap(writtenTenant, (tenant) =>
+      Effect.flatMap(Effect.fromResult(request), (request) =>
+        request.writes.length === 0 ? Effect.succeed([]) : cache.write(tenant, request)
+      )
+    )
+
+  const setAll = (assignments: ReadonlyArray<Assignment.Any>, options: WriteAllOptions) =>
+    Effect.suspend(() => write(WriteRequest.ofAssignments(assignments, options)))
 
   const set = <A>(
     key: ConfigKey<A>,
     value: A,
-    { actor, ifRevision }: WriteOptions
+    { ifRevision, ...options }: WriteOptions
   ): Effect.Effect<Entry<A>, ConfigError> =>
-    Effect.map(setAll([{ key, value, ifRevision }], { actor }), ([entry]) => entry!).pipe(
-      writeSpan("Config.set", key, actor)
+    Effect.map(setAll([{ key, value, ifRevision }], options), ([entry]) => entry as Entry<A>).pipe(
+      writeSpan("Config.set", key, options.actor)
     )
 
-  const remove = <A>(key: ConfigKey<A>, { actor, ifRevision }: WriteOptions): Effect.Effect<Entry<A>, ConfigError> =>
-    Effect.gen(function* () {
-      const tenant = yield* writtenTenant
-      yield* Effect.fromResult(WriteRequest.checkRemoval(key, actor, ifRevision))
-      return yield* cache.remove(tenant, key, ifRevision)
-    }).pipe(writeSpan("Config.remove", key, actor))
+  const remove = <A>(key: ConfigKey<A>, options: WriteOptions): Effect.Effect<Entry<A>, ConfigError> =>
+    Effect.suspend(() => write(WriteRequest.ofRemoval(key, options))).pipe(
+      Effect.map(([entry]) => entry as Entry<A>),
+      writeSpan("Config.remove", key, options.actor)
+    )
 
   const getGroup = <F extends ConfigKeyGroup.Fields>(
     group: ConfigKeyGroup<F>

@@ -6,13 +6,13 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { ConfigError, NotSupported } from "../../schema/ConfigError.ts"
 import type { Assignment, ConfigKey, ConfigKeyGroup } from "../../schema/ConfigKey.ts"
 import * as ConfigReasons from "../../schema/ConfigReasons.ts"
 import { type ConfigSnapshot, readGroup } from "../../schema/ConfigSnapshot.ts"
 import type { Entry, NamedEntry } from "../../schema/Entry.ts"
-import type { EntryRow } from "../../schema/EntryRow.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
@@ -21,12 +21,14 @@ import { Config, type WriteAllOptions, type WriteOptions } from "../../services/
 import { currentTenant } from "../../services/CurrentTenant.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
+import { Lifetime } from "../runtime/Lifetime.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import { failWith, namesNoTenant, unknownKey, unknownNamespace } from "../store/ConfigFailure.ts"
 import * as DatabasePreparation from "../store/DatabasePreparation.ts"
 import { entryOf } from "../store/Entries.ts"
 import * as RejectedRows from "../store/RejectedRows.ts"
 import * as WriteOutcome from "../store/WriteOutcome.ts"
+import * as WritesUnderWay from "../store/WritesUnderWay.ts"
 import * as byName from "./byName.ts"
 import { writeSpan, writesSpan } from "./spans.ts"
 
@@ -42,7 +44,9 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
   const clock = yield* Clock.Clock
   const store = yield* EntryStore
   const registry = yield* KeyRegistry
-  const definite = yield* WriteOutcome.make
+  const lifetime = yield* Lifetime
+  const outcome = yield* WriteOutcome.make
+  const underWay = yield* WritesUnderWay.make
   const prepare = yield* DatabasePreparation.make(options)
   const report = RejectedRows.makeReport()
 
@@ -59,6 +63,9 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
         Effect.andThen(use(tenant))
       )
     })
+
+  const reading = <A>(keys: Keys, read: (tenant: TenantId) => Effect.Effect<A, ConfigError>) =>
+    lifetime.orClosed(using(keys, read))
 
   /**
    * What some rows say about their keys, as of when they were asked for. A row that does not decode is reported, and the key's
@@ -78,7 +85,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
 
   /** Some keys as they are at one moment, in one statement. */
   const read = (keys: Keys): Effect.Effect<ConfigSnapshot, ConfigError> =>
-    using(keys, (tenant) =>
+    reading(keys, (tenant) =>
       learned(
         tenant,
         keys,
@@ -109,50 +116,38 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
   const getGroup = <F extends ConfigKeyGroup.Fields>(group: ConfigKeyGroup<F>) =>
     Effect.flatMap(read(Object.values(group.keys)), (snapshot) => Effect.fromResult(readGroup(snapshot, group)))
 
-  /** Writes, and returns the entries of the rows. Not interrupted once begun, so that it is known what became of it. */
-  const write = <A>(
-    keys: Keys,
-    send: (tenant: TenantId) => Effect.Effect<A, EntryStoreError>,
-    rowsOf: (answer: A) => ReadonlyArray<EntryRow | undefined>
-  ): Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError> =>
-    using(keys, (tenant) =>
-      learned(
-        tenant,
-        keys,
-        Effect.map(Effect.uninterruptible(send(tenant)), (answer) => rowsOf(answer).map((row, slot) => ({ slot, row })))
-      ).pipe(
-        Effect.catch((error) => failWith(ConfigReasons.ofWrite(error, keys))),
-        Effect.map((state) => keys.map((_, slot) => entryOf(state, slot, false, clock)))
+  /** Writes, and returns the entries of the rows. */
+  const write = (request: Result.Result<WriteRequest.WriteRequest, ConfigError>) =>
+    Effect.flatMap(Effect.fromResult(request), (request): Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError> => {
+      if (request.writes.length === 0) return Effect.succeed([])
+      const keys = request.writes.map(({ key }) => key)
+      return using(keys, (tenant) =>
+        underWay.run(
+          learned(
+            tenant,
+            keys,
+            Effect.map(outcome.write(tenant, request), ({ written }) => written.map(({ row }, slot) => ({ slot, row })))
+          ).pipe(
+            Effect.catch((error) => failWith(ConfigReasons.ofWrite(error, request))),
+            Effect.map((state) => keys.map((_, slot) => entryOf(state, slot, false, clock)))
+          ),
+          () => new ConfigError({ reason: ConfigReasons.unknownOutcome(tenant, request) })
+        )
       )
+    })
+
+  const setAll = (assignments: ReadonlyArray<Assignment.Any>, options: WriteAllOptions) =>
+    Effect.suspend(() => write(WriteRequest.ofAssignments(assignments, options)))
+
+  const set = <A>(key: ConfigKey<A>, value: A, { ifRevision, ...options }: WriteOptions) =>
+    Effect.map(setAll([{ key, value, ifRevision }], options), ([entry]): Entry<A> => entry!).pipe(
+      writeSpan("Config.set", key, options.actor)
     )
 
-  const setAll = (assignments: ReadonlyArray<Assignment.Any>, { actor }: WriteAllOptions) =>
-    Effect.flatMap(Effect.fromResult(WriteRequest.encodeAll(assignments, actor)), (writes) =>
-      writes.length === 0
-        ? Effect.succeed([])
-        : write(
-            writes.map(({ key }) => key),
-            (tenant) => definite.put(tenant, writes, actor),
-            (rows) => rows
-          )
-    )
-
-  const set = <A>(key: ConfigKey<A>, value: A, { actor, ifRevision }: WriteOptions) =>
-    Effect.map(setAll([{ key, value, ifRevision }], { actor }), ([entry]): Entry<A> => entry!).pipe(
-      writeSpan("Config.set", key, actor)
-    )
-
-  const remove = <A>(key: ConfigKey<A>, { actor, ifRevision }: WriteOptions) =>
-    Effect.andThen(
-      Effect.fromResult(WriteRequest.checkRemoval(key, actor, ifRevision)),
-      write(
-        [key],
-        (tenant) => definite.remove(tenant, key, ifRevision),
-        () => [undefined]
-      )
-    ).pipe(
+  const remove = <A>(key: ConfigKey<A>, options: WriteOptions) =>
+    Effect.suspend(() => write(WriteRequest.ofRemoval(key, options))).pipe(
       Effect.map(([entry]): Entry<A> => entry!),
-      writeSpan("Config.remove", key, actor)
+      writeSpan("Config.remove", key, options.actor)
     )
 
   return Config.of({

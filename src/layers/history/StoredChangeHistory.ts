@@ -45,6 +45,7 @@ import {
 import * as ConfigDiff from "../../schema/operator/ConfigDiff.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as Tenant from "../../schema/TenantId.ts"
+import * as WriteRequest from "../../schema/WriteRequest.ts"
 import { ChangeHistory, type RevertOptions, type RollbackOptions } from "../../services/ChangeHistory.ts"
 import { currentTenant } from "../../services/CurrentTenant.ts"
 import { HistoryStore, type HistoryStoreError, type Retention } from "../../services/HistoryStore.ts"
@@ -52,7 +53,6 @@ import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { TenantCache } from "../../services/TenantCache.ts"
 import { unknownKey } from "../store/ConfigFailure.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
-import * as WriteRequest from "./GuardedWrite.ts"
 
 export interface StoredChangeHistoryOptions {
   /** The tenant where none is set. */
@@ -136,7 +136,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
   })
 
   const write = (tenant: TenantId, request: WriteRequest.WriteRequest) =>
-    Effect.catch(WriteRequest.write(cache, tenant, request), ({ reason }) =>
+    Effect.catch(cache.write(tenant, request), ({ reason }) =>
       reason._tag === "RevisionConflict"
         ? Effect.flatMap(Effect.mapError(explain(tenant, reason), ofStore), (conflict) =>
             failWith(new ChangedSince({ tenant, conflicts: [conflict] }))

@@ -5,6 +5,7 @@
  * database that another tenant holds fails before anything else is read or written there.
  */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
@@ -42,10 +43,11 @@ const aheadTimeToLive = "100 millis"
 export class PgDatabases extends Context.Service<
   PgDatabases,
   {
-    /** Runs a statement on the tenant's pooled client. Returns within 5 seconds, whatever the peer does. */
+    /** Runs a statement on the tenant's pooled client. Returns within 5 seconds, or `within` milliseconds, whatever the peer does. */
     readonly run: <A>(
       tenant: TenantId,
-      statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
+      statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>,
+      within?: number | undefined
     ) => Effect.Effect<A, EntryStoreError>
     /**
      * Runs a statement on the session that the tenant's feed takes up next, which is opened where there is none: bringing a tenant
@@ -132,14 +134,18 @@ const make = Effect.gen(function* () {
 
   // The driver answers interruption by draining the statement's answer, 5 seconds where the peer is gone. So a statement
   // runs in a fiber of its own, and nobody waits for the end of one that was given up.
-  const bounded = <A>(tenant: TenantId, statement: Effect.Effect<A, EntryStoreError>) =>
+  const bounded = <A>(
+    tenant: TenantId,
+    statement: Effect.Effect<A, EntryStoreError>,
+    within: Duration.Input = statementTimeout
+  ) =>
     Effect.flatMap(FiberSet.run(statements, statement), (fiber) => {
       const giveUp = Effect.sync(() => fiber.interruptUnsafe())
       return Fiber.join(fiber).pipe(
         Effect.onInterrupt(() => giveUp),
         Effect.timeoutOrElse({
-          duration: statementTimeout,
-          orElse: () => Effect.fail(timedOut(tenant))
+          duration: within,
+          orElse: () => Effect.fail(timedOut(tenant, within))
         })
       )
     })
@@ -162,7 +168,8 @@ const make = Effect.gen(function* () {
 
   const onClient = <A>(
     tenant: TenantId,
-    statements: (client: SqlClient) => Effect.Effect<A, SqlError | EntryStoreError>
+    statements: (client: SqlClient) => Effect.Effect<A, SqlError | EntryStoreError>,
+    within?: number
   ) =>
     bounded(
       tenant,
@@ -170,7 +177,8 @@ const make = Effect.gen(function* () {
         Effect.flatMap((client) => translated(tenant, PgAddress.of(client))(statements(client))),
         Effect.scoped,
         translated(tenant)
-      )
+      ),
+      within
     ).pipe(
       // Whatever became of the connection, of the server behind it or of the pool: the next statement finds new ones.
       Effect.tapError(({ reason }) => (reason._tag === "Unanswered" ? RcMap.invalidate(clients, tenant) : Effect.void))
@@ -204,7 +212,7 @@ const make = Effect.gen(function* () {
     Effect.tap(resourceOf(sessions, tenant), () => RcMap.invalidate(sessions, tenant))
 
   return PgDatabases.of({
-    run: (tenant, statement) => onClient(tenant, (client) => statement(queryOf(client))),
+    run: (tenant, statement, within) => onClient(tenant, (client) => statement(queryOf(client)), within),
     runAhead,
     runInTransaction: (tenant, statements) => onClient(tenant, (client) => inTransaction(client, statements)),
     transaction: (tenant, statements) =>

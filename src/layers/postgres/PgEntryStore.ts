@@ -1,123 +1,125 @@
 /**
  * The entries of tenants in PostgreSQL.
  *
- * A write is one statement, or one transaction: what failed before it was committed did nothing. A transaction that the server
- * took back because of others (a deadlock, or an isolation level above `READ COMMITTED`) is run again.
+ * A write is one statement: what failed before it was committed did nothing. A statement that the server took back because of
+ * others (a deadlock, or an isolation level above `READ COMMITTED`) is run again. One that wrote nothing is explained by the
+ * history, if the database has one: perhaps an earlier copy of the same change has landed.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { SqlError } from "effect/sql/SqlError"
-import type { EntryRow } from "../../schema/EntryRow.ts"
-import { EntryStoreError, NotCommitted, RevisionConflict } from "../../schema/EntryStoreError.ts"
-import type { KeyName } from "../../schema/KeyName.ts"
+import { changeIdReused } from "../../schema/DdlHistory.ts"
+import {
+  ChangeIdReused,
+  EntryStoreError,
+  NotCommitted,
+  Refused,
+  RevisionConflict
+} from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
+import type { ChangeRequest } from "../../schema/WriteRequest.ts"
 import type { Query } from "../../services/Connector.ts"
-import { EntryStore, type EntryWrite } from "../../services/EntryStore.ts"
+import { type ChangeOutcome, EntryStore, type EntryWrite, type Receipt } from "../../services/EntryStore.ts"
+import { writeTimeout } from "../runtime/Timeouts.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import * as PgDiff from "./PgDiff.ts"
 import * as PgFailure from "./PgFailure.ts"
 import * as PgStatements from "./PgStatements.ts"
+import * as PgWrites from "./PgWrites.ts"
 
 /** A deadlock takes a second to be found (`deadlock_timeout`): two or three tries, and a write still ends within its time. */
-const runAgain = <A>(transaction: Effect.Effect<A, EntryStoreError>): Effect.Effect<A, EntryStoreError> =>
-  Effect.retry(transaction, {
-    while: PgFailure.isRolledBackByOthers,
+const runAgain = <A>(statement: Effect.Effect<A, EntryStoreError>): Effect.Effect<A, EntryStoreError> =>
+  Effect.retry(statement, {
+    while: (error) => PgFailure.isRolledBackByOthers(error) || isTorn(error),
     schedule: Schedule.exponential("10 millis").pipe(
       Schedule.jittered,
       Schedule.upTo({ times: 5, duration: "2 seconds" })
     )
   })
 
+const isTorn = ({ reason }: EntryStoreError): boolean => reason._tag === "Refused" && reason.code === PgWrites.torn
+
 /**
- * How often a guarded write is made anew because the row it missed was as expected when it was looked at: another writer came
- * and went between the two statements.
+ * How often a guarded write is made anew because it wrote nothing although each row was as expected when it was looked at:
+ * another writer came and went meanwhile.
  */
 const attempts = 3
 
-const make = Effect.map(PgDatabases, (databases) =>
-  EntryStore.of({
+const make = Effect.map(PgDatabases, (databases) => {
+  const budgetOf = (writes: ReadonlyArray<EntryWrite>) => writeTimeout(writes.map(({ json }) => json))
+  return EntryStore.of({
     read: (tenant, key) => databases.run(tenant, (query) => PgStatements.read(query, key)),
     diff: (tenant) => (keys, known) => databases.run(tenant, (query) => PgDiff.diff(query, keys, known)),
-    put: (tenant, write, actor) => runAgain(databases.run(tenant, (query) => put(tenant, query, write, actor))),
-    // In the order of the keys, so that two transactions wait for each other's rows and never for each other in a circle.
-    putAll: (tenant, writes, actor) => {
-      const ordered = [...writes].sort(byName)
-      const transaction = Effect.suspend(() => {
-        let committing = false
-        return databases
-          .runInTransaction(tenant, (query) =>
-            Effect.tap(
-              Effect.forEach(ordered, (write) => put(tenant, query, write, actor)),
-              () =>
-                Effect.sync(() => {
-                  committing = true
-                })
-            )
-          )
-          .pipe(Effect.mapError((error) => (committing ? error : notCommitted(error))))
-      })
-      return Effect.map(runAgain(transaction), (rows) => writes.map((write) => rows[ordered.indexOf(write)]!))
-    },
-    remove: (tenant, key, ifRevision) =>
-      runAgain(databases.run(tenant, (query) => remove(tenant, query, key, ifRevision))),
+    write: (tenant, writes, change) =>
+      writes.length === 0
+        ? Effect.succeed({ written: [], current: true })
+        : runAgain(databases.run(tenant, (query) => write(tenant, query, writes, change), budgetOf(writes))).pipe(
+            Effect.mapError((error) => refusalOf(error, change))
+          ),
+    outcome: (tenant, writes, change) =>
+      databases.run(tenant, (query) => outcome(tenant, query, writes, change), budgetOf(writes)),
     release: databases.release
   })
-)
+})
 
 // A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
 export const layer = () => Layer.effect(EntryStore, make)
 
-const put = (
+const write = Effect.fnUntraced(function* (
   tenant: TenantId,
   query: Query,
-  write: EntryWrite,
-  actor: string,
-  attempt = 1
-): Effect.Effect<EntryRow, SqlError | EntryStoreError> =>
-  Effect.flatMap(
-    PgStatements.put(query, write, actor),
-    Option.match({
-      onSome: Effect.succeed,
-      onNone: () =>
-        Effect.flatMap(revisionOf(tenant, query, write), (actual) =>
-          actual === write.ifRevision && attempt < attempts
-            ? put(tenant, query, write, actor, attempt + 1)
-            : mismatch(tenant, write, write.ifRevision ?? 0, actual)
-        )
-    })
+  writes: ReadonlyArray<EntryWrite>,
+  change: ChangeRequest
+): Effect.fn.Return<Receipt, SqlError | EntryStoreError> {
+  for (let attempt = 1; ; attempt++) {
+    const attempted = yield* PgWrites.put(query, writes, change)
+    const written = attempted.map(({ deleted, row }) => ({ deleted, row }))
+    if (written.some(({ deleted, row }) => row !== undefined || deleted !== undefined))
+      return { written, current: true }
+    // Whatever becomes of this question: the statement before it did nothing.
+    const found = yield* Effect.mapError(outcome(tenant, query, writes, change), (error) =>
+      error._tag === "EntryStoreError"
+        ? error
+        : notCommitted(EntryStoreError.of(tenant, PgFailure.statementFailure(error)))
+    )
+    if (found._tag === "Landed") return found.receipt
+    const hurt = writes.findIndex(
+      ({ ifRevision }, index) => ifRevision !== undefined && ifRevision !== attempted[index]!.actual
+    )
+    if (hurt >= 0) return yield* mismatch(tenant, writes[hurt]!, attempted[hurt]!.actual)
+    const nothingToDo = writes.every(({ json }) => json === undefined)
+    if (nothingToDo) return { written, current: true }
+    if (attempt === attempts) return yield* EntryStoreError.of(tenant, new Refused({ code: "40001" }))
+  }
+})
+
+/** A database without our history, or whose history this role may not read, cannot tell. */
+const cannotTell = (error: SqlError) => /^(42P01|42703|42501)$/.test(PgFailure.codeOf(error).code ?? "")
+
+const outcome = (
+  tenant: TenantId,
+  query: Query,
+  writes: ReadonlyArray<EntryWrite>,
+  change: ChangeRequest
+): Effect.Effect<ChangeOutcome, SqlError | EntryStoreError> =>
+  PgWrites.outcomeOf(query, writes, change).pipe(
+    Effect.catchIf(cannotTell, () => Effect.succeed({ _tag: "Unrecorded" } as const)),
+    Effect.flatMap((found) =>
+      found._tag === "Reused"
+        ? Effect.fail(EntryStoreError.of(tenant, new ChangeIdReused({ id: change.id })))
+        : Effect.succeed(found)
+    )
   )
 
-const remove = (
-  tenant: TenantId,
-  query: Query,
-  key: KeyName,
-  ifRevision: number | undefined,
-  attempt = 1
-): Effect.Effect<Option.Option<number>, SqlError | EntryStoreError> =>
-  Effect.flatMap(PgStatements.remove(query, key, ifRevision), (deleted) =>
-    ifRevision === undefined || Option.isSome(deleted)
-      ? Effect.succeed(deleted)
-      : Effect.flatMap(revisionOf(tenant, query, key), (actual) => {
-          if (actual !== ifRevision) return mismatch(tenant, key, ifRevision, actual)
-          if (actual === 0) return Effect.succeed(deleted)
-          return attempt < attempts
-            ? remove(tenant, query, key, ifRevision, attempt + 1)
-            : mismatch(tenant, key, ifRevision, actual)
-        })
-  )
-
-/** The revision of a row that a guarded write missed. Whatever becomes of this question: the write did nothing. */
-const revisionOf = (
-  tenant: TenantId,
-  query: Query,
-  { key, namespace }: KeyName
-): Effect.Effect<number, EntryStoreError> =>
-  PgStatements.read(query, { namespace, key }).pipe(
-    Effect.map(Option.match({ onNone: () => 0, onSome: ({ revision }) => revision })),
-    Effect.mapError((error) => notCommitted(EntryStoreError.of(tenant, PgFailure.statementFailure(error))))
-  )
+const refusalOf = (error: EntryStoreError, change: ChangeRequest): EntryStoreError => {
+  if (error.reason._tag !== "Refused") return error
+  const { tenant } = error
+  if (error.reason.code === changeIdReused) {
+    return EntryStoreError.of(tenant, new ChangeIdReused({ id: change.id }))
+  }
+  return isTorn(error) ? EntryStoreError.of(tenant, new Refused({ code: "40001" })) : error
+}
 
 const notCommitted = (error: EntryStoreError): EntryStoreError =>
   error.reason._tag === "Unanswered"
@@ -126,14 +128,5 @@ const notCommitted = (error: EntryStoreError): EntryStoreError =>
 
 const codeOf = ({ code }: { readonly code?: string }) => (code === undefined ? {} : { code })
 
-const mismatch = (
-  tenant: TenantId,
-  { key, namespace }: KeyName,
-  expected: number,
-  actual: number
-): Effect.Effect<never, EntryStoreError> =>
-  Effect.fail(EntryStoreError.of(tenant, new RevisionConflict({ namespace, key, expected, actual })))
-
-const byName = (a: KeyName, b: KeyName) => compare(a.namespace, b.namespace) || compare(a.key, b.key)
-
-const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
+const mismatch = (tenant: TenantId, { ifRevision = 0, key, namespace }: EntryWrite, actual: number) =>
+  EntryStoreError.of(tenant, new RevisionConflict({ namespace, key, expected: ifRevision, actual }))

@@ -41,8 +41,8 @@ export const columnsWith = (fingerprint: string) => `
 export const columns = columnsWith(fingerprint)
 
 /** An array as PostgreSQL reads it. */
-export const arrayOf = (texts: ReadonlyArray<string>): string =>
-  `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`).join(",")}}`
+export const arrayOf = (texts: ReadonlyArray<string | undefined>): string =>
+  `{${texts.map((text) => (text === undefined ? "NULL" : `"${text.replaceAll(/["\\]/g, "\\$&")}"`)).join(",")}}`
 
 /** The names of keys as they are sent: they are the same for every tenant. */
 export const namesOf = memoize((keys: ReadonlyArray<KeyName>): readonly [namespaces: string, keys: string] => [

@@ -1,0 +1,190 @@
+/** What the triggers record of changes that plain SQL makes. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit } from "effect"
+import * as SeedMark from "../../src/schema/SeedMark.ts"
+import type { TestDatabase } from "../support/TestDatabase.ts"
+import * as TestDatabases from "../support/TestDatabase.ts"
+import * as Catalog from "./Catalog.ts"
+
+const onPreparedDatabase = <A>(test: (database: TestDatabase) => Effect.Effect<A>) =>
+  Effect.gen(function* () {
+    const database = yield* TestDatabases.make
+    yield* Catalog.prepare(database)
+    return yield* test(database)
+  }).pipe(Effect.scoped)
+
+const records = (database: TestDatabase) =>
+  database.run(
+    "SELECT key, operation, previous_value AS before, value, changed_by AS by FROM systemplane_history ORDER BY id"
+  )
+
+const insert = "INSERT INTO systemplane_entries (namespace, key, value, updated_by)"
+
+describe("the history", () => {
+  it.live("G16: has each change of a COPY-like insert, an update, a rename and a delete once, as one change", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        yield* database.transaction(
+          Effect.gen(function* () {
+            yield* database.run(`${insert} SELECT 'n', 'k' || i, to_jsonb(i), 'ada' FROM generate_series(1, 3) AS i`)
+            yield* database.run("UPDATE systemplane_entries SET value = '9' WHERE key = 'k1'")
+            yield* database.run("UPDATE systemplane_entries SET key = 'k4' WHERE key = 'k2'")
+            yield* database.run("DELETE FROM systemplane_entries WHERE key = 'k3'")
+          })
+        )
+        assert.deepStrictEqual(
+          (yield* records(database)).map(({ before, key, operation, value }) => [operation, key, before, value]),
+          [
+            ["create", "k1", null, 1],
+            ["create", "k2", null, 2],
+            ["create", "k3", null, 3],
+            ["update", "k1", 1, 9],
+            ["delete", "k2", 2, null],
+            ["create", "k4", null, 2],
+            ["delete", "k3", 3, null]
+          ]
+        )
+        const [{ changes }] = yield* database.run(
+          "SELECT count(DISTINCT change_id)::int AS changes FROM systemplane_history"
+        )
+        assert.strictEqual(changes, 1)
+      })
+    )
+  )
+
+  it.live("G16: names the role of a change by hand, and never the writer before", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        yield* database.run(`${insert} VALUES ('n', 'k', '1', 'ada')`)
+        yield* database.run("UPDATE systemplane_entries SET value = '2'")
+        const [row] = yield* database.run("SELECT updated_by AS by FROM systemplane_entries")
+        assert.strictEqual(row.by, "postgres")
+        assert.deepStrictEqual(
+          (yield* records(database)).map(({ by }) => by),
+          ["ada", "postgres"]
+        )
+      })
+    )
+  )
+
+  it.live("leaves out an untouched seed; the first value over it is created, and draws a revision if it is equal", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        yield* database.run(`${insert} VALUES ('n', 'k', '1', ${SeedMark.seedMark("'1'::jsonb")})`)
+        assert.deepStrictEqual(yield* records(database), [])
+        yield* database.run(
+          "UPDATE systemplane_entries SET value = '1', updated_by = 'ada', updated_at = clock_timestamp()"
+        )
+        assert.deepStrictEqual(yield* records(database), [
+          { key: "k", operation: "create", before: null, value: 1, by: "ada" }
+        ])
+        const [{ revision }] = yield* database.run("SELECT revision::int FROM systemplane_entries")
+        assert.strictEqual(revision, 2)
+      })
+    )
+  )
+
+  it.live("G16: has each row of a TRUNCATE, which notifies each key, and is refused under REPEATABLE READ", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        yield* database.run(`${insert} SELECT 'n', 'k' || i, to_jsonb(i), 'ada' FROM generate_series(1, 3) AS i`)
+        const refused = yield* Effect.exit(
+          database.transaction(
+            Effect.andThen(
+              database.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"),
+              database.run("TRUNCATE systemplane_entries")
+            )
+          )
+        )
+        assert.isTrue(Exit.isFailure(refused))
+        const notifications = yield* Catalog.listen(database)
+        yield* database.run("TRUNCATE systemplane_entries")
+        assert.lengthOf(yield* notifications, 3)
+        assert.lengthOf(
+          (yield* records(database)).filter(({ operation }) => operation === "delete"),
+          3
+        )
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live(
+    "G16: gets what was written with the triggers off as a record of its own, by a statement that touches no row",
+    () =>
+      onPreparedDatabase((database) =>
+        Effect.gen(function* () {
+          yield* database.run(`${insert} VALUES ('n', 'gone', '1', 'ada'), ('n', 'changed', '1', 'ada')`)
+          yield* Catalog.withoutTriggers(
+            database,
+            Effect.gen(function* () {
+              yield* database.run("DELETE FROM systemplane_entries WHERE key = 'gone'")
+              yield* database.run("UPDATE systemplane_entries SET value = '2' WHERE key = 'changed'")
+              yield* database.run(
+                "INSERT INTO systemplane_entries (namespace, key, value, revision) VALUES ('n', 'new', '3', 70)"
+              )
+            })
+          )
+          const verify = database.transaction(
+            Effect.andThen(
+              database.run("SET LOCAL systemplane.verify = 'on'"),
+              database.run("DELETE FROM systemplane_entries WHERE false")
+            )
+          )
+          yield* verify
+          yield* verify
+          assert.deepStrictEqual(
+            (yield* records(database))
+              .slice(2)
+              .map(({ by, key, operation }) => [key, operation, by])
+              .sort(),
+            [
+              ["changed", "update", "unrecorded"],
+              ["gone", "delete", "unrecorded"],
+              ["new", "create", "unrecorded"]
+            ]
+          )
+        })
+      )
+  )
+
+  it.live("fails no write for want of an id, of an equality, of a uuid, or of the history itself", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        yield* database.run("ALTER TABLE systemplane_entries ADD COLUMN note json, ADD COLUMN place point")
+        yield* database.run(`${insert} VALUES ('n', 'k', '1', 'ada')`)
+        yield* Catalog.withoutTriggers(database, database.run("UPDATE systemplane_history SET id = id + 50"))
+        yield* database.run("ALTER SEQUENCE systemplane_history_id_seq RESTART WITH 50")
+        yield* database.transaction(
+          Effect.andThen(
+            database.run("SELECT set_config('systemplane.change', 'no uuid', true)"),
+            database.run("UPDATE systemplane_entries SET value = '2', note = '{}', place = '(1,2)'")
+          )
+        )
+        yield* database.run("UPDATE systemplane_entries SET value = '3'")
+        assert.lengthOf(yield* records(database), 3)
+        yield* database.run("DROP TABLE systemplane_history CASCADE")
+        yield* database.run("UPDATE systemplane_entries SET value = '4'")
+      })
+    )
+  )
+
+  it.live("lets systemplane_revert take a change back whole, and only if nothing has changed since", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        yield* database.run("SELECT systemplane_set('n', 'k', '1', 'first')")
+        yield* database.run("SELECT systemplane_set('n', 'k', '2', 'second')")
+        const changes = yield* database.run("SELECT change_id AS id FROM systemplane_recent_changes")
+        const undo = (id: string) => database.run("SELECT systemplane_revert($1::uuid, 'oops')::int AS keys", [id])
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(undo(changes[1].id))))
+        assert.deepStrictEqual(yield* undo(changes[0].id), [{ keys: 1 }])
+        const [row] = yield* database.run("SELECT value FROM systemplane_entries")
+        assert.strictEqual(row.value, 1)
+        const reasons = yield* database.run("SELECT reason FROM systemplane_recent_changes")
+        assert.deepStrictEqual(
+          reasons.map(({ reason }) => reason),
+          ["oops", "second", "first"]
+        )
+      })
+    )
+  )
+})

@@ -36,9 +36,10 @@ const facts = `json_build_object(
     FROM pg_class AS c WHERE c.relnamespace = t.namespace AND c.relname LIKE 'systemplane%'
   ),
   'columns', (
-    SELECT coalesce(json_agg(json_build_array(c.relname, a.attname, a.atthasdef) ORDER BY c.relname, a.attnum), '[]')
-    FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    WHERE c.relnamespace = t.namespace AND c.relname IN ('systemplane_entries', 'systemplane_history')
+    SELECT coalesce(json_agg(json_build_array(r.name, a.attname, a.atthasdef) ORDER BY r.name, a.attnum), '[]')
+    FROM (VALUES ('systemplane_entries'), ('systemplane_history')) AS r (name)
+    JOIN pg_attribute AS a
+      ON a.attrelid = to_regclass(t.schema || '.' || r.name) AND a.attnum > 0 AND NOT a.attisdropped
   ),
   'unique', ${uniqueOnNames},
   'ordered', ${DdlEntries.drawsInOrder("to_regclass(t.schema || '.systemplane_revision_seq')")},
@@ -65,7 +66,7 @@ const facts = `json_build_object(
 const place = `(
     SELECT r.oid, coalesce(c.relnamespace, to_regnamespace(quote_ident(current_schema()))::oid) AS namespace,
       coalesce(n.schema, quote_ident(current_schema())) AS schema,
-      coalesce(c.relowner, (SELECT u.oid FROM pg_roles AS u WHERE u.rolname = current_user)) AS owner,
+      coalesce(c.relowner, quote_ident(current_user)::regrole::oid) AS owner,
       c.relkind::text AS kind
     FROM to_regclass('systemplane_entries') AS r (oid)
     LEFT JOIN pg_class AS c ON c.oid = r.oid,

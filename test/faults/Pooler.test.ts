@@ -103,6 +103,35 @@ describe.skipIf(PgBouncer.missing !== undefined)(
     )
 
     it.live(
+      "G10: behind a pooler a change id takes effect once, and what a write says of itself reaches no other statement",
+      () =>
+        Effect.gen(function* () {
+          const acme = yield* TestDatabase.make
+          const through = yield* PgBouncer.make()
+          const change = { ...actor, reason: "why", changeId: crypto.randomUUID() }
+          yield* Effect.gen(function* () {
+            const first = yield* Config.set(Limit, 5, change)
+            const stranger = yield* TestDatabase.connect(through(acme.url))
+            yield* stranger.run("UPDATE systemplane_entries SET value = '6', updated_by = 'eve' WHERE key = $1", [
+              Limit.key
+            ])
+            assert.deepInclude(yield* Config.set(Limit, 5, change), { value: 5, revision: first.revision })
+            assert.deepStrictEqual(
+              yield* acme.run(
+                `SELECT value, changed_by, reason, change_id = $1 AS ours FROM systemplane_history WHERE key = $2 ORDER BY id`,
+                [change.changeId, Limit.key]
+              ),
+              [
+                { value: 5, changed_by: "ada", reason: "why", ours: true },
+                { value: 6, changed_by: "eve", reason: null, ours: false }
+              ]
+            )
+            assert.strictEqual(yield* Config.get(Limit), 6)
+          }).pipe(withTenant("pooled"), Effect.provide(plane({ url: through(acme.url), prepare: false })))
+        })
+    )
+
+    it.live(
       "G1, G12: behind a pooler a listenUrl that leads to the server has changes pushed, and leaves nothing behind",
       () =>
         Effect.gen(function* () {

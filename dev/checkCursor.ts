@@ -12,7 +12,7 @@ const variants: ReadonlyArray<CursorChecker.Variant> = ["newestId", "withoutRunn
 
 const run = (url: (database: string) => string, variant: CursorChecker.Variant) =>
   Effect.promise(async () => {
-    const database = variant.toLowerCase()
+    const database = `cursor_${variant.toLowerCase()}`
     const administer = async (name: string, sql: string) => {
       const client = new pg.Client({ connectionString: url(name) })
       await client.connect()

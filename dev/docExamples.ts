@@ -5,13 +5,16 @@
  * one without is an excerpt, which only Markdown may have.
  */
 import { cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { dirname } from "node:path"
 import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("../", import.meta.url))
 
 export interface DocExample {
-  /** The name of the module, from where it stands: `services-Config-3`. */
+  /** The name of the module, from where it stands: `services-Config-3`; of a file of a quick start its folder and name. */
   readonly name: string
+  /** Whether it ends by itself. The files of a quick start import each other, and one of them is a service. */
+  readonly ends: boolean
   readonly code: string
 }
 
@@ -23,9 +26,11 @@ export const extract = (path: string, text: string): ReadonlyArray<DocExample> =
     .replace(/^src\//, "")
     .replace(/\.\w+$/, "")
     .replaceAll("/", "-")
-  return [...text.matchAll(fences)].flatMap(([, block], index) => {
+  return [...text.matchAll(fences)].flatMap(({ 1: block, index: at }, index): ReadonlyArray<DocExample> => {
+    const file = /<!-- quick start (\S+): file (\S+)\.ts -->\n$/.exec(text.slice(0, at))
+    if (file !== null) return [{ name: `${file[1]!.split(",")[0]}/${file[2]}`, code: `${block}`, ends: false }]
     const code = isSource ? block!.replaceAll(/^[ ]*\* ?/gm, "") : block!
-    if (/^import /m.test(code)) return [{ name: `${base}-${index + 1}`, code }]
+    if (/^import /m.test(code)) return [{ name: `${base}-${index + 1}`, code, ends: true }]
     if (isSource) throw new Error(`${path}: the example ${index + 1} imports nothing, so it cannot be run`)
     return []
   })
@@ -44,6 +49,7 @@ export const write = (examples: ReadonlyArray<DocExample>): ReadonlyArray<URL> =
   mkdirSync(directory)
   cpSync(`${root}dev/examples`, directory, { recursive: true })
   return examples.map(({ code, name }) => {
+    mkdirSync(dirname(`${directory}${name}`), { recursive: true })
     writeFileSync(`${directory}${name}.ts`, code)
     return new URL(`../.examples/${name}.ts`, import.meta.url)
   })

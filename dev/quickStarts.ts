@@ -11,14 +11,17 @@
  * ```
  *
  * `node dev/quickStarts.ts [--node 22.19.0] [name …]` runs them. Nothing is replaced in the blocks but the name of the package to install,
- * which becomes the packed file, and `psql`, if it is not installed. Everything it starts is ended, and everything it writes removed.
+ * which becomes the packed file. The quick start `own-server` runs on a throw-away server of ours, and is left out
+ * if `psql` is not installed. Everything it starts is ended, and everything it writes removed.
  */
-import { execFileSync, spawn } from "node:child_process"
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { execFileSync, spawn, spawnSync } from "node:child_process"
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { delimiter, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
+import { Effect, Redacted } from "effect"
+import * as PostgresServer from "./PostgresServer.ts"
 
 const root = fileURLToPath(new URL("../", import.meta.url))
 
@@ -38,13 +41,9 @@ const block =
 
 /** The steps of all quick starts in a text, in their order. */
 export const stepsOf = (text: string): ReadonlyArray<Step> =>
-  [...text.matchAll(block)].map(([, quickStart, act, path, until, code]) => ({
-    quickStart: quickStart!,
-    act: act as Step["act"],
-    path,
-    until,
-    code: code!
-  }))
+  [...text.matchAll(block)].flatMap(([, quickStarts, act, path, until, code]) =>
+    quickStarts!.split(",").map((quickStart) => ({ quickStart, act: act as Step["act"], path, until, code: code! }))
+  )
 
 /** How long a step may take: an installation on a slow line, a first start of a server. */
 const patience = 120_000
@@ -93,6 +92,8 @@ type Terminal = ReturnType<ReturnType<typeof open>>
 
 const run = async (steps: ReadonlyArray<Step>, tarball: string, env: NodeJS.ProcessEnv) => {
   const directory = mkdtempSync(join(tmpdir(), "systemplane-quick-start-"))
+  // As `mkdir` makes one: a server that root starts runs as another user.
+  chmodSync(directory, 0o755)
   const terminal = open(directory, { ...env, SYSTEMPLANE_TARBALL: tarball })
   const started: Array<Terminal> = []
   try {
@@ -131,6 +132,21 @@ const nodeOf = (version: string): { readonly bin: string; readonly remove: () =>
   }
 }
 
+const hasPsql = (): boolean => spawnSync("psql", ["--version"]).status === 0
+
+/** Runs on a server that stands for the reader's own. */
+const onServer = (attempt: (env: NodeJS.ProcessEnv) => Promise<void>) =>
+  Effect.runPromise(
+    Effect.scoped(
+      Effect.flatMap(PostgresServer.makeWith({}), (server) => {
+        const { password, port, username } = new URL(Redacted.value(server.url("postgres")))
+        return Effect.promise(() =>
+          attempt({ PGHOST: "127.0.0.1", PGPORT: port, PGUSER: username, PGPASSWORD: password })
+        )
+      })
+    )
+  )
+
 const main = async () => {
   const { positionals, values } = parseArgs({ allowPositionals: true, options: { node: { type: "string" } } })
   const steps = stepsOf(readFileSync(join(root, "README.md"), "utf8"))
@@ -142,15 +158,25 @@ const main = async () => {
     execFileSync("npm", ["pack", "--silent", "--pack-destination", packed], { cwd: root })
     const tarball = execFileSync("ls", [packed], { encoding: "utf8" }).trim()
     const path = node === undefined ? process.env.PATH : `${node.bin}${delimiter}${process.env.PATH}`
+    let passed = 0
+    let skipped = 0
     for (const name of wanted) {
       console.log(`quick start ${name}${values.node === undefined ? "" : `, Node ${values.node}`}`)
-      await run(
-        steps.filter(({ quickStart }) => quickStart === name),
-        join(packed, tarball),
-        { ...process.env, PATH: path }
-      )
+      const ofThis = steps.filter(({ quickStart }) => quickStart === name)
+      const attempt = (env: NodeJS.ProcessEnv) =>
+        run(ofThis, join(packed, tarball), { ...process.env, ...env, PATH: path })
+      if (name !== "own-server") {
+        await attempt({})
+        passed++
+      } else if (hasPsql()) {
+        await onServer(attempt)
+        passed++
+      } else {
+        console.log("  skipped: psql is not installed")
+        skipped++
+      }
     }
-    console.log(`${wanted.length} passed, 0 failed`)
+    console.log(`${passed} passed, 0 failed, ${skipped} skipped`)
   } finally {
     node?.remove()
     rmSync(packed, { recursive: true, force: true })

@@ -12,12 +12,6 @@ const shownFrom = (path: string) => {
 const lines = (code: string) => code.trimEnd().split("\n").length
 
 describe("README", () => {
-  it("shows the quick start that is compiled, in at most 25 lines", () => {
-    const shown = shownFrom("examples/quick-start.ts")
-    assert.strictEqual(shown, read("examples/quick-start.ts"))
-    assert.isAtMost(lines(shown), 25)
-  })
-
   it("shows a test of a user's own code that is run, in under 20 lines", () => {
     const shown = shownFrom("examples/testing/JobLimit.test.ts")
     assert.include(read("examples/testing/JobLimit.test.ts"), shown)

@@ -18,6 +18,10 @@ import * as Schema from "effect/Schema"
  */
 export const EntryRow = Schema.Struct({
   value: Schema.Unknown,
+  /** Why the value could not be taken at all: too long, too deep. `value` is then `undefined`. */
+  problem: Schema.optional(Schema.String),
+  /** Where `value` holds digits as text in the place of numbers that a double cannot hold. */
+  inexact: Schema.optional(Schema.Array(Schema.Array(Schema.String))),
   revision: Schema.Int,
   updatedAt: Schema.Finite,
   updatedBy: Schema.String,

@@ -32,6 +32,7 @@ import type { ChangeRecord } from "./operator/ChangeRecord.ts"
 import type { Catalog, KeyDeclaration } from "./operator/KeyDeclaration.ts"
 import * as SeedMark from "./SeedMark.ts"
 import type { RowDiff } from "./Snapshot.ts"
+import * as StoredValue from "./StoredValue.ts"
 import type { ChangeRequest } from "./WriteRequest.ts"
 
 /** A row. `text` is the value as `jsonb` would write it. */
@@ -266,7 +267,7 @@ export const rows = (table: Table): ReadonlyArray<Row> =>
 
 /** A row as every implementation of the store hands it over; each time a value of its own. */
 export const entryRow = ({ fingerprint, revision, text, updatedAt, updatedBy }: Row): EntryRow => ({
-  value: JSON.parse(text),
+  ...StoredValue.parse(text),
   revision,
   updatedAt,
   updatedBy,

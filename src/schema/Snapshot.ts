@@ -38,6 +38,7 @@ import * as Equal from "effect/Equal"
 import * as Result from "effect/Result"
 import type { EntryRow } from "./EntryRow.ts"
 import { deepFreeze } from "./JsonText.ts"
+import * as StoredValue from "./StoredValue.ts"
 
 /** The part of a declared key that the core needs. */
 export interface SnapshotKey {
@@ -306,13 +307,13 @@ const take = (
     return { value: key.defaultValue, inForce: undefined, seen: undefined, highestRevision, publishedAt, confirmedAt }
   }
   const highest = Math.max(highestRevision, row.revision)
-  if (inForce !== undefined && Equal.equals(row.value, inForce.value)) {
+  if (inForce !== undefined && isSameValue(row, inForce)) {
     return { value, inForce: row, seen: row, highestRevision: highest, publishedAt, confirmedAt }
   }
-  const decoded = key.decode(row.value)
+  const decoded = valueIn(key, row)
   if (Result.isSuccess(decoded)) {
     return {
-      value: deepFreeze(decoded.success),
+      value: decoded.success,
       inForce: row,
       seen: row,
       highestRevision: highest,
@@ -322,6 +323,21 @@ const take = (
   }
   rejected.push({ slot, revision: row.revision, reason: decoded.failure })
   return { value, inForce, seen: row, highestRevision: highest, publishedAt, confirmedAt }
+}
+
+const isSameValue = (row: EntryRow, inForce: EntryRow): boolean =>
+  row.problem === undefined && row.inexact === undefined && inForce.inexact === undefined
+    ? Equal.equals(row.value, inForce.value)
+    : false
+
+// Whatever the code of a schema or a decoded value throws is the fault of this row alone.
+const valueIn = (key: SnapshotKey, row: EntryRow): Result.Result<unknown, string> => {
+  try {
+    const decoded = StoredValue.decode(key, row)
+    return Result.isSuccess(decoded) ? Result.succeed(deepFreeze(decoded.success)) : decoded
+  } catch {
+    return Result.fail("its value threw when it was frozen")
+  }
 }
 
 // Drops the fences of all differing slots that the read can speak for, so that the table is taken as it is there.

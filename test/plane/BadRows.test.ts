@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { type Duration, Effect, Layer } from "effect"
 import { Config, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
 import * as Catalog from "../postgres/Catalog.ts"
 import { captureLogs } from "../postgres/Witness.ts"
@@ -17,7 +17,8 @@ const onBadRows = <A, E, R>(
   test: (
     database: TestDatabase.TestDatabase,
     reports: (canary: string) => ReadonlyArray<string>
-  ) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E, R>,
+  maxStaleness: Duration.Input = "1 second"
 ) =>
   Effect.gen(function* () {
     const database = yield* TestDatabase.make
@@ -33,7 +34,7 @@ const onBadRows = <A, E, R>(
       SystemplaneLive({
         keys: keys.all,
         tenants: ["bad-rows"],
-        maxStaleness: "1 second",
+        maxStaleness,
         reconnect: { base: "20 millis" }
       })
     ).pipe(Layer.provide(logs.layer))
@@ -116,5 +117,45 @@ describe("a row that does not decode", () => {
           assert.strictEqual(yield* Config.get(ApiKey), "none")
         })
       )
+  )
+
+  it.live("G6: whatever one row holds, declared or not, the others are read: too deep, too long, or not a double", () =>
+    onBadRows(
+      [[Limit, 7]],
+      (database, reports) =>
+        Effect.gen(function* () {
+          const store = (key: { readonly namespace: string; readonly key: string }, value: string) =>
+            database.run(
+              `INSERT INTO systemplane_entries (namespace, key, value, updated_by) VALUES ($1, $2, (${value})::jsonb, 'x')
+             ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value`,
+              [key.namespace, key.key]
+            )
+          const long = "to_json(repeat('canary', 3000000))"
+          yield* store(Limit, "repeat('[', 5000) || repeat(']', 5000)")
+          yield* until("the deep row is reported", () => reports("canary").length === 1)
+          yield* store({ namespace: Greeting.namespace, key: "undeclared" }, long)
+          yield* store(Greeting, long)
+          yield* until("the long row is reported", () => reports("canary").length === 2)
+          yield* store(Limit, "'1e400'")
+          yield* until("the number is reported", () => reports("canary").length === 3)
+          for (const part of ["200 levels", "18000002 bytes", "a double cannot hold"]) {
+            assert.isTrue(
+              reports("canary").some((line) => line.includes(part)),
+              part
+            )
+          }
+          assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Greeting)], [7, "hello"])
+          // Of a feed that begins with such rows, and of reads that go to the database.
+          const manager = yield* TenantManager
+          yield* manager.suspend("bad-rows")
+          assert.strictEqual(yield* Config.get(Greeting), "hello")
+          yield* manager.remove("bad-rows")
+          yield* manager.activate("bad-rows")
+          yield* Config.set(Limit, 9, { actor: "test" })
+          assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Greeting)], [9, "hello"])
+        }),
+      // The server takes a while to look at the long ones.
+      "30 seconds"
+    )
   )
 })

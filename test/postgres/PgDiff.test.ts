@@ -18,7 +18,7 @@ describe("PgDiff", () => {
         const error = yield* Effect.flip(diff([row]))
         assert.strictEqual(error._tag, "SqlError")
       }
-      const row = { value: 1, revision: 1, seconds: 0, updatedBy: "", fingerprint: 1n, age: 0 }
+      const row = { value: "1", revision: 1, seconds: 0, updatedBy: "", fingerprint: 1n, age: 0 }
       assert.deepStrictEqual(yield* diff([{ ...row, namespace: "n", key: "somebody else\u2019s" }]), [])
     })
   )

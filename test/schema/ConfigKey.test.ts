@@ -49,8 +49,20 @@ describe("ConfigKey.make", () => {
   it("reveals nothing of a secret if its schema is shared with a key that is not secret", () => {
     const schema = Schema.Record(Schema.String, Schema.Int)
     const [open, secret] = [false, true].map((secret) => ConfigKey.make("n", "k", { schema, defaultValue: {}, secret }))
-    assert.include(failureOf(open!.decode({ canary: "text" })), "canary")
-    assert.notInclude(failureOf(secret!.decode({ canary: "text" })), "canary")
+    assert.include(failureOf(open!.decode({ canary: "text" })), "[*]")
+    assert.notInclude(failureOf(secret!.decode({ canary: "text" })), "[*]")
+  })
+
+  it("names a path only as far as the schema names it: the names of a record's entries are the document's own", () => {
+    const schema = Schema.Struct({
+      limits: Schema.Record(Schema.String, Schema.Struct({ most: Schema.Int })),
+      list: Schema.Array(Schema.Struct({ from: Schema.DateFromString }))
+    })
+    const { decode } = ConfigKey.make("n", "k", { schema, defaultValue: { limits: {}, list: [] } })
+    const reasonOf = (json: unknown) => failureOf(decode(json))
+    assert.include(reasonOf({ limits: { canary: { most: "x" } }, list: [] }), `at ["limits"][*]["most"]`)
+    assert.include(reasonOf({ limits: { 'limits"]canary': 1 }, list: [] }), `at ["limits"][*]`)
+    assert.include(reasonOf({ limits: {}, list: [{ from: 7 }] }), `at ["list"][0]["from"]`)
   })
 
   it("survives a schema that throws, or that cannot be applied at once", () => {

@@ -109,7 +109,13 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       open: 0,
       write: (key, value) => {
         const revision = ++sequence
-        table.set(key, { value, revision, seconds: 0, updatedBy: "stranger", fingerprint: fingerprintOf(revision) })
+        table.set(key, {
+          value: JSON.stringify(value),
+          revision,
+          seconds: 0,
+          updatedBy: "stranger",
+          fingerprint: fingerprintOf(revision)
+        })
       },
       erase: (key) => {
         table.delete(key)

@@ -9,14 +9,20 @@ import { SqlError, UnknownError } from "effect/sql/SqlError"
 import type { EntryRow } from "../../schema/EntryRow.ts"
 import type { KeyName } from "../../schema/KeyName.ts"
 import * as SeedMark from "../../schema/SeedMark.ts"
+import * as StoredValue from "../../schema/StoredValue.ts"
+
+const maxWritten = 65_536
+
+const hashedValue = `CASE WHEN pg_column_size(e.value) > ${maxWritten} THEN jsonb_hash_extended(e.value, 0)::text ELSE coalesce(e.value::text, '') END`
 
 /**
  * A hash of everything a row says, its names included, in 64 bits: two rows collide once in 10^19. Each column's hash is the
  * seed of the next, so that two rows which change alike do not change a digest of both by the same twice, as they would were the
  * hashes of their columns added up. Of the value it hashes the text, since the hash of a JSON array cannot tell some orders of its
- * elements apart.
+ * elements apart; but that of a value of more than 64 KiB, which would take the server long to write out: there a change that the
+ * hash cannot tell is told by the revision.
  */
-export const fingerprint = ["e.namespace", "e.key", "coalesce(e.updated_by, '')", "coalesce(e.value::text, '')"].reduce(
+export const fingerprint = ["e.namespace", "e.key", "coalesce(e.updated_by, '')", hashedValue].reduce(
   (seed, text) => `hashtextextended(${text}, ${seed})`,
   "hashint8extended(coalesce(e.revision, 0), hashfloat8extended(coalesce(date_part('epoch', e.updated_at), 0), 0))"
 )
@@ -30,12 +36,25 @@ export const isStored = `NOT ${SeedMark.isUntouched("e")}`
 /** The revision as readers are shown it, to be compared with what they expect: 0 for an untouched seed, as for no row. */
 export const shownRevision = `CASE WHEN ${isStored} THEN least(coalesce(e.revision, 0), 9007199254740991) ELSE 0 END`
 
-/** Numbers, since the driver makes a `bigint` and a `Date` of what is none: a tenant may have 10,000 rows. */
-export const columnsWith = (fingerprint: string) => `
-  e.value,
+/** A value above the bound stays on the server, which says how long it is: `!` and its length, which is no JSON. */
+const textIf = (fetched: string) => `
+  CASE WHEN pg_column_size(e.value) > ${StoredValue.maxBytes} THEN '!' || pg_column_size(e.value) WHEN ${fetched} THEN (
+    SELECT CASE WHEN octet_length(t.text) <= ${StoredValue.maxBytes} THEN t.text ELSE '!' || octet_length(t.text) END
+    FROM (SELECT coalesce(e.value::text, 'null') AS text OFFSET 0) AS t
+  ) END`
+
+/** More of an actor's name is not fetched. */
+const longestActor = 1_000
+
+/**
+ * The text of a value, parsed here and not by the driver, so that what is wrong with one value rejects one row. The
+ * rest are numbers, since the driver makes a `bigint` and a `Date` of what is none: a tenant may have 10,000 rows.
+ */
+export const columnsWith = (fingerprint: string, fetched = "true") => `
+  ${textIf(fetched)} AS value,
   coalesce(e.revision, 0)::float8 AS revision,
   coalesce(date_part('epoch', e.updated_at), 0) AS seconds,
-  coalesce(e.updated_by, '') AS "updatedBy",
+  left(coalesce(e.updated_by, ''), ${longestActor}) AS "updatedBy",
   ${fingerprint} AS fingerprint`
 
 export const columns = columnsWith(fingerprint)
@@ -52,7 +71,8 @@ export const namesOf = memoize((keys: ReadonlyArray<KeyName>): readonly [namespa
 
 /** A row as the statements return it. */
 const Columns = Schema.Struct({
-  value: Schema.Unknown,
+  /** `null` for a row whose value was not wanted. */
+  value: Schema.NullOr(Schema.String),
   /** Also beyond 2^53. */
   revision: Schema.Number.check(Schema.makeFilter(Number.isInteger, { expected: "a whole number" })),
   /** When it was written, since the epoch. */
@@ -69,13 +89,20 @@ const latest = Date.UTC(9999, 11, 31) / 1000
  * (2^53, `infinity`). It is brought into range, rather than let one row keep all others from being read.
  */
 const rowOf = ({ fingerprint, revision, seconds, updatedBy, value }: typeof Columns.Type): EntryRow => ({
-  value,
+  ...valueIn(value),
   revision: Math.min(revision, Number.MAX_SAFE_INTEGER),
   // To the microsecond first: a fraction of a second is seldom exact.
   updatedAt: Math.floor(Math.round(Math.min(Math.max(seconds, 0), latest) * 1e6) / 1e3),
   updatedBy,
   fingerprint
 })
+
+const valueIn = (text: string | null): StoredValue.StoredValue =>
+  text === null
+    ? { value: undefined }
+    : text.startsWith("!")
+      ? StoredValue.parse(undefined, Number(text.slice(1)))
+      : StoredValue.parse(text)
 
 /** Decodes a row, and says what is wrong with one that is not as it should be. */
 export const bySchema = (columns: unknown): Result.Result<EntryRow, Schema.SchemaError> =>
@@ -85,7 +112,7 @@ export const bySchema = (columns: unknown): Result.Result<EntryRow, Schema.Schem
 export const byShape = (columns: any): EntryRow | undefined =>
   typeof columns === "object" &&
   columns !== null &&
-  "value" in columns &&
+  (typeof columns.value === "string" || columns.value === null) &&
   Number.isInteger(columns.revision) &&
   typeof columns.seconds === "number" &&
   typeof columns.updatedBy === "string" &&

@@ -1,0 +1,147 @@
+/**
+ * From the text of a stored JSON value to the value of its key. Nothing here throws, whatever the text is and whatever the code of
+ * a schema does with it: what goes wrong is the reason why this one row is rejected.
+ *
+ * A document may be 1 MiB long as the server writes it, and 200 levels deep; beyond that a row is rejected. A number that a
+ * double cannot hold (`1e400`, 9007199254740993) is handed to the schema as the text of its digits, and is accepted only if the
+ * schema makes a `bigint` or a `BigDecimal` of it. A reason names neither a value nor a name out of the document, but the paths
+ * that the schema declares.
+ *
+ * @since 0.2.0
+ */
+import * as BigDecimal from "effect/BigDecimal"
+import * as Result from "effect/Result"
+import type { EntryRow } from "./EntryRow.ts"
+
+/** How long a value may be, in bytes of the text that the server writes. Longer ones are not fetched. */
+export const maxBytes = 1_048_576
+
+/** How many objects and arrays may lie within each other. Schemas of applications recurse over them. */
+export const maxDepth = 200
+
+type Path = ReadonlyArray<string>
+
+interface Decoder {
+  readonly decode: (json: unknown) => Result.Result<unknown, string>
+}
+
+/** A value as it was parsed: what of a row does not depend on its key. */
+export type StoredValue = Pick<EntryRow, "value" | "problem" | "inexact">
+
+/** Sixteen digits in a row are the shortest that a double may not hold; most texts have none. */
+const manyDigits = /[0-9.]{16}|[0-9][eE]/
+
+/** Parses a text that PostgreSQL wrote; `undefined` if it was too long to be fetched. */
+export const parse = (text: string | undefined, bytes?: number | undefined): StoredValue => {
+  if (text === undefined) return rejected(`it is ${bytes ?? "too many"} bytes long, and ${maxBytes} are the most`)
+  if (isTooDeep(text)) return rejected(`it is more than ${maxDepth} levels deep`)
+  try {
+    const value: unknown = JSON.parse(text)
+    return manyDigits.test(text) ? withDigits(value, text) : { value }
+  } catch {
+    return rejected("it is not JSON")
+  }
+}
+
+const rejected = (problem: string): StoredValue => ({ value: undefined, problem })
+
+const bracket = /[[{]/g
+
+/** Looks at the text: a value that is too deep is not built. Brackets in strings count only once the quick look finds many. */
+const isTooDeep = (text: string): boolean => {
+  bracket.lastIndex = 0
+  for (let found = 0; bracket.test(text); ) if (++found > maxDepth) return depthOf(text) > maxDepth
+  return false
+}
+
+const depthOf = (text: string): number => {
+  let depth = 0
+  let deepest = 0
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i]
+    if (char === '"') {
+      for (i++; i < text.length && text[i] !== '"'; i++) if (text[i] === "\\") i++
+    } else if (char === "[" || char === "{") deepest = Math.max(deepest, ++depth)
+    else if (char === "]" || char === "}") depth--
+  }
+  return deepest
+}
+
+/** Puts the digits of each number that a double cannot hold in its place, and says where. */
+const withDigits = (value: unknown, text: string): StoredValue => {
+  const tokens = numbersOf(text)
+  if (tokens.every(isExact)) return { value }
+  let next = 0
+  const inexact: Array<Path> = []
+  // The numbers of a text come in the order of its parts. Names that are whole numbers are the exception: an object lists them
+  // first, and in another order than PostgreSQL. Such a document is checked number by number.
+  const visit = (part: unknown, path: Path): unknown => {
+    if (typeof part === "number") {
+      const token = tokens[next++]!
+      if (!Object.is(Number(token), part) && Number(token) !== part) throw new Error("another order")
+      if (isExact(token)) return part
+      inexact.push(path)
+      return token
+    }
+    if (Array.isArray(part)) return part.map((item, i) => visit(item, [...path, String(i)]))
+    if (typeof part !== "object" || part === null) return part
+    return Object.fromEntries(Object.entries(part).map(([name, item]) => [name, visit(item, [...path, name])]))
+  }
+  try {
+    const replaced = visit(value, [])
+    return { value: replaced, inexact }
+  } catch {
+    return rejected(tooPrecise)
+  }
+}
+
+const tooPrecise = "it holds a number that a double cannot hold"
+
+const stringOrNumber = /"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*/g
+
+const numbersOf = (text: string): ReadonlyArray<string> =>
+  (text.match(stringOrNumber) ?? []).filter((token) => token[0] !== '"')
+
+/** Whether a double says the same number: its shortest text has the same digits. */
+const isExact = (token: string): boolean => {
+  const number = Number(token)
+  return Number.isFinite(number) && digitsOf(token) === digitsOf(String(number))
+}
+
+/** A number by its significant digits and their place, however it is written. */
+const digitsOf = (token: string): string => {
+  const [mantissa = "", exponent = "0"] = token.toLowerCase().replace(/^-/, "").split("e")
+  const [whole = "", fraction = ""] = mantissa.split(".")
+  const digits = `${whole}${fraction}`.replace(/^0+/, "")
+  const significant = digits.replace(/0+$/, "")
+  return significant === ""
+    ? "0"
+    : `${significant}e${Number(exponent) - fraction.length + digits.length - significant.length}`
+}
+
+/** Decodes the value of a row with the schema of its key. */
+export const decode = (key: Decoder, row: StoredValue): Result.Result<unknown, string> => {
+  if (row.problem !== undefined) return Result.fail(row.problem)
+  const { inexact } = row
+  if (inexact === undefined) return guarded(key, row.value)
+  return Result.flatMap(
+    Result.mapError(guarded(key, row.value), () => tooPrecise),
+    (value) => (inexact.every((path) => keepsDigits(at(value, path))) ? Result.succeed(value) : Result.fail(tooPrecise))
+  )
+}
+
+const guarded = (key: Decoder, json: unknown): Result.Result<unknown, string> => {
+  try {
+    return key.decode(json)
+  } catch {
+    return Result.fail("its schema threw")
+  }
+}
+
+const keepsDigits = (value: unknown): boolean => typeof value === "bigint" || BigDecimal.isBigDecimal(value)
+
+const at = (value: unknown, path: Path): unknown => {
+  let part: any = value
+  for (const name of path) part = part?.[name]
+  return part
+}

@@ -62,6 +62,14 @@ export class TenantCache extends Context.Service<
     readonly get: <A>(tenant: TenantId, key: ConfigKey<A>) => Effect.Effect<A, ConfigError>
     /** As `get`, with revision, source and freshness. */
     readonly entry: <A>(tenant: TenantId, key: ConfigKey<A>) => Effect.Effect<Entry<A>, ConfigError>
+    /**
+     * The entries of several keys at one moment, in the order given: from the snapshot if that may be trusted, else by one
+     * read of the database; those of uncached keys by one read more, however many there are.
+     */
+    readonly entries: (
+      tenant: TenantId,
+      keys: ReadonlyArray<ConfigKey.Any>
+    ) => Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError>
     /** What was last known, however old; `undefined` for a tenant without a replica and for an uncached key. */
     readonly lastKnown: <A>(tenant: TenantId, key: ConfigKey<A>) => Entry<A> | undefined
     /**

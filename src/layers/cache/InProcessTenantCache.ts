@@ -18,6 +18,7 @@ import type * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { WriteRequest } from "../../schema/WriteRequest.ts"
 import type { ConfigHandle } from "../../services/ConfigHandle.ts"
+import { EntryStore } from "../../services/EntryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { notInMemory, TenantCache } from "../../services/TenantCache.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
@@ -37,6 +38,7 @@ export interface InProcessTenantCacheOptions extends Replicas.ReplicasOptions, F
 
 const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) {
   const registry = yield* KeyRegistry
+  const store = yield* EntryStore
   const replicas = yield* Replicas.make(options)
   const reconciling = yield* Reconciling.make(replicas)
   const databaseReads = yield* DatabaseReads.make(replicas, reconciling)
@@ -130,6 +132,36 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
       )
     })
 
+  /** The entries of keys that no replica holds, in one statement. */
+  const uncachedEntries = (
+    tenant: TenantId,
+    keys: ReadonlyArray<ConfigKey.Any>
+  ): Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError> =>
+    keys.length === 0
+      ? Effect.succeed([])
+      : Effect.gen(function* () {
+          const time = yield* MonotonicClock.millis
+          const found = yield* store.diff(tenant)(
+            keys,
+            keys.map(() => undefined)
+          )
+          const rows = new Map(found.map(({ row, slot }) => [slot, row]))
+          return keys.map((key, slot) => replicas.answeredAlone(key, rows.get(slot), time))
+        }).pipe(Effect.catch((error) => failWith(ConfigReasons.ofRead(error))))
+
+  const entries = (
+    tenant: TenantId,
+    keys: ReadonlyArray<ConfigKey.Any>
+  ): Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError> =>
+    Effect.gen(function* () {
+      yield* Effect.forEach(keys, declared, { discard: true })
+      const uncached = keys.filter((key) => replicas.slotOf(key) === undefined)
+      const cached = uncached.length < keys.length ? yield* snapshot(tenant) : undefined
+      const others = yield* uncachedEntries(tenant, uncached)
+      let next = 0
+      return keys.map((key) => (replicas.slotOf(key) === undefined ? others[next++]! : cached!.entry(key)))
+    })
+
   const write = (tenant: TenantId, request: WriteRequest): Effect.Effect<ReadonlyArray<Entry<any>>, ConfigError> =>
     Effect.andThen(
       Effect.forEach(request.writes, ({ key }) => declared(key), { discard: true }),
@@ -191,6 +223,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
           : Effect.succeed(known)
       }),
     entry,
+    entries,
     lastKnown,
     handle,
     snapshot,

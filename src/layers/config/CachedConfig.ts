@@ -90,10 +90,8 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     const keys = registry.inNamespace(namespace)
     if (keys.length === 0) return failWith(unknownNamespace(namespace))
     return reading((tenant) =>
-      Effect.forEach(
-        keys,
-        (key) => Effect.map(cache.entry(tenant, key), (entry) => ({ namespace, key: key.key, ...entry })),
-        { concurrency: "unbounded" }
+      Effect.map(cache.entries(tenant, keys), (entries) =>
+        entries.map((entry, i) => ({ namespace, key: keys[i]!.key, ...entry }))
       )
     )
   }

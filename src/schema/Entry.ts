@@ -27,6 +27,11 @@ export interface Entry<out A> {
   readonly stale: boolean
   /** When the database last confirmed this value, by this process's clock. `undefined` if it never did. */
   readonly confirmedAt: DateTime.Utc | undefined
+  /**
+   * The newest row does not decode with the key's schema, so that an older value, or the default, is in force. A write that is to
+   * replace that row names its revision (`ifRevision`). The reason never holds the value. Absent if no row is rejected.
+   */
+  readonly rejected?: { readonly revision: number; readonly reason: string }
 }
 
 /**
@@ -74,7 +79,8 @@ export const Entry = {
       updatedAt: Schema.optional(Schema.DateTimeUtcFromString),
       updatedBy: Schema.optional(Schema.String),
       stale: Schema.Boolean,
-      confirmedAt: Schema.optional(Schema.DateTimeUtcFromString)
+      confirmedAt: Schema.optional(Schema.DateTimeUtcFromString),
+      rejected: Schema.optionalKey(Schema.Struct({ revision: Schema.Int, reason: Schema.String }))
     }) as any
 }
 

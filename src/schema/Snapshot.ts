@@ -54,6 +54,8 @@ export interface Slot {
   readonly inForce: EntryRow | undefined
   /** The last row seen: `inForce`, or a newer one that did not decode. */
   readonly seen: EntryRow | undefined
+  /** Why `seen` did not decode, if it did not. */
+  readonly rejection?: string
   /** The highest revision seen in this epoch, across deletions. */
   readonly highestRevision: number
   /** `State.clock` when the slot was last published, deleted by us, or found without a row by a read of its key. */
@@ -322,7 +324,15 @@ const take = (
     }
   }
   rejected.push({ slot, revision: row.revision, reason: decoded.failure })
-  return { value, inForce, seen: row, highestRevision: highest, publishedAt, confirmedAt }
+  return {
+    value,
+    inForce,
+    seen: row,
+    rejection: decoded.failure,
+    highestRevision: highest,
+    publishedAt,
+    confirmedAt
+  }
 }
 
 const isSameValue = (row: EntryRow, inForce: EntryRow): boolean =>

@@ -88,6 +88,12 @@ describe("a row that does not decode", () => {
           for (const part of ["bad-rows", `${Limit.namespace}/${Limit.key}`]) assert.include(reports("canary")[0], part)
           assert.strictEqual((yield* counted("rejected_rows_total", "bad-rows")) - before, 1)
 
+          // Visible to who reads the entry or a list, by its revision.
+          const { rejected } = yield* Config.entry(Limit)
+          assert.include(rejected?.reason, "Expected")
+          const listed = (yield* Config.list(Limit.namespace)).find(({ key }) => key === Limit.key)
+          assert.deepStrictEqual(listed?.rejected, rejected)
+
           const revision = yield* database.write(Limit.namespace, Limit.key, 8)
           yield* until("the good row is a change", () => changes.length > 1)
           assert.deepStrictEqual(
@@ -151,7 +157,10 @@ describe("a row that does not decode", () => {
           assert.strictEqual(yield* Config.get(Greeting), "hello")
           yield* manager.remove("bad-rows")
           yield* manager.activate("bad-rows")
-          yield* Config.set(Limit, 9, { actor: "test" })
+          const { rejected } = yield* Config.entry(Limit)
+          const guarded = yield* Config.set(Limit, 9, { actor: "test", ifRevision: rejected!.revision })
+          assert.isUndefined(guarded.rejected)
+          assert.isAbove(guarded.revision, rejected!.revision)
           assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Greeting)], [9, "hello"])
         }),
       // The server takes a while to look at the long ones.

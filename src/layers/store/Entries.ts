@@ -10,7 +10,7 @@ import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 
 /** A slot of a snapshot as an entry. */
 export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean, clock: Clock.Clock): Entry<unknown> => {
-  const { inForce, value } = snapshot.slots[slot]!
+  const { inForce, rejection, seen, value } = snapshot.slots[slot]!
   const confirmedAt = Snapshot.confirmedAt(snapshot, slot)
   return {
     value,
@@ -19,7 +19,10 @@ export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean, 
     updatedAt: inForce && DateTime.makeUnsafe(inForce.updatedAt),
     updatedBy: inForce?.updatedBy,
     stale,
-    confirmedAt: confirmedAt === 0 ? undefined : shownConfirmation(clock, confirmedAt, inForce?.updatedAt)
+    confirmedAt: confirmedAt === 0 ? undefined : shownConfirmation(clock, confirmedAt, inForce?.updatedAt),
+    ...(rejection === undefined || seen === undefined
+      ? {}
+      : { rejected: { revision: seen.revision, reason: rejection } })
   }
 }
 

@@ -86,7 +86,7 @@ describe("the lifecycle on a real server", () => {
           const manager = yield* TenantManager
           yield* Ref.set(url, wrong)
           const error = yield* Effect.flip(call("rotateCredentials"))
-          assert.strictEqual(error.reason._tag, "ConnectFailed")
+          assert.strictEqual(error.reason._tag, "AuthenticationFailed")
           yield* eventually(
             "stale",
             Effect.map(

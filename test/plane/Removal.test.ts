@@ -17,7 +17,7 @@ describe("a tenant that was removed", () => {
         const before = yield* Config.set(Limit, 7, { actor: "ada" })
         yield* until("the write is watched", () => watched.at(-1)?.value === 7)
 
-        yield* manager.handle({ _tag: "TenantDeleted", tenant: TenantId.make("acme") })
+        yield* manager.remove("acme")
         assert.isUndefined(cache.lastKnown(TenantId.make("acme"), Limit))
         assert.isTrue(Option.isNone(yield* manager.status("acme")))
         // A read asks the table, and neither keeps the answer nor brings the tenant back.
@@ -27,7 +27,7 @@ describe("a tenant that was removed", () => {
         assert.isTrue(Option.isNone(yield* manager.status("acme")))
         assert.strictEqual(watched.at(-1)?.revision, before.revision)
 
-        yield* manager.handle({ _tag: "TenantActivated", tenant: TenantId.make("acme") })
+        yield* manager.activate("acme")
         assert.strictEqual(cache.lastKnown(TenantId.make("acme"), Limit)?.revision, revision)
         yield* until("what changed meanwhile is watched", () => watched.at(-1)?.revision === revision)
         const later = yield* acme.write(Limit.namespace, Limit.key, 9)

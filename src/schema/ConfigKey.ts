@@ -222,10 +222,10 @@ const make = <A>(namespace: string, key: string, options: ConfigKeyOptions<A>): 
     namespace,
     key,
     schema: options.schema,
-    defaultValue: JsonText.deepFreeze<A>(options.defaultValue),
+    defaultValue: JsonText.frozenCopy<A>(options.defaultValue),
     description: options.description,
     owner: options.owner,
-    examples: JsonText.deepFreeze<ReadonlyArray<A>>([...(options.examples ?? [])]),
+    examples: JsonText.frozenCopy<ReadonlyArray<A>>(options.examples ?? []),
     secret,
     decode,
     encode,
@@ -238,9 +238,14 @@ const kebabCase = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) =
 const maxNameLength = 255
 
 const nameProblem = (what: string, name: string): string | undefined =>
-  name.length >= 1 && name.length <= maxNameLength && name.isWellFormed() && !name.includes("\0")
+  name !== "." &&
+  name !== ".." &&
+  name.length >= 1 &&
+  name.length <= maxNameLength &&
+  name.isWellFormed() &&
+  !name.includes("\0")
     ? undefined
-    : `its ${what} must be 1 to ${maxNameLength} characters of well-formed text`
+    : `its ${what} must be 1 to ${maxNameLength} characters of well-formed text, and not "." or ".."`
 
 const defaultProblem = (checked: Result.Result<unknown, string>): string | undefined =>
   Result.isFailure(checked) ? `its default does not satisfy its schema: ${checked.failure}` : undefined

@@ -31,6 +31,30 @@ export const deepFreeze = <A>(value: A): A => {
   return value
 }
 
+/**
+ * The same, of a copy: the object that was given stays as it is, for its owner to change. Instances of classes are shared.
+ *
+ * @since 0.2.0
+ */
+export const frozenCopy = <A>(value: A): A => copy(value, new Map()) as A
+
+const copy = (value: unknown, done: Map<unknown, unknown>): unknown => {
+  if (!(Array.isArray(value) || isPlainObject(value))) return value
+  const known = done.get(value)
+  if (known !== undefined) return known
+  const copied: any = Array.isArray(value) ? [] : Object.create(Object.getPrototypeOf(value))
+  done.set(value, copied)
+  for (const [name, part] of Object.entries(value)) {
+    Object.defineProperty(copied, name, {
+      value: copy(part, done),
+      enumerable: true,
+      configurable: true,
+      writable: true
+    })
+  }
+  return Object.freeze(copied)
+}
+
 // What is frozen already may hold what is not.
 const freeze = (value: unknown, done: Set<unknown>): void => {
   if (done.has(value) || !(Array.isArray(value) || isPlainObject(value))) return

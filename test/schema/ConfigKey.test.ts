@@ -37,6 +37,20 @@ describe("ConfigKey.make", () => {
     assert.notInclude(failureOf(key.encode({ a: "canary" } as any)), "canary")
   })
 
+  it("G5: leaves the caller's own default as it is, and refuses names that a path would resolve", () => {
+    const mine = { list: [1], names: { a: "b" } }
+    const schema = Schema.Struct({ list: Schema.Array(Schema.Int), names: Schema.Record(Schema.String, Schema.String) })
+    const { defaultValue } = ConfigKey.make("n", "k", { schema, defaultValue: mine })
+    mine.list.push(2)
+    mine.names.a = "changed"
+    assert.deepStrictEqual(defaultValue, { list: [1], names: { a: "b" } })
+    assert.isTrue(Object.isFrozen(defaultValue) && Object.isFrozen(defaultValue.names))
+    for (const name of [".", ".."]) {
+      assert.throws(() => ConfigKey.make(name, "k", { schema: Schema.Int, defaultValue: 1 }))
+      assert.throws(() => ConfigKey.make("n", name, { schema: Schema.Int, defaultValue: 1 }))
+    }
+  })
+
   it("reveals nothing of what was wrong with a secret", () => {
     const key = ConfigKey.make("n", "k", {
       schema: Schema.Record(Schema.String, Schema.Int),

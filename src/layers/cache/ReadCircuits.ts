@@ -69,8 +69,11 @@ const outcomeOf = (exit: Exit.Exit<unknown, EntryStoreError>): CircuitBreaker.Ou
   return error !== undefined && isAnswer(error) ? CircuitBreaker.success : CircuitBreaker.failure()
 }
 
-/** That the server refused a statement is an answer, and so is that the connector knows no such tenant. */
-const isAnswer = ({ reason }: EntryStoreError): boolean => reason._tag === "Refused" || reason._tag === "UnknownTenant"
+/** That the server refused a statement is an answer, and so is that there is no such tenant, or no such database. */
+const isAnswer = ({ reason }: EntryStoreError): boolean =>
+  reason._tag === "Refused" ||
+  reason._tag === "UnknownTenant" ||
+  (reason._tag === "ConnectFailed" && reason.code === "3D000")
 
 const notAsked = (tenant: TenantId, retryAfter?: Duration.Duration) =>
   Effect.fail(EntryStoreError.of(tenant, new NotAsked(retryAfter === undefined ? {} : { retryAfter })))

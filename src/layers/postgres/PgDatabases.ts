@@ -128,6 +128,10 @@ const make = Effect.gen(function* () {
           Effect.catchDefect(() => Effect.fail(PgFailure.notConnected(tenant)))
         )
 
+  /** Fails at once if the tenant was found missing, before the connector is asked for it again. */
+  const unlessMissing = (tenant: TenantId) =>
+    Effect.flatMap(budget.missing(tenant), (error) => (error === undefined ? Effect.void : Effect.fail(error)))
+
   // A failed look-up would be remembered as long as what it looked for.
   const resourceOf = <A>(resources: RcMap.RcMap<TenantId, A, ConnectorError>, tenant: TenantId) =>
     Effect.onError(RcMap.get(resources, tenant), () => RcMap.invalidate(resources, tenant))
@@ -198,7 +202,8 @@ const make = Effect.gen(function* () {
     statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
   ): Effect.Effect<A, EntryStoreError> => {
     const onItsClient = onClient(tenant, (client) => statement(queryOf(client)))
-    return RcMap.has(sessions, tenant).pipe(
+    return unlessMissing(tenant).pipe(
+      Effect.andThen(RcMap.has(sessions, tenant)),
       Effect.flatMap((there) => (there ? Effect.succeed(true) : mayOpenAhead(tenant))),
       Effect.flatMap((ahead) => (ahead ? onSession(tenant, statement) : onItsClient)),
       // A server that lets nobody listen can be prepared, and read, all the same.

@@ -2,15 +2,27 @@
  * How many connections this process opens at once, and how many in a second: the bounds of G11, over everything that connects.
  *
  * Listening sessions and pooled clients have turns of their own, so that a read or a write never queues behind the sessions of
- * hundreds of tenants that come back. The rate is one for all: whoever waits for it has a turn, so that no more wait than there
- * are turns.
+ * hundreds of tenants that come back. The rate is one for all: an attempt that waits for it has a turn, so that no more wait
+ * than there are turns.
+ *
+ * ```
+ *   a tenant that was activated, or connected before ──▶ a turn ──────────────────────────────▶ the rate ──▶ connects
+ *   any other: it may be an invented id ──▶ one of 2 turns ─────────────────────────▶ the rate ──▶ connects
+ *                                                                                               └─ missing: remembered
+ * ```
+ *
+ * A known tenant thus waits behind at most 2 attempts of those that may not exist. 10,000 invented ids cost 10,000 entries of
+ * `MissingTenants`, and one attempt to connect each; the reads that wait longer than they may fail.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Schema from "effect/Schema"
+import { ConnectorError } from "../../schema/ConnectorError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
+import * as MissingTenants from "./MissingTenants.ts"
 import * as MonotonicClock from "./MonotonicClock.ts"
 import * as TenantLimiter from "./TenantLimiter.ts"
 
@@ -20,56 +32,131 @@ export interface ConnectLimiterOptions {
   readonly maxConnectsPerSecond: number
 }
 
+type Open = <A, E, R>(tenant: TenantId, open: Effect.Effect<A, E, R>) => Effect.Effect<A, E | ConnectorError, R>
+
 export class ConnectLimiter extends Context.Service<
   ConnectLimiter,
   {
-    /** Opens a listening session when it is the tenant's turn. */
-    readonly session: <A, E, R>(tenant: TenantId, open: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-    /** Opens a client for statements when it is the tenant's turn. */
-    readonly client: <A, E, R>(tenant: TenantId, open: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+    /** Opens a listening session when it is the tenant's turn. Fails at once if the tenant was found missing. */
+    readonly session: Open
+    /** Opens a client for statements when it is the tenant's turn. Fails at once if the tenant was found missing. */
+    readonly client: Open
+    /** What the tenant was found missing with, a short while ago. */
+    readonly missing: (tenant: TenantId) => Effect.Effect<ConnectorError | undefined>
+    /** The application says that there is such a tenant: it is tried at once, with those that connected before. */
+    readonly expect: (tenant: TenantId) => void
+    /** The application has removed the tenant: from now on its id may as well be invented. */
+    readonly dismiss: (tenant: TenantId) => void
     /** The tenant's next attempt is as good as its first: what it resolves to may be another server. */
     readonly forget: (tenant: TenantId) => void
   }
 >()("effect-systemplane/layers/ConnectLimiter") {}
 
 /**
- * A server that is there lets a client in within 10 ms, across a continent and with TLS within 200. Whoever takes longer waits
- * for nobody knows what, and should not hold up the next one.
+ * A server that is there lets a client in within 10 ms, across a continent and with TLS within 200. An attempt that takes
+ * longer may never end, and should not hold up the next one.
  */
 const longestTurn = 250
+
+/** Turns of all tenants together that may not exist. */
+const newcomers = { permits: 2 }
+
+/** Tenants that connected before and are remembered. One that is forgotten queues once more as a newcomer. */
+const mostProven = 10_000
 
 const make = Effect.fnUntraced(function* (options: ConnectLimiterOptions) {
   const limiter = yield* RateLimiter.make
   const turns = { permits: options.maxConcurrentActivations, longest: longestTurn }
-  const sessions = TenantLimiter.make(turns)
-  const clients = TenantLimiter.make(turns)
+  const turnsOfNewcomers = {
+    permits: Math.min(newcomers.permits, options.maxConcurrentActivations),
+    longest: longestTurn
+  }
+  const lanes = () => ({ known: TenantLimiter.make(turns), newcomers: TenantLimiter.make(turnsOfNewcomers) })
+  const sessions = lanes()
+  const clients = lanes()
+  const missing = MissingTenants.make()
+  /** Tenants that the application activated. */
+  const expected = new Set<TenantId>()
+  /** Tenants that connected before; those that did so last come last. */
+  const proven = new Set<TenantId>()
 
   // A bucket of b tokens, refilled r times a second, lets at most b + r through in any second: a tenth at once, so that a
   // process with a few tenants never waits, and the rest evenly.
-  const atOnce = Math.max(1, Math.floor(options.maxConnectsPerSecond / 10))
-  const interval = 1000 / Math.max(1, options.maxConnectsPerSecond - atOnce)
-  const token = limiter.consume({
-    algorithm: "token-bucket",
-    onExceeded: "delay",
-    key: "connect",
-    limit: atOnce,
-    window: Duration.millis(atOnce * interval)
-  })
-  const pace = MonotonicClock.measured(token).pipe(
-    // A bucket in memory refuses nothing.
-    Effect.orDie,
-    Effect.flatMap(({ delay }) => (Duration.isZero(delay) ? Effect.void : Effect.sleep(delay)))
-  )
+  const paced = (key: string, perSecond: number) => {
+    const atOnce = Math.max(1, Math.floor(perSecond / 10))
+    const interval = 1000 / Math.max(1, perSecond - atOnce)
+    const token = limiter.consume({
+      algorithm: "token-bucket",
+      onExceeded: "delay",
+      key,
+      limit: atOnce,
+      window: Duration.millis(atOnce * interval)
+    })
+    return MonotonicClock.measured(token).pipe(
+      // A bucket in memory refuses nothing.
+      Effect.orDie,
+      Effect.flatMap(({ delay }) => (Duration.isZero(delay) ? Effect.void : Effect.sleep(delay)))
+    )
+  }
+  const pace = paced("connect", options.maxConnectsPerSecond)
+  const prove = (tenant: TenantId) => {
+    proven.delete(tenant)
+    proven.add(tenant)
+    if (proven.size > mostProven) proven.delete(proven.values().next().value!)
+  }
+
+  const missed = (tenant: TenantId, error: unknown) =>
+    Effect.map(MonotonicClock.millis, (now) => {
+      if (expected.has(tenant) || !isConnectorError(error) || !MissingTenants.isMissing(error)) return
+      proven.delete(tenant)
+      missing.add(tenant, error, now)
+    })
+
+  const remembered = (tenant: TenantId) => Effect.map(MonotonicClock.millis, (now) => missing.get(tenant, now))
+
+  const through =
+    (lanes: { readonly known: TenantLimiter.TenantLimiter; readonly newcomers: TenantLimiter.TenantLimiter }): Open =>
+    (tenant, open) =>
+      Effect.suspend(() => {
+        const opening = Effect.tap(open, () => Effect.sync(() => prove(tenant)))
+        if (expected.has(tenant)) return lanes.known.take(tenant, opening, pace)
+        const attempt = Effect.tapError(opening, (error) => missed(tenant, error))
+        const inTurn = proven.has(tenant)
+          ? lanes.known.take(tenant, attempt, pace)
+          : lanes.newcomers.take(tenant, orMissing(tenant, attempt), pace)
+        return orMissing(tenant, inTurn)
+      })
+
+  /** Fails at once if the tenant is missing; asked again after a wait, in which another attempt may have found out. */
+  const orMissing = <A, E, R>(
+    tenant: TenantId,
+    attempt: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | ConnectorError, R> =>
+    Effect.flatMap(
+      remembered(tenant),
+      (error): Effect.Effect<A, E | ConnectorError, R> => (error === undefined ? attempt : Effect.fail(error))
+    )
 
   return ConnectLimiter.of({
-    session: (tenant, open) => sessions.take(tenant, open, pace),
-    client: (tenant, open) => clients.take(tenant, open, pace),
+    session: through(sessions),
+    client: through(clients),
+    missing: remembered,
+    expect: (tenant) => {
+      missing.delete(tenant)
+      expected.add(tenant)
+    },
+    dismiss: (tenant) => {
+      expected.delete(tenant)
+      proven.delete(tenant)
+    },
     forget: (tenant) => {
-      sessions.forget(tenant)
-      clients.forget(tenant)
+      for (const limiter of [sessions.known, sessions.newcomers, clients.known, clients.newcomers])
+        limiter.forget(tenant)
     }
   })
 })
+
+const isConnectorError = Schema.is(ConnectorError)
 
 export const layer = (options: ConnectLimiterOptions) =>
   Layer.effect(ConnectLimiter, make(options)).pipe(Layer.provide(RateLimiter.layerStoreMemory))

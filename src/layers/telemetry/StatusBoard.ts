@@ -28,6 +28,10 @@ export class StatusBoard extends Context.Service<
     readonly confirmed: (tenant: TenantId, moment: number) => void
     /** The plane is closing: from now on changes of state are logged at debug level, since one line counts them all. */
     readonly closing: () => void
+    /** The tenant may not exist: until it is live it has no series, and its changes are logged at debug level. */
+    readonly doubtful: (tenant: TenantId) => void
+    /** The application named the tenant. */
+    readonly certain: (tenant: TenantId) => void
     /** Announces the tenant as removed and forgets it. */
     readonly remove: (tenant: TenantId) => Effect.Effect<void>
     /**
@@ -54,6 +58,8 @@ const make = Effect.gen(function* () {
   const told = new Map<TenantId, Set<string>>()
   /** Whether the plane is closing: a thousand tenants that are suspended by that are one event. */
   let isClosing = false
+  /** Tenants that may not exist. */
+  const doubtful = new Set<TenantId>()
   const changes = yield* Effect.acquireRelease(PubSub.sliding<TenantStatus>(1024), PubSub.shutdown)
 
   const current = (status: TenantStatus): TenantStatus => {
@@ -78,8 +84,11 @@ const make = Effect.gen(function* () {
   const tell = (status: TenantStatus, before: TenantStatus | undefined) => {
     const isNews = isNewCause(status)
     if (status.state !== before?.state)
-      return Effect.andThen(PubSub.publish(changes, status), logChange(status, isClosing))
-    return isNews ? logFailure(status, before) : Effect.void
+      return Effect.andThen(
+        PubSub.publish(changes, status),
+        logChange(status, isClosing || doubtful.has(status.tenant))
+      )
+    return isNews && before !== undefined ? logFailure(status, before, doubtful.has(status.tenant)) : Effect.void
   }
 
   const isNewCause = ({ lastError, state, tenant }: TenantStatus): boolean => {
@@ -90,6 +99,13 @@ const make = Effect.gen(function* () {
     told.set(tenant, causes)
     const { size } = causes
     return causes.add(lastError.message).size > size
+  }
+
+  const certain = (tenant: TenantId): void => {
+    if (!doubtful.delete(tenant)) return
+    telemetry.certain(tenant)
+    const status = statuses.get(tenant)
+    if (status !== undefined) telemetry.held(tenant, status.state)
   }
 
   return StatusBoard.of({
@@ -104,12 +120,19 @@ const make = Effect.gen(function* () {
     update: (tenant, change) =>
       Effect.flatMap(DateTime.now, (now) => {
         const before = statuses.get(tenant)
+        if (change.state === "live") certain(tenant)
         const status = { ...(before ?? fresh(tenant, now)), ...change }
         const since = status.state === before?.state ? before.since : now
         statuses.set(tenant, { ...status, since })
         telemetry.held(tenant, status.state)
         return announce(current({ ...status, since }), before)
       }),
+    doubtful: (tenant) => {
+      if (statuses.has(tenant)) return
+      doubtful.add(tenant)
+      telemetry.doubtful(tenant)
+    },
+    certain,
     closing: () => {
       isClosing = true
     },
@@ -120,7 +143,11 @@ const make = Effect.gen(function* () {
         statuses.delete(tenant)
         confirmations.delete(tenant)
         telemetry.released(tenant)
-        return removed === undefined ? Effect.void : announce(removed, before)
+        const announced = removed === undefined ? Effect.void : announce(removed, before)
+        return Effect.ensuring(
+          announced,
+          Effect.sync(() => void doubtful.delete(tenant))
+        )
       }),
     until: <A, E>(tenant: TenantId, look: (status: TenantStatus | undefined) => Exit.Exit<A, E> | undefined) =>
       Effect.callback<A, E>((resume) => {
@@ -157,20 +184,20 @@ const fresh = (tenant: TenantId, now: DateTime.Utc): TenantStatus => ({
   warnings: []
 })
 
-const logChange = (status: TenantStatus, isClosing: boolean) => {
-  if (isClosing) return annotated(status, Effect.logDebug(`Tenant is ${status.state}`))
+const logChange = (status: TenantStatus, quietly: boolean) => {
+  if (quietly) return annotated(status, Effect.logDebug(`Tenant is ${status.state}`))
   // A tenant that somebody suspends or rotates is disconnected too, and nothing is wrong with it.
   const wrong = status.state === "stale" || (status.state === "disconnected" && status.lastError !== undefined)
   return annotated(status, (wrong ? Effect.logWarning : Effect.logInfo)(`Tenant is ${status.state}`))
 }
 
 // While a tenant does not become live its state does not change: each thing that keeps it is told once.
-const logFailure = (status: TenantStatus, before: TenantStatus) => {
+const logFailure = (status: TenantStatus, before: TenantStatus, quietly: boolean) => {
   const what =
     status.state === "activating" && before.lastError === undefined
       ? "Tenant is activating, and the first attempt failed; it is tried again"
       : `Tenant is ${status.state}, now for another cause`
-  return annotated(status, Effect.logWarning(what))
+  return annotated(status, (quietly ? Effect.logDebug : Effect.logWarning)(what))
 }
 
 const annotated = (status: TenantStatus, line: Effect.Effect<void>) =>

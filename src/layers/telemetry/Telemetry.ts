@@ -27,6 +27,9 @@ export class Telemetry extends Context.Service<
   {
     /** The tenant is there, in this state. To be called again when that changes. */
     readonly held: (tenant: TenantId, state: TenantState) => void
+    /** The tenant may not exist: until it is certain that it does, it is counted with those that were not activated. */
+    readonly doubtful: (tenant: TenantId) => void
+    readonly certain: (tenant: TenantId) => void
     /** The tenant's replica, to be looked at when metrics are read. */
     readonly observed: (tenant: TenantId, replica: TenantSeries.Observed) => void
     /** The tenant was removed. */
@@ -58,6 +61,8 @@ const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThr
   const clock = yield* Clock.Clock
   const book = SeriesRegistry.of(yield* Effect.context<never>(), clock)
   const tenants = new Map<TenantId, Held>()
+  /** Tenants that may not exist, and their replicas: they have no series, and what happens to them is counted together. */
+  const doubtful = new Map<TenantId, TenantSeries.Observed | undefined>()
   let collapsed = false
 
   const labelOf = (tenant: TenantId) => (collapsed ? aggregate : tenant)
@@ -95,6 +100,7 @@ const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThr
     Effect.sync(() => {
       for (const held of tenants.values()) book.leave(held.series, held, { keepCounters: true })
       tenants.clear()
+      doubtful.clear()
       book.close(plane)
     })
   )
@@ -107,6 +113,7 @@ const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThr
 
   return Telemetry.of({
     held: (tenant, state) => {
+      if (doubtful.has(tenant)) return
       const held = hold(tenant)
       held.live = state === "live"
       const wanted = state !== "suspended" && state !== "removed"
@@ -114,10 +121,19 @@ const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThr
       held.wantedSince = wanted ? MonotonicClock.millisOf(clock) : undefined
       held.series.refresh()
     },
+    doubtful: (tenant) => {
+      if (!tenants.has(tenant)) doubtful.set(tenant, undefined)
+    },
+    certain: (tenant) => {
+      const observed = doubtful.get(tenant)
+      if (doubtful.delete(tenant) && observed !== undefined) hold(tenant).observed = observed
+    },
     observed: (tenant, replica) => {
-      hold(tenant).observed = replica
+      if (doubtful.has(tenant)) doubtful.set(tenant, replica)
+      else hold(tenant).observed = replica
     },
     released: (tenant) => {
+      doubtful.delete(tenant)
       const held = tenants.get(tenant)
       if (held === undefined) return
       book.leave(held.series, held, { keepCounters: false })

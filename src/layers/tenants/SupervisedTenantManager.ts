@@ -19,6 +19,7 @@ import type { TenantStatus } from "../../schema/TenantStatus.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
 import { type DrainReport, TenantManager } from "../../services/TenantManager.ts"
 import { ReconnectSignal } from "../feed/ReconnectSignal.ts"
+import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import { StatusBoard } from "../telemetry/StatusBoard.ts"
 import * as TenantSupervisors from "./TenantSupervisors.ts"
 
@@ -41,6 +42,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
   const store = yield* EntryStore
   const board = yield* StatusBoard
   const signal = yield* ReconnectSignal
+  const limiter = yield* ConnectLimiter
   const context = yield* Effect.context<never>()
   const supervisors = yield* TenantSupervisors.make(options)
 
@@ -88,6 +90,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
       return { outcome: outcomeOf(tenant, supervisors.intend(tenant, "active"), 0) }
     }
     current.demanded = false
+    supervisors.expect(tenant)
     const before = board.get(tenant)?.failures ?? 0
     // A tenant that waits out a pause is tried at once.
     signal.hurry(tenant)
@@ -197,8 +200,9 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
     rotateCredentials: checked(rotateCredentials),
     handle,
     demand: (tenant) =>
-      Effect.sync(() => {
+      Effect.map(limiter.missing(tenant), (missing) => {
         const wanted =
+          missing === undefined &&
           supervisors.countDemanded() < mostDemanded &&
           options.activation === "onDemand" &&
           !closed.isOpen() &&

@@ -33,6 +33,7 @@ import { EntryStore } from "../../services/EntryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { TenantCache } from "../../services/TenantCache.ts"
 import { ReconnectSignal } from "../feed/ReconnectSignal.ts"
+import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import * as TenantLimiter from "../runtime/TenantLimiter.ts"
 import * as DatabasePreparation from "../store/DatabasePreparation.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
@@ -40,6 +41,9 @@ import { StatusBoard } from "../telemetry/StatusBoard.ts"
 
 /** Preparing a database that is up to date takes two short statements; one that takes longer holds up no other. */
 const longestTurn = 250
+
+/** Tenants that are dropped are counted in one line each ten seconds at most. */
+const countEvery = "10 seconds"
 
 export interface TenantSupervisorsOptions {
   readonly bootstrap: "ensure" | "verify" | "skip"
@@ -75,6 +79,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
   const registry = yield* KeyRegistry
   const board = yield* StatusBoard
   const signal = yield* ReconnectSignal
+  const limiter = yield* ConnectLimiter
   // A scope of its own and no child of the layer's, which would wait for it without a limit: `drain` closes it.
   const scope = Scope.makeUnsafe("parallel")
   // Supervisors run in the context of the plane, and belong neither to a span nor to the tenant of the caller who states an intent.
@@ -83,6 +88,8 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     Effect.updateContext((context: Context.Context<never>) => Context.omit(Tracer.ParentSpan)(context))
   )
   const turns = TenantLimiter.make({ permits: options.maxConcurrentActivations, longest: longestTurn })
+  // Tenants that only reads asked for may be invented: they wait behind each other, and behind no tenant that was activated.
+  const turnsOfDemanded = TenantLimiter.make({ permits: options.maxConcurrentActivations, longest: longestTurn })
   const supervisors = new Map<TenantId, Supervisor>()
   /** Intents that only a read asked for, until the tenant is live or the intent is over. */
   const demandedIntents = new Set<Intent>()
@@ -101,8 +108,12 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
   const prepareDatabase = yield* DatabasePreparation.prepare(options)
 
   /** One attempt to prepare the tenant's database, in the tenant's turn. A defect that recurs is logged once. */
-  const prepareOnce = (tenant: TenantId, attempt: number): Effect.Effect<ReadonlyArray<string>, SchemaBootstrapError> =>
-    turns.take(tenant, prepareDatabase(tenant)).pipe(
+  const prepareOnce = (
+    tenant: TenantId,
+    attempt: number,
+    demanded: boolean
+  ): Effect.Effect<ReadonlyArray<string>, SchemaBootstrapError> =>
+    (demanded ? turnsOfDemanded : turns).take(tenant, prepareDatabase(tenant)).pipe(
       Redaction.recover((defect) =>
         Effect.andThen(
           Redaction.log(attempt === 1 ? "Error" : "Debug", "Preparing a tenant failed unexpectedly", {
@@ -153,7 +164,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     for (let attempt = 1; ; attempt++) {
       const prepared = intent.prepared
         ? Result.succeed(board.get(tenant)?.warnings ?? [])
-        : yield* Effect.result(prepareOnce(tenant, attempt))
+        : yield* Effect.result(prepareOnce(tenant, attempt, intent.demanded))
       if (Result.isSuccess(prepared)) {
         if (attempt > 1 && !intent.prepared) yield* signal.recovered
         intent.prepared = true
@@ -169,18 +180,38 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     }
   })
 
+  /** Tenants dropped since the last line that counts them; `undefined` if no line is due. */
+  let dropped: number | undefined
+  const countDropped = () => {
+    if (dropped !== undefined) return void dropped++
+    dropped = 1
+    run(
+      Effect.suspend(() => {
+        const tenants = dropped ?? 0
+        dropped = undefined
+        return Effect.annotateLogs(
+          Effect.logInfo("Tenants that only reads asked for did not become live, and are not tried further"),
+          { tenants }
+        )
+      }).pipe(Effect.delay(countEvery))
+    )
+  }
+
   /** Removes a tenant that only a read asked for if it fails too often before it is live, so that the next read may try again. */
   const dropUnlessLive = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
     board
       .until(tenant, (status) => {
         if (!intent.demanded || (status !== undefined && status.state !== "activating")) return Exit.succeed(false)
+        if (status?.lastError !== undefined && isMissing(status.lastError)) return Exit.succeed(true)
         return (status?.failures ?? 0) < options.staleAfterFailures ? undefined : Exit.succeed(true)
       })
       .pipe(
         Effect.flatMap((failed) =>
           Effect.sync(() => {
             demandedIntents.delete(intent)
-            if (failed && intent.demanded && isNewest(tenant, intent)) intend(tenant, "absent")
+            if (!failed || !intent.demanded || !isNewest(tenant, intent)) return
+            countDropped()
+            intend(tenant, "absent")
           })
         )
       )
@@ -200,6 +231,8 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
         )
       case "absent":
         turns.forget(tenant)
+        turnsOfDemanded.forget(tenant)
+        limiter.dismiss(tenant)
         return Effect.andThen(cache.forget(tenant), store.release(tenant)).pipe(
           Redaction.recover((defect) =>
             Redaction.log("Error", "Removing a tenant failed unexpectedly", { defect, tenant })
@@ -244,6 +277,12 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     Deferred.doneUnsafe(intent.settled, Effect.void)
   }
 
+  /** The application itself named the tenant: it is no invented one. */
+  const expect = (tenant: TenantId): void => {
+    limiter.expect(tenant)
+    board.certain(tenant)
+  }
+
   /** Makes this the newest intent. */
   const intend = (
     tenant: TenantId,
@@ -260,7 +299,11 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       begun: false
     }
     if (before !== undefined) settle(before)
-    if (demanded) demandedIntents.add(intent)
+    if (demanded) {
+      demandedIntents.add(intent)
+      // A tenant that was live keeps its series and its log lines when its credentials are rotated.
+      if (!prepared) board.doubtful(tenant)
+    } else if (want === "active") expect(tenant)
     // Not interruptible until the intent before is released: a newer intent waits for this one, and so for all before it.
     const fiber = run(supervise(tenant, intent, before), { uninterruptible: true })
     supervisors.set(tenant, { intent, fiber: Fiber.runIn(fiber, intent.scope) })
@@ -269,6 +312,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
 
   return {
     intend,
+    expect,
     /** The newest intent; `undefined` if nothing was ever wanted of the tenant, or it was removed. */
     intentOf: (tenant: TenantId): Intent | undefined => supervisors.get(tenant)?.intent,
     /** How many tenants are tried that only a read asked for, and that were not live yet. */
@@ -284,3 +328,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       [...supervisors].map(([tenant, { fiber }]) => ({ tenant, isDone: () => fiber.pollUnsafe() !== undefined }))
   }
 })
+
+/** Whether there is no such tenant, or no such database: another attempt finds the same until one is created. */
+const isMissing = ({ reason }: ActivationError): boolean =>
+  reason._tag === "UnknownTenant" || (reason._tag === "ConnectFailed" && reason.code === "3D000")

@@ -1,0 +1,51 @@
+/**
+ * Tenants that were found not to exist: the connector knows no database for them, or the server has none of that name.
+ *
+ * Requests may carry invented ids. Each costs one attempt, and for half a minute afterwards every use of it fails at once,
+ * without a call of the resolver and without a connection. At most 10,000 ids are kept, about 2 MB; beyond that the oldest
+ * are forgotten.
+ */
+import type { ConnectorError } from "../../schema/ConnectorError.ts"
+import type { TenantId } from "../../schema/TenantId.ts"
+
+/** How long an id is remembered, in milliseconds: a database that is created meanwhile is found after that. */
+const rememberedFor = 30_000
+
+const mostRemembered = 10_000
+
+interface Missing {
+  readonly error: ConnectorError
+  readonly until: number
+}
+
+export interface MissingTenants {
+  /** What the last attempt failed with, if that was less than half a minute ago. */
+  readonly get: (tenant: TenantId, now: number) => ConnectorError | undefined
+  readonly add: (tenant: TenantId, error: ConnectorError, now: number) => void
+  readonly delete: (tenant: TenantId) => void
+}
+
+export const make = (): MissingTenants => {
+  // In the order in which they were added, so the first is the oldest.
+  const missing = new Map<TenantId, Missing>()
+  return {
+    get: (tenant, now) => {
+      const found = missing.get(tenant)
+      if (found === undefined || now < found.until) return found?.error
+      missing.delete(tenant)
+      return undefined
+    },
+    add: (tenant, error, now) => {
+      missing.delete(tenant)
+      missing.set(tenant, { error, until: now + rememberedFor })
+      if (missing.size > mostRemembered) missing.delete(missing.keys().next().value!)
+    },
+    delete: (tenant) => {
+      missing.delete(tenant)
+    }
+  }
+}
+
+/** Whether the failure says that there is no such tenant. */
+export const isMissing = ({ reason }: ConnectorError): boolean =>
+  reason._tag === "UnknownTenant" || (reason._tag === "ConnectFailed" && reason.code === "3D000")

@@ -85,6 +85,14 @@ export class DatabaseShared extends Schema.TaggedError<DatabaseShared>()("Databa
   }
 }
 
+/** The tenant's statements and its listening session reach two databases. */
+export class DatabasesDiffer extends Schema.TaggedError<DatabasesDiffer>()("DatabasesDiffer", {}) {
+  readonly step = "identify"
+  override get message() {
+    return "its statements and its listening session reach two databases; correct url or listenUrl, or wait until an old primary is gone"
+  }
+}
+
 /**
  * Why a tenant's database could not be reached.
  *
@@ -98,7 +106,8 @@ export const ConnectorErrorReason = Schema.Union([
   AuthenticationFailed,
   ListenFailed,
   SessionLost,
-  DatabaseShared
+  DatabaseShared,
+  DatabasesDiffer
 ])
 
 /** @category errors */
@@ -139,6 +148,7 @@ export class ConnectorError extends Schema.TaggedError<ConnectorError>()("Connec
   static readonly ListenFailed = ListenFailed
   static readonly SessionLost = SessionLost
   static readonly DatabaseShared = DatabaseShared
+  static readonly DatabasesDiffer = DatabasesDiffer
 
   /** The error of a tenant for this reason. */
   static of(tenant: TenantId, reason: ConnectorErrorReason, address?: string | undefined): ConnectorError {
@@ -163,6 +173,7 @@ export declare namespace ConnectorError {
   type ListenFailed = InstanceType<typeof ConnectorError.ListenFailed>
   type SessionLost = InstanceType<typeof ConnectorError.SessionLost>
   type DatabaseShared = InstanceType<typeof ConnectorError.DatabaseShared>
+  type DatabasesDiffer = InstanceType<typeof ConnectorError.DatabasesDiffer>
 }
 
 const connectProblem = (code: string | undefined): string => {

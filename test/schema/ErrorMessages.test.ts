@@ -61,6 +61,7 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
     "(57P01)",
     "being opened again"
   ],
+  [connector(new Plane.ConnectorError.DatabasesDiffer()), "tenant_acme, identify", "correct url or listenUrl"],
   [
     connector(new Plane.ConnectorError.DatabaseShared({ other })),
     "tenant_acme, identify",

@@ -93,11 +93,12 @@ const make = Effect.gen(function* () {
   /** Opens it, and claims the database it leads to. A connector that dies has failed to connect. */
   const claimed = <A, R>(
     tenant: TenantId,
+    kind: PgDatabaseClaims.Kind,
     opening: Effect.Effect<A, ConnectorError, R>,
     queryOf: (resource: A) => Query
   ) =>
     opened(tenant, opening).pipe(
-      Effect.tap((resource) => claims.claim(tenant, queryOf(resource))),
+      Effect.tap((resource) => claims.claim(tenant, queryOf(resource), kind)),
       Effect.catchDefect(() => Effect.fail(PgFailure.notConnected(tenant)))
     )
 
@@ -108,16 +109,32 @@ const make = Effect.gen(function* () {
       Effect.acquireRelease(Scope.fork(ownScope), (scope, exit) => Scope.close(scope, exit)),
       (scope) =>
         // The pool connects when the first statement needs it.
-        budget.client(tenant, claimed(tenant, connector.client(tenant), queryOf)).pipe(Scope.provide(scope))
+        budget.client(tenant, claimed(tenant, "client", connector.client(tenant), queryOf)).pipe(Scope.provide(scope))
     )
 
   const clients = yield* RcMap.make({ lookup: openClient, idleTimeToLive })
 
   const openSession = (tenant: TenantId) =>
-    budget.session(
-      tenant,
-      claimed(tenant, connector.session(tenant), (session) => session.query)
-    )
+    budget
+      .session(
+        tenant,
+        claimed(tenant, "session", connector.session(tenant), (session) => session.query)
+      )
+      .pipe(
+        Effect.tap(reachesTheSame(tenant)),
+        // One that reaches another database may be what is left of an earlier address: the next statement opens a new one.
+        Effect.tapError(({ reason }) =>
+          reason._tag === "DatabasesDiffer" ? RcMap.invalidate(clients, tenant) : Effect.void
+        )
+      )
+
+  /** If statements have an address of their own, a client is opened as well: its claim fails if it reaches another database. */
+  const reachesTheSame = (tenant: TenantId) =>
+    connector.interchangeable === undefined
+      ? Effect.void
+      : Effect.flatMap(mayOpenAhead(tenant), (interchangeable) =>
+          interchangeable ? Effect.void : Effect.scoped(Effect.asVoid(resourceOf(clients, tenant)))
+        )
 
   const sessions = yield* RcMap.make({ lookup: openSession, idleTimeToLive: aheadTimeToLive })
 

@@ -7,6 +7,7 @@ import * as Result from "effect/Result"
 import { ConfigError, InvalidActor, InvalidChange, InvalidValue } from "./ConfigError.ts"
 import type { Assignment, ConfigKey } from "./ConfigKey.ts"
 import * as JsonText from "./JsonText.ts"
+import * as StoredValue from "./StoredValue.ts"
 
 /** What is to become of a key, already encoded. */
 export interface CacheWrite {
@@ -95,9 +96,21 @@ const refused = (problems: ReadonlyArray<Problem>) => new ConfigError({ reason: 
 const refuse = (problems: ReadonlyArray<Problem>) => Result.fail(refused(problems))
 
 const encodeText = <A>(key: ConfigKey<A>, value: A): Result.Result<string, string> =>
-  Result.flatMap(key.encode(value), (json) =>
-    Result.mapError(JsonText.encode(json), (problem) => (key.secret ? "jsonb cannot hold it" : problem))
+  key.encode(value).pipe(
+    Result.flatMap((json) =>
+      Result.mapError(JsonText.encode(json), (problem) => (key.secret ? "jsonb cannot hold it" : problem))
+    ),
+    Result.flatMap((text) => {
+      const problem = readingProblem(text)
+      return problem === undefined ? Result.succeed(text) : Result.fail(problem)
+    })
   )
+
+/** Why no process would put this text in force once it is stored. The server writes a space after each comma and colon. */
+const readingProblem = (text: string): string | undefined => {
+  const bytes = new TextEncoder().encode(text).length + (text.match(/[,:]/g)?.length ?? 0)
+  return (bytes > StoredValue.maxBytes ? StoredValue.parse(undefined, bytes) : StoredValue.parse(text)).problem
+}
 
 const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 

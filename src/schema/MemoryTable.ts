@@ -11,13 +11,13 @@
  * 3. **Notifications carry names and a revision**, 0 for a deletion; names that no key can have are not announced.
  * 4. **Values are what `jsonb` makes of them**: the last of duplicate names counts, names are ordered by length and then by
  *    their bytes, `1.0` equals `1`, and what `jsonb` refuses is refused.
- * 5. **An untouched seed is no row** to whoever reads, writes or deletes; the driver sees it (`rows`).
+ * 5. **An untouched seed is no row** to a read, a write or a deletion; the driver sees it (`rows`).
  * 6. **Two versions of a row have two fingerprints**, also across a restored backup. A restored row has its old one.
  *
  * What PostgreSQL does otherwise: numbers keep more digits there than JavaScript has (here `1e400` is refused, and digits beyond
  * a double are lost on the way in, not on the way out); a statement that meets an existing row may skip a revision, so that the
- * distance of two revisions says nothing; fingerprints are hashes of the row. There are no locks here: nobody waits for another's
- * row, since statements and transactions run one after another.
+ * distance of two revisions says nothing; fingerprints are hashes of the row. There are no locks here: no statement waits for
+ * the row of another, since statements and transactions run one after another.
  */
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"

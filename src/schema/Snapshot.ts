@@ -1,31 +1,31 @@
 /**
- * The pure core: what a process believes of one tenant's keys, and how everything it learns changes that belief.
+ * The pure core: what a process believes of one tenant's keys, and how everything it reads or writes changes that belief.
  *
  * ```
- *   feed, verify ──▶ learn      (a whole read: how the table differs from the snapshot, in one statement)
+ *   feed, verify ──▶ applyDiff  (a whole read: how the table differs from the snapshot, in one statement)
  *   read-through ──▶ applyRow   (one key)                                              ──▶ next State + Outcome
  *   own write    ──▶ applyRows / applyDeletion
  * ```
  *
  * A read and a publication can overlap, and neither the revision (drawn before commit) nor the time of arrival tells
- * which is newer. So the state counts its publications in `clock`; whoever reads notes the clock before asking, and a
- * slot whose `touched` is higher was published while the answer was under way.
+ * which is newer. So the state counts its publications in `version`. A reader notes the version before it asks, and a
+ * slot whose `publishedAt` is higher was published while the answer was under way.
  *
  * Invariants:
  *
- * 1. **Revisions of a slot only grow** within an epoch. A row below the highest revision seen (`fence`) is dropped where
- *    the slot was touched since the read began: it is merely old.
+ * 1. **Revisions of a slot only grow** within an epoch. A row below `highestRevision` is dropped if the slot was
+ *    published since the read began: it is merely old.
  * 2. **A lower row in a read that began after the last publication proves that the table itself went back** (a restored
  *    backup, a fail-over that lost commits). Only a whole read acts on it: a new epoch begins and the table is taken as
- *    it is. A read of one key reports it (`behind`) and changes nothing.
+ *    it is. A read of one key reports it (`regressed`) and changes nothing.
  * 3. **A deletion is fenced.** An absence, or a row that could be older than the deletion of its key, counts only in a
- *    read that began after the last publication of that slot; otherwise it changes nothing and is asked for again.
+ *    read that began after the last publication of that slot; otherwise it changes nothing and is `inconclusive`.
  * 4. **The same row publishes nothing.** The same revision with the same value refreshes who wrote it and when; the same
  *    revision with another value (written with the triggers disabled) is published.
- * 5. **A row that does not decode comes into force never** and is reported once; the value in force stays.
- * 6. **A new epoch disowns the old one's reads.** Whatever began before it is asked for again.
- * 7. **One read is one step.** Everything learned from a whole read is in the next state together, or nothing of it where
- *    some of it could not be judged; and a state is never changed.
+ * 5. **A row that does not decode never comes into force** and is reported once; the value in force stays.
+ * 6. **A new epoch disowns the old one's reads.** A read that began before it is `inconclusive`.
+ * 7. **One read is one step.** All rows of a whole read are in the next state together, or none of them if one
+ *    could not be judged; and a state is never changed.
  * 8. **A loaded snapshot is one state of the table, and over it what this process wrote since.** What a read of one key finds
  *    changed there was perhaps written together with other keys: it publishes nothing, and everything is read. Before the
  *    first load it may publish, and a load that began earlier counts only if it found the same.
@@ -58,7 +58,7 @@ export interface Slot {
   readonly rejection?: string
   /** The highest revision seen in this epoch, across deletions. */
   readonly highestRevision: number
-  /** `State.clock` when the slot was last published, deleted by us, or found without a row by a read of its key. */
+  /** `State.version` when the slot was last published, deleted by us, or found without a row by a read of its key. */
   readonly publishedAt: number
   /** When a read of this key alone last confirmed it, in milliseconds of a monotonic clock. */
   readonly confirmedAt: number
@@ -72,9 +72,9 @@ export interface State {
   readonly version: number
   /** Counts how often the table was found to have gone back. */
   readonly epoch: number
-  /** `clock` when the epoch began. */
+  /** `version` when the epoch began. */
   readonly epochVersion: number
-  /** `clock` when a whole read was last learned: what it did not mention was absent then. */
+  /** `version` when a whole read was last learned: what it did not mention was absent then. */
   readonly wholeVersion: number
   /** `version` when the answer to a write of our own last could not be placed. */
   readonly disownedVersion: number
@@ -94,7 +94,7 @@ export interface RowDiff {
   readonly age?: number | undefined
 }
 
-/** When a read began: the state's clock, and the time in milliseconds of a monotonic clock. */
+/** When a read began: the state's version, and the time in milliseconds of a monotonic clock. */
 export interface Since {
   readonly version: number
   readonly time: number
@@ -170,7 +170,7 @@ export const isDisowned = ({ disownedVersion, wholeVersion }: State): boolean =>
 export const confirmedAt = (state: State, slot: number): number =>
   Math.max(state.confirmedAt, state.slots[slot]!.confirmedAt)
 
-/** Learns a whole read: every slot not among the differences is as the table has it. Or nothing, where some is `again`. */
+/** Learns a whole read: every slot not among the differences is as the table has it. Or nothing, if one is inconclusive. */
 export const applyDiff = (state: State, diff: ReadonlyArray<RowDiff>, since: Asked): Outcome => {
   if (since.version < state.disownedVersion) return nothing(state, { inconclusive: true, regressed: false })
   const all = diff.concat(unmentioned(state, diff, since))

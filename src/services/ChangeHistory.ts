@@ -97,7 +97,7 @@ export interface ChangeHistoryShape {
 }
 
 /**
- * The history of tenants: append-only, written by the database itself in the transaction of each change, whoever makes it.
+ * The history of tenants: append-only, written by the database itself in the transaction of each change, by any writer.
  *
  * **Details**
  *

@@ -145,7 +145,7 @@ export interface MemoryTenant {
   readonly truncate: Effect.Effect<void>
   /**
    * Copies the database. The effect it yields takes the database back to the copy, its revision sequence too; it
-   * notifies nobody.
+   * sends no notification.
    */
   readonly backup: Effect.Effect<Effect.Effect<void>>
   /** The rows, in the order of their names. */

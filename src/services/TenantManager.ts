@@ -106,7 +106,7 @@ export class TenantManager extends Context.Service<
      * in the background; a first activation that fails `staleAfterFailures` times is given up until the next read.
      */
     readonly demand: (tenant: TenantId) => Effect.Effect<void>
-    /** `None` for a tenant that nobody mentioned, or that was removed. */
+    /** `None` for a tenant that was never mentioned, or that was removed. */
     readonly status: (tenant: string) => Effect.Effect<Option.Option<TenantStatus>>
     readonly statuses: Effect.Effect<ReadonlyArray<TenantStatus>>
     /**
@@ -118,7 +118,7 @@ export class TenantManager extends Context.Service<
     readonly health: Effect.Effect<Health>
     /** Each change of a tenant's state from now on. A reader more than 1,024 changes behind misses the oldest. */
     readonly statusChanges: Stream.Stream<TenantStatus>
-    /** Returns once the tenant is live, whoever activates it; fails only with `InvalidTenantId` or `Closed`. */
+    /** Returns once the tenant is live, whatever activated it; fails only with `InvalidTenantId` or `Closed`. */
     readonly awaitLive: (tenant: string) => Effect.Effect<void, ActivationError>
     /**
      * Closes the manager: interrupts all supervisors at once, and waits for at most `timeout` (default: `drainTimeout`).

@@ -164,14 +164,14 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
     yield* session.confirm
     yield* telemetry.reconciled(tenant, "connect")
     yield* onFirstLoad
-    // Last: whoever waits for the tenant finds everything told.
+    // Last: a caller that waits for the tenant then finds everything reported.
     yield* setCondition(followed)
   })
 
   const readLater = Effect.fnUntraced(function* (followed: Followed, session: FeedSession, reason: Reason) {
     const reconciled = yield* reconcile(followed, session)
     yield* setCondition(followed)
-    // Whoever waits for the values goes first; what is told of them follows.
+    // Readers that wait for the values go first; telemetry follows.
     yield* Effect.yieldNow
     if (reason === "notification") yield* measurePropagation(followed.replica.tenant, reconciled)
     else if (reconciled.diff.length > 0) yield* telemetry.reconciled(followed.replica.tenant, "verify")

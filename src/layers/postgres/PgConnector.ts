@@ -66,7 +66,7 @@ export interface PgTarget {
 const applicationName = "effect-systemplane"
 const listenApplicationName = "effect-systemplane listen"
 
-/** How long resolving a tenant may take: a secret store answers within seconds, or somebody should hear of it. */
+/** How long resolving a tenant may take: a secret store answers within seconds, or an operator should hear of it. */
 const resolveTimeout = "10 seconds"
 
 /**
@@ -222,7 +222,7 @@ const openSession = Effect.fnUntraced(function* (
   const { address, config, connectTimeout, sockets } = yield* settings(tenant, target, target.listenUrl ?? target.url)
   const scope = yield* Effect.scope
   // The driver answers interruption by cancelling the statement and draining its answer, which takes 5 seconds where the
-  // peer is gone. So the statement runs in a fiber of its own, and whoever waits for it destroys the socket first.
+  // peer is gone. So the statement runs in a fiber of its own, and the fiber that waits for it destroys the socket first.
   const orAbandon = <A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
     Effect.flatMap(Effect.forkChild(statement, { startImmediately: true }), (fiber) =>
       Effect.onInterrupt(Fiber.join(fiber), () => sockets.destroy)

@@ -1,8 +1,8 @@
 /**
  * One pooled client per tenant, opened when first needed and closed when idle; and sessions for feeds, which may be opened ahead.
  *
- * Whoever opens a client or a session of a tenant claims the database it leads to, until the tenant is released. A claim on a
- * database that another tenant holds fails before anything else is read or written there.
+ * Each client and session of a tenant claims the database that it leads to (PgDatabaseClaims). A claim on a database that
+ * another tenant holds fails before anything else is read or written there.
  */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -52,7 +52,7 @@ export class PgDatabases extends Context.Service<
     /**
      * Runs a statement on the session that the tenant's feed takes up next, which is opened where there is none: bringing a tenant
      * up then takes one connection. Returns within 5 seconds from when it is open. On the pooled client, as `run` does, where
-     * sessions lead elsewhere, or nobody may listen.
+     * sessions lead elsewhere, or the server lets no session listen.
      */
     readonly runAhead: <A>(
       tenant: TenantId,
@@ -79,7 +79,7 @@ const make = Effect.gen(function* () {
   const connector = yield* Connector
   const budget = yield* ConnectLimiter
   const ownScope = yield* Effect.scope
-  // Statements that nobody waits for any more end here. Made before the clients, hence closed after them: a statement on a
+  // Abandoned statements end here. Made before the clients, hence closed after them: a statement on a
   // destroyed socket ends at once.
   const statements = yield* FiberSet.make()
   const claims = PgDatabaseClaims.make()
@@ -154,7 +154,7 @@ const make = Effect.gen(function* () {
     Effect.onError(RcMap.get(resources, tenant), () => RcMap.invalidate(resources, tenant))
 
   // The driver answers interruption by draining the statement's answer, 5 seconds where the peer is gone. So a statement
-  // runs in a fiber of its own, and nobody waits for the end of one that was given up.
+  // runs in a fiber of its own, and no caller waits for the end of one that was abandoned.
   const bounded = <A>(
     tenant: TenantId,
     statement: Effect.Effect<A, EntryStoreError>,
@@ -207,7 +207,7 @@ const make = Effect.gen(function* () {
 
   const onSession = <A>(tenant: TenantId, statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>) =>
     resourceOf(sessions, tenant).pipe(
-      // Whoever waits for a turn to connect keeps it: the time for the statement begins after that.
+      // A tenant that waits for a turn to connect keeps its place: the time for the statement begins after that.
       Effect.flatMap((session) => bounded(tenant, translated(tenant)(statement(session.query)))),
       Effect.scoped,
       // No pool stands behind a session: one that did not answer, or was given up, is of no use to the feed.
@@ -223,7 +223,7 @@ const make = Effect.gen(function* () {
       Effect.andThen(RcMap.has(sessions, tenant)),
       Effect.flatMap((there) => (there ? Effect.succeed(true) : mayOpenAhead(tenant))),
       Effect.flatMap((ahead) => (ahead ? onSession(tenant, statement) : onItsClient)),
-      // A server that lets nobody listen can be prepared, and read, all the same.
+      // A server that lets no session listen can be prepared, and read, all the same.
       Effect.catchIf(isListenFailure, () => onItsClient),
       translated(tenant)
     )

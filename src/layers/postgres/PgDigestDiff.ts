@@ -30,7 +30,7 @@ type Differences = Effect.Effect<ReadonlyArray<RowDiff>, SqlError>
 
 /** What was seen of the table beside the rows that the caller knows. */
 interface Seen {
-  /** The digest of the rows of keys that nobody declared. */
+  /** The digest of the rows of undeclared keys. */
   readonly others: bigint
   /** The highest revision. */
   readonly revision: number
@@ -68,7 +68,7 @@ const following = (
     })
 
   const all = (known: Known): Differences =>
-    // Of a first load nobody asks how long its changes took to arrive.
+    // A first load measures no propagation, so it needs no ages.
     Effect.flatMap(scan(queryEach, keys, { aged: seen !== undefined }), (found) => {
       crowded = Option.isNone(found)
       if (Option.isNone(found)) return PgDiff.compare(query, keys, known)

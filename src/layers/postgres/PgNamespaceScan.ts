@@ -13,7 +13,7 @@ import type { RowDiff } from "../../schema/Snapshot.ts"
 import type { Query, QueryEach } from "../../services/Connector.ts"
 import * as PgRows from "./PgRows.ts"
 
-/** A row, and the slot of its key; `undefined` where nobody declared it. */
+/** A row, and the slot of its key; `undefined` if it was not declared. */
 export interface NamedRow {
   readonly slot: number | undefined
   readonly name: KeyName
@@ -200,7 +200,7 @@ export const diff = (
 
 const isDeclared = (named: NamedRow): named is NamedRow & { readonly slot: number } => named.slot !== undefined
 
-/** Those of the rows that are not known; of keys that nobody declared none. */
+/** Those of the rows that are not known; of undeclared keys none. */
 export const changes = (rows: ReadonlyArray<NamedRow>, known: ReadonlyArray<bigint | undefined>): Array<RowDiff> => {
   const found: Array<RowDiff> = []
   for (const named of rows) if (isDeclared(named) && named.row.fingerprint !== known[named.slot]) found.push(named)

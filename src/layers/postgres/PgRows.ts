@@ -85,7 +85,7 @@ const decodeColumns = Schema.decodeUnknownResult(Columns)
 const latest = Date.UTC(9999, 11, 31) / 1000
 
 /**
- * A row that somebody wrote with the triggers disabled may hold a revision or a time beyond what JavaScript can express
+ * A row that was written with the triggers disabled may hold a revision or a time beyond what JavaScript can express
  * (2^53, `infinity`). It is brought into range, rather than let one row keep all others from being read.
  */
 const rowOf = ({ fingerprint, revision, seconds, updatedBy, value }: typeof Columns.Type): EntryRow => ({

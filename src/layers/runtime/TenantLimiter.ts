@@ -1,5 +1,5 @@
 /**
- * At most so many tenants at once, and nobody is held up by those whose peer does not answer.
+ * Limits how many tenants connect at once, without letting unresponsive servers exhaust the permits.
  *
  * ```
  *   a tenant ──▶ a turn of at most `longest` ──▶ done
@@ -7,7 +7,7 @@
  *   a slow tenant ──▶ a turn among the slow, for as long as it takes ──▶ done in time: slow no more
  * ```
  *
- * Nobody can tell beforehand whether a peer will answer. So the first time costs a turn of a limited length, and only later
+ * Whether a peer will answer cannot be known beforehand. So the first time costs a turn of a limited length, and only later
  * ones wait behind each other. What runs at once is bounded all the same, by how long an attempt may take: with 8 turns of
  * 250 ms, 32 attempts a second go on without a turn, and where each is given up after 5 seconds, that is 160.
  */

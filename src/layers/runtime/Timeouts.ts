@@ -1,5 +1,5 @@
 /**
- * How long a statement may take, and what is said of one that was not answered in time, whoever was asked.
+ * How long a statement may take, and the error of one that was not answered in time.
  */
 import * as Duration from "effect/Duration"
 import { EntryStoreError, Unanswered } from "../../schema/EntryStoreError.ts"

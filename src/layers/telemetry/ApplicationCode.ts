@@ -25,7 +25,7 @@ const silently = (run: () => void): void => {
   try {
     run()
   } catch {
-    // There is nobody to report it to: reporting is what failed.
+    // It cannot be reported: reporting is what failed.
   }
 }
 

@@ -24,7 +24,7 @@ export class StatusBoard extends Context.Service<
       tenant: TenantId,
       change: Partial<Omit<TenantStatus, "tenant" | "since" | "confirmedAt">>
     ) => Effect.Effect<void>
-    /** The whole snapshot was confirmed at this moment of the monotonic clock: shown from now on, and announced to nobody. */
+    /** The whole snapshot was confirmed at this moment of the monotonic clock: shown from now on, and not announced. */
     readonly confirmed: (tenant: TenantId, moment: number) => void
     /** The plane is closing: from now on changes of state are logged at debug level, since one line counts them all. */
     readonly closing: () => void
@@ -186,7 +186,7 @@ const fresh = (tenant: TenantId, now: DateTime.Utc): TenantStatus => ({
 
 const logChange = (status: TenantStatus, quietly: boolean) => {
   if (quietly) return annotated(status, Effect.logDebug(`Tenant is ${status.state}`))
-  // A tenant that somebody suspends or rotates is disconnected too, and nothing is wrong with it.
+  // A tenant that is being suspended or rotated is disconnected too, and nothing is wrong with it.
   const wrong = status.state === "stale" || (status.state === "disconnected" && status.lastError !== undefined)
   return annotated(status, (wrong ? Effect.logWarning : Effect.logInfo)(`Tenant is ${status.state}`))
 }

@@ -184,7 +184,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
       )
     }
     return report
-    // In the context of the plane, whoever drains it: its loggers, which end nothing by what they throw.
+    // In the context of the plane, not of the caller: with its loggers, which end nothing by what they throw.
   }, Effect.provideContext(context))
 
   yield* Effect.addFinalizer(() => (drained ? Effect.void : drain(options.drainTimeout)))

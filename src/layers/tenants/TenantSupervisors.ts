@@ -152,6 +152,26 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
         )
       )
 
+  /** Follows the tenant until its objects are found missing: a table or a database may be dropped and made anew. */
+  const followWhilePrepared = (tenant: TenantId, intent: Intent): Effect.Effect<void> => {
+    // Nothing is to be looked at, hence nothing is prepared again.
+    if (options.bootstrap === "skip") return follow(tenant)
+    const missing = board
+      .until(tenant, (status) => (areObjectsMissing(status?.lastError) ? Exit.void : undefined))
+      .pipe(
+        Effect.andThen(
+          Effect.sync(() => {
+            intent.prepared = false
+          })
+        )
+      )
+    return Effect.andThen(
+      // What was found before they were prepared is no reason to prepare them again.
+      areObjectsMissing(board.get(tenant)?.lastError) ? board.update(tenant, { lastError: undefined }) : Effect.void,
+      Effect.raceFirst(follow(tenant), missing)
+    )
+  }
+
   /**
    * Prepares the database, however often it takes, then follows it.
    *
@@ -169,7 +189,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
         if (attempt > 1 && !intent.prepared) yield* signal.recovered
         intent.prepared = true
         yield* warn(tenant, prepared.success)
-        yield* follow(tenant)
+        yield* followWhilePrepared(tenant, intent)
         yield* attempts.backOff
       } else {
         // Drawn before the failure is announced: a caller that hears of it may hurry the next attempt.
@@ -332,3 +352,9 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
 /** Whether there is no such tenant, or no such database: another attempt finds the same until one is created. */
 const isMissing = ({ reason }: ActivationError): boolean =>
   reason._tag === "UnknownTenant" || (reason._tag === "ConnectFailed" && reason.code === "3D000")
+
+/** The codes for a table, a column, a function and a schema that are not there. */
+const missingObject = new Set(["42P01", "42703", "42883", "3F000"])
+
+const areObjectsMissing = (error: ActivationError | undefined): boolean =>
+  error?.reason._tag === "Refused" && missingObject.has(error.reason.code ?? "")

@@ -33,7 +33,10 @@ BEGIN
   ELSIF TG_OP = 'DELETE' THEN
     INSERT INTO soak_journal (key, operation, revision, stamp, valid, by, announced)
     VALUES (OLD.namespace || '/' || OLD.key, 'delete', 0, 'default', true, '', announced);
-  ELSIF TG_OP = 'INSERT' OR (NEW.value, NEW.revision) IS DISTINCT FROM (OLD.value, OLD.revision) THEN
+  -- A seed whose writer is changed by hand is a stored value from then on.
+  ELSIF TG_OP = 'INSERT'
+    OR (NEW.value, NEW.revision, NEW.updated_by ~ '^systemplane.manager:[0-9a-f]{16}$')
+      IS DISTINCT FROM (OLD.value, OLD.revision, OLD.updated_by ~ '^systemplane.manager:[0-9a-f]{16}$') THEN
     INSERT INTO soak_journal (key, operation, revision, stamp, valid, by, announced)
     VALUES (NEW.namespace || '/' || NEW.key, lower(TG_OP), NEW.revision, NEW.value ->> 'stamp',
             jsonb_typeof(NEW.value -> 'stamp') = 'string', NEW.updated_by, announced);

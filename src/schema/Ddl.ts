@@ -6,7 +6,7 @@
 import * as DdlCatalogue from "./DdlCatalogue.ts"
 import * as DdlEntries from "./DdlEntries.ts"
 import * as DdlHistory from "./DdlHistory.ts"
-import type { DdlObject, FunctionObject, Part } from "./DdlObjects.ts"
+import type { DdlObject, Part } from "./DdlObjects.ts"
 import * as DdlPeople from "./DdlPeople.ts"
 import * as DdlScript from "./DdlScript.ts"
 
@@ -133,7 +133,3 @@ export const grants = (role: string, { purge = false, schema }: GrantOptions = {
 }
 
 const quoteIdentifier = (name: string): string => `"${name.replaceAll(`"`, `""`)}"`
-
-/** The functions among these objects. */
-export const functionsOf = (objects: ReadonlyArray<DdlObject>): ReadonlyArray<FunctionObject> =>
-  objects.filter((object) => object.kind === "function")

@@ -102,11 +102,7 @@ ORDER BY h.id DESC`
   ]
 }
 
-export const setFunction = set
-
-/** What needs a history. */
-export const historyFunctions: ReadonlyArray<FunctionObject> = [revert]
-
 export const objects: ReadonlyArray<DdlObject> = [set]
 
+/** What needs a history. */
 export const historyObjects: ReadonlyArray<DdlObject> = [revert, recentChanges]

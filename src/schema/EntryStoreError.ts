@@ -132,14 +132,17 @@ export declare namespace EntryStoreError {
   type ChangeIdReused = InstanceType<typeof EntryStoreError.ChangeIdReused>
 }
 
+/** A schema, a table, a column or a function that is not there. */
+const missingObjects: ReadonlySet<string | undefined> = new Set(["3F000", "42P01", "42703", "42883"])
+
+/** Whether the server refused a statement because something of ours is not there: it was dropped, or never made. */
+export const saysObjectsMissing = (reason: { readonly _tag: string; readonly code?: string | undefined }): boolean =>
+  reason._tag === "Refused" && missingObjects.has(reason.code)
+
 /** What the server refused a statement for, before its code and after it. */
 const refusal = (code: string | undefined): readonly [problem: string, advice: string] => {
+  if (missingObjects.has(code)) return ["the tables are missing or outdated", "; run Ddl.sql on this database"]
   switch (code) {
-    case "3F000":
-    case "42P01":
-    case "42703":
-    case "42883":
-      return ["the tables are missing or outdated", "; run Ddl.sql on this database"]
     case "42501":
       return ["the role lacks a privilege", "; run Ddl.grants(role) on this database"]
     case "40001":

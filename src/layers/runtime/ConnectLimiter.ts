@@ -58,8 +58,8 @@ export class ConnectLimiter extends Context.Service<
  */
 const longestTurn = 250
 
-/** Turns of all tenants together that may not exist. */
-const newcomers = { permits: 2 }
+/** Turns that all tenants that may not exist have together. */
+const permitsOfNewcomers = 2
 
 /** Tenants that connected before and are remembered. One that is forgotten queues once more as a newcomer. */
 const mostProven = 10_000
@@ -68,7 +68,7 @@ const make = Effect.fnUntraced(function* (options: ConnectLimiterOptions) {
   const limiter = yield* RateLimiter.make
   const turns = { permits: options.maxConcurrentActivations, longest: longestTurn }
   const turnsOfNewcomers = {
-    permits: Math.min(newcomers.permits, options.maxConcurrentActivations),
+    permits: Math.min(permitsOfNewcomers, options.maxConcurrentActivations),
     longest: longestTurn
   }
   const lanes = () => ({ known: TenantLimiter.make(turns), newcomers: TenantLimiter.make(turnsOfNewcomers) })
@@ -82,23 +82,20 @@ const make = Effect.fnUntraced(function* (options: ConnectLimiterOptions) {
 
   // A bucket of b tokens, refilled r times a second, lets at most b + r through in any second: a tenth at once, so that a
   // process with a few tenants never waits, and the rest evenly.
-  const paced = (key: string, perSecond: number) => {
-    const atOnce = Math.max(1, Math.floor(perSecond / 10))
-    const interval = 1000 / Math.max(1, perSecond - atOnce)
-    const token = limiter.consume({
-      algorithm: "token-bucket",
-      onExceeded: "delay",
-      key,
-      limit: atOnce,
-      window: Duration.millis(atOnce * interval)
-    })
-    return MonotonicClock.measured(token).pipe(
-      // A bucket in memory refuses nothing.
-      Effect.orDie,
-      Effect.flatMap(({ delay }) => (Duration.isZero(delay) ? Effect.void : Effect.sleep(delay)))
-    )
-  }
-  const pace = paced("connect", options.maxConnectsPerSecond)
+  const atOnce = Math.max(1, Math.floor(options.maxConnectsPerSecond / 10))
+  const interval = 1000 / Math.max(1, options.maxConnectsPerSecond - atOnce)
+  const token = limiter.consume({
+    algorithm: "token-bucket",
+    onExceeded: "delay",
+    key: "connect",
+    limit: atOnce,
+    window: Duration.millis(atOnce * interval)
+  })
+  const pace = MonotonicClock.measured(token).pipe(
+    // A bucket in memory refuses nothing.
+    Effect.orDie,
+    Effect.flatMap(({ delay }) => (Duration.isZero(delay) ? Effect.void : Effect.sleep(delay)))
+  )
   const prove = (tenant: TenantId) => {
     proven.delete(tenant)
     proven.add(tenant)

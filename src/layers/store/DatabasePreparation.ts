@@ -15,6 +15,7 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import { KeyCatalog } from "../../services/KeyCatalog.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { type RefusedSeed, SchemaBootstrap } from "../../services/SchemaBootstrap.ts"
+import * as ReportedOnce from "./ReportedOnce.ts"
 
 export interface DatabasePreparationOptions {
   readonly bootstrap: "ensure" | "verify" | "skip"
@@ -27,12 +28,10 @@ export const prepare = Effect.fnUntraced(function* (options: DatabasePreparation
   const registry = yield* KeyRegistry
 
   const seeds = options.seedDefaults ? registry.seeds : []
-  const logged = new Map<TenantId, string>()
+  const reported = ReportedOnce.make<string>()
   const logOnce = (tenant: TenantId, annotations: Readonly<Record<string, unknown>>) =>
     Effect.suspend(() => {
-      const text = JSON.stringify(annotations)
-      if (logged.get(tenant) === text) return Effect.void
-      logged.set(tenant, text)
+      if (!reported.isNew(tenant, JSON.stringify(annotations))) return Effect.void
       return Effect.logWarning("Defaults cannot be stored as rows; they are in force all the same").pipe(
         Effect.annotateLogs({ tenant, ...annotations })
       )

@@ -25,7 +25,7 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { ActivationError } from "../../schema/ActivationError.ts"
-import { Unanswered } from "../../schema/EntryStoreError.ts"
+import { saysObjectsMissing, Unanswered } from "../../schema/EntryStoreError.ts"
 import { show } from "../../schema/KeyName.ts"
 import { SchemaBootstrapError } from "../../schema/SchemaBootstrapError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
@@ -353,8 +353,5 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
 const isMissing = ({ reason }: ActivationError): boolean =>
   reason._tag === "UnknownTenant" || (reason._tag === "ConnectFailed" && reason.code === "3D000")
 
-/** The codes for a table, a column, a function and a schema that are not there. */
-const missingObject = new Set(["42P01", "42703", "42883", "3F000"])
-
 const areObjectsMissing = (error: ActivationError | undefined): boolean =>
-  error?.reason._tag === "Refused" && missingObject.has(error.reason.code ?? "")
+  error !== undefined && saysObjectsMissing(error.reason)

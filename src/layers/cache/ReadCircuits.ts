@@ -21,6 +21,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { EntryStoreError, NotAsked } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
+import * as MissingTenants from "../runtime/MissingTenants.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 
 /** One lost connection fails the reads that were on it, up to four with the default pool; three in a row are no accident. */
@@ -70,10 +71,7 @@ const outcomeOf = (exit: Exit.Exit<unknown, EntryStoreError>): CircuitBreaker.Ou
 }
 
 /** That the server refused a statement is an answer, and so is that there is no such tenant, or no such database. */
-const isAnswer = ({ reason }: EntryStoreError): boolean =>
-  reason._tag === "Refused" ||
-  reason._tag === "UnknownTenant" ||
-  (reason._tag === "ConnectFailed" && reason.code === "3D000")
+const isAnswer = (error: EntryStoreError): boolean => error.reason._tag === "Refused" || MissingTenants.isMissing(error)
 
 const notAsked = (tenant: TenantId, retryAfter?: Duration.Duration) =>
   Effect.fail(EntryStoreError.of(tenant, new NotAsked(retryAfter === undefined ? {} : { retryAfter })))

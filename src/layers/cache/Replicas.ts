@@ -59,14 +59,8 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
   const watchTopic = (tenant: TenantId, slot: number) => `${slot}/${tenant}`
 
   /** Tells the subscribers of a key what is in force for a tenant. */
-  const announce = ({ tenant }: Replica.Replica, slot: number, { inForce, value }: Snapshot.Slot) =>
-    subscribers.publish(keys[slot]!, tenant, {
-      value,
-      revision: inForce?.revision ?? 0,
-      updatedAt: inForce && DateTime.makeUnsafe(inForce.updatedAt),
-      updatedBy: inForce?.updatedBy,
-      loaded: false
-    })
+  const announce = ({ tenant }: Replica.Replica, slot: number, after: Snapshot.Slot) =>
+    subscribers.publish(keys[slot]!, tenant, inForceOf(after, false))
 
   /** Whether changes of the tenant are told to subscribers: not before it is loaded, nor while it is suspended. */
   const isTold = ({ condition }: Replica.Replica) => condition.loaded && !condition.suspended
@@ -79,14 +73,7 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
   ) => {
     const slot = slotOf(key)
     if (slot === undefined) return
-    const { inForce, value } = snapshot.slots[slot]!
-    offer(tenant, {
-      value,
-      revision: inForce?.revision ?? 0,
-      updatedAt: inForce && DateTime.makeUnsafe(inForce.updatedAt),
-      updatedBy: inForce?.updatedBy,
-      loaded: true
-    })
+    offer(tenant, inForceOf(snapshot.slots[slot]!, true))
   }
 
   const report = (replica: Replica.Replica, rejected: ReadonlyArray<Snapshot.Rejected>) =>
@@ -258,4 +245,13 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
         return board.remove(tenant)
       })
   }
+})
+
+/** What a slot has in force, as subscribers are shown it. */
+const inForceOf = ({ inForce, value }: Snapshot.Slot, loaded: boolean): InForce => ({
+  value,
+  revision: inForce?.revision ?? 0,
+  updatedAt: inForce && DateTime.makeUnsafe(inForce.updatedAt),
+  updatedBy: inForce?.updatedBy,
+  loaded
 })

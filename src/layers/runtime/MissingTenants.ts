@@ -6,6 +6,7 @@
  * are forgotten.
  */
 import type { ConnectorError } from "../../schema/ConnectorError.ts"
+import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 
 /** How long an id is remembered, in milliseconds: a database that is created meanwhile is found after that. */
@@ -47,5 +48,5 @@ export const make = (): MissingTenants => {
 }
 
 /** Whether the failure says that there is no such tenant. */
-export const isMissing = ({ reason }: ConnectorError): boolean =>
+export const isMissing = ({ reason }: Pick<ConnectorError, "reason"> | Pick<EntryStoreError, "reason">): boolean =>
   reason._tag === "UnknownTenant" || (reason._tag === "ConnectFailed" && reason.code === "3D000")

@@ -8,7 +8,7 @@
  */
 import { Effect } from "effect"
 import pg from "pg"
-import * as PgCursorDiff from "../src/layers/postgres/PgCursorDiff.ts"
+import * as PgCursorDiff from "../src/layers/postgres/diff/PgCursorDiff.ts"
 import * as PgRows from "../src/layers/postgres/PgRows.ts"
 
 /** Ways to read what changed that lose a change. */

@@ -6,7 +6,7 @@
 export * as Ddl from "./ddl.ts"
 export * from "./keys.ts"
 export type { Systemplane } from "./layers/Engine.ts"
-export * as PgConnector from "./layers/postgres/PgConnector.ts"
+export * as PgConnector from "./layers/postgres/connection/PgConnector.ts"
 export * as SystemplaneConfigProvider from "./layers/SystemplaneConfigProvider.ts"
 export { SystemplaneLive } from "./layers/SystemplaneLive.ts"
 export { type ReadThroughOptions, SystemplaneReadThrough } from "./layers/SystemplaneReadThrough.ts"

@@ -1,7 +1,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import * as CursorChecker from "../../dev/CursorChecker.ts"
-import * as PgCursorDiff from "../../src/layers/postgres/PgCursorDiff.ts"
+import * as PgCursorDiff from "../../src/layers/postgres/diff/PgCursorDiff.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalog from "./Catalog.ts"
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import * as PgDiff from "../../src/layers/postgres/PgDiff.ts"
+import * as PgDiff from "../../src/layers/postgres/diff/PgDiff.ts"
 
 const keys = Array.from({ length: 40 }, (_, i) => ({ namespace: "n", key: `k${i}` }))
 

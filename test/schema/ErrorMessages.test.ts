@@ -4,7 +4,7 @@ import { Duration } from "effect"
 import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 import * as Plane from "effect-systemplane"
 import { DuplicateKey, EntryStoreError, InvalidConfigKey, InvalidOption, TenantId } from "effect-systemplane"
-import * as PgFailure from "../../src/layers/postgres/PgFailure.ts"
+import * as PgFailure from "../../src/layers/postgres/connection/PgFailure.ts"
 
 const tenant = TenantId.make("acme")
 const other = TenantId.make("globex")

@@ -16,7 +16,7 @@ import {
   TenantManager,
   withTenant
 } from "effect-systemplane"
-import * as PgCursorDiff from "../../src/layers/postgres/PgCursorDiff.ts"
+import * as PgCursorDiff from "../../src/layers/postgres/diff/PgCursorDiff.ts"
 import * as Catalog from "../postgres/Catalog.ts"
 import * as keys from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"

@@ -18,7 +18,7 @@ import { ConnectorError, DatabaseShared, DatabasesDiffer } from "../../schema/Co
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { Query } from "../../services/Connector.ts"
 import { statementTimeout } from "../runtime/Timeouts.ts"
-import * as PgFailure from "./PgFailure.ts"
+import * as PgFailure from "./connection/PgFailure.ts"
 
 /**
  * Which database a session reaches. By functions alone: a new session would first have to learn what a catalog table looks like. Every role

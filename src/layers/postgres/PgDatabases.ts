@@ -20,10 +20,10 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import { Connector, type ListenSession, type Query } from "../../services/Connector.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import { statementTimeout, timedOut } from "../runtime/Timeouts.ts"
-import * as PgAddress from "./PgAddress.ts"
+import * as PgAddress from "./connection/PgAddress.ts"
+import * as PgFailure from "./connection/PgFailure.ts"
+import * as PgSpans from "./connection/PgSpans.ts"
 import * as PgDatabaseClaims from "./PgDatabaseClaims.ts"
-import * as PgFailure from "./PgFailure.ts"
-import * as PgSpans from "./PgSpans.ts"
 
 /**
  * How long a client or session may take to be opened: the connectors of this library take 10 seconds at most to resolve the

@@ -9,9 +9,9 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import type { ListenSession } from "../../services/Connector.ts"
 import { ListenFeed } from "../../services/ListenFeed.ts"
 import * as ReconnectingFeed from "../feed/ReconnectingFeed.ts"
-import * as PgCursorDiff from "./PgCursorDiff.ts"
+import * as PgFailure from "./connection/PgFailure.ts"
+import * as PgCursorDiff from "./diff/PgCursorDiff.ts"
 import { PgDatabases } from "./PgDatabases.ts"
-import * as PgFailure from "./PgFailure.ts"
 import * as PgHistoryStore from "./PgHistoryStore.ts"
 
 export interface PgListenFeedOptions {

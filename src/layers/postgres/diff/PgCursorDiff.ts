@@ -26,13 +26,13 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
-import type { KeyName } from "../../schema/KeyName.ts"
-import type { RowDiff } from "../../schema/Snapshot.ts"
-import type { Query, QueryEach } from "../../services/Connector.ts"
-import * as MonotonicClock from "../runtime/MonotonicClock.ts"
+import type { KeyName } from "../../../schema/KeyName.ts"
+import type { RowDiff } from "../../../schema/Snapshot.ts"
+import type { Query, QueryEach } from "../../../services/Connector.ts"
+import * as MonotonicClock from "../../runtime/MonotonicClock.ts"
+import * as PgRows from "../PgRows.ts"
 import * as PgDigestDiff from "./PgDigestDiff.ts"
 import * as PgNamespaceScan from "./PgNamespaceScan.ts"
-import * as PgRows from "./PgRows.ts"
 
 type Known = ReadonlyArray<bigint | undefined>
 type Diff = Effect.Effect<ReadonlyArray<RowDiff>, SqlError>

@@ -8,8 +8,8 @@
 import { readFile } from "node:fs/promises"
 import type { ConnectionOptions } from "node:tls"
 import * as Effect from "effect/Effect"
-import { ConnectorError, InvalidAddress } from "../../schema/ConnectorError.ts"
-import type { TenantId } from "../../schema/TenantId.ts"
+import { ConnectorError, InvalidAddress } from "../../../schema/ConnectorError.ts"
+import type { TenantId } from "../../../schema/TenantId.ts"
 import type { Location } from "./PgAddress.ts"
 
 /** The driver's option `ssl`; `undefined` if TLS is preferred and not required. */

@@ -28,11 +28,11 @@ import {
   ListenFailed,
   ResolverFailed,
   UnknownTenant
-} from "../../schema/ConnectorError.ts"
-import { channel } from "../../schema/Notification.ts"
-import { TenantId } from "../../schema/TenantId.ts"
-import { Connector, type ListenSession } from "../../services/Connector.ts"
-import * as Redaction from "../telemetry/Redaction.ts"
+} from "../../../schema/ConnectorError.ts"
+import { channel } from "../../../schema/Notification.ts"
+import { TenantId } from "../../../schema/TenantId.ts"
+import { Connector, type ListenSession } from "../../../services/Connector.ts"
+import * as Redaction from "../../telemetry/Redaction.ts"
 import * as PgAddress from "./PgAddress.ts"
 import * as PgFailure from "./PgFailure.ts"
 import * as PgSockets from "./PgSockets.ts"

@@ -7,11 +7,11 @@ import type * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
-import type { EntryRow } from "../../schema/EntryRow.ts"
-import type { KeyName } from "../../schema/KeyName.ts"
-import type { RowDiff } from "../../schema/Snapshot.ts"
-import type { Query, QueryEach } from "../../services/Connector.ts"
-import * as PgRows from "./PgRows.ts"
+import type { EntryRow } from "../../../schema/EntryRow.ts"
+import type { KeyName } from "../../../schema/KeyName.ts"
+import type { RowDiff } from "../../../schema/Snapshot.ts"
+import type { Query, QueryEach } from "../../../services/Connector.ts"
+import * as PgRows from "../PgRows.ts"
 
 /** A row, and the slot of its key; `undefined` if it was not declared. */
 export interface NamedRow {

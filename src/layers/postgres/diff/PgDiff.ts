@@ -6,11 +6,11 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
-import type { KeyName } from "../../schema/KeyName.ts"
-import type { RowDiff } from "../../schema/Snapshot.ts"
-import type { Query } from "../../services/Connector.ts"
+import type { KeyName } from "../../../schema/KeyName.ts"
+import type { RowDiff } from "../../../schema/Snapshot.ts"
+import type { Query } from "../../../services/Connector.ts"
+import * as PgRows from "../PgRows.ts"
 import * as PgNamespaceScan from "./PgNamespaceScan.ts"
-import * as PgRows from "./PgRows.ts"
 
 /** The columns of a difference beside those of its row, which are all `NULL` where there is none. */
 const Place = Schema.Struct({ slot: Schema.Int, age: Schema.NullOr(Schema.Finite) })

@@ -9,9 +9,14 @@ import {
   ConnectorError,
   ListenFailed,
   SessionLost
-} from "../../schema/ConnectorError.ts"
-import { type EntryStoreError, type EntryStoreErrorReason, Refused, Unanswered } from "../../schema/EntryStoreError.ts"
-import type { TenantId } from "../../schema/TenantId.ts"
+} from "../../../schema/ConnectorError.ts"
+import {
+  type EntryStoreError,
+  type EntryStoreErrorReason,
+  Refused,
+  Unanswered
+} from "../../../schema/EntryStoreError.ts"
+import type { TenantId } from "../../../schema/TenantId.ts"
 
 /** The SQLSTATE of the server or the code of the operating system, where there is one. */
 export const codeOf = (error: SqlError): { readonly code?: string } => {

@@ -1,10 +1,10 @@
 /** The pure parts of `bench/`: what is said of timings. That anything is fast is no concern of the tests. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import * as Report from "../bench/report.ts"
-import * as Section from "../bench/section.ts"
-import * as Statistics from "../bench/statistics.ts"
-import * as Svg from "../bench/svg.ts"
+import * as Report from "../bench/Report.ts"
+import * as Section from "../bench/Section.ts"
+import * as Statistics from "../bench/Statistics.ts"
+import * as Svg from "../bench/Svg.ts"
 
 describe("statistics", () => {
   it("a median lies in the middle, or between the two in the middle, whatever the order", () => {

@@ -38,6 +38,7 @@ import * as Equal from "effect/Equal"
 import * as Result from "effect/Result"
 import type { EntryRow } from "./EntryRow.ts"
 import { deepFreeze } from "./JsonText.ts"
+import * as NewerRow from "./NewerRow.ts"
 import * as StoredValue from "./StoredValue.ts"
 
 /** The part of a declared key that the core needs. */
@@ -261,19 +262,6 @@ const contradictsReads = (state: State, found: ReadonlyArray<RowDiff>, since: Si
     return publishedAt > since.version && row?.fingerprint !== seen?.fingerprint && state.readAlone.includes(slot)
   })
 
-type Verdict = "same" | "publish" | "delete" | "older" | "inconclusive" | "regressed"
-
-const judge = (state: State, slot: Slot, row: EntryRow | undefined, since: Since): Verdict => {
-  if (since.version < state.epochVersion) return "inconclusive"
-  const publishedAt = slot.publishedAt > since.version
-  if (row === undefined) return slot.seen === undefined ? "same" : publishedAt ? "inconclusive" : "delete"
-  if (row.fingerprint === slot.seen?.fingerprint) return "same"
-  const foundAbsent = slot.seen === undefined && (publishedAt || state.wholeVersion > since.version)
-  if (row.revision > slot.highestRevision) return foundAbsent ? "inconclusive" : "publish"
-  if (row.revision === slot.seen?.revision) return publishedAt ? "inconclusive" : "publish"
-  return publishedAt ? "older" : "regressed"
-}
-
 const applyAll = (state: State, diff: ReadonlyArray<RowDiff>, since: Since): Outcome => {
   const version = state.version + 1
   const slots = state.slots.slice()
@@ -284,7 +272,7 @@ const applyAll = (state: State, diff: ReadonlyArray<RowDiff>, since: Since): Out
   let regressed = false
   for (const { row, slot } of diff) {
     const before = slots[slot]!
-    const verdict = judge(state, before, row, since)
+    const verdict = NewerRow.judge(state, before, row, since.version)
     inconclusive ||= verdict === "inconclusive"
     regressed ||= verdict === "regressed"
     if (verdict !== "publish" && verdict !== "delete") continue

@@ -2,7 +2,7 @@ import * as Net from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import * as FaultProxy from "../../dev/FaultProxy.ts"
-import { until } from "../support/observe.ts"
+import { until } from "../support/Observe.ts"
 import { eventually } from "../support/TestDatabase.ts"
 
 /** A server that sends back what it gets, and remembers it. */

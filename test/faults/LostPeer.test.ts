@@ -4,7 +4,7 @@ import { Config, PgConnector, SystemplaneLive, TenantManager, withTenant } from 
 import * as FaultProxy from "../../dev/FaultProxy.ts"
 import * as keys from "../support/keys.ts"
 import { Limit } from "../support/keys.ts"
-import { soon, until } from "../support/observe.ts"
+import { soon, until } from "../support/Observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 

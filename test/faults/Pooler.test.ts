@@ -8,7 +8,7 @@ import { Config, ConfigKey, PgConnector, SystemplaneLive, TenantManager, withTen
 import * as PgBouncer from "../../dev/PgBouncer.ts"
 import * as keys from "../support/keys.ts"
 import { Burst, Limit } from "../support/keys.ts"
-import { collect } from "../support/observe.ts"
+import { collect } from "../support/Observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { Config, TenantManager } from "effect-systemplane"
 import { Burst, Limit } from "../support/keys.ts"
-import { collect } from "../support/observe.ts"
+import { collect } from "../support/Observe.ts"
 import { eventually, type TestDatabase } from "../support/TestDatabase.ts"
 import * as ProxiedPlane from "./ProxiedPlane.ts"
 

@@ -5,7 +5,7 @@ import { Config, ConfigKey, Entry, TenantManager, withTenant } from "effect-syst
 import { MemoryDriver, SystemplaneMemory, type SystemplaneMemoryOptions } from "effect-systemplane/testing"
 import * as keys from "../support/keys.ts"
 import { Burst, Greeting, Limit } from "../support/keys.ts"
-import { collect, counted } from "../support/observe.ts"
+import { collect, counted } from "../support/Observe.ts"
 import { silent } from "../support/TestPlane.ts"
 
 const planeWith = (options: Partial<SystemplaneMemoryOptions> = {}) =>

@@ -4,7 +4,7 @@
  * `SYSTEMPLANE_MODEL_RUNS`, `_SEED` and `_PATH` play more histories, others, or one again.
  */
 import { describe, it } from "@effect/vitest"
-import { commands, show } from "./commands.ts"
+import { commands, show } from "./Commands.ts"
 import { play } from "./play.ts"
 import { property } from "./property.ts"
 

@@ -26,7 +26,7 @@ import * as MemoryKeyDeclarations from "../../src/layers/memory/MemoryKeyDeclara
 import * as MemoryListenFeed from "../../src/layers/memory/MemoryListenFeed.ts"
 import * as MemorySchemaBootstrap from "../../src/layers/memory/MemorySchemaBootstrap.ts"
 import { silent } from "../support/TestPlane.ts"
-import { type Command, tenants } from "./commands.ts"
+import { type Command, tenants } from "./Commands.ts"
 import * as Ledger from "./Ledger.ts"
 
 const plane = "plane"

@@ -5,7 +5,7 @@ import * as Catalog from "../postgres/Catalog.ts"
 import { captureLogs } from "../postgres/Witness.ts"
 import * as keys from "../support/keys.ts"
 import { ApiKey, Feature, Greeting, Limit } from "../support/keys.ts"
-import { collect, counted, until } from "../support/observe.ts"
+import { collect, counted, until } from "../support/Observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 

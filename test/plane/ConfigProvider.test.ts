@@ -11,7 +11,7 @@ import {
 } from "effect-systemplane"
 import * as keys from "../support/keys.ts"
 import { ApiKey, Feature, Greeting, Limit } from "../support/keys.ts"
-import { until } from "../support/observe.ts"
+import { until } from "../support/Observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 

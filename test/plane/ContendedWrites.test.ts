@@ -4,7 +4,7 @@ import { Effect, Exit, Fiber, Layer } from "effect"
 import { Config, ConfigKey, PgConnector, SystemplaneReadThrough, withTenant } from "effect-systemplane"
 import * as keys from "../support/keys.ts"
 import { Burst, Greeting, Limit } from "../support/keys.ts"
-import { until } from "../support/observe.ts"
+import { until } from "../support/Observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 

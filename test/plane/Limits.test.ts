@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { Config, notInMemory, TenantCache, TenantId, withTenant } from "effect-systemplane"
 import { ApiKey, Burst, Feature, Greeting, Limit } from "../support/keys.ts"
-import { counted } from "../support/observe.ts"
+import { counted } from "../support/Observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 

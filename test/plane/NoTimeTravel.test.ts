@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
 import { Config, TenantCache, TenantId, TenantManager, withTenant } from "effect-systemplane"
 import { Burst } from "../support/keys.ts"
-import { collect, until } from "../support/observe.ts"
+import { collect, until } from "../support/Observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 

@@ -5,7 +5,7 @@ import { Config, ConfigKey, Ddl, PgConnector, SystemplaneReadThrough, withTenant
 import * as FaultProxy from "../../dev/FaultProxy.ts"
 import * as keys from "../support/keys.ts"
 import { Burst, Greeting, Limit } from "../support/keys.ts"
-import { until } from "../support/observe.ts"
+import { until } from "../support/Observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import { silent } from "../support/TestPlane.ts"
 

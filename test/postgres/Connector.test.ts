@@ -16,7 +16,7 @@ import {
 } from "effect-systemplane"
 import { isConnectorErrorReason } from "../../src/schema/ConnectorError.ts"
 import { Limit } from "../support/keys.ts"
-import { soon } from "../support/observe.ts"
+import { soon } from "../support/Observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 import * as TestStore from "./TestStore.ts"

@@ -14,7 +14,7 @@ import {
   withTenant
 } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
-import { put } from "../support/storeWrites.ts"
+import { put } from "../support/StoreWrites.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalog from "./Catalog.ts"
 import { acme, layer } from "./TestStore.ts"

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
 import { EntryStore, type KeyName } from "effect-systemplane"
-import { a, b, diff, know, nothing, valuesOf } from "../support/entries.ts"
-import { put, remove } from "../support/storeWrites.ts"
+import { put, remove } from "../support/StoreWrites.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
+import { a, b, diff, know, nothing, valuesOf } from "../support/TestEntries.ts"
 import * as Catalog from "./Catalog.ts"
 import { acme, onEmptyDatabase } from "./TestStore.ts"
 

@@ -2,8 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { Connector, ConnectorError, PgConnector } from "effect-systemplane"
-import * as PgDatabaseClaims from "../../src/layers/postgres/PgDatabaseClaims.ts"
 import * as PgDatabases from "../../src/layers/postgres/PgDatabases.ts"
+import * as PgOneTenantPerDatabase from "../../src/layers/postgres/PgOneTenantPerDatabase.ts"
 import { budget } from "../support/budget.ts"
 import * as CountingConnector from "../support/CountingConnector.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
@@ -114,7 +114,7 @@ describe("a session that was opened ahead", () => {
           Effect.as(Effect.sleep("20 seconds"), {
             query: (sql) =>
               Effect.succeed([
-                sql === PgDatabaseClaims.identify ? { system: "1", started: 1, database: "a" } : { one: 1 }
+                sql === PgOneTenantPerDatabase.identify ? { system: "1", started: 1, database: "a" } : { one: 1 }
               ]),
             payloads: Effect.never,
             abandon: Effect.void

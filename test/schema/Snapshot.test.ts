@@ -7,7 +7,7 @@ import { Result } from "effect"
 import type { EntryRow } from "../../src/schema/EntryRow.ts"
 import { deepFreeze } from "../../src/schema/JsonText.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
-import { at, whole, wrote } from "../support/learning.ts"
+import { at, whole, wrote } from "../support/TestAnswers.ts"
 
 const bad = "bad"
 

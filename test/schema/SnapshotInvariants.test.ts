@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import type { EntryRow } from "../../src/schema/EntryRow.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
-import { whole, wrote } from "../support/learning.ts"
+import { whole, wrote } from "../support/TestAnswers.ts"
 
 /** Values are numbers; anything else is a bad row. */
 const number: Snapshot.SnapshotKey = {

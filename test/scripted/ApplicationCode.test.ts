@@ -4,7 +4,7 @@ import { Effect, Layer, Logger, References, Schedule, Tracer } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, TenantManager, withTenant } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
-import { activate, breathe, capture, limitKey, make, onPlane, statusOf, withRandom } from "./onPlane.ts"
+import { activate, breathe, capture, limitKey, make, onPlane, statusOf, withRandom } from "./ScriptedPlane.ts"
 
 const fault = () => {
   throw new Error("a fault of the application")

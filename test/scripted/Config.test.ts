@@ -3,8 +3,8 @@ import { Cause, Deferred, Effect, Exit, Fiber, Option, Queue, Schema, Stream } f
 import { TestClock } from "effect/testing"
 import { type Change, Config, ConfigKey, CurrentTenant, TenantManager, withTenant } from "effect-systemplane"
 import { ApiKey, Burst, Greeting, Limit } from "../support/keys.ts"
-import { collect } from "../support/observe.ts"
-import { activate, breathe, burstKey, change, limitKey, make, onPlane } from "./onPlane.ts"
+import { collect } from "../support/Observe.ts"
+import { activate, breathe, burstKey, change, limitKey, make, onPlane } from "./ScriptedPlane.ts"
 
 const reasonOf = <A, R>(effect: Effect.Effect<A, { readonly reason: { readonly _tag: string } }, R>) =>
   Effect.map(Effect.flip(effect), ({ reason }) => reason)

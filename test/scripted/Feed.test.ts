@@ -4,7 +4,7 @@ import { TestClock } from "effect/testing"
 import { Config, withTenant } from "effect-systemplane"
 import { Burst, Limit } from "../support/keys.ts"
 import { upsert } from "../support/ScriptedConnector.ts"
-import { activate, breathe, burstKey, limitKey, onPlane, promptly } from "./onPlane.ts"
+import { activate, breathe, burstKey, limitKey, onPlane, promptly } from "./ScriptedPlane.ts"
 
 const limitChanged = upsert(Limit.namespace, Limit.key)
 

@@ -3,10 +3,10 @@ import { DateTime, Effect, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, notInMemory, TenantCache, TenantId, TenantManager, withTenant } from "effect-systemplane"
 import { Burst, Limit } from "../support/keys.ts"
-import { collect } from "../support/observe.ts"
+import { collect } from "../support/Observe.ts"
 import { type ScriptedTenant, upsert } from "../support/ScriptedConnector.ts"
-import { withShakyClock } from "./clocks.ts"
-import { activate, breathe, limitKey, onPlane, statusOf } from "./onPlane.ts"
+import { activate, breathe, limitKey, onPlane, statusOf } from "./ScriptedPlane.ts"
+import { withShakyClock } from "./ShakyClock.ts"
 
 const seconds = (time: DateTime.Utc | undefined) =>
   time === undefined ? undefined : DateTime.toEpochMillis(time) / 1000

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, type ConfigHandle, TenantManager, withTenant } from "effect-systemplane"
 import { ApiKey, Burst, Limit } from "../support/keys.ts"
-import { activate, breathe, change, limitKey, onPlane } from "./onPlane.ts"
+import { activate, breathe, change, limitKey, onPlane } from "./ScriptedPlane.ts"
 
 /** What a handle answers, in each of the ways to ask; they must agree. */
 const answer = (handle: ConfigHandle<number>) =>

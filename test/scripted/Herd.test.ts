@@ -3,8 +3,8 @@ import { Effect, Random } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, TenantManager, withTenant } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
-import { withShakyClock } from "./clocks.ts"
-import { breathe, onPlane } from "./onPlane.ts"
+import { breathe, onPlane } from "./ScriptedPlane.ts"
+import { withShakyClock } from "./ShakyClock.ts"
 
 const names = (count: number, prefix = "tenant") => Array.from({ length: count }, (_, i) => `${prefix}-${i}`)
 

@@ -3,7 +3,7 @@ import { Effect, Exit, Fiber, Option, Scheduler, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, TenantId, TenantManager, type TenantState, withTenant } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
-import { breathe, limitKey, make, onPlane } from "./onPlane.ts"
+import { breathe, limitKey, make, onPlane } from "./ScriptedPlane.ts"
 
 const acmeId = TenantId.make("acme")
 

@@ -3,8 +3,8 @@ import { Duration, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, TenantManager, withTenant } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
-import { withShakyClock } from "./clocks.ts"
-import { breathe, limitKey, onPlane, type ScriptedPlane } from "./onPlane.ts"
+import { breathe, limitKey, onPlane, type ScriptedPlane } from "./ScriptedPlane.ts"
+import { withShakyClock } from "./ShakyClock.ts"
 
 const limit = (tenant = "acme") => Config.get(Limit).pipe(withTenant(tenant))
 const call = (what: "activate" | "suspend", tenant = "acme") => TenantManager.use((manager) => manager[what](tenant))

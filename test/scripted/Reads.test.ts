@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { Config, CurrentTenant, TenantId, TenantManager, withTenant } from "effect-systemplane"
 import { Burst, Limit } from "../support/keys.ts"
-import { activate, limitKey, make, onPlane } from "./onPlane.ts"
+import { activate, limitKey, make, onPlane } from "./ScriptedPlane.ts"
 
 describe("a cached read", () => {
   it.effect("G5: a cached read that was made ahead answers for the tenant it runs for", () =>

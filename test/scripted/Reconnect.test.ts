@@ -3,7 +3,7 @@ import { Clock, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, TenantManager, withTenant } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
-import { activate, breathe, limitKey, onPlane, promptly, statusOf } from "./onPlane.ts"
+import { activate, breathe, limitKey, onPlane, promptly, statusOf } from "./ScriptedPlane.ts"
 
 /** The delays between attempts, in milliseconds. */
 const delays = (attempts: ReadonlyArray<number>) => attempts.slice(1).map((at, i) => at - attempts[i]!)

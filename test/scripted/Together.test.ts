@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { Config, TenantManager } from "effect-systemplane"
 import { Burst, Limit } from "../support/keys.ts"
-import { activate, breathe, burstKey, limitKey, onPlane, promptly } from "./onPlane.ts"
+import { activate, breathe, burstKey, limitKey, onPlane, promptly } from "./ScriptedPlane.ts"
 
 const both = Effect.map(Config.snapshot, (snapshot) => [snapshot.get(Limit), snapshot.get(Burst)])
 

@@ -1,7 +1,7 @@
 /** A connector that remembers every statement that is sent through it, and every session that listens. */
 import { Effect, Layer } from "effect"
 import { Connector } from "effect-systemplane"
-import * as PgDatabaseClaims from "../../src/layers/postgres/PgDatabaseClaims.ts"
+import * as PgOneTenantPerDatabase from "../../src/layers/postgres/PgOneTenantPerDatabase.ts"
 
 export interface Sent {
   /** Statements of the plane, in order, without the one that tells which database a new client leads to. */
@@ -26,7 +26,7 @@ export const make = <E, R>(connector: Layer.Layer<Connector, E, R>) => {
               get: (target, member) => {
                 if (member !== "unsafe") return Reflect.get(target, member)
                 return (sql: string, params?: ReadonlyArray<unknown>) => {
-                  if (sql !== PgDatabaseClaims.identify) sent.statements.push(sql)
+                  if (sql !== PgOneTenantPerDatabase.identify) sent.statements.push(sql)
                   return target.unsafe(sql, params)
                 }
               }

@@ -8,8 +8,8 @@ import { Connector, ConnectorError, type TenantId } from "effect-systemplane"
 import * as PgCursorDiff from "../../src/layers/postgres/diff/PgCursorDiff.ts"
 import * as PgDiff from "../../src/layers/postgres/diff/PgDiff.ts"
 import * as PgNamespaceScan from "../../src/layers/postgres/diff/PgNamespaceScan.ts"
-import * as PgDatabaseClaims from "../../src/layers/postgres/PgDatabaseClaims.ts"
 import * as PgKeyDeclarations from "../../src/layers/postgres/PgKeyDeclarations.ts"
+import * as PgOneTenantPerDatabase from "../../src/layers/postgres/PgOneTenantPerDatabase.ts"
 import * as PgSeeding from "../../src/layers/postgres/PgSeeding.ts"
 import * as PgStatements from "../../src/layers/postgres/PgStatements.ts"
 import * as PgWrites from "../../src/layers/postgres/PgWrites.ts"
@@ -56,7 +56,7 @@ const { selectAllAged, selectAllAgeless, selectNewer } = PgNamespaceScan
 const comparesKeyByKey = (sql: string) => sql === PgDiff.selectDifferences
 const readsAll = (sql: string) => sql === selectAllAged || sql === selectAllAgeless || sql === PgCursorDiff.selectWhole
 const readsNewer = (sql: string) => sql === selectNewer
-const identifies = (sql: string) => sql === PgDatabaseClaims.identify
+const identifies = (sql: string) => sql === PgOneTenantPerDatabase.identify
 const isReadOfEverything = (sql: string) => comparesKeyByKey(sql) || readsAll(sql) || readsNewer(sql)
 
 /** A row as statements return it. */

@@ -20,8 +20,8 @@ import * as PgCursorDiff from "../../src/layers/postgres/diff/PgCursorDiff.ts"
 import * as Catalog from "../postgres/Catalog.ts"
 import * as keys from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
+import { withRegistry } from "./Series.ts"
 import * as Sinks from "./Sinks.ts"
-import { withRegistry } from "./series.ts"
 
 const canary = "canary"
 const { ApiKey, Burst, Feature, Greeting, Limit } = keys

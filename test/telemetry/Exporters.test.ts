@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs"
 import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
-import * as exports from "./exports.ts"
-import type { Point } from "./points.ts"
+import * as exports from "./Exports.ts"
+import type { Point } from "./Points.ts"
 
 class Exports extends Context.Service<Exports, exports.Exports>()("test/Exports") {}
 

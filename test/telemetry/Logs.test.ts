@@ -4,10 +4,10 @@ import { TestClock } from "effect/testing"
 import { SystemplaneLive, TenantId, TenantManager } from "effect-systemplane"
 import * as StatusBoard from "../../src/layers/telemetry/StatusBoard.ts"
 import * as Telemetry from "../../src/layers/telemetry/Telemetry.ts"
-import { breathe, promptly, withRandom } from "../scripted/onPlane.ts"
+import { breathe, promptly, withRandom } from "../scripted/ScriptedPlane.ts"
 import * as keys from "../support/keys.ts"
 import * as ScriptedConnector from "../support/ScriptedConnector.ts"
-import { withRegistry } from "./series.ts"
+import { withRegistry } from "./Series.ts"
 
 const make = () => {
   const lines: Array<Record<string, unknown>> = []

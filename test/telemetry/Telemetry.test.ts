@@ -7,7 +7,7 @@ import * as Telemetry from "../../src/layers/telemetry/Telemetry.ts"
 import type { Observed } from "../../src/layers/telemetry/TenantSeries.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
 import { Burst, Limit } from "../support/keys.ts"
-import { type Series, series, valuesOf, withRegistry } from "./series.ts"
+import { type Series, series, valuesOf, withRegistry } from "./Series.ts"
 
 const [acme, globex, initech] = ["acme", "globex", "initech"].map((id) => TenantId.make(id)) as [
   TenantId,

@@ -5,10 +5,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { PrometheusMetrics } from "effect/observability"
 import { TenantManager } from "effect-systemplane"
-import * as ScriptedPlane from "../scripted/onPlane.ts"
-import { ManualReader } from "./exports.ts"
-import { ofOpenTelemetry, ofPrometheus, type Point, sorted } from "./points.ts"
-import { withRegistry } from "./series.ts"
+import * as ScriptedPlane from "../scripted/ScriptedPlane.ts"
+import { ManualReader } from "./Exports.ts"
+import { ofOpenTelemetry, ofPrometheus, type Point, sorted } from "./Points.ts"
+import { withRegistry } from "./Series.ts"
 
 const labelsOf = (points: ReadonlyArray<Point>) =>
   [...new Set(points.flatMap(({ attributes }) => attributes.tenant_id ?? []))].sort()

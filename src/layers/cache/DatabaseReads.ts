@@ -14,7 +14,7 @@ import * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
-import { timedOut } from "../runtime/Timeouts.ts"
+import { readTimeout, timedOut } from "../runtime/Timeouts.ts"
 import { Telemetry } from "../telemetry/Telemetry.ts"
 import * as ReadCircuits from "./ReadCircuits.ts"
 import type { Reconciling } from "./Reconciling.ts"
@@ -22,9 +22,6 @@ import type { Replicas } from "./Replicas.ts"
 
 /** Reads of one tenant that run at once. Its pool has 4 connections by default: twice that keeps them busy. */
 const readsPerTenant = 8
-
-/** How long a read may wait, for its turn and for its answer. */
-const readTimeout = "5 seconds"
 
 type Answer = Deferred.Deferred<any, EntryStoreError>
 

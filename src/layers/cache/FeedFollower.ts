@@ -29,9 +29,9 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import type { ReadDiff } from "../../services/EntryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { type Changed, type FeedSession, ListenFeed } from "../../services/ListenFeed.ts"
-import * as DeadlineScheduler from "../runtime/DeadlineScheduler.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
-import { timedOut } from "../runtime/Timeouts.ts"
+import * as TenantTimers from "../runtime/TenantTimers.ts"
+import { longestDiff, timedOut } from "../runtime/Timeouts.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
 import { Telemetry } from "../telemetry/Telemetry.ts"
 import type { Replica } from "./Replica.ts"
@@ -75,18 +75,15 @@ interface Reconciled {
   readonly took: number
 }
 
-/** 10,000 keys are about a megabyte each way: half a minute over a condition of 64 kB a second, and as much again for the server. */
-const longestAnswer = 60_000
-
 export const make = Effect.fnUntraced(function* (replicas: Replicas, options: FeedFollowerOptions) {
   const feed = yield* ListenFeed
   const registry = yield* KeyRegistry
   const telemetry = yield* Telemetry
-  const upkeep = yield* DeadlineScheduler.make(Freshness.schedulerResolution(options.maxStaleness))
+  const upkeep = yield* TenantTimers.make(Freshness.schedulerResolution(options.maxStaleness))
 
   const patience: AdaptiveTimeout.AdaptiveTimeout = {
     usual: Freshness.answerBudget(options.maxStaleness),
-    longest: longestAnswer
+    longest: longestDiff
   }
   const verifyDelay = (took: number) =>
     Effect.map(Random.next, (random) => Freshness.verifyDelay(options.maxStaleness, took, random))
@@ -188,7 +185,7 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
   const overdueAt = ({ condition, snapshot }: Replica) =>
     condition.loaded && !condition.overdue ? snapshot.confirmedAt + options.maxStaleness : never
 
-  const lookAfter = (followed: Followed): DeadlineScheduler.Deadline => ({
+  const lookAfter = (followed: Followed): TenantTimers.Deadline => ({
     dueAt: () => Math.min(followed.verifyAt, followed.answerBy, overdueAt(followed.replica)),
     perform: Effect.flatMap(MonotonicClock.millis, (now) => {
       if (followed.verifyAt <= now) followed.reader?.read("verify")

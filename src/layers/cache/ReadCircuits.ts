@@ -23,12 +23,12 @@ import { EntryStoreError, NotAsked } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as MissingTenants from "../runtime/MissingTenants.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
+import { circuitPauses } from "../runtime/Timeouts.ts"
 
 /** One lost connection fails the reads that were on it, up to four with the default pool; three in a row are no accident. */
 const failuresInARow = 3
 
-/** A server that is down for long is tried at most six times a minute for each tenant, as its feed is. */
-const openFor = Schedule.min([Schedule.exponential("500 millis"), Schedule.spaced("10 seconds")]).pipe(
+const openFor = Schedule.min([Schedule.exponential(circuitPauses.first), Schedule.spaced(circuitPauses.longest)]).pipe(
   Schedule.jittered
 )
 

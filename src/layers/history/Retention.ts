@@ -9,10 +9,8 @@ import type { Settings } from "../../schema/Options.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { HistoryStore } from "../../services/HistoryStore.ts"
 import { TenantManager } from "../../services/TenantManager.ts"
+import { retentionInterval } from "../runtime/Timeouts.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
-
-/** Records are kept for days: an hour more is no matter, and a purge reads the whole history. */
-const interval = "1 hour"
 
 const make = Effect.fnUntraced(function* ({ history }: Pick<Settings, "history">) {
   if (history === undefined || (history.keepDays ?? history.keepPerKey) === undefined) return
@@ -47,7 +45,7 @@ const make = Effect.fnUntraced(function* ({ history }: Pick<Settings, "history">
     )
   )
 
-  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), purgeAll)))
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(retentionInterval), purgeAll)))
 })
 
 export const layer = (settings: Pick<Settings, "history">) => Layer.effectDiscard(make(settings))

@@ -9,7 +9,6 @@
  * What is taken back is an ordinary write: nothing here changes a row by itself. A guard that fails is explained by the history.
  */
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -51,6 +50,7 @@ import { currentTenant } from "../../services/CurrentTenant.ts"
 import { HistoryStore, type HistoryStoreError, type Retention } from "../../services/HistoryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { TenantCache } from "../../services/TenantCache.ts"
+import { historyPollInterval } from "../runtime/Timeouts.ts"
 import { unknownKey } from "../store/ConfigFailure.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
 
@@ -58,9 +58,6 @@ export interface StoredChangeHistoryOptions {
   /** The tenant where none is set. */
   readonly sole: Option.Option<TenantId>
 }
-
-/** How often a stream asks for what was recorded since: operators see a change within about a second. */
-const pollInterval = Duration.seconds(1)
 
 const longestPage = 1_000
 
@@ -213,7 +210,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
               const place = i === changes.length - 1 || at === undefined ? delta.cursor : at
               events.push({ _tag: "Change", change, cursor: place })
             }
-            if (events.length === 0) yield* Effect.sleep(pollInterval)
+            if (events.length === 0) yield* Effect.sleep(historyPollInterval)
             return [events, Option.some<string | undefined>(delta.cursor)] as const
           })
         )

@@ -14,13 +14,10 @@ import { EntryStoreError, type EntryStoreErrorReason } from "../../schema/EntryS
 import type * as MemoryTable from "../../schema/MemoryTable.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
-import { statementTimeout, timedOut } from "../runtime/Timeouts.ts"
+import { idleTimeToLive, statementTimeout, timedOut } from "../runtime/Timeouts.ts"
 import { execute, type MemoryDatabase } from "./MemoryDatabase.ts"
 import { MemoryDatabases } from "./MemoryDatabases.ts"
 import type { Connection } from "./MemoryNetwork.ts"
-
-/** How long an unused client is kept. */
-const idleTimeToLive = "10 seconds"
 
 export class MemoryClients extends Context.Service<
   MemoryClients,

@@ -16,9 +16,7 @@ import {
   type MemoryFeedConditions,
   type MemoryLink
 } from "../../services/MemoryDriver.ts"
-
-/** How long connecting may take, as with the connectors for PostgreSQL. */
-const connectTimeout = "5 seconds"
+import { connectTimeout } from "../runtime/Timeouts.ts"
 
 /** A connection. The statements on it end with it. */
 export interface Connection {

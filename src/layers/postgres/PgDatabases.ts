@@ -1,7 +1,7 @@
 /**
  * One pooled client per tenant, opened when first needed and closed when idle; and sessions for feeds, which may be opened ahead.
  *
- * Each client and session of a tenant claims the database that it leads to (PgDatabaseClaims). A claim on a database that
+ * Each client and session of a tenant claims the database that it leads to (PgOneTenantPerDatabase). A claim on a database that
  * another tenant holds fails before anything else is read or written there.
  */
 import * as Context from "effect/Context"
@@ -19,26 +19,18 @@ import { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { Connector, type ListenSession, type Query } from "../../services/Connector.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
-import { statementTimeout, timedOut } from "../runtime/Timeouts.ts"
+import {
+  aheadTimeToLive,
+  idleTimeToLive,
+  openTimeout,
+  statementTimeout,
+  timedOut,
+  transactionTimeout
+} from "../runtime/Timeouts.ts"
 import * as PgAddress from "./connection/PgAddress.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
 import * as PgSpans from "./connection/PgSpans.ts"
-import * as PgDatabaseClaims from "./PgDatabaseClaims.ts"
-
-/**
- * How long a client or session may take to be opened: the connectors of this library take 10 seconds at most to resolve the
- * tenant, 5 to connect and 5 to listen. One that hangs would otherwise hold its turn, and its tenant, for ever.
- */
-const openTimeout = "30 seconds"
-
-/** How long the statements of a transaction may take together: an upgrade rewrites the table, or waits for another one. */
-const transactionTimeout = "1 minute"
-
-/** How long an unused client is kept. Clients serve reads and writes of operators, which come in bursts. */
-const idleTimeToLive = "10 seconds"
-
-/** How long a session that was opened ahead waits for its feed, which follows at once where the tenant is still wanted. */
-const aheadTimeToLive = "100 millis"
+import * as PgOneTenantPerDatabase from "./PgOneTenantPerDatabase.ts"
 
 export class PgDatabases extends Context.Service<
   PgDatabases,
@@ -82,7 +74,7 @@ const make = Effect.gen(function* () {
   // Abandoned statements end here. Made before the clients, hence closed after them: a statement on a
   // destroyed socket ends at once.
   const statements = yield* FiberSet.make()
-  const claims = PgDatabaseClaims.make()
+  const claims = PgOneTenantPerDatabase.make()
 
   const opened = <A, R>(tenant: TenantId, opening: Effect.Effect<A, ConnectorError, R>) =>
     Effect.timeoutOrElse(opening, {
@@ -93,7 +85,7 @@ const make = Effect.gen(function* () {
   /** Opens it, and claims the database it leads to. A connector that dies has failed to connect. */
   const claimed = <A, R>(
     tenant: TenantId,
-    kind: PgDatabaseClaims.Kind,
+    kind: PgOneTenantPerDatabase.Kind,
     opening: Effect.Effect<A, ConnectorError, R>,
     queryOf: (resource: A) => Query
   ) =>

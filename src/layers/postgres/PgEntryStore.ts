@@ -21,20 +21,19 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import type { ChangeRequest } from "../../schema/WriteRequest.ts"
 import type { Query } from "../../services/Connector.ts"
 import { type ChangeOutcome, EntryStore, type EntryWrite, type Receipt } from "../../services/EntryStore.ts"
-import { writeTimeout } from "../runtime/Timeouts.ts"
+import { rollbackRetries, writeTimeout } from "../runtime/Timeouts.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
 import * as PgDiff from "./diff/PgDiff.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import * as PgStatements from "./PgStatements.ts"
 import * as PgWrites from "./PgWrites.ts"
 
-/** A deadlock takes a second to be found (`deadlock_timeout`): two or three tries, and a write still ends within its time. */
 const runAgain = <A>(statement: Effect.Effect<A, EntryStoreError>): Effect.Effect<A, EntryStoreError> =>
   Effect.retry(statement, {
     while: (error) => PgFailure.isRolledBackByOthers(error) || isTorn(error),
-    schedule: Schedule.exponential("10 millis").pipe(
+    schedule: Schedule.exponential(rollbackRetries.firstPause).pipe(
       Schedule.jittered,
-      Schedule.upTo({ times: 5, duration: "2 seconds" })
+      Schedule.upTo({ times: rollbackRetries.times, duration: rollbackRetries.within })
     )
   })
 

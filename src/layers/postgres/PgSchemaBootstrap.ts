@@ -18,13 +18,13 @@ import {
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { Query } from "../../services/Connector.ts"
 import { type Ensured, SchemaBootstrap, type Verified } from "../../services/SchemaBootstrap.ts"
+import { schemaLockTimeout } from "../runtime/Timeouts.ts"
 import * as PgCatalog from "./PgCatalog.ts"
 import { PgDatabases } from "./PgDatabases.ts"
-import * as PgPreparedCheck from "./PgPreparedCheck.ts"
+import * as PgSchemaCheck from "./PgSchemaCheck.ts"
 import * as PgSeeding from "./PgSeeding.ts"
 
-/** One transaction that holds the table must not make the schema work, and every writer behind it, wait for a minute. */
-const lockTimeout = "SELECT set_config('lock_timeout', '10s', true)"
+const lockTimeout = `SELECT set_config('lock_timeout', '${schemaLockTimeout}', true)`
 
 const lock = `SELECT pg_advisory_xact_lock(${lockKey})`
 
@@ -119,7 +119,7 @@ const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchema
 
   return SchemaBootstrap.of({
     isPrepared: (tenant, seeds) =>
-      run(tenant, (query) => PgPreparedCheck.findsEverything(query, seeds, objects)).pipe(
+      run(tenant, (query) => PgSchemaCheck.findsEverything(query, seeds, objects)).pipe(
         // Unlike the glance, the look does not wait for a transaction that holds the table, and what mends a schema waits longer.
         Effect.catchIf(isUnanswered, () => Effect.succeed(false)),
         Effect.mapError(SchemaBootstrapError.from)

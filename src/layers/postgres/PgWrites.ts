@@ -15,17 +15,16 @@ import type { EntryRow } from "../../schema/EntryRow.ts"
 import type { ChangeRequest } from "../../schema/WriteRequest.ts"
 import type { Query } from "../../services/Connector.ts"
 import type { ChangeOutcome, EntryWrite, Written } from "../../services/EntryStore.ts"
+import { writeLockTimeout } from "../runtime/Timeouts.ts"
 import { arrayOf, columns, decodeRows, isStored, shownRevision, unexpectedShape } from "./PgRows.ts"
 
 /**
- * How long a write waits for a row that another transaction holds, if the role or the database does not say. A statement waits
- * twice at most, for its turn and for that transaction: 4 of the 5 seconds it may take, so that the server ends the write while
- * the caller still listens, and its outcome is known. In the statement itself, since a pooler may give the next one to another
- * session; and looked at whenever a wait begins, unlike `statement_timeout`.
+ * Set in the statement itself, since a pooler may give the next one to another session. The bound on waiting for a lock is
+ * looked at whenever a wait begins, unlike `statement_timeout`.
  */
 const settings = `
   SELECT
-    set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), '2s'), true),
+    set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), '${writeLockTimeout}'), true),
     set_config('systemplane.change', $5::text, true),
     set_config('systemplane.actor', $6::text, true),
     set_config('systemplane.reason', $7::text, true),

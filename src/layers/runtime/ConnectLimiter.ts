@@ -25,6 +25,7 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import * as MissingTenants from "./MissingTenants.ts"
 import * as MonotonicClock from "./MonotonicClock.ts"
 import * as TenantLimiter from "./TenantLimiter.ts"
+import { longestConnectTurn } from "./Timeouts.ts"
 
 export interface ConnectLimiterOptions {
   /** Connections that are being opened at once: that many sessions, and that many clients. */
@@ -52,12 +53,6 @@ export class ConnectLimiter extends Context.Service<
   }
 >()("effect-systemplane/layers/ConnectLimiter") {}
 
-/**
- * A server that is there lets a client in within 10 ms, across a continent and with TLS within 200. An attempt that takes
- * longer may never end, and should not hold up the next one.
- */
-const longestTurn = 250
-
 /** Turns that all tenants that may not exist have together. */
 const permitsOfNewcomers = 2
 
@@ -66,10 +61,10 @@ const mostProven = 10_000
 
 const make = Effect.fnUntraced(function* (options: ConnectLimiterOptions) {
   const limiter = yield* RateLimiter.make
-  const turns = { permits: options.maxConcurrentActivations, longest: longestTurn }
+  const turns = { permits: options.maxConcurrentActivations, longest: longestConnectTurn }
   const turnsOfNewcomers = {
     permits: Math.min(permitsOfNewcomers, options.maxConcurrentActivations),
-    longest: longestTurn
+    longest: longestConnectTurn
   }
   const lanes = () => ({ known: TenantLimiter.make(turns), newcomers: TenantLimiter.make(turnsOfNewcomers) })
   const sessions = lanes()

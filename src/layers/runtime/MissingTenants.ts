@@ -8,9 +8,7 @@
 import type { ConnectorError } from "../../schema/ConnectorError.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
-
-/** How long an id is remembered, in milliseconds: a database that is created meanwhile is found after that. */
-const rememberedFor = 30_000
+import { missingFor } from "./Timeouts.ts"
 
 const mostRemembered = 10_000
 
@@ -38,7 +36,7 @@ export const make = (): MissingTenants => {
     },
     add: (tenant, error, now) => {
       missing.delete(tenant)
-      missing.set(tenant, { error, until: now + rememberedFor })
+      missing.set(tenant, { error, until: now + missingFor })
       if (missing.size > mostRemembered) missing.delete(missing.keys().next().value!)
     },
     delete: (tenant) => {

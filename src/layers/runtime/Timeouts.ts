@@ -1,21 +1,59 @@
 /**
- * How long a statement may take, and the error of one that was not answered in time.
+ * How long everything may take that takes time: each statement, read and write, each attempt to connect, each pause.
+ *
+ * All constants of time of `src/layers` are here, with the sums that the docstrings of the public API promise. The times that
+ * follow from an option are computed in `schema/`: Freshness (`maxStaleness`), ReadPace and Reconnect.
+ *
+ * ```
+ *   a read of the database                   5 s     its turn, the connection and the answer together
+ *   a write of one key that is not answered  15 s    copies are sent for 10 s, and the last one has 5 s to be answered
+ *   ... and cannot be placed once it is      20 s    5 s more for reading the table
+ *   opening a session                        20 s    10 s to resolve the tenant, 5 s to connect, 5 s to listen
+ * ```
  */
 import * as Duration from "effect/Duration"
 import { EntryStoreError, Unanswered } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 
+// Statements and reads.
+
 /** How long a statement may take before it counts as unanswered. Entries are few and small: an answer takes milliseconds. */
 export const statementTimeout = "5 seconds"
+
+/** How long a read may wait, for its turn and for its answer. */
+export const readTimeout = "5 seconds"
+
+/** How long the statements of a transaction may take together: an upgrade rewrites the table, or waits for another one. */
+export const transactionTimeout = "1 minute"
+
+/**
+ * How long the feed waits at most for everything that differs: 10,000 keys are about a megabyte each way, half a minute over a
+ * link of 64 kB a second, and as much again for the server. In milliseconds.
+ */
+export const longestDiff = 60_000
 
 /** A statement was not answered within its budget, which the message names. */
 export const timedOut = (tenant: TenantId, within: Duration.Input = statementTimeout) =>
   EntryStoreError.of(tenant, new Unanswered({ code: "ETIMEDOUT", within: Duration.fromInputUnsafe(within) }))
 
+// Locks, as the settings of PostgreSQL spell them.
+
+/**
+ * How long a write waits for a row that another transaction holds, if the role or the database does not say. A statement waits
+ * twice at most, for its turn and for that transaction: 4 of its 5 seconds, so that the server ends the write while the caller
+ * still listens, and its outcome is known.
+ */
+export const writeLockTimeout = "2s"
+
+/** One transaction that holds the table must not make the schema work, and every writer behind it, wait for a minute. */
+export const schemaLockTimeout = "10s"
+
+// Writes.
+
 /** The bytes that a slow link carries in a second, each way. */
 const slowLink = 64_000
 
-/** What the server needs for each row of a write, its triggers included, where it is slow. In milliseconds. */
+/** What a slow server needs for each row of a write, its triggers included. In milliseconds. */
 const perRow = 2
 
 /** How long a write of these values may take, in milliseconds: 5 seconds, and more for more rows and more bytes. */
@@ -30,5 +68,65 @@ export const writeTimeout = (texts: ReadonlyArray<string | undefined>): number =
  */
 export const writeBudget = { sending: 2, whole: 3 } as const
 
-/** How long a write that cannot be placed may wait for the table to be read: a write of one key ends within 15 + 5 seconds. */
+/** Between two copies of a write: long enough for a connection to be replaced. */
+export const pauseBetweenCopies = "200 millis"
+
+/** A deadlock takes a second to be found (`deadlock_timeout`): two or three tries, and a write still ends within its time. */
+export const rollbackRetries = { firstPause: "10 millis", times: 5, within: "2 seconds" } as const
+
+/** How long a write that cannot be placed may wait for the table to be read. */
 export const settleTimeout = "5 seconds"
+
+// Connections.
+
+/** How long resolving a tenant may take: a secret store answers within seconds, or an operator should hear of it. */
+export const resolveTimeout = "10 seconds"
+
+/** How long connecting may take, and listening after it, if the address does not say. */
+export const connectTimeout = "5 seconds"
+
+/** libpq's `connect_timeout=0` means no limit; here an attempt ends after half a minute at the latest. */
+export const longestConnect = "30 seconds"
+
+/**
+ * How long a client or session may take to be opened: the connectors of this library take 20 seconds at most. One that hangs
+ * would otherwise hold its turn, and its tenant, for ever.
+ */
+export const openTimeout = "30 seconds"
+
+/** Keep-alive finds a peer that vanished without a word: probes begin after 10 idle seconds. In milliseconds. */
+export const keepAliveDelay = 10_000
+
+/** How long an unused client is kept. Clients serve reads and writes of operators, which come in bursts. */
+export const idleTimeToLive = "10 seconds"
+
+/** How long a session that was opened ahead waits for its feed, which follows at once if the tenant is still wanted. */
+export const aheadTimeToLive = "100 millis"
+
+/** How long an id without a database is remembered: one that is created meanwhile is found after that. In milliseconds. */
+export const missingFor = 30_000
+
+// Turns, in milliseconds.
+
+/**
+ * A server that is there lets a client in within 10 ms, across a continent and with TLS within 200. An attempt that takes
+ * longer may never end, and should not hold up the next one.
+ */
+export const longestConnectTurn = 250
+
+/** Preparing a database that is up to date takes two short statements; one that takes longer holds up no other. */
+export const longestPreparationTurn = 250
+
+// Pauses.
+
+/** A server that is down for long is tried at most six times a minute for each tenant, as its feed is. */
+export const circuitPauses = { first: "500 millis", longest: "10 seconds" } as const
+
+/** How often a stream asks for what was recorded since: operators see a change within about a second. */
+export const historyPollInterval = "1 second"
+
+/** How often the retention is applied. Records are kept for days: an hour more is no matter, and a purge reads the whole history. */
+export const retentionInterval = "1 hour"
+
+/** Tenants that are dropped are counted in one line each ten seconds at most. */
+export const droppedLogInterval = "10 seconds"

@@ -17,10 +17,7 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import type { WriteRequest } from "../../schema/WriteRequest.ts"
 import { EntryStore, type EntryWrite, type Receipt } from "../../services/EntryStore.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
-import { timedOut, writeBudget, writeTimeout } from "../runtime/Timeouts.ts"
-
-/** Between two copies: long enough for a connection to be replaced. */
-const pause = "200 millis"
+import { pauseBetweenCopies, timedOut, writeBudget, writeTimeout } from "../runtime/Timeouts.ts"
 
 export type WriteOutcome = Effect.Success<typeof make>
 
@@ -36,7 +33,7 @@ export const make = Effect.map(EntryStore, (store) => {
     const lost = first.failure
     if (lost.reason._tag !== "Unanswered") return yield* lost
     while (true) {
-      yield* Effect.sleep(pause)
+      yield* Effect.sleep(pauseBetweenCopies)
       if ((yield* MonotonicClock.millis) >= sendUntil) return yield* lost
       const found = yield* Effect.result(store.outcome(tenant, writes, change))
       if (Result.isFailure(found)) {

@@ -35,15 +35,10 @@ import { TenantCache } from "../../services/TenantCache.ts"
 import { ReconnectSignal } from "../feed/ReconnectSignal.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import * as TenantLimiter from "../runtime/TenantLimiter.ts"
+import { droppedLogInterval, longestPreparationTurn } from "../runtime/Timeouts.ts"
 import * as DatabasePreparation from "../store/DatabasePreparation.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
 import { StatusBoard } from "../telemetry/StatusBoard.ts"
-
-/** Preparing a database that is up to date takes two short statements; one that takes longer holds up no other. */
-const longestTurn = 250
-
-/** Tenants that are dropped are counted in one line each ten seconds at most. */
-const countEvery = "10 seconds"
 
 export interface TenantSupervisorsOptions {
   readonly bootstrap: "ensure" | "verify" | "skip"
@@ -87,9 +82,12 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
   const run = yield* FiberSet.runtime(fibers)().pipe(
     Effect.updateContext((context: Context.Context<never>) => Context.omit(Tracer.ParentSpan)(context))
   )
-  const turns = TenantLimiter.make({ permits: options.maxConcurrentActivations, longest: longestTurn })
+  const turns = TenantLimiter.make({ permits: options.maxConcurrentActivations, longest: longestPreparationTurn })
   // Tenants that only reads asked for may be invented: they wait behind each other, and behind no tenant that was activated.
-  const turnsOfDemanded = TenantLimiter.make({ permits: options.maxConcurrentActivations, longest: longestTurn })
+  const turnsOfDemanded = TenantLimiter.make({
+    permits: options.maxConcurrentActivations,
+    longest: longestPreparationTurn
+  })
   const supervisors = new Map<TenantId, Supervisor>()
   /** Intents that only a read asked for, until the tenant is live or the intent is over. */
   const demandedIntents = new Set<Intent>()
@@ -213,7 +211,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
           Effect.logInfo("Tenants that only reads asked for did not become live, and are not tried further"),
           { tenants }
         )
-      }).pipe(Effect.delay(countEvery))
+      }).pipe(Effect.delay(droppedLogInterval))
     )
   }
 

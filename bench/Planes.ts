@@ -2,7 +2,7 @@
 import { Effect, Layer, References } from "effect"
 import { TenantManager } from "effect-systemplane"
 import * as Testing from "effect-systemplane/testing"
-import type { Workload } from "./workload.ts"
+import type { Workload } from "./Workload.ts"
 
 export const silent = Layer.succeed(References.MinimumLogLevel, "None")
 

@@ -5,8 +5,8 @@
 import { init } from "@launchdarkly/node-server-sdk"
 import { TestData } from "@launchdarkly/node-server-sdk/integrations"
 import { Effect } from "effect"
-import type { Contender } from "../rounds.ts"
-import type * as Workload from "../workload.ts"
+import type { Contender } from "../Rounds.ts"
+import type * as Workload from "../Workload.ts"
 
 const open = (keys: Workload.Workload["keys"]) =>
   Effect.acquireRelease(

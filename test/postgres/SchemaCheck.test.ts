@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { isSqlError } from "effect/sql/SqlError"
 import { Ddl, type Seed } from "effect-systemplane"
-import * as PgPreparedCheck from "../../src/layers/postgres/PgPreparedCheck.ts"
+import * as PgSchemaCheck from "../../src/layers/postgres/PgSchemaCheck.ts"
 import * as DdlEntries from "../../src/schema/DdlEntries.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalog from "./Catalog.ts"
@@ -11,7 +11,7 @@ import * as OlderServices from "./OlderServices.ts"
 
 /** As a session has it: a statement that the server refuses is a failure. */
 const findsEverything = ({ run }: TestDatabase.Stranger, seeds: ReadonlyArray<Seed> = []) =>
-  PgPreparedCheck.findsEverything(
+  PgSchemaCheck.findsEverything(
     (sql, params) =>
       Effect.catchDefect(run(sql, params), (error) => (isSqlError(error) ? Effect.fail(error) : Effect.die(error))),
     seeds

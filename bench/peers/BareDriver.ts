@@ -4,10 +4,10 @@ import { Effect, Option, Queue, type Redacted, Scope, Stream } from "effect"
 import type { QueryEach } from "effect-systemplane"
 import * as PgDigestDiff from "../../src/layers/postgres/diff/PgDigestDiff.ts"
 import * as PgNamespaceScan from "../../src/layers/postgres/diff/PgNamespaceScan.ts"
-import * as PgPreparedCheck from "../../src/layers/postgres/PgPreparedCheck.ts"
+import * as PgSchemaCheck from "../../src/layers/postgres/PgSchemaCheck.ts"
 import type { KeyName } from "../../src/schema/KeyName.ts"
 import type { Seed } from "../../src/services/KeyRegistry.ts"
-import type { BareListener } from "./bareListener.ts"
+import type { BareListener } from "./BareListener.ts"
 
 /** A session of the driver that listens, as long as the scope. */
 export const session = Effect.fnUntraced(function* (url: Redacted.Redacted) {
@@ -27,7 +27,7 @@ export const session = Effect.fnUntraced(function* (url: Redacted.Redacted) {
     queryEach,
     /** Asks what the plane asks of a prepared database, one statement after the other: the whole schema with the defaults, proved rows. */
     prepare: Effect.fnUntraced(function* (keys: ReadonlyArray<KeyName>, seeds: ReadonlyArray<Seed>) {
-      yield* PgPreparedCheck.findsEverything(query, seeds)
+      yield* PgSchemaCheck.findsEverything(query, seeds)
       return yield* proved(keys)
     }),
     /** All rows as the plane reads them, with a fingerprint of each. */

@@ -9,7 +9,7 @@
  * the median is one of those.
  */
 import { setTimeout } from "node:timers/promises"
-import { median, shuffled } from "./statistics.ts"
+import { median, shuffled } from "./Statistics.ts"
 
 export interface Contender {
   readonly name: string

@@ -4,8 +4,8 @@
  */
 import { OpenFeature, TypedInMemoryProvider } from "@openfeature/server-sdk"
 import { Effect } from "effect"
-import type { Contender } from "../rounds.ts"
-import type * as Workload from "../workload.ts"
+import type { Contender } from "../Rounds.ts"
+import type * as Workload from "../Workload.ts"
 
 const open = (keys: Workload.Workload["keys"]) =>
   Effect.acquireRelease(

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import * as DeadlineScheduler from "../../src/layers/runtime/DeadlineScheduler.ts"
 import * as MonotonicClock from "../../src/layers/runtime/MonotonicClock.ts"
+import * as TenantTimers from "../../src/layers/runtime/TenantTimers.ts"
 
 const never = Number.POSITIVE_INFINITY
 
@@ -25,10 +25,10 @@ const every = (period: number, clock: Clock.Clock) => {
   }
 }
 
-describe("DeadlineScheduler", () => {
+describe("TenantTimers", () => {
   it.effect("does each when it is due, and no longer than its scope", () =>
     Effect.gen(function* () {
-      const upkeep = yield* DeadlineScheduler.make(1000)
+      const upkeep = yield* TenantTimers.make(1000)
       const clock = yield* Clock.Clock
       const [often, seldom] = [every(250, clock), every(2300, clock)]
       yield* upkeep.add(often)
@@ -45,7 +45,7 @@ describe("DeadlineScheduler", () => {
 
   it.effect("what became due earlier than it was is late by the longest pause at most", () =>
     Effect.gen(function* () {
-      const upkeep = yield* DeadlineScheduler.make(1000)
+      const upkeep = yield* TenantTimers.make(1000)
       let dueAt = never
       let doneAt: number | undefined
       yield* upkeep.add({
@@ -64,7 +64,7 @@ describe("DeadlineScheduler", () => {
 
   it.effect("one that dies keeps none of the others waiting", () =>
     Effect.gen(function* () {
-      const upkeep = yield* DeadlineScheduler.make(1000)
+      const upkeep = yield* TenantTimers.make(1000)
       const clock = yield* Clock.Clock
       const [dies, lives] = [every(100, clock), every(100, clock)]
       yield* upkeep.add({ ...dies, perform: Effect.andThen(dies.perform, Effect.die(new Error("no"))) })
@@ -77,7 +77,7 @@ describe("DeadlineScheduler", () => {
 
   it.effect("the more there are, the more rarely all of them are looked at", () =>
     Effect.gen(function* () {
-      const upkeep = yield* DeadlineScheduler.make(1000)
+      const upkeep = yield* TenantTimers.make(1000)
       const clock = yield* Clock.Clock
       const duties = Array.from({ length: 1000 }, (_, i) => every(10 + (i % 10), clock))
       yield* Effect.forEach(duties, upkeep.add, { discard: true })

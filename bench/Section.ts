@@ -1,7 +1,7 @@
 /** Rows that are measured together. */
 import type { Effect, Scope } from "effect"
 import type { Gate } from "./gates.ts"
-import type { Row } from "./report.ts"
+import type { Row } from "./Report.ts"
 
 export interface Settings {
   /** Fewer rounds and smaller herds: the whole in under three minutes. */

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Scope } from "effect"
 import { Config, PgConnector, SystemplaneLive, TenantId, TenantManager, withTenant } from "effect-systemplane"
-import * as PgDatabaseClaims from "../../src/layers/postgres/PgDatabaseClaims.ts"
+import * as PgOneTenantPerDatabase from "../../src/layers/postgres/PgOneTenantPerDatabase.ts"
 import * as keys from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 
@@ -12,10 +12,10 @@ const at = (system: string, started: number) => () => Effect.succeed([{ system, 
 
 /** Opens a client or a session in a scope of its own, which it returns. */
 const open = (
-  claims: ReturnType<typeof PgDatabaseClaims.make>,
+  claims: ReturnType<typeof PgOneTenantPerDatabase.make>,
   tenant: TenantId,
   server: ReturnType<typeof at>,
-  kind: PgDatabaseClaims.Kind
+  kind: PgOneTenantPerDatabase.Kind
 ) =>
   Effect.gen(function* () {
     const scope = yield* Scope.make()
@@ -28,7 +28,7 @@ const refusal = (opening: ReturnType<typeof open>) => Effect.map(Effect.flip(ope
 describe("claims of databases", () => {
   it.effect("G5: after a restart of the server a second tenant on the same database is still refused", () =>
     Effect.gen(function* () {
-      const claims = PgDatabaseClaims.make()
+      const claims = PgOneTenantPerDatabase.make()
       const session = yield* open(claims, acme, at("1", 1), "session")
       yield* session.close
       assert.strictEqual(yield* refusal(open(claims, globex, at("1", 2), "session")), "DatabaseShared")
@@ -39,7 +39,7 @@ describe("claims of databases", () => {
 
   it.effect("G5: clones of one backup are two databases while both servers are seen to run", () =>
     Effect.gen(function* () {
-      const claims = PgDatabaseClaims.make()
+      const claims = PgOneTenantPerDatabase.make()
       yield* open(claims, acme, at("1", 1), "session")
       yield* open(claims, globex, at("1", 2), "session")
       assert.strictEqual(yield* refusal(open(claims, globex, at("1", 1), "client")), "DatabaseShared")
@@ -48,7 +48,7 @@ describe("claims of databases", () => {
 
   it.effect("G5: a claim ends with the last client of a tenant that has no session, and not before", () =>
     Effect.gen(function* () {
-      const claims = PgDatabaseClaims.make()
+      const claims = PgOneTenantPerDatabase.make()
       const session = yield* open(claims, acme, at("1", 1), "session")
       claims.release(acme)
       assert.strictEqual(yield* refusal(open(claims, globex, at("1", 1), "client")), "DatabaseShared")

@@ -15,7 +15,7 @@ export interface Deadline {
   readonly perform: Effect.Effect<void>
 }
 
-export interface DeadlineScheduler {
+export interface TenantTimers {
   /** Looks after it as long as the scope. */
   readonly add: (duty: Deadline) => Effect.Effect<void, never, Scope.Scope>
 }
@@ -43,7 +43,7 @@ export const make = Effect.fnUntraced(function* (longestPause: number) {
     Effect.forkScoped
   )
 
-  const upkeep: DeadlineScheduler = {
+  const upkeep: TenantTimers = {
     add: (duty) =>
       Effect.acquireRelease(
         Effect.sync(() => {

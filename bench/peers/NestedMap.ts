@@ -1,6 +1,6 @@
 /** The floor of what a look-up by tenant and key costs: two maps, string keys, nothing kept current. */
-import type { Contender } from "../rounds.ts"
-import * as Workload from "../workload.ts"
+import type { Contender } from "../Rounds.ts"
+import * as Workload from "../Workload.ts"
 
 export const contender = (workload: Workload.Workload, order: ReadonlyArray<Workload.Pair>): Contender => {
   const nameOf = (key: number) => `${workload.keys[key]!.namespace}/${workload.keys[key]!.key}`

@@ -13,8 +13,8 @@ import * as keys from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 import * as Collector from "./Collector.ts"
-import { ofOpenTelemetry, ofOtlp, ofPrometheus, ofProtobuf, type Point, sorted } from "./points.ts"
-import { series, valuesOf, withRegistry } from "./series.ts"
+import { ofOpenTelemetry, ofOtlp, ofPrometheus, ofProtobuf, type Point, sorted } from "./Points.ts"
+import { series, valuesOf, withRegistry } from "./Series.ts"
 
 const { ApiKey, Burst, Greeting, Limit } = keys
 

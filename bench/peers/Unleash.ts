@@ -6,8 +6,8 @@
 import { once } from "node:events"
 import { Effect } from "effect"
 import { InMemStorageProvider, Unleash } from "unleash-client"
-import type { Contender } from "../rounds.ts"
-import type * as Workload from "../workload.ts"
+import type { Contender } from "../Rounds.ts"
+import type * as Workload from "../Workload.ts"
 
 const open = (keys: Workload.Workload["keys"]) =>
   Effect.acquireRelease(

@@ -3,7 +3,7 @@
  */
 import { Schema } from "effect"
 import { ConfigKey } from "effect-systemplane"
-import { shuffled } from "./statistics.ts"
+import { shuffled } from "./Statistics.ts"
 
 export interface Workload {
   readonly tenants: ReadonlyArray<string>

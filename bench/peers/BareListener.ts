@@ -1,6 +1,6 @@
 /** A `pg` client that listens and does the least that keeps a map current: re-reads the row that changed, and stores it. */
 import { Effect, type Redacted } from "effect"
-import { connect } from "../databases.ts"
+import { connect } from "../Databases.ts"
 
 export interface BareListener {
   readonly values: ReadonlyMap<string, unknown>

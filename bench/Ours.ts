@@ -2,8 +2,8 @@
 import { type Context, Effect } from "effect"
 import type * as Systemplane from "effect-systemplane"
 import { Config, type ConfigHandle, withTenant } from "effect-systemplane"
-import type { Contender } from "./rounds.ts"
-import * as Workload from "./workload.ts"
+import type { Contender } from "./Rounds.ts"
+import * as Workload from "./Workload.ts"
 
 type Plane = Context.Context<Systemplane.Config>
 

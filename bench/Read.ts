@@ -1,17 +1,17 @@
 /** The read path: what a cached read costs, beside the floor and the peers. */
 import { Effect } from "effect"
-import * as Copies from "./copies.ts"
+import * as Copies from "./Copies.ts"
 import { type Gate, gates } from "./gates.ts"
-import * as Ours from "./ours.ts"
-import * as LaunchDarkly from "./peers/launchDarkly.ts"
-import * as NestedMap from "./peers/nestedMap.ts"
-import * as OpenFeature from "./peers/openFeature.ts"
-import * as Unleash from "./peers/unleash.ts"
-import * as Planes from "./planes.ts"
-import * as Report from "./report.ts"
-import * as Rounds from "./rounds.ts"
-import { type Section, section } from "./section.ts"
-import * as Workload from "./workload.ts"
+import * as Ours from "./Ours.ts"
+import * as Planes from "./Planes.ts"
+import * as LaunchDarkly from "./peers/LaunchDarkly.ts"
+import * as NestedMap from "./peers/NestedMap.ts"
+import * as OpenFeature from "./peers/OpenFeature.ts"
+import * as Unleash from "./peers/Unleash.ts"
+import * as Report from "./Report.ts"
+import * as Rounds from "./Rounds.ts"
+import { type Section, section } from "./Section.ts"
+import * as Workload from "./Workload.ts"
 
 const roundsOf = (quick: boolean): Rounds.RoundsOptions =>
   quick ? { rounds: 151, batch: 1, warmUp: 200 } : { rounds: 501, batch: 1, warmUp: 500 }

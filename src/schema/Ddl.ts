@@ -5,6 +5,7 @@
  */
 import * as DdlCatalogue from "./DdlCatalogue.ts"
 import * as DdlEntries from "./DdlEntries.ts"
+import * as DdlGrants from "./DdlGrants.ts"
 import * as DdlHistory from "./DdlHistory.ts"
 import type { DdlObject, Part } from "./DdlObjects.ts"
 import * as DdlPeople from "./DdlPeople.ts"
@@ -108,28 +109,14 @@ export interface GrantOptions {
  * @category constructors
  * @since 0.1.0
  */
-export const grants = (role: string, { purge = false, schema }: GrantOptions = {}): string => {
-  const to = `TO ${quoteIdentifier(role)}`
-  const dml = "GRANT SELECT, INSERT, UPDATE, DELETE ON"
-  return `${DdlScript.grantStatement(
-    [
-      { object: "systemplane_entries", grant: `${dml} {schema}.systemplane_entries ${to}` },
-      { object: "systemplane_keys", grant: `${dml} {schema}.systemplane_keys ${to}` },
-      { object: "systemplane_processes", grant: `${dml} {schema}.systemplane_processes ${to}` },
-      { object: "systemplane_history", grant: `GRANT SELECT ON {schema}.systemplane_history ${to}` },
-      { object: "systemplane_recent_changes", grant: `GRANT SELECT ON {schema}.systemplane_recent_changes ${to}` },
-      ...(purge
-        ? [
-            {
-              object: "systemplane_history_purge(integer,integer)",
-              isFunction: true,
-              grant: `GRANT EXECUTE ON FUNCTION {schema}.systemplane_history_purge(integer, integer) ${to}`
-            }
-          ]
-        : [])
-    ],
+export const grants = (role: string, { purge = false, schema }: GrantOptions = {}): string =>
+  `${DdlScript.grantStatement(
+    [...DdlGrants.runtime, ...(purge ? [DdlGrants.purge] : [])].map(({ isFunction, object, statement }) => ({
+      object,
+      isFunction,
+      grant: `${statement} ${quoteIdentifier(role)}`
+    })),
     schema
   )};\n`
-}
 
 const quoteIdentifier = (name: string): string => `"${name.replaceAll(`"`, `""`)}"`

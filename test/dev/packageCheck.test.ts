@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Ddl } from "effect-systemplane"
 import { deadLinks, linksOf } from "../../dev/packageCheck.ts"
 import { stepsOf } from "../../dev/quickStarts.ts"
+import * as SqlFiles from "../../dev/sqlFiles.ts"
 
 describe("the check of the package", () => {
   it("finds the relative links of a page, and none in its code", () => {
@@ -12,6 +14,12 @@ describe("the check of the package", () => {
     const pages = new Map([["docs/a.md", "[up](../README.md) [folder](../src/schema/) [gone](b.md)"]])
     const known = new Set(["README.md", "docs/a.md", "src/schema/Entry.ts"])
     assert.deepStrictEqual(deadLinks(pages, known), ["docs/a.md → docs/b.md"])
+  })
+})
+
+describe("the SQL files of the package", () => {
+  it("hold what Ddl.sql is, below their comments", () => {
+    assert.match(SqlFiles.files["schema.sql"]!.replace(Ddl.sql, ""), /^(?:-- .*\n)+$/)
   })
 })
 

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Config, Ddl, type SystemplaneOptions, TenantManager, withTenant } from "effect-systemplane"
+import * as SqlFiles from "../../dev/sqlFiles.ts"
 import { Greeting, Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
@@ -28,13 +29,34 @@ const plane = (
 /** Why activation fails, for a schema that is not as it should be. */
 const refusal = Effect.flatMap(Effect.flip(activate), ({ reason }) => Effect.succeed(reason))
 
+/** Every right on the objects of the schema. */
+const rights = (database: TestDatabase.TestDatabase) =>
+  database.run(
+    `SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY relname`
+  )
+
+/** What a migration tool does with the package's `sql/*.sql`, which grant exactly what `Ddl.grants` does. */
+const migrateWithFiles = (database: TestDatabase.TestDatabase, role: TestDatabase.TestRole) =>
+  Effect.gen(function* () {
+    yield* database.run(SqlFiles.files["schema.sql"]!)
+    for (const grant of SqlFiles.files["grants.sql"]!.replaceAll(':"role"', role.user).split(";\n").filter(Boolean)) {
+      yield* database.run(grant)
+    }
+    const granted = yield* rights(database)
+    yield* database.run(Ddl.grants(role.user))
+    assert.deepStrictEqual(yield* rights(database), granted)
+  })
+
 describe("a run-time role with nothing but Ddl.grants, on a database prepared with Ddl.sql", () => {
   for (const bootstrap of ["ensure", "verify", "skip"] as const) {
     it.live(`G15: a role with nothing but Ddl.grants serves a tenant with bootstrap "${bootstrap}"`, () =>
       withRole((database, role) =>
         Effect.gen(function* () {
-          yield* Catalog.prepare(database)
-          yield* database.run(Ddl.grants(role.user))
+          if (bootstrap === "skip") yield* migrateWithFiles(database, role)
+          else {
+            yield* Catalog.prepare(database)
+            yield* database.run(Ddl.grants(role.user))
+          }
 
           yield* activate
           assert.deepStrictEqual(

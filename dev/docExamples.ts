@@ -1,8 +1,8 @@
 /**
  * Writes every example of the documentation to a file of its own, to be compiled and run: what is shown must work.
  *
- * `node dev/docExamples.ts` fills `.examples/`, which the compiler then checks. A fenced `ts` block with an import is a whole module;
- * one without is an excerpt, which only Markdown may have.
+ * `node dev/docExamples.ts` fills `.examples/`, which the compiler then checks. A fenced `ts` block with an import is a whole module. One
+ * without is an excerpt: only Markdown may have it, below a comment that names the file which holds it word for word.
  */
 import { cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname } from "node:path"
@@ -32,6 +32,12 @@ export const extract = (path: string, text: string): ReadonlyArray<DocExample> =
     const code = isSource ? block!.replaceAll(/^[ ]*\* ?/gm, "") : block!
     if (/^import /m.test(code)) return [{ name: `${base}-${index + 1}`, code, ends: true }]
     if (isSource) throw new Error(`${path}: the example ${index + 1} imports nothing, so it cannot be run`)
+    const from = /<!-- (examples\/\S+) -->\n$/.exec(text.slice(0, at))?.[1]
+    if (from === undefined || !readFileSync(root + from, "utf8").includes(code)) {
+      throw new Error(
+        `${path}: the example ${index + 1} imports nothing, and is no excerpt of ${from ?? "a file that a comment names"}`
+      )
+    }
     return []
   })
 }

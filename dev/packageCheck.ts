@@ -21,19 +21,50 @@ interface Packed {
   readonly files: ReadonlyArray<{ readonly path: string }>
 }
 
-/** The relative targets of the links of a Markdown text, without their fragments. */
-export const linksOf = (markdown: string): ReadonlyArray<string> =>
-  [...markdown.replaceAll(/```[\s\S]*?```/g, "").matchAll(/\]\(([^)\s]+)\)/g)]
-    .map(([, target]) => target!.replace(/#.*/, ""))
-    .filter((target) => target !== "" && !/^(?:https?|mailto):/.test(target))
+const withoutCode = (markdown: string) => markdown.replaceAll(/^(```+)[\s\S]*?^\1$/gm, "")
 
-/** The links among these files that lead to none of them: `README.md → bench/README.md`. */
-export const deadLinks = (files: ReadonlyMap<string, string>, known: ReadonlySet<string>): ReadonlyArray<string> =>
-  [...files].flatMap(([path, markdown]) =>
+/** The targets of the links of a Markdown text that lead into the package: `docs/operating.md#health`. */
+export const linksOf = (markdown: string): ReadonlyArray<string> =>
+  [...withoutCode(markdown).matchAll(/\]\(([^)\s]+)\)/g)]
+    .map(([, target]) => target!)
+    .filter((target) => !/^(?:https?|mailto):/.test(target))
+
+/** The anchors that GitHub and the registry give to the headings of a Markdown text. */
+export const anchorsOf = (markdown: string): ReadonlySet<string> => {
+  const anchors = new Set<string>()
+  for (const [, heading] of withoutCode(markdown).matchAll(/^#{1,6} +(.+)$/gm)) {
+    const slug = heading!
+      .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1")
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}_\- ]/gu, "")
+      .replaceAll(" ", "-")
+    let anchor = slug
+    for (let count = 1; anchors.has(anchor); count++) anchor = `${slug}-${count}`
+    anchors.add(anchor)
+  }
+  return anchors
+}
+
+/** The links of these pages that lead to no known file, or to no heading of one: `README.md → bench/README.md#results`. */
+export const deadLinks = (pages: ReadonlyMap<string, string>, known: ReadonlySet<string>): ReadonlyArray<string> =>
+  [...pages].flatMap(([path, markdown]) =>
     linksOf(markdown)
-      .map((target) => normalize(join(dirname(path), target)).replace(/\/$/, ""))
-      .filter((target) => !known.has(target) && ![...known].some((file) => file.startsWith(`${target}/`)))
-      .map((target) => `${path} → ${target}`)
+      .map((link): [file: string, anchor: string | undefined] => {
+        const [target, anchor] = link.split("#")
+        return [target === "" ? path : normalize(join(dirname(path), target!)).replace(/\/$/, ""), anchor]
+      })
+      .filter(([file, anchor]) => {
+        if (!known.has(file) && ![...known].some((other) => other.startsWith(`${file}/`))) return true
+        const page = pages.get(file)
+        return anchor !== undefined && (page === undefined || !anchorsOf(page).has(anchor))
+      })
+      .map(([file, anchor]) => `${path} → ${file}${anchor === undefined ? "" : `#${anchor}`}`)
+  )
+
+/** The Markdown pages among these files, with their text. */
+const pagesOf = (files: Iterable<string>) =>
+  new Map(
+    [...files].filter((path) => path.endsWith(".md")).map((path) => [path, readFileSync(join(root, path), "utf8")])
   )
 
 /** A bundle of the keys for a browser, minified, with what it needs of Effect. Fails if it needs a module of Node. */
@@ -55,14 +86,19 @@ const main = async () => {
   const [packed] = JSON.parse(
     execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: root, encoding: "utf8" })
   ) as [Packed]
-  const known = new Set(packed.files.map(({ path }) => path))
-  const pages = new Map(
-    [...known].filter((path) => path.endsWith(".md")).map((path) => [path, readFileSync(join(root, path), "utf8")])
-  )
+  const inPackage = new Set(packed.files.map(({ path }) => path))
+  // The registry's page resolves relative links in the repository.
+  const inRepository = new Set(execFileSync("git", ["ls-files"], { cwd: root, encoding: "utf8" }).trim().split("\n"))
   const keys = await bundleKeys()
   console.log(`unpacked: ${(packed.unpackedSize / 1024).toFixed(0)} KiB, ${packed.files.length} files`)
   console.log(`keys, bundled for a browser with what they need of Effect: ${(keys / 1024).toFixed(0)} KiB gzipped`)
-  const problems = deadLinks(pages, known).map((link) => `dead link in the package: ${link}`)
+  const problems = [
+    ...deadLinks(pagesOf(inPackage), inPackage).map((link) => `dead link in the package: ${link}`),
+    ...deadLinks(pagesOf(inRepository), inRepository).map((link) => `dead link in the repository: ${link}`),
+    ...["sql/schema.sql", "sql/grants.sql", "LICENSE"]
+      .filter((path) => !inPackage.has(path))
+      .map((path) => `${path} is left out`)
+  ]
   if (packed.unpackedSize > bounds.unpacked) problems.push(`the package is over ${bounds.unpacked} bytes unpacked`)
   if (keys > bounds.keysGzipped) problems.push(`the keys are over ${bounds.keysGzipped} bytes gzipped`)
   for (const problem of problems) console.error(problem)

@@ -4,15 +4,18 @@
  * A quick start is a chain of blocks in README.md. The comment before a block says what a reader does with it:
  *
  * ```
- * <!-- quick start embedded: run -->                             runs the shell block, and waits for it
- * <!-- quick start embedded: file main.ts -->                    writes the block to a file
- * <!-- quick start embedded: start, until "is live" -->          starts the block in a second terminal, until it prints this
- * <!-- quick start embedded: run, until "600 → 100" there -->    runs it, then waits for the text in the newest started terminal
+ * <!-- quick start embedded: run -->                                   runs the shell block, and waits for it
+ * <!-- quick start embedded: run, prints "1200" -->                    runs it, and looks for the text in what it printed
+ * <!-- quick start embedded: file main.ts -->                          writes the block to a file
+ * <!-- quick start embedded: start, until "is live" -->                starts the block in a terminal, until it prints this
+ * <!-- quick start embedded: run, until "600 → 100" everywhere -->     runs it, then waits for the text in all terminals in which the
+ *                                                                      block that was started last runs
+ * <!-- not run: why -->                                                leaves the block to the reader
  * ```
  *
  * `node dev/quickStarts.ts [--node 22.19.0] [name …]` runs them. Nothing is replaced in the blocks but the name of the package to install,
- * which becomes the packed file. The quick start `own-server` runs on a throw-away server of ours, and is left out
- * if `psql` is not installed. Everything it starts is ended, and everything it writes removed.
+ * which becomes the packed file. `own-server` runs on a throw-away server of ours, and is left out if `psql` is not
+ * installed; `checkout` runs in a clone of this repository as it was committed. Everything it starts is ended, and everything it writes removed.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process"
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -33,16 +36,20 @@ export interface Step {
   readonly path: string | undefined
   /** What has to be printed before the next step. */
   readonly until: string | undefined
+  /** What the block itself has to print. */
+  readonly prints: string | undefined
   readonly code: string
 }
 
 const block =
-  /<!-- quick start (\S+): (run|file|start)(?: (\S+?))?(?:, until "([^"]+)"(?: there)?)? -->\n```\w+\n([\s\S]*?)\n```/g
+  /<!-- quick start (\S+): (run|file|start)(?: (\S+?))?(?:, until "([^"]+)"(?: everywhere)?)?(?:, prints "([^"]+)")? -->\n```\w+\n([\s\S]*?)\n```/g
 
 /** The steps of all quick starts in a text, in their order. */
 export const stepsOf = (text: string): ReadonlyArray<Step> =>
-  [...text.matchAll(block)].flatMap(([, quickStarts, act, path, until, code]) =>
-    quickStarts!.split(",").map((quickStart) => ({ quickStart, act: act as Step["act"], path, until, code: code! }))
+  [...text.matchAll(block)].flatMap(([, quickStarts, act, path, until, prints, code]) =>
+    quickStarts!
+      .split(",")
+      .map((quickStart) => ({ quickStart, act: act as Step["act"], path, until, prints, code: code! }))
   )
 
 /** How long a step may take: an installation on a slow line, a first start of a server. */
@@ -94,10 +101,11 @@ const run = async (steps: ReadonlyArray<Step>, tarball: string, env: NodeJS.Proc
   const directory = mkdtempSync(join(tmpdir(), "systemplane-quick-start-"))
   // As `mkdir` makes one: a server that root starts runs as another user.
   chmodSync(directory, 0o755)
+  if (steps[0]?.quickStart === "checkout") execFileSync("git", ["clone", "--quiet", root, directory])
   const terminal = open(directory, { ...env, SYSTEMPLANE_TARBALL: tarball })
-  const started: Array<Terminal> = []
+  const started: Array<{ readonly code: string; readonly shell: Terminal }> = []
   try {
-    for (const { act, code, path, until } of steps) {
+    for (const { act, code, path, prints, until } of steps) {
       console.log(`  ${act === "file" ? `write ${path}` : code.split("\n")[0]}`)
       if (act === "file") {
         const file = join(directory, path!)
@@ -108,15 +116,19 @@ const run = async (steps: ReadonlyArray<Step>, tarball: string, env: NodeJS.Proc
       // The package is not published yet, and the one to try is this one.
       const shell = terminal(code.replaceAll(/(npm install (?:\S+ )*?)effect-systemplane(?= |$)/gm, `$1${tarball}`))
       if (act === "start") {
-        started.push(shell)
+        started.push({ code, shell })
         await shell.until(until!)
         continue
       }
       const printed = await shell.succeeded()
-      if (until !== undefined && !printed.includes(until)) await started.at(-1)!.until(until)
+      if (prints !== undefined && !printed.includes(prints))
+        throw new Error(`it did not print "${prints}":\n${printed}`)
+      if (until === undefined) continue
+      const newest = started.at(-1)!.code
+      await Promise.all(started.map(({ code, shell }) => (code === newest ? shell.until(until) : undefined)))
     }
   } finally {
-    for (const shell of started.reverse()) await shell.interrupt()
+    for (const { shell } of started.reverse()) await shell.interrupt()
     rmSync(directory, { recursive: true, force: true })
   }
 }

@@ -2,6 +2,7 @@
 import { existsSync, globSync, readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { checks } from "../soak/checks/Violations.ts"
+import { guaranteesIn } from "./support/guarantees.ts"
 
 const page = readFileSync(new URL("../docs/architecture.md", import.meta.url), "utf8")
 const root = new URL("../", import.meta.url)
@@ -14,12 +15,6 @@ const rows = [...page.matchAll(/^\| (G\d+) [^|]*\|([^|]*)\|([^|]*)\|$/gm)].map((
   tests: [...tests!.matchAll(/`([^`]+)`/g)].map(([, path]) => path!),
   check: check!.trim().replaceAll("`", "")
 }))
-
-/** The guarantees that the titles of tests in a file begin with. */
-const guaranteesIn = (path: string): ReadonlyArray<string> =>
-  [...readFileSync(new URL(path, root), "utf8").matchAll(/["'`]((?:G\d+(?:, )?)+): /g)].flatMap(([, tags]) =>
-    tags!.split(", ")
-  )
 
 describe("docs/architecture.md", () => {
   it("names files that exist", () => {

@@ -13,16 +13,20 @@ describe("the examples of the documentation", () => {
     ([, index]) =>
       Effect.gen(function* () {
         const { url } = yield* TestDatabase.make
+        process.env.DATABASE_URL = Redacted.value(url)
         process.env.DATABASE_URL_TEMPLATE = `${Redacted.value(url)}?application_name={tenant}`
         yield* Effect.promise(() => import(/* @vite-ignore */ files[index]!.pathname))
       })
   )
 
-  it("are the fenced blocks that import something", () => {
-    const markdown = "```ts\nimport a\n```\n\n```ts\nyield* excerpt\n```\n"
+  it("are the fenced blocks that import something; others are excerpts of files that are compiled", () => {
+    const showing = (line: string) =>
+      `\`\`\`ts\nimport a\n\`\`\`\n\n<!-- examples/single-tenant.ts -->\n\`\`\`ts\n${line}\n\`\`\`\n`
+    const markdown = showing("if (import.meta.main) await Effect.runPromise(main)")
     assert.deepStrictEqual(DocExamples.extract("docs/a.md", markdown), [
       { name: "docs-a-1", code: "import a\n", ends: true }
     ])
+    assert.throws(() => DocExamples.extract("docs/a.md", showing("gone")), /no excerpt of examples/)
     const source = "/**\n * ```ts\n * import a\n *\n * a()\n * ```\n */"
     assert.deepStrictEqual(DocExamples.extract("src/services/A.ts", source), [
       { name: "services-A-1", code: "import a\n\na()\n", ends: true }

@@ -1,43 +1,25 @@
 /**
- * Connectors for PostgreSQL, over `@effect/sql-pg`.
+ * Connectors for PostgreSQL, over `@effect/sql-pg`: which database belongs to a tenant.
+ *
+ * An application provides one of the four layers: `layerSingle` for one tenant, `layerRecord` for a fixed set, `layerTemplate` for URLs that
+ * name the tenant, and `layerFrom` for a directory or a secret store. The tenant is resolved anew for each connection, so that the next one
+ * uses what was rotated. How the connections behave does not depend on the layer.
  *
  * @stability unstable
  * @since 0.1.0
  */
-
 import type { ConnectionOptions } from "node:tls"
-import * as PgClient from "@effect/sql-pg/PgClient"
-import * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Cause from "effect/Cause"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
-import * as Result from "effect/Result"
-import * as Reactivity from "effect/reactivity/Reactivity"
-import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
-import type { SqlClient } from "effect/sql/SqlClient"
-import type { SqlError } from "effect/sql/SqlError"
-import {
-  ConnectorError,
-  InvalidAddress,
-  ListenFailed,
-  ResolverFailed,
-  UnknownTenant
-} from "../../../schema/ConnectorError.ts"
-import { channel } from "../../../schema/Notification.ts"
+import { ConnectorError, InvalidAddress, ResolverFailed, UnknownTenant } from "../../../schema/ConnectorError.ts"
 import { TenantId } from "../../../schema/TenantId.ts"
-import { Connector, type ListenSession } from "../../../services/Connector.ts"
+import { Connector } from "../../../services/Connector.ts"
 import * as Redaction from "../../telemetry/Redaction.ts"
-import * as PgAddress from "./PgAddress.ts"
-import * as PgFailure from "./PgFailure.ts"
-import * as PgSockets from "./PgSockets.ts"
-import * as PgSpans from "./PgSpans.ts"
-import * as PgTls from "./PgTls.ts"
+import * as PgSession from "./PgSession.ts"
 
 /**
  * The database of a tenant.
@@ -61,10 +43,6 @@ export interface PgTarget {
   /** Prepared statements; `false` for a pooler that cannot keep them. Default `true`. */
   readonly prepare?: boolean | undefined
 }
-
-/** Statements and listening sessions, as `pg_stat_activity` shows them. */
-const applicationName = "effect-systemplane"
-const listenApplicationName = "effect-systemplane listen"
 
 /** How long resolving a tenant may take: a secret store answers within seconds, or an operator should hear of it. */
 const resolveTimeout = "10 seconds"
@@ -190,104 +168,7 @@ const resolved = <E>(tenant: TenantId, resolving: Effect.Effect<Option.Option<Pg
 const make = (target: (tenant: TenantId) => Target, sole: Option.Option<TenantId> = Option.none()) =>
   Connector.of({
     sole,
-    client: (tenant) => Effect.flatMap(target(tenant), (target) => openClient(tenant, target)),
-    session: (tenant) => Effect.flatMap(target(tenant), (target) => openSession(tenant, target)),
+    client: (tenant) => Effect.flatMap(target(tenant), (target) => PgSession.openClient(tenant, target)),
+    session: (tenant) => Effect.flatMap(target(tenant), (target) => PgSession.openSession(tenant, target)),
     interchangeable: (tenant) => Effect.map(target(tenant), ({ listenUrl }) => listenUrl === undefined)
   })
-
-const openClient = Effect.fnUntraced(function* (
-  tenant: TenantId,
-  target: PgTarget
-): Effect.fn.Return<SqlClient, ConnectorError, Scope.Scope> {
-  const { address, config, sockets } = yield* settings(tenant, target, target.url)
-  const client = yield* PgClient.make({
-    ...config,
-    applicationName,
-    maxConnections: target.maxConnections ?? 4,
-    prepare: target.prepare ?? true
-  }).pipe(
-    Effect.provideServiceEffect(Reactivity.Reactivity, Reactivity.make),
-    Effect.mapError((error) => PgFailure.connectFailure(tenant, error, address))
-  )
-  // Added last, hence run first: the pool then closes sessions that are already dead, and waits for no peer.
-  yield* Effect.addFinalizer(() => sockets.destroy)
-  PgAddress.remember(client, address)
-  return client
-})
-
-const openSession = Effect.fnUntraced(function* (
-  tenant: TenantId,
-  target: PgTarget
-): Effect.fn.Return<ListenSession, ConnectorError, Scope.Scope> {
-  const { address, config, connectTimeout, sockets } = yield* settings(tenant, target, target.listenUrl ?? target.url)
-  const scope = yield* Effect.scope
-  // The driver answers interruption by cancelling the statement and draining its answer, which takes 5 seconds where the
-  // peer is gone. So the statement runs in a fiber of its own, and the fiber that waits for it destroys the socket first.
-  const orAbandon = <A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
-    Effect.flatMap(Effect.forkChild(statement, { startImmediately: true }), (fiber) =>
-      Effect.onInterrupt(Fiber.join(fiber), () => sockets.destroy)
-    )
-  const connection = yield* PgConnection.make({
-    ...config,
-    applicationName: listenApplicationName,
-    // What the pooler cannot keep, it cannot keep for this session either.
-    prepare: target.listenUrl !== undefined || (target.prepare ?? true)
-  }).pipe(Effect.mapError((error) => PgFailure.connectFailure(tenant, error, address)))
-  const session = yield* connection.pin
-  const notifications = yield* Scope.provide(session.listen(channel), scope).pipe(
-    orAbandon,
-    Effect.mapError((error) => PgFailure.listenFailure(tenant, error, address)),
-    Effect.timeoutOrElse({
-      duration: connectTimeout,
-      orElse: () => Effect.fail(ConnectorError.of(tenant, new ListenFailed({ code: "ETIMEDOUT" }), address))
-    })
-  )
-  // Added last, hence run first: UNLISTEN and the rest of the driver's farewell then meet a session that is already dead.
-  yield* Effect.addFinalizer(() => sockets.destroy)
-  const traced = PgSpans.ofSession(config)
-  return {
-    query: (sql, params) =>
-      traced(
-        sql,
-        Effect.map(orAbandon(session.query(sql, params)), (result) => result.rows)
-      ),
-    queryEach: (sql, params, take) =>
-      traced(
-        sql,
-        orAbandon(Stream.runForEachArray(session.stream(sql, params), (rows) => Effect.sync(() => take(rows))))
-      ),
-    payloads: Queue.takeAll(notifications).pipe(
-      Effect.map((batch) => batch.map((notification) => notification.payload)),
-      Effect.mapError((error) => PgFailure.sessionLost(tenant, error, address))
-    ),
-    abandon: sockets.destroy
-  }
-})
-
-/** What the driver is told of a target, and the sockets that it connects through. */
-const settings = Effect.fnUntraced(function* (tenant: TenantId, target: PgTarget, url: Redacted.Redacted) {
-  const parsed = PgAddress.parse(Redacted.value(url))
-  if (Result.isFailure(parsed)) return yield* invalidAddress(tenant, parsed.failure)
-  const location = parsed.success
-  const connectTimeout = Option.getOrUndefined(Duration.fromInput(target.connectTimeout ?? timeoutOf(location)))
-  if (connectTimeout === undefined) return yield* invalidAddress(tenant, "its connectTimeout is not a duration")
-  const ssl = target.ssl ?? (yield* PgTls.options(tenant, location))
-  const sockets = PgSockets.make(location.address)
-  const config: PgConnection.Config = {
-    // Of the URL the driver is left nothing but what no field of its own says: to try TLS first, and to do without.
-    ...(ssl === undefined ? { url: Redacted.make("postgres://?sslmode=prefer") } : { ssl }),
-    host: location.host,
-    port: location.port,
-    database: location.database,
-    username: location.user,
-    password: target.password ?? (location.password === undefined ? undefined : Redacted.make(location.password)),
-    startupOptions: location.options,
-    connectTimeout,
-    stream: sockets.open
-  }
-  return { config, connectTimeout, sockets, address: PgAddress.show(location) }
-})
-
-/** libpq's 0 means no limit; here an attempt ends after half a minute at the latest. */
-const timeoutOf = ({ connectTimeout }: PgAddress.Location): Duration.Input =>
-  connectTimeout === undefined ? "5 seconds" : Duration.seconds(connectTimeout === 0 ? 30 : connectTimeout)

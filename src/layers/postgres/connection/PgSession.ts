@@ -1,0 +1,138 @@
+/**
+ * The two kinds of connection to a tenant's database, over `@effect/sql-pg`: a pooled client for statements, and a session that listens.
+ *
+ * Both connect through sockets of this library (PgSockets), and closing either destroys them first: the driver says farewell to a peer that
+ * may never answer, and meets a connection that is already dead. What the driver fails with is translated here, once (PgFailure), with the
+ * address that was tried. Which database belongs to a tenant is not decided here (PgConnector), and neither is whether it may be used
+ * (PgDatabaseClaims).
+ */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Reactivity from "effect/reactivity/Reactivity"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { SqlClient } from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import { ConnectorError, InvalidAddress, ListenFailed } from "../../../schema/ConnectorError.ts"
+import { channel } from "../../../schema/Notification.ts"
+import type { TenantId } from "../../../schema/TenantId.ts"
+import type { ListenSession } from "../../../services/Connector.ts"
+import * as PgAddress from "./PgAddress.ts"
+import type { PgTarget } from "./PgConnector.ts"
+import * as PgFailure from "./PgFailure.ts"
+import * as PgSockets from "./PgSockets.ts"
+import * as PgSpans from "./PgSpans.ts"
+import * as PgTls from "./PgTls.ts"
+
+/** Statements and listening sessions, as `pg_stat_activity` shows them. */
+const applicationName = "effect-systemplane"
+const listenApplicationName = "effect-systemplane listen"
+
+/** A pooled client for statements, which connects when the first of them needs it. */
+export const openClient = Effect.fnUntraced(function* (
+  tenant: TenantId,
+  target: PgTarget
+): Effect.fn.Return<SqlClient, ConnectorError, Scope.Scope> {
+  const { address, config, sockets } = yield* settings(tenant, target, target.url)
+  const client = yield* PgClient.make({
+    ...config,
+    applicationName,
+    maxConnections: target.maxConnections ?? 4,
+    prepare: target.prepare ?? true
+  }).pipe(
+    Effect.provideServiceEffect(Reactivity.Reactivity, Reactivity.make),
+    Effect.mapError((error) => PgFailure.connectFailure(tenant, error, address))
+  )
+  // Added last, hence run first: the pool then closes sessions that are already dead, and waits for no peer.
+  yield* Effect.addFinalizer(() => sockets.destroy)
+  PgAddress.remember(client, address)
+  return client
+})
+
+/** A session of its own that listens; `LISTEN` is confirmed when it is returned. */
+export const openSession = Effect.fnUntraced(function* (
+  tenant: TenantId,
+  target: PgTarget
+): Effect.fn.Return<ListenSession, ConnectorError, Scope.Scope> {
+  const { address, config, connectTimeout, sockets } = yield* settings(tenant, target, target.listenUrl ?? target.url)
+  const scope = yield* Effect.scope
+  // The driver answers interruption by cancelling the statement and draining its answer, which takes 5 seconds where the
+  // peer is gone. So the statement runs in a fiber of its own, and the fiber that waits for it destroys the socket first.
+  const orAbandon = <A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
+    Effect.flatMap(Effect.forkChild(statement, { startImmediately: true }), (fiber) =>
+      Effect.onInterrupt(Fiber.join(fiber), () => sockets.destroy)
+    )
+  const connection = yield* PgConnection.make({
+    ...config,
+    applicationName: listenApplicationName,
+    // What the pooler cannot keep, it cannot keep for this session either.
+    prepare: target.listenUrl !== undefined || (target.prepare ?? true)
+  }).pipe(Effect.mapError((error) => PgFailure.connectFailure(tenant, error, address)))
+  const session = yield* connection.pin
+  const notifications = yield* Scope.provide(session.listen(channel), scope).pipe(
+    orAbandon,
+    Effect.mapError((error) => PgFailure.listenFailure(tenant, error, address)),
+    Effect.timeoutOrElse({
+      duration: connectTimeout,
+      orElse: () => Effect.fail(ConnectorError.of(tenant, new ListenFailed({ code: "ETIMEDOUT" }), address))
+    })
+  )
+  // Added last, hence run first: UNLISTEN and the rest of the driver's farewell then meet a session that is already dead.
+  yield* Effect.addFinalizer(() => sockets.destroy)
+  const traced = PgSpans.ofSession(config)
+  return {
+    query: (sql, params) =>
+      traced(
+        sql,
+        Effect.map(orAbandon(session.query(sql, params)), (result) => result.rows)
+      ),
+    queryEach: (sql, params, take) =>
+      traced(
+        sql,
+        orAbandon(Stream.runForEachArray(session.stream(sql, params), (rows) => Effect.sync(() => take(rows))))
+      ),
+    payloads: Queue.takeAll(notifications).pipe(
+      Effect.map((batch) => batch.map((notification) => notification.payload)),
+      Effect.mapError((error) => PgFailure.sessionLost(tenant, error, address))
+    ),
+    abandon: sockets.destroy
+  }
+})
+
+/** What the driver is told of a target, and the sockets that it connects through. */
+const settings = Effect.fnUntraced(function* (tenant: TenantId, target: PgTarget, url: Redacted.Redacted) {
+  const parsed = PgAddress.parse(Redacted.value(url))
+  if (Result.isFailure(parsed)) return yield* invalid(tenant, parsed.failure)
+  const location = parsed.success
+  const connectTimeout = Option.getOrUndefined(Duration.fromInput(target.connectTimeout ?? timeoutOf(location)))
+  if (connectTimeout === undefined) return yield* invalid(tenant, "its connectTimeout is not a duration")
+  const ssl = target.ssl ?? (yield* PgTls.options(tenant, location))
+  const sockets = PgSockets.make(location.address)
+  const config: PgConnection.Config = {
+    // Of the URL the driver is left nothing but what no field of its own says: to try TLS first, and to do without.
+    ...(ssl === undefined ? { url: Redacted.make("postgres://?sslmode=prefer") } : { ssl }),
+    host: location.host,
+    port: location.port,
+    database: location.database,
+    username: location.user,
+    password: target.password ?? (location.password === undefined ? undefined : Redacted.make(location.password)),
+    startupOptions: location.options,
+    connectTimeout,
+    stream: sockets.open
+  }
+  return { config, connectTimeout, sockets, address: PgAddress.show(location) }
+})
+
+/** libpq's 0 means no limit; here an attempt ends after half a minute at the latest. */
+const timeoutOf = ({ connectTimeout }: PgAddress.Location): Duration.Input =>
+  connectTimeout === undefined ? "5 seconds" : Duration.seconds(connectTimeout === 0 ? 30 : connectTimeout)
+
+const invalid = (tenant: TenantId, problem: string) =>
+  Effect.fail(ConnectorError.of(tenant, new InvalidAddress({ problem })))

@@ -120,9 +120,10 @@ const follow = async (
   const other = await connect(url, database, "another session")
   let newest = 0n
   let byCursor = 0
+  let usedCursor = false
   const query = (sql: string, parameters: ReadonlyArray<unknown> = []) =>
     Effect.promise(async () => {
-      if (sql === PgCursorDiff.selectSince) byCursor++
+      usedCursor ||= sql === PgCursorDiff.selectSince
       const { rows } = await reader.query({ text: broken(sql, variant, newest), values: [...parameters], types })
       if (variant === "laterSnapshot" && rows[0] !== undefined) {
         const later = await other.query("SELECT pg_current_snapshot()::text AS cursor")
@@ -140,7 +141,9 @@ const follow = async (
     await reader.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     // Before the snapshot is taken: what TRUNCATE removes is gone for older snapshots, too.
     await reader.query("LOCK TABLE systemplane_entries IN ACCESS SHARE MODE")
+    usedCursor = false
     for (const { row, slot } of await Effect.runPromise(diff(keys, [...known]))) known[slot] = row?.fingerprint
+    if (usedCursor) byCursor++
     const { rows } = await reader.query({ text: selectFingerprints, types })
     if (variant === "newestId") {
       newest = BigInt(

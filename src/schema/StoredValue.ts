@@ -31,10 +31,9 @@ export type StoredValue = Pick<EntryRow, "value" | "problem" | "inexact">
 /** Sixteen digits in a row are the shortest that a double may not hold; most texts have none. */
 const manyDigits = /[0-9.]{16}|[0-9][eE]/
 
-/** Parses a text that PostgreSQL wrote; `undefined` if it was too long to be fetched. */
-export const parse = (text: string | undefined, bytes?: number | undefined): StoredValue => {
-  if (text === undefined) return rejected(`it is ${bytes ?? "too many"} bytes long, and ${maxBytes} are the most`)
-  if (isTooDeep(text)) return rejected(`it is more than ${maxDepth} levels deep`)
+/** Parses a text that PostgreSQL wrote. */
+export const parse = (text: string): StoredValue => {
+  if (isTooDeep(text)) return tooDeep
   try {
     const value: unknown = JSON.parse(text)
     return manyDigits.test(text) ? withDigits(value, text) : { value }
@@ -44,6 +43,13 @@ export const parse = (text: string | undefined, bytes?: number | undefined): Sto
 }
 
 const rejected = (problem: string): StoredValue => ({ value: undefined, problem })
+
+/** A value that was too long to be fetched. */
+export const tooLong = (bytes: number): StoredValue =>
+  rejected(`it is ${bytes} bytes long, and ${maxBytes} are the most`)
+
+/** A value that is too deep to be parsed. */
+export const tooDeep: StoredValue = rejected(`it is more than ${maxDepth} levels deep`)
 
 const bracket = /[[{]/g
 

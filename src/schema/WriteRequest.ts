@@ -109,7 +109,7 @@ const encodeText = <A>(key: ConfigKey<A>, value: A): Result.Result<string, strin
 /** Why no process would put this text in force once it is stored. The server writes a space after each comma and colon. */
 const readingProblem = (text: string): string | undefined => {
   const bytes = new TextEncoder().encode(text).length + (text.match(/[,:]/g)?.length ?? 0)
-  return (bytes > StoredValue.maxBytes ? StoredValue.parse(undefined, bytes) : StoredValue.parse(text)).problem
+  return (bytes > StoredValue.maxBytes ? StoredValue.tooLong(bytes) : StoredValue.parse(text)).problem
 }
 
 const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i

@@ -19,11 +19,16 @@ const check = (transactions: number, variant: CursorChecker.Variant) =>
 /** The diff of one session, and the statements that it sent. */
 const follow = Effect.fnUntraced(function* (database: TestDatabase.TestDatabase, lasting = Number.POSITIVE_INFINITY) {
   const statements: Array<string> = []
+  let received = 0
   const session = yield* TestDatabase.connect(database.url)
   const { diff, heard } = PgCursorDiff.make(
     (sql, parameters) => {
       statements.push(sql)
-      return session.run(sql, parameters)
+      return Effect.tap(session.run(sql, parameters), (rows) =>
+        Effect.sync(() => {
+          for (const { value } of rows) if (typeof value === "string") received += value.length
+        })
+      )
     },
     undefined,
     { lasting }
@@ -31,6 +36,8 @@ const follow = Effect.fnUntraced(function* (database: TestDatabase.TestDatabase,
   const known: Array<bigint | undefined> = [undefined, undefined]
   return {
     heard,
+    /** How long the values are that the server sent, all together. */
+    received: () => received,
     /** What differs, as values by slot, by which statements. */
     read: Effect.gen(function* () {
       statements.length = 0
@@ -90,6 +97,7 @@ layer(Layer.empty, { excludeTestServices: true })("a read of what changed", (it)
       assert.deepStrictEqual(yield* feed.read, { found: [], sent: ["since"] })
       yield* database.write("n", "b", 2)
       yield* database.erase("n", "a")
+      feed.heard(keys)
       assert.deepStrictEqual(yield* feed.read, {
         found: [
           [0, undefined],
@@ -97,6 +105,9 @@ layer(Layer.empty, { excludeTestServices: true })("a read of what changed", (it)
         ],
         sent: ["since"]
       })
+      // Before its notification arrives: once more, with the name of the key.
+      yield* database.write("n", "b", 3)
+      assert.deepStrictEqual(yield* feed.read, { found: [[1, 3]], sent: ["since", "since"] })
       assert.deepStrictEqual(yield* feed.read, { found: [], sent: ["since"] })
     })
   )
@@ -161,7 +172,45 @@ layer(Layer.empty, { excludeTestServices: true })("a read of what changed", (it)
       yield* feed.read
       assert.deepStrictEqual(yield* feed.read, { found: [], sent: ["since"] })
       yield* database.write("n", "a", 2)
+      feed.heard([a])
       assert.deepStrictEqual(yield* feed.read, { found: [[0, 2]], sent: ["since"] })
+    })
+  )
+
+  it.effect("G6: what an undeclared key holds is never sent by the server, whichever statement meets its row", () =>
+    Effect.gen(function* () {
+      const database = yield* prepared
+      const others = [..."0123456789"].map((i) => ({ namespace: "n", key: `x${i}` }))
+      const spoil = (value: string) =>
+        database.run(
+          `INSERT INTO systemplane_entries (namespace, key, value) SELECT 'n', 'x' || i, to_jsonb(repeat($1, 100000)) FROM generate_series(0, 9) AS i
+         ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value`,
+          [value]
+        )
+      const lasting = yield* follow(database)
+      const verifying = yield* follow(database, 0)
+      for (const history of [true, false]) {
+        // Without a history the digest is compared.
+        if (!history) yield* database.run("DROP TABLE systemplane_history CASCADE")
+        const feeds = history ? [lasting, verifying] : [yield* follow(database)]
+        for (const feed of feeds) yield* feed.read
+        for (const [i, heard] of [true, false].entries()) {
+          const value = `${history} ${i}`
+          yield* spoil(value)
+          yield* database.write("n", "a", value)
+          for (const feed of feeds) {
+            if (heard) feed.heard([...others, a])
+            assert.deepStrictEqual((yield* feed.read).found, [[0, value]])
+          }
+          yield* withoutTriggers(
+            database,
+            "UPDATE systemplane_entries SET updated_by = 'x' || random() WHERE key <> 'a'"
+          )
+          for (const feed of feeds) assert.deepStrictEqual((yield* feed.read).found, [])
+        }
+        yield* database.erase("n", "a")
+        for (const feed of feeds) assert.isBelow(feed.received(), 1_000)
+      }
     })
   )
 })

@@ -80,7 +80,7 @@ describe("the text of a stored value", () => {
     }
     assert.isTrue(Result.isSuccess(decode(any, JSON.stringify(`${"[".repeat(1_000)}\\"`))))
     assert.isTrue(Result.isSuccess(decode(any, JSON.stringify(Array.from({ length: 500 }, () => [])))))
-    const tooLong = StoredValue.decode(any, StoredValue.parse(undefined, 2_000_000))
+    const tooLong = StoredValue.decode(any, StoredValue.tooLong(2_000_000))
     assert.include((tooLong as any).failure, "2000000 bytes")
   })
 

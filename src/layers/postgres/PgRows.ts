@@ -11,15 +11,28 @@ import type { KeyName } from "../../schema/KeyName.ts"
 import * as SeedMark from "../../schema/SeedMark.ts"
 import * as StoredValue from "../../schema/StoredValue.ts"
 
-const maxWritten = 65_536
+/** A value that is short and was not compressed: most values, and the server has its text at once. */
+const isShort = (value: string) => `pg_column_size(${value}) <= 64 AND pg_column_compression(${value}) IS NULL`
 
-const hashedValue = `CASE WHEN pg_column_size(e.value) > ${maxWritten} THEN jsonb_hash_extended(e.value, 0)::text ELSE coalesce(e.value::text, '') END`
+/** How long a value is in the server's memory, in bytes: what is stored may be compressed to a hundredth of that. */
+const size = (value: string) => `pg_column_size(jsonb_build_array(${value}))`
+
+/**
+ * Up to this size the server writes any value: 2,730 numbers of 12 bytes each, with up to 147 kB of digits each, are 400 MB, and a
+ * text of 1 GB would fail the statement. What is longer is looked at before it is written.
+ */
+const maxWritten = 32_768
+
+const hashedValue = `coalesce(
+  CASE WHEN ${isShort("e.value")} THEN e.value::text
+  WHEN pg_column_size(e.value) <= ${maxWritten} AND ${size("e.value")} <= ${maxWritten} THEN e.value::text
+  ELSE jsonb_hash_extended(e.value, 0)::text END, '')`
 
 /**
  * A hash of everything a row says, its names included, in 64 bits: two rows collide once in 10^19. Each column's hash is the
  * seed of the next, so that two rows which change alike do not change a digest of both by the same twice, as they would were the
  * hashes of their columns added up. Of the value it hashes the text, since the hash of a JSON array cannot tell some orders of its
- * elements apart; but that of a value of more than 64 KiB, which would take the server long to write out: there a change that the
+ * elements apart; but that of a value of more than 32 KiB, which would take the server long to write out: there a change that the
  * hash cannot tell is told by the revision.
  */
 export const fingerprint = ["e.namespace", "e.key", "coalesce(e.updated_by, '')", hashedValue].reduce(
@@ -36,12 +49,45 @@ export const isStored = `NOT ${SeedMark.isUntouched("e")}`
 /** The revision as readers are shown it, to be compared with what they expect: 0 for an untouched seed, as for no row. */
 export const shownRevision = `CASE WHEN ${isStored} THEN least(coalesce(e.revision, 0), 9007199254740991) ELSE 0 END`
 
-/** A value above the bound stays on the server, which says how long it is: `!` and its length, which is no JSON. */
-const textIf = (fetched: string) => `
-  CASE WHEN pg_column_size(e.value) > ${StoredValue.maxBytes} THEN '!' || pg_column_size(e.value) WHEN ${fetched} THEN (
+/** The parts of a value that is not too deep. Strict, since otherwise the elements of arrays are found twice. */
+const parts = `strict $.**{0 to ${StoredValue.maxDepth}}`
+
+/** How many digits the numbers of a value have at most, which the server writes out: 1e131071 takes 12 bytes. */
+const digits = `(
+  SELECT coalesce(sum(scale(n::numeric) + CASE WHEN abs(n::numeric) < 1e400 THEN 400 ELSE 131072 END), 0)
+  FROM jsonb_path_query(s.value, '${parts} ? (@.type() == "number")') AS n
+)`
+
+/** Above it, a value's numbers are not written to see how long its text is: half a second of the server's time. */
+const mostDigits = 64 * StoredValue.maxBytes
+
+/**
+ * The text of a value. One above the bounds stays on the server, which says so with what is no JSON: `!` and how long it is, or `^`
+ * if it is too deep. No text of a value of more than eight times the bound is within it: a number takes three bytes or more there.
+ */
+const text = `
+  CASE WHEN ${isShort("e.value")} THEN e.value::text
+  WHEN pg_column_size(e.value) > ${StoredValue.maxBytes} THEN '!' || pg_column_size(e.value)
+  ELSE (
     SELECT CASE WHEN octet_length(t.text) <= ${StoredValue.maxBytes} THEN t.text ELSE '!' || octet_length(t.text) END
-    FROM (SELECT coalesce(e.value::text, 'null') AS text OFFSET 0) AS t
+    FROM (
+      SELECT CASE
+        WHEN s.size <= ${maxWritten} THEN coalesce(s.value::text, 'null')
+        WHEN s.size > ${8 * StoredValue.maxBytes} THEN '!' || s.size
+        WHEN jsonb_path_exists(s.value, 'strict $.**{${StoredValue.maxDepth + 1}}') THEN '^'
+        WHEN ${digits} > ${mostDigits} THEN '!' || ${digits}
+        ELSE s.value::text
+      END AS text
+      FROM (SELECT e.value AS value, ${size("e.value")} AS size OFFSET 0) AS s OFFSET 0
+    ) AS t
   ) END`
+
+/**
+ * Whether a row is that of a key whose value is wanted: of others not even the length is. The parameters are the namespaces and the
+ * names of those keys. The server makes one hash table of them.
+ */
+export const isOneOf = (namespaces: string, keys: string): string =>
+  `(e.namespace, e.key) IN (SELECT w.namespace, w.key FROM unnest(${namespaces}::text[], ${keys}::text[]) AS w (namespace, key))`
 
 /** More of an actor's name is not fetched. */
 const longestActor = 1_000
@@ -50,14 +96,20 @@ const longestActor = 1_000
  * The text of a value, parsed here and not by the driver, so that what is wrong with one value rejects one row. The
  * rest are numbers, since the driver makes a `bigint` and a `Date` of what is none: a tenant may have 10,000 rows.
  */
-export const columnsWith = (fingerprint: string, fetched = "true") => `
-  ${textIf(fetched)} AS value,
+const columnsOf = (fingerprint: string, text: string) => `
+  ${text} AS value,
   coalesce(e.revision, 0)::float8 AS revision,
   coalesce(date_part('epoch', e.updated_at), 0) AS seconds,
   left(coalesce(e.updated_by, ''), ${longestActor}) AS "updatedBy",
   ${fingerprint} AS fingerprint`
 
+/** The columns of rows that are all wanted, whose fingerprint is known by this name. */
+export const columnsWith = (fingerprint: string) => columnsOf(fingerprint, text)
+
 export const columns = columnsWith(fingerprint)
+
+/** The columns of rows of which only some are wanted. The values of the others are not fetched: they are `null`. */
+export const columnsIf = (wanted: string) => columnsOf(fingerprint, `CASE WHEN ${wanted} THEN (${text}) END`)
 
 /** An array as PostgreSQL reads it. */
 export const arrayOf = (texts: ReadonlyArray<string | undefined>): string =>
@@ -99,10 +151,17 @@ const rowOf = ({ fingerprint, revision, seconds, updatedBy, value }: typeof Colu
 
 const valueIn = (text: string | null): StoredValue.StoredValue =>
   text === null
-    ? { value: undefined }
+    ? notFetched
     : text.startsWith("!")
-      ? StoredValue.parse(undefined, Number(text.slice(1)))
-      : StoredValue.parse(text)
+      ? StoredValue.tooLong(Number(text.slice(1)))
+      : text === "^"
+        ? StoredValue.tooDeep
+        : StoredValue.parse(text)
+
+const notFetched: StoredValue.StoredValue = { value: undefined }
+
+/** Whether a row came with its value, or with what is wrong with that. */
+export const isFetched = ({ problem, value }: EntryRow): boolean => value !== undefined || problem !== undefined
 
 /** Decodes a row, and says what is wrong with one that is not as it should be. */
 export const bySchema = (columns: unknown): Result.Result<EntryRow, Schema.SchemaError> =>

@@ -57,12 +57,14 @@ const hasHistory = `EXISTS (
 
 /** All rows, and in the first one the place where the history is. Exported, as its neighbour, so that tests recognise it. */
 export const selectWhole = `
-  SELECT e.namespace, e.key, ${PgRows.columns}, CASE WHEN $3 THEN ${PgRows.age} END AS age, ${version} AS version,
+  SELECT e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$4", "$5"))}, CASE WHEN $3 THEN ${PgRows.age} END AS age, ${version} AS version,
     CASE WHEN row_number() OVER () = 1 THEN s.cursor END AS cursor, s.recovery, s.started, s.history
   FROM (SELECT ${place}, ${hasHistory} AS history OFFSET 0) AS s
   LEFT JOIN systemplane_entries AS e ON e.namespace IN (SELECT unnest($1::text[])) AND ${PgRows.isStored}
   LIMIT $2`
 
+// The records name keys that nobody declared, too: the values of those are fetched that are named as wanted.
+//
 // Both bounds of the transaction ids, LIMIT and LATERAL are for the planner: it takes one bound alone for a third of the table,
 // LATERAL keeps it from hashing all entries, and LIMIT keeps the cost that it guesses below that of compiling the plan.
 export const selectSince = `
@@ -90,7 +92,8 @@ export const selectSince = `
     LIMIT ${mostKeys + 1}
   ) AS k ON true
   LEFT JOIN LATERAL (
-    SELECT ${PgRows.columns}, ${PgRows.age} AS age, ${version} AS version FROM systemplane_entries AS e
+    SELECT ${PgRows.columnsIf(PgRows.isOneOf("$7", "$8"))}, ${PgRows.age} AS age, ${version} AS version
+    FROM systemplane_entries AS e
     WHERE e.namespace = k.namespace AND e.key = k.key AND ${PgRows.isStored} LIMIT 1
   ) AS e ON true`
 
@@ -118,6 +121,12 @@ interface Seen {
 }
 
 const nameOf = ({ key, namespace }: KeyName) => JSON.stringify([namespace, key])
+
+/** Names as two parameters. */
+const asSent = (names: ReadonlyArray<KeyName>) => [
+  PgRows.arrayOf(names.map(({ namespace }) => namespace)),
+  PgRows.arrayOf(names.map(({ key }) => key))
+]
 
 export interface CursorDiffOptions {
   /** How long a read of what changed is enough, in milliseconds: then the next one verifies the whole table. */
@@ -183,7 +192,8 @@ const following = (
         found += present.length
         take(present)
       }
-      return queryEach(selectWhole, [PgNamespaceScan.namespacesOf(keys), limit, aged], each).pipe(
+      const names = PgRows.namesOf(keys)
+      return queryEach(selectWhole, [PgNamespaceScan.namespacesOf(keys), limit, aged, ...names], each).pipe(
         Effect.flatMap(() => decoded),
         Effect.map((rows) => {
           const decodedPlace = decodePlace(place)
@@ -228,21 +238,22 @@ const following = (
       return diff
     })
 
-  const changed = (known: Known, seen: Seen, verify: boolean): Diff =>
+  const changed = (known: Known, seen: Seen, verify: boolean, asked?: Map<string, KeyName>): Diff =>
     Effect.gen(function* () {
-      const names = takeHeard()
+      const names = asked ?? takeHeard()
       for (const [slot, fingerprint] of known.entries()) {
         if (fingerprint !== seen.shadow[slot]) names.set(nameOf(keys[slot]!), keys[slot]!)
       }
       if (names.size > mostKeys) return yield* whole(known)
       const startedAt = yield* MonotonicClock.millis
+      const wanted = [...names.values()].filter((name) => slotOf(name) !== undefined)
       const rows: ReadonlyArray<any> = yield* query(selectSince, [
         seen.place.cursor,
         PgNamespaceScan.namespacesOf(keys),
-        PgRows.arrayOf([...names.values()].map(({ namespace }) => namespace)),
-        PgRows.arrayOf([...names.values()].map(({ key }) => key)),
+        ...asSent([...names.values()]),
         verify,
-        PgNamespaceScan.most(keys) + 1
+        PgNamespaceScan.most(keys) + 1,
+        ...asSent(wanted)
       ])
       const place = decodePlace(rows[0])
       if (Result.isFailure(place) || !isLater(place.success, seen.place) || rows.length > mostKeys) {
@@ -250,7 +261,14 @@ const following = (
       }
       const { decoded, take } = PgNamespaceScan.decoder(keys)
       take(rows.filter((columns) => columns?.fingerprint != null))
-      const present = (yield* PgRows.unexpectedShape(decoded)).values()
+      const named = yield* PgRows.unexpectedShape(decoded)
+      const unfetched = PgNamespaceScan.unfetched(named, known)
+      if (unfetched.length > 0) {
+        // No notification has named them yet. Asked for anew, with their names: an answer is of one statement.
+        for (const name of unfetched) names.set(nameOf(name), name)
+        return yield* changed(known, seen, verify, names)
+      }
+      const present = named.values()
       const diff: Array<RowDiff> = []
       for (const columns of rows) {
         if (columns.key === null) continue
@@ -285,10 +303,7 @@ const following = (
   }
 
   return (known) => {
-    if (digestDiff !== undefined) {
-      takeHeard()
-      return digestDiff(keys, known)
-    }
+    if (digestDiff !== undefined) return digestDiff(keys, known, [...takeHeard().values()])
     if (seen === undefined) return whole(known)
     const current = seen
     return Effect.flatMap(MonotonicClock.millis, (now) => {

@@ -13,7 +13,8 @@
  * ```
  *
  * The first of these is short in both directions, however many keys there are: what is sent and what comes back is no more
- * than what changed. Each answer is one statement, and hence one state of the table.
+ * than what changed. It fetches the values of those keys that the caller heard of; if a key without a value turns out to have changed,
+ * it is sent again with the name of that key. Each answer is one statement, and hence one state of the table.
  */
 import * as Effect from "effect/Effect"
 import { memoize } from "effect/Function"
@@ -44,27 +45,40 @@ export const make = (
   query: Query,
   queryEach: QueryEach = PgNamespaceScan.atOnce(query),
   scan: Scan = PgNamespaceScan.all
-): ((keys: ReadonlyArray<KeyName>, known: Known) => Differences) => {
+): ((keys: ReadonlyArray<KeyName>, known: Known, heard?: ReadonlyArray<KeyName>) => Differences) => {
   const differencesOf = memoize((keys: ReadonlyArray<KeyName>) => following(query, queryEach, keys, scan))
-  return (keys, known) => differencesOf(keys)(known)
+  return (keys, known, heard = []) => differencesOf(keys)(known, heard)
 }
+
+/** Rather than more names, all rows are asked for. */
+const mostWanted = 1_000
 
 const following = (
   query: Query,
   queryEach: QueryEach,
   keys: ReadonlyArray<KeyName>,
   scan: Scan
-): ((known: Known) => Differences) => {
+): ((known: Known, heard: ReadonlyArray<KeyName>) => Differences) => {
+  const slotOf = PgNamespaceScan.slotsOf(keys)
   let seen: Seen | undefined
   let crowded = false
 
-  const newer = (known: Known, { others, revision }: Seen) =>
-    Effect.map(PgNamespaceScan.newer(query, keys, revision), ({ digest, rows }) => {
+  const newer = (
+    known: Known,
+    { others, revision }: Seen,
+    wanted: ReadonlyArray<KeyName>
+  ): Effect.Effect<Option.Option<ReadonlyArray<RowDiff>>, SqlError> =>
+    Effect.flatMap(PgNamespaceScan.newer(query, keys, revision, wanted), ({ digest, rows }) => {
       const declared = known.slice()
       for (const { row, slot } of rows) if (slot !== undefined) declared[slot] = row.fingerprint
-      if ((PgNamespaceScan.digestOf(declared) ^ others) !== digest) return Option.none()
+      if ((PgNamespaceScan.digestOf(declared) ^ others) !== digest) return Effect.succeedNone
+      const unfetched = PgNamespaceScan.unfetched(rows, known)
+      if (unfetched.length > 0) {
+        const more = [...wanted, ...unfetched]
+        return more.length > mostWanted ? Effect.succeedNone : newer(known, { others, revision }, more)
+      }
       seen = { others, revision: highest(rows, revision) }
-      return Option.some(PgNamespaceScan.changes(rows, known))
+      return Effect.succeedSome(PgNamespaceScan.changes(rows, known))
     })
 
   const all = (known: Known): Differences =>
@@ -77,12 +91,13 @@ const following = (
       return Effect.succeed(PgNamespaceScan.diff(rows, known))
     })
 
-  return (known) => {
+  return (known, heard) => {
     if (keys.length === 0) return Effect.succeed([])
     if (crowded) return PgDiff.compare(query, keys, known)
-    if (seen === undefined) return all(known)
+    const wanted = heard.filter((name) => slotOf(name) !== undefined)
+    if (seen === undefined || wanted.length > mostWanted) return all(known)
     return Effect.flatMap(
-      newer(known, seen),
+      newer(known, seen, wanted),
       Option.match({ onNone: () => all(known), onSome: Effect.succeed<ReadonlyArray<RowDiff>> })
     )
   }

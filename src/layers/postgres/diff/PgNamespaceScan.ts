@@ -1,5 +1,6 @@
 /**
- * Rows found by the namespaces of keys, where these hold few others: no names have to be sent but those of the namespaces.
+ * Rows found by the namespaces of keys, where these hold few others. Of a row that was not declared only its name, its revision and
+ * its fingerprint are fetched, so that its coming and going can be told: never its value.
  */
 import * as Effect from "effect/Effect"
 import { memoize } from "effect/Function"
@@ -108,7 +109,7 @@ export const decoder = (keys: ReadonlyArray<KeyName>) => {
 export const most = (keys: ReadonlyArray<KeyName>) => 2 * keys.length + 64
 
 const selectAll = (age: string) => `
-  SELECT e.namespace, e.key, ${PgRows.columns}${age}
+  SELECT e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$3", "$4"))}${age}
   FROM systemplane_entries AS e
   WHERE e.namespace IN (SELECT unnest($1::text[])) AND ${PgRows.isStored}
   LIMIT $2`
@@ -131,15 +132,22 @@ export const all = (
       found += rows.length
       take(rows)
     }
-    return queryEach(aged ? selectAllAged : selectAllAgeless, [namespacesOf(keys), limit], count).pipe(
+    return queryEach(
+      aged ? selectAllAged : selectAllAgeless,
+      [namespacesOf(keys), limit, ...PgRows.namesOf(keys)],
+      count
+    ).pipe(
       Effect.flatMap(() => (found < limit ? Effect.asSome(decoded) : Effect.succeedNone)),
       PgRows.unexpectedShape
     )
   })
 
-/** The digest of no rows is `NULL`, and so are the columns of a row where none is newer. */
+/**
+ * The digest of no rows is `NULL`, and so are the columns of a row where none is newer. The names of all keys would be far more than
+ * what changed: the values of those are fetched that are named as wanted.
+ */
 export const selectNewer = `
-  SELECT t.digest, e.namespace, e.key, ${PgRows.columns}, ${PgRows.age} AS age
+  SELECT t.digest, e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$4", "$5"))}, ${PgRows.age} AS age
   FROM (
     SELECT bit_xor(h.fingerprint) AS digest
     FROM (
@@ -166,8 +174,19 @@ export interface Newer {
 }
 
 /** The rows in the namespaces of these keys that are above a revision, and a digest of all of them. */
-export const newer = (query: Query, keys: ReadonlyArray<KeyName>, revision: number): Effect.Effect<Newer, SqlError> =>
-  query(selectNewer, [namespacesOf(keys), most(keys) + 1, BigInt(revision)]).pipe(
+export const newer = (
+  query: Query,
+  keys: ReadonlyArray<KeyName>,
+  revision: number,
+  wanted: ReadonlyArray<KeyName>
+): Effect.Effect<Newer, SqlError> =>
+  query(selectNewer, [
+    namespacesOf(keys),
+    most(keys) + 1,
+    BigInt(revision),
+    PgRows.arrayOf(wanted.map(({ namespace }) => namespace)),
+    PgRows.arrayOf(wanted.map(({ key }) => key))
+  ]).pipe(
     Effect.flatMap((found) => {
       const { decoded, take } = decoder(keys)
       take(found.filter((columns: any) => columns?.namespace !== null))
@@ -175,6 +194,15 @@ export const newer = (query: Query, keys: ReadonlyArray<KeyName>, revision: numb
     }),
     PgRows.unexpectedShape
   )
+
+/** Those of the rows whose values have to be fetched: they are declared, are not what is known, and came without a value. */
+export const unfetched = (
+  rows: ReadonlyArray<NamedRow>,
+  known: ReadonlyArray<bigint | undefined>
+): ReadonlyArray<KeyName> =>
+  rows
+    .filter(({ row, slot }) => slot !== undefined && row.fingerprint !== known[slot] && !PgRows.isFetched(row))
+    .map(({ name }) => name)
 
 /**
  * Fingerprints of rows as one number: equal sets have equal digests, and different ones the same once in 10^19. A row more

@@ -54,6 +54,13 @@ export class NotAsked extends Schema.TaggedError<NotAsked>()("NotAsked", {
   }
 }
 
+/** Too many reads wait for tenants that this process never connected to; nothing was sent. */
+export class Crowded extends Schema.TaggedError<Crowded>()("Crowded", {}) {
+  override get message() {
+    return "too many reads wait for tenants that this process never connected to; check where the tenant ids come from, and activate those that exist"
+  }
+}
+
 /** The entry is at another revision than the write expected. Nothing was written: read it again, then decide. */
 export class RevisionConflict extends Schema.TaggedError<RevisionConflict>()("RevisionConflict", {
   namespace: Schema.String,
@@ -80,6 +87,7 @@ export const EntryStoreErrorReason = Schema.Union([
   Unanswered,
   NotCommitted,
   NotAsked,
+  Crowded,
   Refused,
   RevisionConflict,
   ChangeIdReused,
@@ -105,6 +113,7 @@ export class EntryStoreError extends Schema.TaggedError<EntryStoreError>()("Entr
   static readonly Unanswered = Unanswered
   static readonly NotCommitted = NotCommitted
   static readonly NotAsked = NotAsked
+  static readonly Crowded = Crowded
   static readonly Refused = Refused
   static readonly RevisionConflict = RevisionConflict
   static readonly ChangeIdReused = ChangeIdReused
@@ -127,6 +136,7 @@ export declare namespace EntryStoreError {
   type Unanswered = InstanceType<typeof EntryStoreError.Unanswered>
   type NotCommitted = InstanceType<typeof EntryStoreError.NotCommitted>
   type NotAsked = InstanceType<typeof EntryStoreError.NotAsked>
+  type Crowded = InstanceType<typeof EntryStoreError.Crowded>
   type Refused = InstanceType<typeof EntryStoreError.Refused>
   type RevisionConflict = InstanceType<typeof EntryStoreError.RevisionConflict>
   type ChangeIdReused = InstanceType<typeof EntryStoreError.ChangeIdReused>

@@ -76,6 +76,7 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
     "the next is sent in 400 ms"
   ],
   [store(new Plane.EntryStoreError.NotAsked({})), "Tenant acme", "a probe is under way"],
+  [store(new Plane.EntryStoreError.Crowded({})), "check where the tenant ids come from, and activate those that exist"],
   [store(new Plane.EntryStoreError.Refused({ code: "42P01" })), "missing or outdated (42P01); run Ddl.sql"],
   [store(new Plane.EntryStoreError.Refused({ code: "42703" })), "missing or outdated (42703); run Ddl.sql"],
   [store(new Plane.EntryStoreError.Refused({ code: "42501" })), "lacks a privilege (42501); run Ddl.grants(role)"],

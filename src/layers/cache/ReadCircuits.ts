@@ -32,6 +32,9 @@ const openFor = Schedule.min([Schedule.exponential(circuitPauses.first), Schedul
   Schedule.jittered
 )
 
+/** A circuit is open for 12 seconds at most. Ids that requests invent have circuits too, and those are forgotten. */
+const idleTimeToLive = "1 minute"
+
 export const make = Effect.gen(function* () {
   const breaker = yield* CircuitBreaker.make({
     tripPolicy: CircuitBreaker.consecutive(failuresInARow),
@@ -62,7 +65,7 @@ export const make = Effect.gen(function* () {
         })
       )
     )
-}).pipe(Effect.provide(CircuitBreaker.layerStoreMemory()))
+}).pipe(Effect.provide(CircuitBreaker.layerStoreMemory({ idleTimeToLive })))
 
 const outcomeOf = (exit: Exit.Exit<unknown, EntryStoreError>): CircuitBreaker.Outcome => {
   if (Exit.isSuccess(exit)) return CircuitBreaker.success

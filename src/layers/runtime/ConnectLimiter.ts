@@ -6,13 +6,14 @@
  * than there are turns.
  *
  * ```
- *   a tenant that was activated, or connected before ──▶ a turn ──────────────────────────────▶ the rate ──▶ connects
- *   any other: it may be an invented id ──▶ one of 2 turns ─────────────────────────▶ the rate ──▶ connects
- *                                                                                               └─ missing: remembered
+ *   a tenant that was activated, or connected before ──▶ a turn ──────────────────────────────────▶ the rate ──▶ connects
+ *   any other may be an invented id ──▶ half as many turns ──▶ half the rate ──▶ the rate ──▶ connects
+ *      reads: newest first ────▶┘                                                 └─ missing: remembered
  * ```
  *
- * A known tenant thus waits behind at most 2 attempts of those that may not exist. 10,000 invented ids cost 10,000 entries of
- * `MissingTenants`, and one attempt to connect each; the reads that wait longer than they may fail.
+ * A known tenant thus waits behind few attempts of those that may not exist, and these take at most half of the rate. A read of
+ * such a tenant waits before it has cost anything, and the newest is next: of 10,000 that come at once 1,000 wait, none for
+ * longer than a read may take, and one that comes later is served before them.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -21,11 +22,13 @@ import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Schema from "effect/Schema"
 import { ConnectorError } from "../../schema/ConnectorError.ts"
+import { Crowded, EntryStoreError } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as MissingTenants from "./MissingTenants.ts"
 import * as MonotonicClock from "./MonotonicClock.ts"
+import * as NewestFirst from "./NewestFirst.ts"
 import * as TenantLimiter from "./TenantLimiter.ts"
-import { longestConnectTurn } from "./Timeouts.ts"
+import { longestConnectTurn, statementTimeout } from "./Timeouts.ts"
 
 export interface ConnectLimiterOptions {
   /** Connections that are being opened at once: that many sessions, and that many clients. */
@@ -38,6 +41,11 @@ type Open = <A, E, R>(tenant: TenantId, open: Effect.Effect<A, E, R>) => Effect.
 export class ConnectLimiter extends Context.Service<
   ConnectLimiter,
   {
+    /** Reads a tenant's database: at once if the tenant is known, else in its turn. Fails at once if it was found missing. */
+    readonly read: <A, R>(
+      tenant: TenantId,
+      read: Effect.Effect<A, EntryStoreError, R>
+    ) => Effect.Effect<A, EntryStoreError, R>
     /** Opens a listening session when it is the tenant's turn. Fails at once if the tenant was found missing. */
     readonly session: Open
     /** Opens a client for statements when it is the tenant's turn. Fails at once if the tenant was found missing. */
@@ -53,8 +61,8 @@ export class ConnectLimiter extends Context.Service<
   }
 >()("effect-systemplane/layers/ConnectLimiter") {}
 
-/** Turns that all tenants that may not exist have together. */
-const permitsOfNewcomers = 2
+/** Reads of tenants that may not exist that wait for a turn, about 10 MB of them. */
+const mostWaiting = 1000
 
 /** Tenants that connected before and are remembered. One that is forgotten queues once more as a newcomer. */
 const mostProven = 10_000
@@ -62,35 +70,48 @@ const mostProven = 10_000
 const make = Effect.fnUntraced(function* (options: ConnectLimiterOptions) {
   const limiter = yield* RateLimiter.make
   const turns = { permits: options.maxConcurrentActivations, longest: longestConnectTurn }
-  const turnsOfNewcomers = {
-    permits: Math.min(permitsOfNewcomers, options.maxConcurrentActivations),
-    longest: longestConnectTurn
-  }
+  const turnsOfNewcomers = { permits: Math.max(1, Math.floor(turns.permits / 2)), longest: longestConnectTurn }
   const lanes = () => ({ known: TenantLimiter.make(turns), newcomers: TenantLimiter.make(turnsOfNewcomers) })
   const sessions = lanes()
   const clients = lanes()
+  const reads = TenantLimiter.make({
+    ...turnsOfNewcomers,
+    turns: NewestFirst.make({
+      permits: turnsOfNewcomers.permits,
+      mostWaiting,
+      longestWait: Duration.toMillis(statementTimeout),
+      refusal: "crowded" as const
+    })
+  })
   const missing = MissingTenants.make()
   /** Tenants that the application activated. */
   const expected = new Set<TenantId>()
   /** Tenants that connected before; those that did so last come last. */
   const proven = new Set<TenantId>()
 
-  // A bucket of b tokens, refilled r times a second, lets at most b + r through in any second: a tenth at once, so that a
-  // process with a few tenants never waits, and the rest evenly.
-  const atOnce = Math.max(1, Math.floor(options.maxConnectsPerSecond / 10))
-  const interval = 1000 / Math.max(1, options.maxConnectsPerSecond - atOnce)
-  const token = limiter.consume({
-    algorithm: "token-bucket",
-    onExceeded: "delay",
-    key: "connect",
-    limit: atOnce,
-    window: Duration.millis(atOnce * interval)
-  })
-  const pace = MonotonicClock.measured(token).pipe(
-    // A bucket in memory refuses nothing.
-    Effect.orDie,
-    Effect.flatMap(({ delay }) => (Duration.isZero(delay) ? Effect.void : Effect.sleep(delay)))
-  )
+  /**
+   * Waits until one more connection is within the rate. A bucket of b tokens, refilled r times a second, lets at most b + r
+   * through in any second: a tenth at once, so that a process with a few tenants never waits, and the rest evenly.
+   */
+  const pacedBy = (key: string, perSecond: number) => {
+    const atOnce = Math.max(1, Math.floor(perSecond / 10))
+    const interval = 1000 / Math.max(1, perSecond - atOnce)
+    const token = limiter.consume({
+      algorithm: "token-bucket",
+      onExceeded: "delay",
+      key,
+      limit: atOnce,
+      window: Duration.millis(atOnce * interval)
+    })
+    return MonotonicClock.measured(token).pipe(
+      // A bucket in memory refuses nothing.
+      Effect.orDie,
+      Effect.flatMap(({ delay }) => (Duration.isZero(delay) ? Effect.void : Effect.sleep(delay)))
+    )
+  }
+  const pace = pacedBy("connect", options.maxConnectsPerSecond)
+  const paceOfNewcomers = Effect.andThen(pacedBy("newcomers", Math.ceil(options.maxConnectsPerSecond / 2)), pace)
+
   const prove = (tenant: TenantId) => {
     proven.delete(tenant)
     proven.add(tenant)
@@ -115,7 +136,7 @@ const make = Effect.fnUntraced(function* (options: ConnectLimiterOptions) {
         const attempt = Effect.tapError(opening, (error) => missed(tenant, error))
         const inTurn = proven.has(tenant)
           ? lanes.known.take(tenant, attempt, pace)
-          : lanes.newcomers.take(tenant, orMissing(tenant, attempt), pace)
+          : lanes.newcomers.take(tenant, orMissing(tenant, attempt), paceOfNewcomers)
         return orMissing(tenant, inTurn)
       })
 
@@ -129,7 +150,21 @@ const make = Effect.fnUntraced(function* (options: ConnectLimiterOptions) {
       (error): Effect.Effect<A, E | ConnectorError, R> => (error === undefined ? attempt : Effect.fail(error))
     )
 
+  const isKnown = (tenant: TenantId) => expected.has(tenant) || proven.has(tenant)
+
+  const read = <A, R>(tenant: TenantId, read: Effect.Effect<A, EntryStoreError, R>) =>
+    Effect.suspend((): Effect.Effect<A, EntryStoreError, R> => {
+      if (isKnown(tenant)) return read
+      const inTurn = Effect.mapError(reads.take(tenant, read), (error) =>
+        error === "crowded" ? EntryStoreError.of(tenant, new Crowded({})) : error
+      )
+      return Effect.flatMap(remembered(tenant), (error) =>
+        error === undefined ? inTurn : Effect.fail(EntryStoreError.from(error))
+      )
+    })
+
   return ConnectLimiter.of({
+    read,
     session: through(sessions),
     client: through(clients),
     missing: remembered,
@@ -142,8 +177,9 @@ const make = Effect.fnUntraced(function* (options: ConnectLimiterOptions) {
       proven.delete(tenant)
     },
     forget: (tenant) => {
-      for (const limiter of [sessions.known, sessions.newcomers, clients.known, clients.newcomers])
+      for (const limiter of [reads, sessions.known, sessions.newcomers, clients.known, clients.newcomers]) {
         limiter.forget(tenant)
+      }
     }
   })
 })

@@ -16,26 +16,38 @@ import * as Exit from "effect/Exit"
 import * as Semaphore from "effect/Semaphore"
 import type { TenantId } from "../../schema/TenantId.ts"
 
-export interface TenantLimiterOptions {
+/** What hands out turns. */
+export interface Turns<out E = never> {
+  /** Waits for a turn. */
+  readonly take: Effect.Effect<void, E>
+  readonly release: Effect.Effect<void>
+}
+
+export interface TenantLimiterOptions<out E = never> {
   /** How many have a turn at once; as many again among the slow. */
   readonly permits: number
   /** The longest turn, in milliseconds. */
   readonly longest: number
+  /** Who is next; first come, first served if absent. */
+  readonly turns?: Turns<E> | undefined
 }
 
-export interface TenantLimiter {
+/** Slow tenants that are remembered; one that is forgotten has another turn. */
+const mostSlow = 10_000
+
+export interface TenantLimiter<out E0 = never> {
   /** Runs the effect in a turn of its tenant. `first` runs at the beginning of the turn, and does not count towards its length. */
   readonly take: <A, E, R>(
     tenant: TenantId,
     effect: Effect.Effect<A, E, R>,
     first?: Effect.Effect<void>
-  ) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | E0, R>
   /** Forgets that the tenant was slow. */
   readonly forget: (tenant: TenantId) => void
 }
 
-export const make = (options: TenantLimiterOptions): TenantLimiter => {
-  const turns = Semaphore.makeUnsafe(options.permits)
+export const make = <E0 = never>(options: TenantLimiterOptions<E0>): TenantLimiter<E0> => {
+  const turns: Turns<E0> = options.turns ?? inOrder(options.permits)
   const turnsOfSlow = Semaphore.makeUnsafe(options.permits)
   const slow = new Set<TenantId>()
 
@@ -46,6 +58,7 @@ export const make = (options: TenantLimiterOptions): TenantLimiter => {
       const watch = Effect.sync(() => {
         inTime = false
         slow.add(tenant)
+        if (slow.size > mostSlow) slow.delete(slow.values().next().value!)
       }).pipe(Effect.andThen(overstayed), Effect.andThen(Effect.never), Effect.delay(options.longest))
       return Effect.raceFirst(effect, watch).pipe(
         Effect.onExit((exit) =>
@@ -58,12 +71,12 @@ export const make = (options: TenantLimiterOptions): TenantLimiter => {
 
   const inTurn = <A, E, R>(tenant: TenantId, effect: Effect.Effect<A, E, R>, first: Effect.Effect<void>) =>
     Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(restore(turns.take(1)), () => {
+      Effect.flatMap(restore(turns.take), () => {
         let mine = true
         const giveBack = Effect.suspend(() => {
           if (!mine) return Effect.void
           mine = false
-          return turns.release(1)
+          return turns.release
         })
         return restore(Effect.andThen(first, timed(tenant, effect, Effect.asVoid(giveBack)))).pipe(
           Effect.ensuring(giveBack)
@@ -82,4 +95,9 @@ export const make = (options: TenantLimiterOptions): TenantLimiter => {
       slow.delete(tenant)
     }
   }
+}
+
+const inOrder = (permits: number): Turns => {
+  const semaphore = Semaphore.makeUnsafe(permits)
+  return { take: Effect.asVoid(semaphore.take(1)), release: Effect.asVoid(semaphore.release(1)) }
 }

@@ -189,9 +189,12 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
 
   yield* Effect.addFinalizer(() => (drained ? Effect.void : drain(options.drainTimeout)))
 
-  /** A tenant that only a read asked for and that was never live may not exist: it says nothing of the process's health. */
-  const isExpected = ({ state, tenant }: TenantStatus) =>
-    state !== "activating" || supervisors.intentOf(tenant)?.demanded !== true
+  /** A tenant that was never live says something of the process's health only if the application asked for it. */
+  const isExpected = ({ state, tenant }: TenantStatus) => {
+    if (state !== "activating") return true
+    const intent = supervisors.intentOf(tenant)
+    return intent?.want === "active" && !intent.demanded
+  }
 
   return TenantManager.of({
     activate: checked(activate),

@@ -79,7 +79,16 @@ export const layerFrom = <E, R>(
   Layer.effect(
     Connector,
     Effect.map(Effect.context<R>(), (context) =>
-      make((tenant) => resolved(tenant, Effect.provide(resolve(tenant), context)))
+      make((tenant) =>
+        resolved(
+          tenant,
+          // The function itself is called in the tenant's turn too.
+          Effect.provide(
+            Effect.suspend(() => resolve(tenant)),
+            context
+          )
+        )
+      )
     )
   )
 

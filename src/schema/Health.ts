@@ -50,6 +50,17 @@ export interface TenantWarnings {
 }
 
 /**
+ * How many rows of a tenant are rejected: `Config.list` names them, by `Entry.rejected`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface TenantRejections {
+  readonly tenant: TenantId
+  readonly rows: number
+}
+
+/**
  * The health of the plane in this process. It can be turned into JSON as it is.
  *
  * @category models
@@ -69,6 +80,8 @@ export interface Health {
   readonly tenants: ReadonlyArray<TenantHealth>
   /** What should be mended in the databases of tenants, live ones too; at most 100 tenants. */
   readonly warnings: ReadonlyArray<TenantWarnings>
+  /** The tenants with rows that do not decode, live ones too; at most 100, those with the most rows first. */
+  readonly rejected: ReadonlyArray<TenantRejections>
 }
 
 /**
@@ -96,7 +109,8 @@ export const Health = {
         confirmedAt: Schema.optional(Schema.DateTimeUtcFromString)
       })
     ),
-    warnings: Schema.Array(Schema.Struct({ tenant: TenantId, warnings: Schema.Array(Schema.String) }))
+    warnings: Schema.Array(Schema.Struct({ tenant: TenantId, warnings: Schema.Array(Schema.String) })),
+    rejected: Schema.Array(Schema.Struct({ tenant: TenantId, rows: Schema.Int }))
   }) as any as Schema.Codec<Health, any>
 }
 
@@ -118,7 +132,12 @@ export const make = (statuses: ReadonlyArray<TenantStatus>, closed: boolean): He
     warnings: statuses
       .filter(({ warnings }) => warnings.length > 0)
       .slice(0, mostTenants)
-      .map(({ tenant, warnings }) => ({ tenant, warnings }))
+      .map(({ tenant, warnings }) => ({ tenant, warnings })),
+    rejected: statuses
+      .filter(({ rejected }) => rejected > 0)
+      .map(({ rejected, tenant }) => ({ tenant, rows: rejected }))
+      .sort((a, b) => b.rows - a.rows)
+      .slice(0, mostTenants)
   }
 }
 

@@ -50,6 +50,8 @@ export interface TenantStatus {
   readonly confirmedAt: DateTime.Utc | undefined
   /** How often the table was found to have gone back: a restored backup, a fail-over that lost commits. */
   readonly epoch: number
+  /** How many declared keys have a newest row that does not decode, so that an older value, or the default, is in force. */
+  readonly rejected: number
   /** What an operator should mend in the tenant's database, each with what mends it. The tenant is served all the same. */
   readonly warnings: ReadonlyArray<string>
 }
@@ -70,6 +72,7 @@ export const TenantStatus = {
     lastError: Schema.optional(ActivationError),
     confirmedAt: Schema.optional(Schema.DateTimeUtcFromString),
     epoch: Schema.Int,
+    rejected: Schema.Int,
     warnings: Schema.Array(Schema.String)
   }) as any as Schema.Codec<TenantStatus, any>
 }

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type Duration, Effect, Layer } from "effect"
-import { Config, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
+import { type Duration, Effect, Layer, Option } from "effect"
+import { Config, SystemplaneLive, TenantId, TenantManager, withTenant } from "effect-systemplane"
 import * as Catalog from "../postgres/Catalog.ts"
 import { captureLogs } from "../postgres/Witness.ts"
 import * as keys from "../support/keys.ts"
@@ -93,9 +93,15 @@ describe("a row that does not decode", () => {
           assert.include(rejected?.reason, "Expected")
           const listed = (yield* Config.list(Limit.namespace)).find(({ key }) => key === Limit.key)
           assert.deepStrictEqual(listed?.rejected, rejected)
+          // And to those who look after the tenant.
+          const tenant = TenantId.make("bad-rows")
+          const shown = Effect.map(manager.health, ({ rejected }) => rejected)
+          assert.strictEqual(Option.getOrThrow(yield* manager.status("bad-rows")).rejected, 1)
+          assert.deepStrictEqual(yield* shown, [{ tenant, rows: 1 }])
 
           const revision = yield* database.write(Limit.namespace, Limit.key, 8)
           yield* until("the good row is a change", () => changes.length > 1)
+          assert.deepStrictEqual(yield* shown, [])
           assert.deepStrictEqual(
             changes.map((change) => [change.value, change.revision, change.previous]),
             [

@@ -16,6 +16,7 @@ const status = (state: TenantState, failed = false): TenantStatus => ({
   lastError: failed ? failure : undefined,
   confirmedAt: undefined,
   epoch: 0,
+  rejected: 0,
   warnings: []
 })
 
@@ -80,7 +81,8 @@ describe("Health", () => {
       tenants: [
         { tenant: "acme", status: "down", state: "stale", since: "2026-01-02T03:04:05.000Z", cause: failure.message }
       ],
-      warnings: []
+      warnings: [],
+      rejected: []
     })
   })
 })

@@ -114,7 +114,7 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
       const outcome = applyTo(before)
       Replica.publish(replica, outcome)
       if (replicas.get(replica.tenant) === replica) {
-        board.confirmed(replica.tenant, outcome.state.confirmedAt)
+        board.learned(replica.tenant, outcome.state)
         const told = isTold(replica) || (source === "write" && !replica.condition.suspended)
         if (told && !subscribers.isIdle()) {
           for (const { after, slot } of outcome.published) announce(replica, slot, after)

@@ -7,13 +7,18 @@ import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import { memoize } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
+import type * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { TenantStatus } from "../../schema/TenantStatus.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import { Telemetry } from "./Telemetry.ts"
+
+/** When the whole snapshot was confirmed, by the monotonic clock, and which rows are rejected. */
+type Known = Pick<Snapshot.State, "confirmedAt" | "slots">
 
 export class StatusBoard extends Context.Service<
   StatusBoard,
@@ -22,10 +27,10 @@ export class StatusBoard extends Context.Service<
     readonly all: () => ReadonlyArray<TenantStatus>
     readonly update: (
       tenant: TenantId,
-      change: Partial<Omit<TenantStatus, "tenant" | "since" | "confirmedAt">>
+      change: Partial<Omit<TenantStatus, "tenant" | "since" | "confirmedAt" | "rejected">>
     ) => Effect.Effect<void>
-    /** The whole snapshot was confirmed at this moment of the monotonic clock: shown from now on, and not announced. */
-    readonly confirmed: (tenant: TenantId, moment: number) => void
+    /** What is now known of the tenant's rows: shown from now on, and not announced. */
+    readonly learned: (tenant: TenantId, known: Known) => void
     /** The plane is closing: from now on changes of state are logged at debug level, since one line counts them all. */
     readonly closing: () => void
     /** The tenant may not exist: until it is live it has no series, and its changes are logged at debug level. */
@@ -51,7 +56,7 @@ const make = Effect.gen(function* () {
   const telemetry = yield* Telemetry
   const clock = yield* Clock.Clock
   const statuses = new Map<TenantId, TenantStatus>()
-  const confirmations = new Map<TenantId, number>()
+  const known = new Map<TenantId, Known>()
   /** Those that wait for something of a tenant. Each looks at an update, and says whether it found it. */
   const waiting = new Map<TenantId, Set<(status: TenantStatus) => boolean>>()
   /** What was logged as keeping a tenant from being live: attempts whose causes take turns are not logged one by one. */
@@ -63,8 +68,10 @@ const make = Effect.gen(function* () {
   const changes = yield* Effect.acquireRelease(PubSub.sliding<TenantStatus>(1024), PubSub.shutdown)
 
   const current = (status: TenantStatus): TenantStatus => {
-    const confirmed = confirmations.get(status.tenant)
-    return confirmed === undefined ? status : { ...status, confirmedAt: MonotonicClock.timeOfDay(clock, confirmed) }
+    const latest = known.get(status.tenant)
+    if (latest === undefined) return status
+    const confirmedAt = MonotonicClock.timeOfDay(clock, latest.confirmedAt)
+    return { ...status, confirmedAt, rejected: rejectedOf(latest.slots) }
   }
 
   const announce = (status: TenantStatus, before: TenantStatus | undefined) =>
@@ -114,8 +121,8 @@ const make = Effect.gen(function* () {
       return status === undefined ? undefined : current(status)
     },
     all: () => [...statuses.values()].map(current),
-    confirmed: (tenant, moment) => {
-      confirmations.set(tenant, moment)
+    learned: (tenant, latest) => {
+      known.set(tenant, latest)
     },
     update: (tenant, change) =>
       Effect.flatMap(DateTime.now, (now) => {
@@ -141,7 +148,7 @@ const make = Effect.gen(function* () {
         const before = statuses.get(tenant)
         const removed = before && current({ ...before, state: "removed", since: now })
         statuses.delete(tenant)
-        confirmations.delete(tenant)
+        known.delete(tenant)
         telemetry.released(tenant)
         const announced = removed === undefined ? Effect.void : announce(removed, before)
         return Effect.ensuring(
@@ -181,8 +188,14 @@ const fresh = (tenant: TenantId, now: DateTime.Utc): TenantStatus => ({
   lastError: undefined,
   confirmedAt: undefined,
   epoch: 0,
+  rejected: 0,
   warnings: []
 })
+
+/** Counted when a status is asked for, once for slots that stay as they are. */
+const rejectedOf = memoize((slots: Known["slots"]): number =>
+  slots.reduce((count, { rejection }) => (rejection === undefined ? count : count + 1), 0)
+)
 
 const logChange = (status: TenantStatus, quietly: boolean) => {
   if (quietly) return annotated(status, Effect.logDebug(`Tenant is ${status.state}`))

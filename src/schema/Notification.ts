@@ -11,8 +11,8 @@ import * as Schema from "effect/Schema"
 export const channel = "systemplane_changes"
 
 /**
- * Unknown fields are ignored and `revision` may be missing: triggers installed by older services send less, and newer
- * ones may send more.
+ * Which entry changed. All other fields are ignored: the payload has a revision too, which older triggers do not send, and newer
+ * triggers may send more. A reader needs no revision, since a notification only makes it read.
  *
  * @category models
  * @since 0.1.0
@@ -20,8 +20,7 @@ export const channel = "systemplane_changes"
 export const Notification = Schema.Struct({
   namespace: Schema.String,
   key: Schema.String,
-  op: Schema.Literals(["upsert", "delete"]),
-  revision: Schema.optionalKey(Schema.Int)
+  op: Schema.Literals(["upsert", "delete"])
 })
 
 /**
@@ -46,8 +45,8 @@ const decodeAsSchema = Schema.decodeUnknownOption(Schema.fromJsonString(Notifica
 export const decode = (payload: string): Option.Option<Notification> => {
   const json = parse(payload)
   if (!isAsExpected(json)) return decodeAsSchema(payload)
-  const { key, namespace, op, revision } = json
-  return Option.some({ namespace, key, op, revision })
+  const { key, namespace, op } = json
+  return Option.some({ namespace, key, op })
 }
 
 const parse = (payload: string): any => {
@@ -58,10 +57,9 @@ const parse = (payload: string): any => {
   }
 }
 
-const isAsExpected = (json: any): json is Required<Notification> =>
+const isAsExpected = (json: any): json is Notification =>
   typeof json === "object" &&
   json !== null &&
   typeof json.namespace === "string" &&
   typeof json.key === "string" &&
-  (json.op === "upsert" || json.op === "delete") &&
-  Number.isSafeInteger(json.revision)
+  (json.op === "upsert" || json.op === "delete")

@@ -158,8 +158,8 @@ export const make = (keys: ReadonlyArray<SnapshotKey>): State => ({
 export const begin = ({ version, slots }: State, time: number): Asked => ({ version, slots, time })
 
 /** The fingerprint of the last row seen of each slot: a whole read asks for what differs from these. */
-export const fingerprints = (state: State): ReadonlyArray<bigint | undefined> =>
-  state.slots.map((slot) => slot.seen?.fingerprint)
+export const fingerprints = ({ slots }: Pick<State, "slots">): ReadonlyArray<bigint | undefined> =>
+  slots.map((slot) => slot.seen?.fingerprint)
 
 /** The revision in force; 0 for the default. */
 export const revision = (slot: Slot): number => slot.inForce?.revision ?? 0

@@ -43,7 +43,7 @@ describe("what is decoded by its shape is what the schema decodes", () => {
         namespace: mixed(fc.string(), 7),
         key: mixed(fc.string(), {}),
         op: mixed(fc.constantFrom("upsert", "delete"), "truncate"),
-        revision: mixed(fc.integer(), "7", 1.5, 2 ** 60),
+        revision: fc.integer(),
         more: fc.jsonValue()
       },
       { requiredKeys: [] }

@@ -2,31 +2,29 @@
  * Keeps a replica equal to its tenant's database by following the feed.
  *
  * ```
- *   Connected ──────┐
- *   a notification ─┼──▶ read everything that differs, one read at a time ──▶ live
- *   time to verify ─┘                  │ not there in time: the session is given up
+ *   no session ── Connected ──▶ reading ── applied ──▶ quiet ── a notification, or time to verify ──▶ reading
+ *       ▲                          │                     │
+ *       │                          └─ not answered in time, or failed: the session is abandoned
+ *       └────────────── Disconnected, from any state ────┘
  * ```
  *
  * There is one kind of read, on the feed's own session: how one state of the table differs from the snapshot. It answers all
  * notifications that came before it, proves that nothing else changed (a lost notification, a row written with the triggers
  * disabled, `TRUNCATE`), and confirms every key. So a verification is the same read, made because nothing else prompted one
- * for a while; and where it is not answered in time, the session is dead.
+ * for a while; and if it is not answered in time, the session is dead. The tenant is live from the first read on.
  *
- * A tenant has one fiber, which waits for events; a read has one as long as it takes, and what goes by the clock is looked
- * after for all tenants by one.
+ * A tenant has one fiber, which waits for events. A read has a fiber while it runs (SerialReader). One fiber serves the deadlines
+ * of all tenants (TenantTimers).
  */
 import * as Effect from "effect/Effect"
-import * as FiberHandle from "effect/FiberHandle"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import { ActivationError } from "../../schema/ActivationError.ts"
 import * as AdaptiveTimeout from "../../schema/AdaptiveTimeout.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import * as Freshness from "../../schema/Freshness.ts"
-import * as ReadPace from "../../schema/ReadPace.ts"
-import type * as Snapshot from "../../schema/Snapshot.ts"
+import * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
-import type { ReadDiff } from "../../services/EntryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { type Changed, type FeedSession, ListenFeed } from "../../services/ListenFeed.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
@@ -34,32 +32,27 @@ import * as TenantTimers from "../runtime/TenantTimers.ts"
 import { longestDiff, timedOut } from "../runtime/Timeouts.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
 import { Telemetry } from "../telemetry/Telemetry.ts"
+import * as Propagation from "./Propagation.ts"
 import type { Replica } from "./Replica.ts"
 import type { Replicas } from "./Replicas.ts"
-
-/** Why everything is read: the feed connected, something was notified, or nothing was for a while. */
-type Reason = "connect" | "notification" | "verify"
+import * as SerialReader from "./SerialReader.ts"
 
 /** A tenant that is followed. Times are in milliseconds, moments by the monotonic clock. */
 interface Followed {
   readonly replica: Replica
-  /** How long an answer is waited for: from session to session, since a slow server stays slow. */
+  readonly reader: SerialReader.SerialReader
+  /** Records how long it took until the tenant was loaded, the first time. */
+  readonly recordWarmLoad: Effect.Effect<void>
+  /** The session of the feed, while there is one. */
+  session: FeedSession | undefined
+  /** How long an answer is waited for. It outlives the session, since a slow server stays slow. */
   patience: number
-  /** How soon a notification may have it read again: from session to session. */
-  pace: ReadPace.ReadPace
-  /** When everything is to be verified: never without a session, nor while it is being read. */
+  /** When everything is to be verified. Finite only while the tenant is quiet. */
   verifyAt: number
-  /** By when what is being read must be there. */
+  /** By when the answer must be there. Finite only while one is waited for. */
   answerBy: number
-  /** Who reads on the session; `undefined` where there is none. */
-  reader: Reader | undefined
-}
-
-interface Reader {
-  /** Has everything read, once what is being read is there. */
-  readonly read: (reason: Reason) => void
-  /** Gives the session up, since what is being read is not there in time. */
-  readonly giveUp: () => void
+  /** Why the follower abandoned the session; `undefined` if it did not. It says more than that the session ended. */
+  loadError: EntryStoreError | undefined
 }
 
 export interface FeedFollowerOptions {
@@ -67,19 +60,11 @@ export interface FeedFollowerOptions {
   readonly maxStaleness: number
 }
 
-/** What came of reading everything. */
-interface Reconciled {
-  readonly diff: ReadonlyArray<Snapshot.RowDiff>
-  readonly published: ReadonlyArray<Snapshot.Published>
-  /** From sending the read to publishing it, in milliseconds. */
-  readonly took: number
-}
-
 export const make = Effect.fnUntraced(function* (replicas: Replicas, options: FeedFollowerOptions) {
   const feed = yield* ListenFeed
   const registry = yield* KeyRegistry
   const telemetry = yield* Telemetry
-  const upkeep = yield* TenantTimers.make(Freshness.schedulerResolution(options.maxStaleness))
+  const timers = yield* TenantTimers.make(Freshness.schedulerResolution(options.maxStaleness))
 
   const patience: AdaptiveTimeout.AdaptiveTimeout = {
     usual: Freshness.answerBudget(options.maxStaleness),
@@ -88,42 +73,33 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
   const verifyDelay = (took: number) =>
     Effect.map(Random.next, (random) => Freshness.verifyDelay(options.maxStaleness, took, random))
 
-  /** The session's answers, and by when they must be there. */
-  const inTime =
-    (followed: Followed, session: FeedSession): ReadDiff =>
-    (keys, known) => {
-      followed.answerBy = MonotonicClock.millisOf(replicas.clock) + followed.patience
-      return session.diff(keys, known)
-    }
-
+  /** Reads everything on the session, and again while a write of this process that is under way leaves it inconclusive. */
   const reconcile = Effect.fnUntraced(function* (
     followed: Followed,
     session: FeedSession
-  ): Effect.fn.Return<Reconciled, EntryStoreError> {
+  ): Effect.fn.Return<Propagation.Reconciled, EntryStoreError> {
+    const { replica } = followed
     followed.verifyAt = never
-    let reconciled: Effect.Success<ReturnType<Replicas["reconcile"]>>
-    do {
-      reconciled = yield* replicas.reconcile(followed.replica, inTime(followed, session))
-      followed.patience = AdaptiveTimeout.afterAnswer(patience, reconciled.took)
-    } while (reconciled.inconclusive)
-    followed.answerBy = never
-    followed.pace = ReadPace.afterRead(followed.pace, reconciled.took, yield* MonotonicClock.millis)
-    followed.verifyAt = (yield* MonotonicClock.millis) + (yield* verifyDelay(reconciled.took))
-    return reconciled
+    while (true) {
+      const asked = yield* replicas.begin(replica)
+      followed.answerBy = asked.time + followed.patience
+      const diff = yield* session.diff(replicas.keys, Snapshot.fingerprints(asked))
+      const { inconclusive, published } = yield* replicas.applyDiff(replica, diff, asked)
+      const now = yield* MonotonicClock.millis
+      const took = now - asked.time
+      followed.patience = AdaptiveTimeout.afterAnswer(patience, took)
+      if (inconclusive) continue
+      followed.answerBy = never
+      followed.verifyAt = now + (yield* verifyDelay(took))
+      return { diff, published, took }
+    }
   })
-
-  /** Waits until the tenant may be read again because of a notification. */
-  const paced = (followed: Followed) =>
-    Effect.flatMap(MonotonicClock.millis, (now) => {
-      const delay = ReadPace.delay(followed.pace, now)
-      return delay > 0 ? Effect.sleep(delay) : Effect.void
-    })
 
   /** Everything was read on the session of the feed: the tenant is live, unless the answer took too long. */
   const setCondition = ({ replica }: Followed) =>
     Effect.flatMap(MonotonicClock.millis, (now) => {
       const overdue = replicas.isOverdue(replica.snapshot, now)
-      // Of a tenant that is live already, an answer in time tells nothing new.
+      // An answer in time says nothing new of a tenant that is live already.
       return overdue || replica.state !== "live"
         ? replicas.setCondition(
             replica,
@@ -133,46 +109,60 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
         : Effect.void
     })
 
-  /**
-   * How long changes took to become visible: their age when they were read, by the database's clock alone, and then at most as
-   * long as the whole read took by ours. A deleted row has no age.
-   */
-  const measurePropagation = (tenant: TenantId, { diff, published, took }: Reconciled) => {
-    const seconds: Array<number> = []
-    // Both are in the same order, and not all that differed was published.
-    let next = 0
-    for (const { age, slot } of diff) {
-      if (published[next]?.slot !== slot) continue
-      next++
-      if (age !== undefined) seconds.push(Math.max(0, age) + took / 1000)
-    }
-    return telemetry.propagated(tenant, seconds)
-  }
-
-  const readFirst = Effect.fnUntraced(function* (
-    followed: Followed,
-    session: FeedSession,
-    onFirstLoad: Effect.Effect<void>
-  ) {
+  const readFirst = Effect.fnUntraced(function* (followed: Followed, session: FeedSession) {
     const { tenant } = followed.replica
-    yield* reconcile(followed, session).pipe(
-      Redaction.withSpan("Systemplane.reconcile", { tenant, reason: "connect" satisfies Reason })
+    const { took } = yield* reconcile(followed, session).pipe(
+      Redaction.withSpan("Systemplane.reconcile", { tenant, reason: "connect" satisfies SerialReader.Reason })
     )
     yield* session.confirm
     yield* telemetry.reconciled(tenant, "connect")
-    yield* onFirstLoad
+    yield* followed.recordWarmLoad
     // Last: a caller that waits for the tenant then finds everything reported.
     yield* setCondition(followed)
+    return took
   })
 
-  const readLater = Effect.fnUntraced(function* (followed: Followed, session: FeedSession, reason: Reason) {
+  const readLater = Effect.fnUntraced(function* (
+    followed: Followed,
+    session: FeedSession,
+    reason: SerialReader.Reason
+  ) {
+    const { tenant } = followed.replica
     const reconciled = yield* reconcile(followed, session)
     yield* setCondition(followed)
     // Readers that wait for the values go first; telemetry follows.
     yield* Effect.yieldNow
-    if (reason === "notification") yield* measurePropagation(followed.replica.tenant, reconciled)
-    else if (reconciled.diff.length > 0) yield* telemetry.reconciled(followed.replica.tenant, "verify")
+    if (reason === "notification") yield* telemetry.propagated(tenant, Propagation.secondsOf(reconciled))
+    else if (reconciled.diff.length > 0) yield* telemetry.reconciled(tenant, "verify")
+    return reconciled.took
   })
+
+  const abandon = (followed: Followed, session: FeedSession, error: EntryStoreError) => {
+    followed.loadError = error
+    return session.abandon
+  }
+
+  /** How everything is read on a session. A read that fails abandons it: a session without a reader would stay open and unread. */
+  const readOn =
+    (followed: Followed, session: FeedSession): SerialReader.Read =>
+    (reason) =>
+      (reason === "connect" ? readFirst(followed, session) : readLater(followed, session, reason)).pipe(
+        Effect.catch((error) => Effect.as(abandon(followed, session, error), undefined)),
+        Redaction.recover((defect) =>
+          // What fails at every attempt is an error in the log once.
+          Redaction.log(
+            followed.replica.condition.failures === 0 ? "Error" : "Debug",
+            "Reading a feed failed unexpectedly",
+            { defect, tenant: followed.replica.tenant }
+          ).pipe(Effect.andThen(session.abandon), Effect.as(undefined))
+        )
+      )
+
+  /** The answer is not there in time: the session is dead. */
+  const giveUp = (followed: Followed) => {
+    const { reader, replica, session } = followed
+    if (session !== undefined) reader.abandon(abandon(followed, session, timedOut(replica.tenant)))
+  }
 
   const concernsUs = ({ notifications }: Changed) =>
     notifications.some(({ key, namespace }) => {
@@ -185,21 +175,21 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
   const overdueAt = ({ condition, snapshot }: Replica) =>
     condition.loaded && !condition.overdue ? snapshot.confirmedAt + options.maxStaleness : never
 
-  const lookAfter = (followed: Followed): TenantTimers.Deadline => ({
+  const deadlinesOf = (followed: Followed): TenantTimers.Deadline => ({
     dueAt: () => Math.min(followed.verifyAt, followed.answerBy, overdueAt(followed.replica)),
     perform: Effect.flatMap(MonotonicClock.millis, (now) => {
-      if (followed.verifyAt <= now) followed.reader?.read("verify")
+      if (followed.verifyAt <= now) followed.reader.ask("verify")
       if (followed.answerBy <= now) {
         followed.answerBy = never
         followed.patience = AdaptiveTimeout.afterSilence(patience, followed.patience)
-        followed.reader?.giveUp()
+        giveUp(followed)
       }
       return overdueAt(followed.replica) <= now
         ? replicas.setCondition(followed.replica, { overdue: true })
         : Effect.void
     }).pipe(
       Redaction.recover((defect) =>
-        Redaction.log("Error", "Looking after a tenant failed unexpectedly", {
+        Redaction.log("Error", "The deadlines of a tenant failed unexpectedly", {
           defect,
           tenant: followed.replica.tenant
         })
@@ -207,81 +197,49 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
     )
   })
 
-  const run = Effect.fnUntraced(function* (replica: Replica) {
+  const disconnected = (followed: Followed) => {
+    followed.session = undefined
+    followed.verifyAt = never
+    followed.answerBy = never
+    return followed.reader.disconnected
+  }
+
+  const follow = Effect.fnUntraced(function* (replica: Replica) {
     // Added first, hence run last: by then nothing is left that could call the replica connected again.
     yield* Effect.addFinalizer(() => replicas.setCondition(replica, { connected: false, failures: 0 }))
-    const reading = yield* FiberHandle.make<void, never>()
-    const fork = yield* FiberHandle.runtime(reading)<never>()
+    const startedAt = yield* MonotonicClock.millis
     const followed: Followed = {
       replica,
+      reader: yield* SerialReader.make,
+      recordWarmLoad: yield* Effect.cached(
+        Effect.flatMap(MonotonicClock.millis, (now) => telemetry.warmLoaded(replica.tenant, (now - startedAt) / 1000))
+      ),
+      session: undefined,
       patience: patience.usual,
-      pace: ReadPace.initial(yield* MonotonicClock.millis),
       verifyAt: never,
       answerBy: never,
-      reader: undefined
+      loadError: undefined
     }
     yield* replicas.resume(replica)
     yield* telemetry.dropped(replica.tenant, replicas.dropped)
-    yield* upkeep.add(lookAfter(followed))
-    const onFirstLoad = yield* Effect.cached(recordWarmLoad(replica, yield* MonotonicClock.millis))
-
-    /** Why the session was given up, which says more than that it was. */
-    let loadError: EntryStoreError | undefined
-    const abandon = (session: FeedSession, error: EntryStoreError) => {
-      loadError = error
-      return session.abandon
-    }
-    const readerOf = (session: FeedSession): Reader => {
-      const read = (reason: Reason) =>
-        reason === "connect" ? readFirst(followed, session, onFirstLoad) : readLater(followed, session, reason)
-      const orAbandon = (reads: Effect.Effect<void, EntryStoreError>) =>
-        Effect.catch(reads, (error) => abandon(session, error)).pipe(
-          // A session without a reader would stay open and unread.
-          Redaction.recover((defect) =>
-            Effect.andThen(
-              // What fails at every attempt is told once.
-              Redaction.log(
-                replica.condition.failures === 0 ? "Error" : "Debug",
-                "Reading a feed failed unexpectedly",
-                {
-                  defect,
-                  tenant: replica.tenant
-                }
-              ),
-              session.abandon
-            )
-          )
-        )
-      return {
-        read: oneAtATime((reads) => fork(orAbandon(reads)), read, paced(followed)),
-        // In the place of what is being read, which is interrupted.
-        giveUp: () => fork(abandon(session, timedOut(replica.tenant)))
-      }
-    }
-    const disconnected = () => {
-      followed.reader = undefined
-      followed.verifyAt = never
-      followed.answerBy = never
-    }
-    replica.readAgain = () => followed.reader?.read("notification")
-    yield* Effect.addFinalizer(() => Effect.sync(disconnected))
+    yield* timers.add(deadlinesOf(followed))
+    replica.readAgain = () => followed.reader.ask("notification")
 
     yield* Stream.runForEach(feed.events(replica.tenant), (event) => {
       switch (event._tag) {
         case "Connected":
-          followed.reader = readerOf(event.session)
-          followed.reader.read("connect")
+          followed.session = event.session
+          followed.reader.connected(readOn(followed, event.session))
           return Effect.void
         case "Changed":
-          if (concernsUs(event)) followed.reader?.read("notification")
+          if (concernsUs(event)) followed.reader.ask("notification")
           return Effect.void
         case "Disconnected":
-          disconnected()
           return Effect.andThen(
-            FiberHandle.clear(reading),
+            Effect.suspend(() => disconnected(followed)),
             Effect.suspend(() => {
-              const lastError = ActivationError.from(loadError ?? event.error)
-              loadError = undefined
+              const lastError = ActivationError.from(followed.loadError ?? event.error)
+              followed.loadError = undefined
               const { failures } = event
               return replicas.setCondition(replica, { connected: false, failures }, { failures, lastError })
             })
@@ -291,40 +249,8 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
     return yield* Effect.never
   })
 
-  const recordWarmLoad = (replica: Replica, startedAt: number) =>
-    Effect.flatMap(MonotonicClock.millis, (now) => telemetry.warmLoaded(replica.tenant, (now - startedAt) / 1000))
-
   /** Follows the tenant's feed until interrupted. */
-  return (tenant: TenantId): Effect.Effect<never> => Effect.scoped(Effect.suspend(() => run(replicas.open(tenant))))
+  return (tenant: TenantId): Effect.Effect<never> => Effect.scoped(Effect.suspend(() => follow(replicas.open(tenant))))
 })
 
 const never = Number.POSITIVE_INFINITY
-
-/** Reads when asked to, one read at a time. What is notified during one is read after it; a verification it makes needless. */
-const oneAtATime = (
-  run: (reads: Effect.Effect<void, EntryStoreError>) => void,
-  read: (reason: Reason) => Effect.Effect<void, EntryStoreError>,
-  paced: Effect.Effect<void>
-) => {
-  let reading = false
-  let notified = false
-  const reads = Effect.fnUntraced(function* (first: Reason) {
-    for (let reason = first; ; reason = "notification") {
-      if (reason === "notification") yield* paced
-      // Before the read, so that what arrives during it is read again.
-      notified = false
-      yield* read(reason)
-      if (notified) continue
-      reading = false
-      return
-    }
-  })
-  return (reason: Reason): void => {
-    if (reading) {
-      notified ||= reason === "notification"
-      return
-    }
-    reading = true
-    run(reads(reason))
-  }
-}

@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
-import type * as Snapshot from "../../schema/Snapshot.ts"
+import * as Snapshot from "../../schema/Snapshot.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
 import type { Replica } from "./Replica.ts"
 import type { Replicas } from "./Replicas.ts"
@@ -17,9 +17,15 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas) {
 
   /** Reads everything through the store, and again while a write of this process that is under way leaves it inconclusive. */
   const reconcile = (replica: Replica): Effect.Effect<void, EntryStoreError> =>
-    replicas
-      .reconcile(replica, store.diff(replica.tenant))
-      .pipe(Effect.repeat({ while: ({ inconclusive }) => inconclusive }), Effect.asVoid)
+    replicas.begin(replica).pipe(
+      Effect.flatMap((asked) =>
+        Effect.flatMap(store.diff(replica.tenant)(replicas.keys, Snapshot.fingerprints(asked)), (diff) =>
+          replicas.applyDiff(replica, diff, asked)
+        )
+      ),
+      Effect.repeat({ while: ({ inconclusive }) => inconclusive }),
+      Effect.asVoid
+    )
 
   /** Applies what an answer says; reconciles if that cannot be judged on its own. */
   const apply = (

@@ -15,7 +15,6 @@ import { show } from "../../schema/KeyName.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { Condition, TenantStatus } from "../../schema/TenantStatus.ts"
-import type { ReadDiff } from "../../services/EntryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import * as TickClock from "../runtime/TickClock.ts"
@@ -134,13 +133,13 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
           )
     })
 
-  /** Reads everything and applies it; nothing of it if some of it is inconclusive. */
-  const reconcile = Effect.fnUntraced(function* (replica: Replica.Replica, readDiff: ReadDiff) {
-    const since = Snapshot.begin(replica.snapshot, yield* MonotonicClock.millis)
-    const diff = yield* readDiff(keys, Snapshot.fingerprints(replica.snapshot))
-    const { inconclusive, published } = yield* apply(replica, (state) => Snapshot.applyDiff(state, diff, since), "read")
-    return { inconclusive, diff, published, took: (yield* MonotonicClock.millis) - since.time }
-  })
+  /** To be noted before everything is read: what is known, and when that was. */
+  const begin = (replica: Replica.Replica) =>
+    Effect.map(MonotonicClock.millis, (time) => Snapshot.begin(replica.snapshot, time))
+
+  /** Applies how the table differs from what was known when it was asked; nothing of it if some of it is inconclusive. */
+  const applyDiff = (replica: Replica.Replica, diff: ReadonlyArray<Snapshot.RowDiff>, asked: Snapshot.Asked) =>
+    apply(replica, (state) => Snapshot.applyDiff(state, diff, asked), "read")
 
   /** Changes the condition, and puts the state that follows from it on the board. */
   const setCondition = (
@@ -212,7 +211,8 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     watchers,
     watchTopic,
     apply,
-    reconcile,
+    begin,
+    applyDiff,
     setCondition,
     resume,
     clock,

@@ -51,10 +51,24 @@ export class ConnectFailed extends Schema.TaggedError<ConnectFailed>()("ConnectF
 }
 
 /** The server refused the credentials, or does not let this role log in from here. */
-export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFailed>()("AuthenticationFailed", { code }) {
+export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFailed>()("AuthenticationFailed", {
+  code,
+  /** What the server refused, if it was not the password: the role, or the address that it comes from. */
+  problem: Schema.optionalKey(Schema.Literals(["Role", "Address", "AddressWithoutTls"]))
+}) {
   readonly step = "connect"
   override get message() {
-    return `the server refused the credentials${codeSuffix(this.code)}; after a rotation, call rotateCredentials`
+    const suffix = codeSuffix(this.code)
+    switch (this.problem) {
+      case "Role":
+        return `the server knows no such role, or the role may not log in${suffix}; create it, or run ALTER ROLE … LOGIN`
+      case "Address":
+        return `the server does not let the role log in from here${suffix}; add a line for the role, the database and this host to pg_hba.conf`
+      case "AddressWithoutTls":
+        return `the server does not let the role log in from here without TLS${suffix}; say sslmode=require in the URL, or add a line to pg_hba.conf`
+      default:
+        return `the server refused the credentials${suffix}; after a rotation, call rotateCredentials`
+    }
   }
 }
 
@@ -193,6 +207,19 @@ const connectProblem = (code: string | undefined): string => {
       return "there is no route to the host"
     case "ETIMEDOUT":
       return "there was no answer in time"
+    case "TLS_REFUSED":
+      return "the server takes no TLS"
+    case "DEPTH_ZERO_SELF_SIGNED_CERT":
+    case "SELF_SIGNED_CERT_IN_CHAIN":
+    case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
+    case "UNABLE_TO_GET_ISSUER_CERT":
+    case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
+      return "no authority that is trusted here vouches for the server's certificate"
+    case "ERR_TLS_CERT_ALTNAME_INVALID":
+      return "the server's certificate is for another host name"
+    case "CERT_HAS_EXPIRED":
+    case "CERT_NOT_YET_VALID":
+      return "the server's certificate is not valid at this time"
     case "ECONNRESET":
     case "EPIPE":
       return "the connection was closed before the session was ready"
@@ -209,6 +236,11 @@ const connectProblem = (code: string | undefined): string => {
       return "the server is starting up or recovering"
     case "42501":
       return "the role lacks CONNECT on the database"
+    case "25006":
+      return "the server is read-only"
+    case "22P05":
+    case "22021":
+      return "the encoding of the database cannot hold a character"
     default:
       return "no connection"
   }
@@ -228,6 +260,29 @@ const connectAdvice = (code: string | undefined): string => {
       return "close other sessions, lower maxConnections, or raise max_connections or CONNECTION LIMIT"
     case "42501":
       return "grant CONNECT to it"
+    case "25006":
+      return "give the address of the primary"
+    case "22P05":
+    case "22021":
+      return "make the database anew with the encoding UTF8"
+    case "EHOSTUNREACH":
+    case "ENETUNREACH":
+      return "check the network between this process and the server, and the address"
+    case "ETIMEDOUT":
+      return "check the address, a firewall in between, and the load of the server"
+    case "TLS_REFUSED":
+      return "switch TLS on in the server, or say sslmode=prefer in the URL"
+    case "DEPTH_ZERO_SELF_SIGNED_CERT":
+    case "SELF_SIGNED_CERT_IN_CHAIN":
+    case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
+    case "UNABLE_TO_GET_ISSUER_CERT":
+    case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
+      return "name the authority's file as sslrootcert in the URL, or say sslmode=require, which checks no certificate"
+    case "ERR_TLS_CERT_ALTNAME_INVALID":
+      return "connect by the name in the certificate, or say sslmode=verify-ca, which checks no name"
+    case "CERT_HAS_EXPIRED":
+    case "CERT_NOT_YET_VALID":
+      return "renew the certificate, or correct the clock"
     case "EAI_AGAIN":
     case "57P01":
     case "57P02":

@@ -12,20 +12,28 @@ const fields = {
   /** What is missing or outdated, as PostgreSQL names it. */
   parts: Schema.Array(Schema.String),
   /** The SQL that mends it; to be run by the owner of the schema. */
-  sql: Schema.String
+  sql: Schema.String,
+  /** What kept the role from running it, if it was tried. */
+  denied: Schema.optionalKey(Schema.String)
 }
+
+/** The SQL stands in the message unless the role tried it: then a right is what it lacks first. */
+const remedy = ({ denied, sql }: { readonly denied?: string; readonly sql: string }): string =>
+  denied === undefined
+    ? `; run this as the owner of the schema:\n${sql}`
+    : `, and could not be prepared: ${denied}. Grant that, or run Ddl.sql as the owner and Ddl.grants(role) after it`
 
 /** The table is not there. */
 export class SchemaMissing extends Schema.TaggedError<SchemaMissing>()("SchemaMissing", fields) {
   override get message() {
-    return `the schema is missing (${this.parts.join(", ")}); run this as the owner of the schema:\n${this.sql}`
+    return `the schema is missing (${this.parts.join(", ")})${remedy(this)}`
   }
 }
 
 /** The table is there, but something beside it is missing or outdated. */
 export class SchemaOutdated extends Schema.TaggedError<SchemaOutdated>()("SchemaOutdated", fields) {
   override get message() {
-    return `the schema is outdated (${this.parts.join(", ")}); run this as the owner of the schema:\n${this.sql}`
+    return `the schema is outdated (${this.parts.join(", ")})${remedy(this)}`
   }
 }
 

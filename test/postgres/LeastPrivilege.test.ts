@@ -127,6 +127,10 @@ describe("a run-time role that may not change the schema", () => {
           const reason = yield* refusal
           if (reason._tag !== "SchemaMissing") return assert.fail(reason._tag)
           assert.include(reason.parts, "table systemplane_entries")
+          if (bootstrap === "ensure") {
+            assert.include(reason.message, `the role ${role.user} lacks CREATE on the schema public`)
+            assert.notInclude(reason.message, "CREATE TABLE")
+          }
 
           // What it says is what has to be done; then the plane goes live by itself.
           yield* Catalog.runScript(database, reason.sql)
@@ -146,6 +150,7 @@ describe("a run-time role that may not change the schema", () => {
           const reason = yield* refusal
           if (reason._tag !== "SchemaOutdated") return assert.fail(reason._tag)
           assert.deepStrictEqual(reason.parts, ["systemplane_notify_trigger"])
+          if (bootstrap === "ensure") assert.include(reason.message, "lacks CREATE on the schema public")
 
           yield* Catalog.runScript(database, reason.sql)
           yield* TenantManager.use((manager) => manager.awaitLive("acme"))

@@ -51,6 +51,41 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   [connector(new Plane.ConnectorError.ConnectFailed({})), "no connection; check that the server runs"],
   [refused, "tenant_acme, connect", "(28P01)", "call rotateCredentials"],
   [
+    connector(new Plane.ConnectorError.AuthenticationFailed({ code: "28000", problem: "Role" })),
+    "may not log in (28000)",
+    "ALTER ROLE … LOGIN"
+  ],
+  [
+    connector(new Plane.ConnectorError.AuthenticationFailed({ code: "28000", problem: "Address" })),
+    "log in from here (28000)",
+    "to pg_hba.conf"
+  ],
+  [
+    connector(new Plane.ConnectorError.AuthenticationFailed({ code: "28000", problem: "AddressWithoutTls" })),
+    "without TLS (28000); say sslmode=require"
+  ],
+  ...(
+    [
+      ["ENOTFOUND", "does not resolve", "correct the host name"],
+      ["EAI_AGAIN", "name server did not answer", "it is tried again"],
+      ["ETIMEDOUT", "no answer in time", "a firewall"],
+      ["EHOSTUNREACH", "no route to the host", "check the network"],
+      ["3D000", "the database does not exist", "create it"],
+      ["53300", "no connection left", "CONNECTION LIMIT"],
+      ["57P03", "starting up or recovering", "it is tried again"],
+      ["25006", "read-only", "the primary"],
+      ["22P05", "the encoding of the database", "UTF8"],
+      ["42501", "lacks CONNECT", "grant CONNECT"],
+      ["TLS_REFUSED", "takes no TLS", "sslmode=prefer"],
+      ["SELF_SIGNED_CERT_IN_CHAIN", "no authority", "sslrootcert"],
+      ["ERR_TLS_CERT_ALTNAME_INVALID", "another host name", "verify-ca"],
+      ["CERT_HAS_EXPIRED", "not valid at this time", "renew"]
+    ] as const
+  ).map(
+    ([code, problem, advice]) =>
+      [connector(new Plane.ConnectorError.ConnectFailed({ code })), problem, `(${code}); `, advice] as const
+  ),
+  [
     connector(new Plane.ConnectorError.ListenFailed({})),
     "tenant_acme, listen",
     "needs a direct connection to the primary"
@@ -102,6 +137,16 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   ],
 
   [missing, "Tenant acme", "table systemplane_entries", "run this as the owner of the schema:\nCREATE TABLE …"],
+  [
+    bootstrap(
+      new Plane.SchemaBootstrapError.SchemaMissing({
+        parts: ["a"],
+        sql: "CREATE …",
+        denied: "the role app lacks CREATE"
+      })
+    ),
+    "(a), and could not be prepared: the role app lacks CREATE. Grant that, or run Ddl.sql"
+  ],
   [bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "NotATable" })), "is no table but a view"],
   [
     bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "ManyTenants" })),

@@ -84,6 +84,7 @@ const look = `
     coalesce(${permittedOn("t.oid")}, true) AS writable,
     coalesce(row_security_active(t.oid), false) AS hidden,
     coalesce(pg_has_role(t.owner, 'USAGE') AND has_schema_privilege(t.namespace, 'CREATE'), false) AS "mayMend",
+    coalesce(has_schema_privilege(t.namespace, 'CREATE'), true) AS "mayCreate",
     EXISTS (
       SELECT FROM pg_locks AS l WHERE l.relation = t.oid AND l.granted AND l.mode = 'AccessExclusiveLock'
         AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
@@ -169,6 +170,8 @@ export const Catalog = Schema.Struct({
   hidden: Schema.Boolean,
   /** Whether the role may be expected to mend what is missing. */
   mayMend: Schema.Boolean,
+  /** Whether the role may create objects in the schema. */
+  mayCreate: Schema.Boolean,
   held: Schema.Boolean,
   facts: Facts
 })

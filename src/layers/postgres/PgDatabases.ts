@@ -164,7 +164,7 @@ const make = Effect.gen(function* () {
     })
 
   const translated =
-    (tenant: TenantId, address?: string) =>
+    (tenant: TenantId, server?: PgAddress.Server) =>
     <A, R>(
       effect: Effect.Effect<A, SqlError | ConnectorError | EntryStoreError, R>
     ): Effect.Effect<A, EntryStoreError, R> =>
@@ -175,7 +175,7 @@ const make = Effect.gen(function* () {
           case "ConnectorError":
             return EntryStoreError.from(error)
           case "SqlError":
-            return EntryStoreError.of(tenant, PgFailure.statementFailure(error), address)
+            return EntryStoreError.of(tenant, PgFailure.statementFailure(error, server), server?.address)
         }
       })
 

@@ -40,8 +40,12 @@ const names = (found: ReadonlyArray<PgCatalog.Finding>) => objectsOf(found).map(
 
 const mending = ({ found }: Inspected) => `${DdlScript.statement(objectsOf(found))};\n`
 
-const notAsItShouldBe = (inspected: Inspected): SchemaMissing | SchemaOutdated => {
-  const fields = { parts: names(inspected.found), sql: mending(inspected) }
+const notAsItShouldBe = (inspected: Inspected, denied?: string): SchemaMissing | SchemaOutdated => {
+  const fields = {
+    parts: names(inspected.found),
+    sql: mending(inspected),
+    ...(denied === undefined ? {} : { denied })
+  }
   return inspected.catalogue.table ? new SchemaOutdated(fields) : new SchemaMissing(fields)
 }
 
@@ -55,6 +59,12 @@ const warningsOf = ({ found, schema }: Inspected): ReadonlyArray<string> => {
     ...rest.map(({ object, problem, sql }) => `${object.name} ${problem}; ${sql ? `run: ${sql}` : `${mend}.`}`)
   ]
 }
+
+/** Why the role could not do what it tried. */
+const deniedMending = ({ catalogue, schema }: Inspected): string =>
+  catalogue.mayCreate
+    ? `the role ${catalogue.role} does not have the rights of the owner of systemplane_entries`
+    : `the role ${catalogue.role} lacks CREATE on the schema ${schema}`
 
 const denied = ({ role }: PgCatalog.Catalog) => new PermissionDenied({ sql: Ddl.grants(role) })
 
@@ -134,7 +144,7 @@ const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchema
           Effect.catch((error): Effect.Effect<Ensured, SchemaBootstrapErrorReason> => {
             if (!isPermissionDenied(error)) return Effect.fail(failed(error))
             return losesIn(result)
-              ? Effect.fail(notAsItShouldBe(result))
+              ? Effect.fail(notAsItShouldBe(result, deniedMending(result)))
               : Effect.succeed({ changed: [], warnings: warningsOf(result) })
           })
         )

@@ -39,15 +39,21 @@ export interface Location {
 export const show = ({ address, database, host, port }: Location): string =>
   `${"path" in address ? address.path : `${host}:${port}`}${database === undefined ? "" : `/${database}`}`
 
-const addresses = new WeakMap<object, string>()
+/** Where a client leads, for messages, and whether it may use TLS. */
+export interface Server {
+  readonly address: string
+  readonly encrypts: boolean
+}
+
+const servers = new WeakMap<object, Server>()
 
 /** Remembers where a client leads, so that a statement that fails on it can say so. */
-export const remember = (client: object, address: string): void => {
-  addresses.set(client, address)
+export const remember = (client: object, server: Server): void => {
+  servers.set(client, server)
 }
 
 /** Where a client leads; `undefined` for one that a connector of the application's own made. */
-export const of = (client: object): string | undefined => addresses.get(client)
+export const of = (client: object): Server | undefined => servers.get(client)
 
 /** The server cuts longer names without a word, and two tenants could then share one database. */
 const longestName = 63

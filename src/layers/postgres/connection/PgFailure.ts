@@ -17,6 +17,7 @@ import {
   Unanswered
 } from "../../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../../schema/TenantId.ts"
+import type { Server } from "./PgAddress.ts"
 
 /** The SQLSTATE of the server or the code of the operating system, where there is one. */
 export const codeOf = (error: SqlError): { readonly code?: string } => {
@@ -27,13 +28,29 @@ export const codeOf = (error: SqlError): { readonly code?: string } => {
 }
 
 /** Why no session came about. */
-export const connectReason = (error: SqlError): AuthenticationFailed | ConnectFailed =>
-  error.reason._tag === "AuthenticationError"
-    ? new AuthenticationFailed(codeOf(error))
-    : new ConnectFailed(codeOf(error))
+export const connectReason = (error: SqlError, server?: Server): AuthenticationFailed | ConnectFailed => {
+  if (error.reason._tag !== "AuthenticationError") {
+    return new ConnectFailed(error.reason.message === refusedTls ? { code: "TLS_REFUSED" } : codeOf(error))
+  }
+  const { code } = codeOf(error)
+  const problem = code === "28000" ? loginProblem(error, server) : undefined
+  return new AuthenticationFailed({ ...codeOf(error), ...(problem === undefined ? {} : { problem }) })
+}
 
-export const connectFailure = (tenant: TenantId, error: SqlError, address?: string): ConnectorError =>
-  ConnectorError.of(tenant, connectReason(error), address)
+/** The driver's words for a server that answers a request for TLS with no: there is no code for it. */
+const refusedTls = "PgConnection: Server refused TLS"
+
+/** The server's words are in its language; the name of the routine that refused is not. */
+const loginProblem = (error: SqlError, server: Server | undefined): AuthenticationFailed["problem"] => {
+  const cause: unknown = error.reason.cause
+  const routine = typeof cause === "object" && cause !== null && "routine" in cause ? cause.routine : undefined
+  if (routine === "InitializeSessionUserId") return "Role"
+  if (routine !== "ClientAuthentication") return undefined
+  return server?.encrypts === false ? "AddressWithoutTls" : "Address"
+}
+
+export const connectFailure = (tenant: TenantId, error: SqlError, server?: Server): ConnectorError =>
+  ConnectorError.of(tenant, connectReason(error, server), server?.address)
 
 export const listenFailure = (tenant: TenantId, error: SqlError, address?: string): ConnectorError =>
   ConnectorError.of(tenant, new ListenFailed(codeOf(error)), address)
@@ -53,8 +70,8 @@ export const notConnected = (tenant: TenantId, code?: "ETIMEDOUT"): ConnectorErr
  * that of the operating system (`EPIPE`); and 40003 says of itself that the outcome is unknown.
  * Classes: https://www.postgresql.org/docs/18/errcodes-appendix.html
  */
-export const statementFailure = (error: SqlError): EntryStoreErrorReason => {
-  if (error.reason.operation === "connect") return connectReason(error)
+export const statementFailure = (error: SqlError, server?: Server): EntryStoreErrorReason => {
+  if (error.reason.operation === "connect") return connectReason(error, server)
   const { code } = codeOf(error)
   return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !/^(08|40003|57P|58|XX|E)/.test(code)
     ? new Refused({ code })

@@ -40,7 +40,7 @@ export const openClient = Effect.fnUntraced(function* (
   tenant: TenantId,
   target: PgTarget
 ): Effect.fn.Return<SqlClient, ConnectorError, Scope.Scope> {
-  const { address, config, sockets } = yield* settings(tenant, target, target.url)
+  const { config, server, sockets } = yield* settings(tenant, target, target.url)
   const client = yield* PgClient.make({
     ...config,
     applicationName,
@@ -48,11 +48,11 @@ export const openClient = Effect.fnUntraced(function* (
     prepare: target.prepare ?? true
   }).pipe(
     Effect.provideServiceEffect(Reactivity.Reactivity, Reactivity.make),
-    Effect.mapError((error) => PgFailure.connectFailure(tenant, error, address))
+    Effect.mapError((error) => PgFailure.connectFailure(tenant, error, server))
   )
   // Added last, hence run first: the pool then closes sessions that are already dead, and waits for no peer.
   yield* Effect.addFinalizer(() => sockets.destroy)
-  PgAddress.remember(client, address)
+  PgAddress.remember(client, server)
   return client
 })
 
@@ -61,7 +61,7 @@ export const openSession = Effect.fnUntraced(function* (
   tenant: TenantId,
   target: PgTarget
 ): Effect.fn.Return<ListenSession, ConnectorError, Scope.Scope> {
-  const { address, config, connectTimeout, sockets } = yield* settings(tenant, target, target.listenUrl ?? target.url)
+  const { config, connectTimeout, server, sockets } = yield* settings(tenant, target, target.listenUrl ?? target.url)
   const scope = yield* Effect.scope
   // The driver answers interruption by cancelling the statement and draining its answer, which takes 5 seconds where the
   // peer is gone. So the statement runs in a fiber of its own, and the fiber that waits for it destroys the socket first.
@@ -74,14 +74,14 @@ export const openSession = Effect.fnUntraced(function* (
     applicationName: listenApplicationName,
     // What the pooler cannot keep, it cannot keep for this session either.
     prepare: target.listenUrl !== undefined || (target.prepare ?? true)
-  }).pipe(Effect.mapError((error) => PgFailure.connectFailure(tenant, error, address)))
+  }).pipe(Effect.mapError((error) => PgFailure.connectFailure(tenant, error, server)))
   const session = yield* connection.pin
   const notifications = yield* Scope.provide(session.listen(channel), scope).pipe(
     orAbandon,
-    Effect.mapError((error) => PgFailure.listenFailure(tenant, error, address)),
+    Effect.mapError((error) => PgFailure.listenFailure(tenant, error, server.address)),
     Effect.timeoutOrElse({
       duration: connectTimeout,
-      orElse: () => Effect.fail(ConnectorError.of(tenant, new ListenFailed({ code: "ETIMEDOUT" }), address))
+      orElse: () => Effect.fail(ConnectorError.of(tenant, new ListenFailed({ code: "ETIMEDOUT" }), server.address))
     })
   )
   // Added last, hence run first: UNLISTEN and the rest of the driver's farewell then meet a session that is already dead.
@@ -100,7 +100,7 @@ export const openSession = Effect.fnUntraced(function* (
       ),
     payloads: Queue.takeAll(notifications).pipe(
       Effect.map((batch) => batch.map((notification) => notification.payload)),
-      Effect.mapError((error) => PgFailure.sessionLost(tenant, error, address))
+      Effect.mapError((error) => PgFailure.sessionLost(tenant, error, server.address))
     ),
     abandon: sockets.destroy
   }
@@ -114,10 +114,9 @@ const settings = Effect.fnUntraced(function* (tenant: TenantId, target: PgTarget
   const connectTimeout = Option.getOrUndefined(Duration.fromInput(target.connectTimeout ?? timeoutOf(location)))
   if (connectTimeout === undefined) return yield* invalid(tenant, "its connectTimeout is not a duration")
   const ssl = target.ssl ?? (yield* PgTls.options(tenant, location))
-  const sockets = PgSockets.make(location.address)
+  const sockets = PgSockets.make(location.address, ssl === undefined ? location.host : undefined)
   const config: PgConnection.Config = {
-    // Of the URL the driver is left nothing but what no field of its own says: to try TLS first, and to do without.
-    ...(ssl === undefined ? { url: Redacted.make("postgres://?sslmode=prefer") } : { ssl }),
+    ssl: ssl ?? false,
     host: location.host,
     port: location.port,
     database: location.database,
@@ -127,7 +126,8 @@ const settings = Effect.fnUntraced(function* (tenant: TenantId, target: PgTarget
     connectTimeout,
     stream: sockets.open
   }
-  return { config, connectTimeout, sockets, address: PgAddress.show(location) }
+  const server = { address: PgAddress.show(location), encrypts: ssl !== false }
+  return { config, connectTimeout, sockets, server }
 })
 
 /** libpq's 0 means no limit; here an attempt ends after half a minute at the latest. */

@@ -6,12 +6,14 @@
  */
 
 import * as Net from "node:net"
+import type { Duplex } from "node:stream"
 import * as Effect from "effect/Effect"
 import type { PgAddress } from "./PgAddress.ts"
+import * as PgPreferredTls from "./PgPreferredTls.ts"
 
 export interface PgSockets {
-  /** Opens a socket; to be given to the driver, which puts TLS on top where it is asked for. */
-  readonly open: () => Net.Socket
+  /** Opens a socket; to be given to the driver, which puts TLS on top if TLS is required. */
+  readonly open: () => Duplex
   /** Destroys all open sockets. What waits for an answer on one of them fails at once. */
   readonly destroy: Effect.Effect<void>
 }
@@ -19,7 +21,8 @@ export interface PgSockets {
 /** Keep-alive finds a peer that vanished without a word: probes begin after 10 idle seconds. */
 const keepAliveInitialDelay = 10_000
 
-export const make = (address: PgAddress): PgSockets => {
+/** `preferTls`: the name of the server, if TLS is to be used if the server takes it. */
+export const make = (address: PgAddress, preferTls?: string): PgSockets => {
   const open = new Set<Net.Socket>()
   return {
     open: () => {
@@ -27,7 +30,7 @@ export const make = (address: PgAddress): PgSockets => {
       const socket = Net.connect({ ...address, noDelay: true, keepAlive: true, keepAliveInitialDelay })
       open.add(socket)
       socket.once("close", () => open.delete(socket))
-      return socket
+      return preferTls === undefined ? socket : PgPreferredTls.over(socket, preferTls)
     },
     destroy: Effect.sync(() => {
       for (const socket of open) socket.destroy()

@@ -78,6 +78,7 @@ export const makeWith = Effect.fnUntraced(function* (
       initdbFlags: ["--no-sync"],
       postgresFlags: Object.entries({
         fsync: "off",
+        full_page_writes: "off",
         max_connections: "200",
         unix_socket_directories: "",
         ...settings

@@ -77,6 +77,9 @@ export const makeEncoded = (encoding: string) =>
 /** The same on any server, which the URL reaches as a superuser, and which may be replaced meanwhile. */
 export const makeOn = (url: Redacted.Redacted) => makeBy(url, connect(urlOn(url, "postgres")))
 
+// Copying the files costs a quarter of what copying through the log does. PostgreSQL 14 does nothing else, and has no such option.
+const copiesFiles = "SELECT current_setting('server_version_num')::int >= 150000 AS copies"
+
 const makeBy = Effect.fnUntraced(function* (
   url: Redacted.Redacted,
   administer: Effect.Effect<Stranger, never, Scope.Scope>,
@@ -87,7 +90,8 @@ const makeBy = Effect.fnUntraced(function* (
   const name = uniqueName("systemplane")
   // Anew: the server may have been replaced since.
   const drop = Effect.flatMap(administer, (server) => server.run(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))
-  yield* Effect.acquireRelease(server.run(`CREATE DATABASE ${name}${options}`), () => Effect.scoped(drop))
+  const strategy = (yield* server.run(copiesFiles))[0].copies ? " STRATEGY file_copy" : ""
+  yield* Effect.acquireRelease(server.run(`CREATE DATABASE ${name}${options}${strategy}`), () => Effect.scoped(drop))
   const stranger = yield* connect(urlOf(name))
   const sessions = Effect.map(
     server.run(

@@ -42,11 +42,14 @@ export const extract = (path: string, text: string): ReadonlyArray<DocExample> =
   })
 }
 
-/** All examples of the sources, the README and the guides. */
-export const all = (): ReadonlyArray<DocExample> =>
+/** The sources, the README and the guides, with their text. */
+export const pages = (): ReadonlyArray<readonly [path: string, text: string]> =>
   ["README.md", ...globSync(["src/**/*.ts", "docs/**/*.md"], { cwd: root })]
     .sort()
-    .flatMap((path) => extract(path, readFileSync(root + path, "utf8")))
+    .map((path) => [path, readFileSync(root + path, "utf8")])
+
+/** All examples in them. */
+export const all = (): ReadonlyArray<DocExample> => pages().flatMap(([path, text]) => extract(path, text))
 
 /** Writes the examples beside the modules that they import, and returns the URLs of the files. */
 export const write = (examples: ReadonlyArray<DocExample>): ReadonlyArray<URL> => {

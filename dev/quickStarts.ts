@@ -1,7 +1,7 @@
 /**
- * Runs the README's quick starts as a newcomer does: from an empty directory, with the packed package, block by block.
+ * Runs the quick starts of README.md and docs/ as a newcomer does: from an empty directory, with the packed package, block by block.
  *
- * A quick start is a chain of blocks in README.md. The comment before a block says what a reader does with it:
+ * A quick start is a chain of blocks in a page. The comment before a block says what a reader does with it:
  *
  * ```
  * <!-- quick start embedded: run -->                                   runs the shell block, and waits for it
@@ -10,6 +10,7 @@
  * <!-- quick start embedded: start, until "is live" -->                starts the block in a terminal, until it prints this
  * <!-- quick start embedded: run, until "600 → 100" everywhere -->     runs it, then waits for the text in all terminals in which the
  *                                                                      block that was started last runs
+ * <!-- run by .ci/run -->                                              CI runs each of its lines in the checkout
  * <!-- not run: why -->                                                leaves the block to the reader
  * ```
  *
@@ -18,7 +19,7 @@
  * installed; `checkout` runs in a clone of this repository as it was committed. Everything it starts is ended, and everything it writes removed.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process"
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { delimiter, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -51,6 +52,26 @@ export const stepsOf = (text: string): ReadonlyArray<Step> =>
       .split(",")
       .map((quickStart) => ({ quickStart, act: act as Step["act"], path, until, prints, code: code! }))
   )
+
+/** The pages whose shell blocks are run. */
+export const pages: ReadonlyArray<string> = [
+  "README.md",
+  "CONTRIBUTING.md",
+  "bench/README.md",
+  ...globSync("docs/*.md", { cwd: root }).sort()
+]
+
+/** The shell blocks of a page of which no comment says how they are run, or why they are not; `ci` is the script of CI. */
+export const unaccounted = (text: string, ci: string): ReadonlyArray<string> =>
+  [...text.matchAll(/(.*)\n```(\w*)\n([\s\S]*?)\n```$/gm)]
+    .filter(([, comment, language, code]) => {
+      if (!["", "sh", "bash", "shell", "console"].includes(language!)) return false
+      if (/^<!-- (?:quick start|not run: \w)/.test(comment!)) return false
+      if (comment !== "<!-- run by .ci/run -->") return true
+      const commands = code!.split("\n").map((line) => line.replace(/ +#.*/, ""))
+      return commands.some((command) => !ci.split("\n").includes(command))
+    })
+    .map(([, , , code]) => code!)
 
 /** How long a step may take: an installation on a slow line, a first start of a server. */
 const patience = 120_000
@@ -161,7 +182,7 @@ const onServer = (attempt: (env: NodeJS.ProcessEnv) => Promise<void>) =>
 
 const main = async () => {
   const { positionals, values } = parseArgs({ allowPositionals: true, options: { node: { type: "string" } } })
-  const steps = stepsOf(readFileSync(join(root, "README.md"), "utf8"))
+  const steps = pages.flatMap((page) => stepsOf(readFileSync(join(root, page), "utf8")))
   const names = [...new Set(steps.map(({ quickStart }) => quickStart))]
   const wanted = positionals.length === 0 ? names : positionals
   const packed = mkdtempSync(join(tmpdir(), "systemplane-package-"))

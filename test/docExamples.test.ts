@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
+import { Ddl } from "effect-systemplane"
 import * as DocExamples from "../dev/docExamples.ts"
 import * as TestDatabase from "./support/TestDatabase.ts"
 
@@ -17,6 +18,18 @@ describe("the examples of the documentation", () => {
         process.env.DATABASE_URL_TEMPLATE = `${Redacted.value(url)}?application_name={tenant}`
         yield* Effect.promise(() => import(/* @vite-ignore */ files[index]!.pathname))
       })
+  )
+
+  it.live("in SQL run as they stand, in the order of their page", () =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.make
+      yield* database.run(Ddl.sql)
+      const blocks = DocExamples.pages().flatMap(([, text]) => [...text.matchAll(/^```sql\n([\s\S]*?)^```$/gm)])
+      assert.isNotEmpty(blocks)
+      for (const [, block] of blocks) {
+        for (const statement of block!.split(/;$/m).filter((text) => text.trim() !== "")) yield* database.run(statement)
+      }
+    })
   )
 
   it("are the fenced blocks that import something; others are excerpts of files that are compiled", () => {

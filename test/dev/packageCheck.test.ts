@@ -1,7 +1,8 @@
+import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Ddl } from "effect-systemplane"
 import { deadLinks, linksOf } from "../../dev/packageCheck.ts"
-import { stepsOf } from "../../dev/quickStarts.ts"
+import { pages, stepsOf, unaccounted } from "../../dev/quickStarts.ts"
 import * as SqlFiles from "../../dev/sqlFiles.ts"
 
 describe("the check of the package", () => {
@@ -51,5 +52,18 @@ describe("the quick starts of a page", () => {
       { quickStart: "two", act: "start", path: undefined, until: "ready", prints: undefined, code: "node main.ts" },
       { quickStart: "two", act: "run", path: undefined, until: "1 → 2", prints: undefined, code: "node change.ts" }
     ])
+  })
+
+  it("are all shell blocks but those of which the page says who else runs them, or why nothing does", () => {
+    const block = (comment: string, code: string) => `${comment}\n\`\`\`sh\n${code}\n\`\`\`\n`
+    const ci = "npm ci\nnpm test"
+    assert.deepStrictEqual(unaccounted(block("<!-- run by .ci/run -->", "npm ci   # first\nnpm test"), ci), [])
+    assert.deepStrictEqual(unaccounted(block("<!-- run by .ci/run -->", "npm start"), ci), ["npm start"])
+    assert.deepStrictEqual(unaccounted(block("Then:", "npm start"), ci), ["npm start"])
+    const script = readFileSync(new URL("../../.ci/run", import.meta.url), "utf8")
+    for (const page of pages) {
+      const text = readFileSync(new URL(`../../${page}`, import.meta.url), "utf8")
+      assert.deepStrictEqual(unaccounted(text, script), [], page)
+    }
   })
 })

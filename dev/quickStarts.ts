@@ -16,7 +16,7 @@
  *
  * `node dev/quickStarts.ts [--node 22.19.0] [name …]` runs them. Nothing is replaced in the blocks but the name of the package to install,
  * which becomes the packed file. `own-server` runs on a throw-away server of ours, and is left out if `psql` is not
- * installed; `checkout` runs in a clone of this repository as it was committed. Everything it starts is ended, and everything it writes removed.
+ * installed; `checkout` runs in the checkout itself. Everything it starts is ended, and everything it writes removed.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process"
 import { chmodSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -74,7 +74,7 @@ export const unaccounted = (text: string, ci: string): ReadonlyArray<string> =>
     .map(([, , , code]) => code!)
 
 /** How long a step may take: an installation on a slow line, a first start of a server. */
-const patience = 120_000
+const patience = 300_000
 
 /** A terminal of its own: a shell whose output can be waited for. */
 const open = (cwd: string, env: NodeJS.ProcessEnv) => (code: string) => {
@@ -119,10 +119,10 @@ const open = (cwd: string, env: NodeJS.ProcessEnv) => (code: string) => {
 type Terminal = ReturnType<ReturnType<typeof open>>
 
 const run = async (steps: ReadonlyArray<Step>, tarball: string, env: NodeJS.ProcessEnv) => {
-  const directory = mkdtempSync(join(tmpdir(), "systemplane-quick-start-"))
+  const temporary = mkdtempSync(join(tmpdir(), "systemplane-quick-start-"))
   // As `mkdir` makes one: a server that root starts runs as another user.
-  chmodSync(directory, 0o755)
-  if (steps[0]?.quickStart === "checkout") execFileSync("git", ["clone", "--quiet", root, directory])
+  chmodSync(temporary, 0o755)
+  const directory = steps[0]?.quickStart === "checkout" ? root : temporary
   const terminal = open(directory, { ...env, SYSTEMPLANE_TARBALL: tarball })
   const started: Array<{ readonly code: string; readonly shell: Terminal }> = []
   try {
@@ -150,7 +150,7 @@ const run = async (steps: ReadonlyArray<Step>, tarball: string, env: NodeJS.Proc
     }
   } finally {
     for (const { shell } of started.reverse()) await shell.interrupt()
-    rmSync(directory, { recursive: true, force: true })
+    rmSync(temporary, { recursive: true, force: true })
   }
 }
 

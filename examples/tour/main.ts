@@ -33,8 +33,10 @@ const printInvitation = (template: Redacted.Redacted) =>
   Effect.flatMap(HttpServer.HttpServer, ({ address }) => {
     const base = "port" in address ? `http://127.0.0.1:${address.port}` : "http://localhost"
     const [acme, globex] = [Databases.printable(template, "acme"), Databases.printable(template, "globex")]
-    const update = "UPDATE systemplane_entries SET value = '25' WHERE key = 'discount-percent'"
+    const update = "SELECT systemplane_set('shop', 'discount-percent', '25', 'to try it')"
     const remove = "DELETE FROM systemplane_entries WHERE key = 'discount-percent'"
+    const history = "SELECT changed_at, changed_by, key, previous_value, value FROM systemplane_recent_changes"
+    const undo = "SELECT systemplane_revert(change_id, 'a mistake') FROM systemplane_recent_changes LIMIT 1"
     return Effect.sync(() =>
       console.log(`
 The shop is open. Each command needs nothing but this checkout; below it, in brackets, the same with curl or psql.
@@ -53,9 +55,12 @@ Change its configuration while it runs, by SQL or by HTTP, and ask again:
   [ psql '${acme}' -c "${update}" ]
   [ curl -X PUT ${base}/globex/discount -H 'content-type: application/json' -d 40 ]
 
-See what is stored:
+See what is stored and who changed it, and take the newest change back:
 
   npm run -s try -- '${acme}'
+  npm run -s try -- '${acme}' "${history}"
+  npm run -s try -- '${acme}' "${undo}"
+  [ psql '${acme}' -c "${history}" ]
 
 Ask what an operator's tools would ask:
 

@@ -3,15 +3,8 @@
  * PostgreSQL URL it runs SQL and prints the rows; with an HTTP URL it gets a page, or puts JSON there.
  */
 import { NodeRuntime } from "@effect/platform-node"
-import { Effect, Redacted, Schema } from "effect"
-import type { SqlError } from "effect/sql/SqlError"
+import { Effect, Redacted } from "effect"
 import { connect } from "./Databases.ts"
-
-class Usage extends Schema.TaggedError<Usage>()("Usage", {}) {
-  override get message() {
-    return "Usage: npm run --silent try -- URL [SQL or JSON]"
-  }
-}
 
 const runSql = (url: string, sql: string) =>
   Effect.gen(function* () {
@@ -21,18 +14,35 @@ const runSql = (url: string, sql: string) =>
   }).pipe(Effect.scoped)
 
 const request = (url: string, json: string | undefined) =>
-  Effect.promise(async () => {
+  Effect.tryPromise(async () => {
     const put = { method: "PUT", headers: { "content-type": "application/json" }, body: json ?? null }
     const response = await fetch(url, json === undefined ? {} : put)
     console.log(await response.text())
   })
 
+/** What the server or the operating system said, in place of a stack trace. */
+const rootMessage = (error: unknown): string =>
+  error instanceof Error ? (error.cause === undefined ? error.message : rootMessage(error.cause)) : String(error)
+
+const explain = (error: unknown) => {
+  const message = rootMessage(error)
+  return message.includes("ECONNREFUSED") ? `${message}: is npm start still running?` : message
+}
+
 const [url, body] = process.argv.slice(2)
-const main: Effect.Effect<void, SqlError | Usage> =
+const main: Effect.Effect<void, unknown> =
   url === undefined
-    ? Effect.fail(new Usage())
+    ? Effect.fail("Usage: npm run --silent try -- URL [SQL or JSON]")
     : url.startsWith("postgres")
       ? runSql(url, body ?? "SELECT namespace, key, value, revision, updated_by FROM systemplane_entries")
       : request(url, body)
 
-NodeRuntime.runMain(main)
+main.pipe(
+  Effect.catch((error) =>
+    Effect.sync(() => {
+      console.error(explain(error))
+      process.exitCode = 1
+    })
+  ),
+  NodeRuntime.runMain
+)

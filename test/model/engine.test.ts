@@ -11,7 +11,7 @@ import { property } from "./property.ts"
 describe("any history of a plane", () => {
   it(
     "G1, G2, G3, G4, G5, G6, G7, G8, G9, G10, G13: hold for every generated history of a plane",
-    property({ runs: 300, history: commands, play, show }),
+    property({ runs: 120, history: commands, play, show }),
     600_000
   )
 })

@@ -18,6 +18,7 @@ import { type DuplicateKey, KeyRegistry } from "../services/KeyRegistry.ts"
 import * as ReadThroughConfig from "./config/ReadThroughConfig.ts"
 import * as PgDatabases from "./postgres/PgDatabases.ts"
 import * as PgEntryStore from "./postgres/PgEntryStore.ts"
+import * as PgHistoryStore from "./postgres/PgHistoryStore.ts"
 import * as PgSchemaBootstrap from "./postgres/PgSchemaBootstrap.ts"
 import * as ConnectLimiter from "./runtime/ConnectLimiter.ts"
 import * as Lifetime from "./runtime/Lifetime.ts"
@@ -56,8 +57,8 @@ export interface ReadThroughOptions {
  * the background. A tenant's client is opened by its first read, with one more statement that identifies the database,
  * and closed after 10 seconds without use.
  *
- * Writes are those of `SystemplaneLive`: guarded, atomic, with a definite outcome. A row that does not decode leaves
- * the key's default in force, as no earlier value is known; it is logged once per process and row. If the database does
+ * Writes are those of `SystemplaneLive`: guarded, atomic, with a definite outcome. For a row that does not decode
+ * the newest value of the history that does is in force, else the default; it is logged once per process and row. If the database does
  * not answer, reads fail with `Unavailable`, and `getOrDefault` answers the default.
  *
  * Tenants need no activation, hence there is no `TenantManager` and no `TenantCache`. Fails with `InvalidOption` or
@@ -100,7 +101,7 @@ export const SystemplaneReadThrough = (
         })
       )
       return ReadThroughConfig.layer({ ...settings, sole }).pipe(
-        Layer.provide([PgEntryStore.layer(), PgSchemaBootstrap.layer({ followed: false })]),
+        Layer.provide([PgEntryStore.layer(), PgHistoryStore.layer(), PgSchemaBootstrap.layer({ followed: false })]),
         Layer.provide(PgDatabases.layer()),
         Layer.provide(Lifetime.layer(settings)),
         Layer.provide(ConnectLimiter.layer(settings)),

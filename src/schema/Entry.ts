@@ -18,7 +18,8 @@ export interface Entry<out A> {
   readonly value: A
   /** Drawn by the database on every change of the value; per key it only grows. 0 if the default is in force. */
   readonly revision: number
-  readonly source: "stored" | "default"
+  /** `"history"`: the newest row does not decode, and this is the last value before it that does. */
+  readonly source: "stored" | "default" | "history"
   /** When the row was last written, by the database's clock. `undefined` for a default. */
   readonly updatedAt: DateTime.Utc | undefined
   /** Who wrote the row. `undefined` for a default. */
@@ -75,7 +76,7 @@ export const Entry = {
     Schema.Struct({
       value: key.schema,
       revision: Schema.Int,
-      source: Schema.Literals(["stored", "default"]),
+      source: Schema.Literals(["stored", "default", "history"]),
       updatedAt: Schema.optional(Schema.DateTimeUtcFromString),
       updatedBy: Schema.optional(Schema.String),
       stale: Schema.Boolean,

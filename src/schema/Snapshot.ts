@@ -5,6 +5,7 @@
  *   feed, verify ──▶ applyDiff  (a whole read: how the table differs from the snapshot, in one statement)
  *   read-through ──▶ applyRow   (one key)                                              ──▶ next State + Outcome
  *   own write    ──▶ applyRows / applyDeletion
+ *   history      ──▶ applyRecalled  (what was last in force before a row that does not decode)
  * ```
  *
  * A read and a publication can overlap, and neither the revision (drawn before commit) nor the time of arrival tells
@@ -31,6 +32,8 @@
  *    first load it may publish, and a load that began earlier counts only if it found the same.
  * 9. **A write of our own that cannot be placed disowns the snapshot** and every whole read that began before its answer:
  *    such a read may not have seen the write. Only a whole read that begins later makes the snapshot count again.
+ * 10. **What the history recalls takes the place of an older value alone**, and only while the row that it was asked for is the
+ *    one that was last seen. The row seen stays the one to compare with, so that no read is judged otherwise.
  *
  * @since 0.1.0
  */
@@ -57,6 +60,8 @@ export interface Slot {
   readonly seen: EntryRow | undefined
   /** Why `seen` did not decode, if it did not. */
   readonly rejection?: string
+  /** Whether `inForce` is a record of the history and no row that was read. */
+  readonly recalled?: boolean
   /** The highest revision seen in this epoch, across deletions. */
   readonly highestRevision: number
   /** `State.version` when the slot was last published, deleted by us, or found without a row by a read of its key. */
@@ -83,6 +88,8 @@ export interface State {
   readonly loaded: boolean
   /** The slots that were published by reads of one key, before anything was loaded. */
   readonly readAlone: ReadonlyArray<number>
+  /** The slots whose row was rejected, and for which the history was not asked since. */
+  readonly unrecalled: ReadonlyArray<number>
   /** When a whole read last confirmed every key, in milliseconds of a monotonic clock. */
   readonly confirmedAt: number
 }
@@ -120,6 +127,18 @@ export interface Rejected {
   readonly reason: string
 }
 
+/** A row that was rejected, for which the history is to be asked. */
+export interface Forgotten {
+  readonly slot: number
+  readonly row: EntryRow
+}
+
+/** What the history says was last in force before a row that does not decode. */
+export interface Recalled extends Forgotten {
+  /** A value, as the row that it was; no value, since the row of that revision was deleted; or `undefined`: it cannot tell. */
+  readonly last: { readonly row: EntryRow } | { readonly deleted: number } | undefined
+}
+
 /** What came of learning something. */
 export interface Outcome {
   readonly state: State
@@ -151,6 +170,7 @@ export const make = (keys: ReadonlyArray<SnapshotKey>): State => ({
   disownedVersion: 0,
   loaded: false,
   readAlone: [],
+  unrecalled: [],
   confirmedAt: 0
 })
 
@@ -237,6 +257,46 @@ export const applyDeletion = (state: State, slot: number, deleted: number | unde
   return { ...outcome, state: touch(outcome.state, slot) }
 }
 
+/** The rejected rows for which the history was not asked yet. */
+export const forgotten = ({ slots, unrecalled }: State): ReadonlyArray<Forgotten> =>
+  unrecalled.flatMap((slot) => {
+    const { rejection, seen } = slots[slot]!
+    return rejection === undefined || seen === undefined ? [] : [{ slot, row: seen }]
+  })
+
+/** Learns what the history says of rejected rows. */
+export const applyRecalled = (state: State, recalled: ReadonlyArray<Recalled>): Outcome => {
+  const slots = state.slots.slice()
+  const published: Array<Published> = []
+  const known = new Set<number>()
+  for (const { last, row, slot } of recalled) {
+    const before = slots[slot]!
+    const isAnswered = before.seen?.fingerprint === row.fingerprint
+    if (isAnswered || before.rejection === undefined) known.add(slot)
+    if (!isAnswered || before.rejection === undefined || last === undefined) continue
+    const after = takeRecalled(state.keys[slot]!, before, last)
+    slots[slot] = after
+    if (after !== before) published.push({ slot, before, after })
+  }
+  const unrecalled = state.unrecalled.filter((slot) => !known.has(slot))
+  return { state: { ...state, slots, unrecalled }, published, rejected: [], inconclusive: false, regressed: false }
+}
+
+const takeRecalled = (key: SnapshotKey, before: Slot, last: NonNullable<Recalled["last"]>): Slot => {
+  const { inForce, recalled: _, ...slot } = before
+  if ("deleted" in last) {
+    return inForce !== undefined && last.deleted >= inForce.revision
+      ? { ...slot, value: key.defaultValue, inForce: undefined }
+      : before
+  }
+  if (inForce !== undefined && inForce.revision >= last.row.revision) return before
+  const decoded = valueIn(key, last.row)
+  return Result.isSuccess(decoded) ? { ...slot, value: decoded.success, inForce: last.row, recalled: true } : before
+}
+
+/** Nothing was learned. */
+export const nothingNew = (state: State): Outcome => nothing(state, { inconclusive: false, regressed: false })
+
 const nothing = (state: State, { inconclusive, regressed }: Pick<Outcome, "inconclusive" | "regressed">): Outcome => ({
   state,
   published: [],
@@ -281,14 +341,17 @@ const applyAll = (state: State, diff: ReadonlyArray<RowDiff>, since: Since): Out
     slots[slot] = after
     if (revision(after) !== revision(before) || after.value !== before.value) published.push({ slot, before, after })
   }
-  return { state: publishedAt ? { ...state, slots, version } : state, published, rejected, inconclusive, regressed }
+  const unrecalled =
+    rejected.length === 0 ? state.unrecalled : [...new Set([...state.unrecalled, ...rejected.map(({ slot }) => slot)])]
+  const next = publishedAt ? { ...state, slots, version, unrecalled } : state
+  return { state: next, published, rejected, inconclusive, regressed }
 }
 
 // Written out, without a closure or a spread: a load takes 10,000 rows.
 const take = (
   key: SnapshotKey,
   slot: number,
-  { confirmedAt, highestRevision, inForce, value }: Slot,
+  { confirmedAt, highestRevision, inForce, recalled, value }: Slot,
   row: EntryRow | undefined,
   publishedAt: number,
   rejected: Array<Rejected>
@@ -315,6 +378,7 @@ const take = (
   return {
     value,
     inForce,
+    ...(recalled === undefined ? {} : { recalled }),
     seen: row,
     rejection: decoded.failure,
     highestRevision: highest,

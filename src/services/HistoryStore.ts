@@ -5,6 +5,7 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type { EntryRow } from "../schema/EntryRow.ts"
 import type { EntryStoreError } from "../schema/EntryStoreError.ts"
 import type { KeyName } from "../schema/KeyName.ts"
 import type { HistoryMissing } from "../schema/operator/ChangeHistoryError.ts"
@@ -33,6 +34,20 @@ export interface Retention {
   readonly keepDays?: number | undefined
   /** All but this many of the newest records of each key may go. */
   readonly keepPerKey?: number | undefined
+}
+
+/** Which records of a key are asked for: at or below a revision, and before a record. */
+export interface PastRequest extends KeyName {
+  readonly revision: number
+  readonly before: number | undefined
+}
+
+/** A record as the row that it put in force; `undefined` for a deletion, and for a value that was not kept. */
+export interface PastRow {
+  readonly id: number
+  readonly revision: number
+  readonly deleted: boolean
+  readonly row: EntryRow | undefined
 }
 
 /** What a statement about the history fails with. */
@@ -69,6 +84,15 @@ export class HistoryStore extends Context.Service<
       key: KeyName,
       revision: number
     ) => Effect.Effect<ChangeRecord | undefined, HistoryStoreError>
+    /**
+     * Of each of these keys the newest records, newest first and at most `limit` of them: fewer if they are long. None: there are
+     * no more.
+     */
+    readonly recall: (
+      tenant: TenantId,
+      keys: ReadonlyArray<PastRequest>,
+      limit: number
+    ) => Effect.Effect<ReadonlyArray<ReadonlyArray<PastRow>>, HistoryStoreError>
     /** The records of a change, oldest first; empty if there is none. */
     readonly ofChange: (
       tenant: TenantId,

@@ -315,6 +315,84 @@ export const configContract = <Database>({ database, name, plane }: Implementati
       })
     )
 
+    const beforeBadRows = Effect.gen(function* () {
+      for (const value of ["good day", ...Array.from({ length: 9 }, (_, i) => i)]) yield* write(Greeting, value)
+      yield* write(Limit, 7)
+      yield* write(Limit, 8)
+      const bad = yield* write(Limit, "canary")
+      yield* write(Burst, 5)
+      yield* Acme.use((db) => db.erase(Burst))
+      yield* write(Burst, "canary")
+      yield* write(ApiKey, "a good key")
+      yield* write(ApiKey, 5)
+      return bad
+    })
+
+    const badRowsAreReplaced = (bad: number) =>
+      Effect.gen(function* () {
+        const limit = yield* Config.entry(Limit)
+        assert.deepInclude(limit, { value: 8, source: "history", stale: false })
+        assert.isDefined(limit.updatedBy)
+        assert.isBelow(limit.revision, bad)
+        assert.strictEqual(limit.rejected?.revision, bad)
+        const greeting = yield* Config.entry(Greeting)
+        assert.deepInclude(greeting, { value: "good day", source: "history" })
+        const listed = yield* Config.list(Limit.namespace)
+        assert.deepStrictEqual(
+          listed.map(({ key, rejected, source, value }) => [key, value, source, rejected !== undefined]),
+          [
+            [Limit.key, 8, "history", true],
+            [Burst.key, 20, "default", true]
+          ]
+        )
+        const secret = yield* Config.entry(ApiKey)
+        assert.deepInclude(secret, { value: "none", source: "default" })
+        assert.isDefined(secret.rejected)
+        assert.strictEqual((yield* Config.snapshot).get(Limit), 8)
+        return limit
+      })
+
+    test(
+      "G6: a process that starts with rejected rows has the last valid values of the history in force, of no removed or secret one",
+      Effect.scoped(
+        Effect.gen(function* () {
+          const manager = yield* TenantManager
+          const changes = yield* collect(Config.changes(Limit))
+          yield* manager.remove("acme")
+          const bad = yield* beforeBadRows
+          yield* manager.activate("acme")
+          const limit = yield* badRowsAreReplaced(bad)
+          const watched = yield* Stream.runHead(Config.watch(Limit))
+          assert.deepStrictEqual(
+            Option.map(watched, ({ value }) => value),
+            Option.some(8)
+          )
+          yield* until("subscribers are told", () => changes.some(({ value }) => value === 8))
+          assert.isTrue(changes.every(({ value }) => value === 8))
+          assert.deepStrictEqual(changes[0]?.revision, limit.revision)
+
+          // The same if the process runs while the rows come, whichever of them it has seen.
+          yield* write(Limit, 9)
+          yield* becomes(Limit, 9)
+          yield* Acme.use((db) => db.transact([{ key: Limit, value: 10 }]))
+          const worse = yield* write(Limit, "canary")
+          yield* eventually(
+            "the newest valid value is in force",
+            Effect.map(Config.entry(Limit), ({ rejected, value }) => value === 10 && rejected?.revision === worse)
+          )
+          const mended = yield* Config.set(Limit, 11, { ...actor, ifRevision: worse })
+          assert.deepInclude(mended, { value: 11, source: "stored" })
+          assert.isUndefined(mended.rejected)
+        })
+      )
+    )
+
+    test(
+      "G6: a read of the database has the last valid value of the history in force, too",
+      Effect.flatMap(beforeBadRows, badRowsAreReplaced),
+      { tenants: [], activation: "explicit" }
+    )
+
     test(
       "a tenant without a scope is read from the database: one key, and all of them at one moment",
       Effect.gen(function* () {

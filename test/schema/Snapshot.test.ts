@@ -534,3 +534,46 @@ describe("fingerprints", () => {
     assert.deepStrictEqual(Snapshot.fingerprints(state), [row(9, bad).fingerprint, undefined])
   })
 })
+
+describe("what the history recalls", () => {
+  const rejected = frozen(whole(loaded, { [a]: row(9, bad) }))
+  const asked = Snapshot.forgotten(rejected)
+  const recall = (state: Snapshot.State, last: Snapshot.Recalled["last"]) =>
+    Snapshot.applyRecalled(
+      state,
+      asked.map((each) => ({ ...each, last }))
+    )
+
+  it("is asked once for each rejected row, and takes the place of an older value alone", () => {
+    assert.deepStrictEqual(asked, [{ slot: a, row: row(9, bad) }])
+    const newer = recall(rejected, { row: row(7) })
+    assert.deepInclude(newer.state.slots[a]!, { inForce: row(7), seen: row(9, bad), recalled: true })
+    assert.deepStrictEqual(
+      newer.published.map(({ slot }) => slot),
+      [a]
+    )
+    assert.deepStrictEqual(Snapshot.forgotten(newer.state), [])
+    for (const last of [{ row: row(4) }, { row: row(7, bad) }, { deleted: 4 }, undefined]) {
+      const { published, state } = recall(rejected, last)
+      assert.deepStrictEqual([published, state.slots[a]!.inForce], [[], row(5)])
+      assert.deepStrictEqual(Snapshot.forgotten(state), [])
+    }
+    const removed = recall(rejected, { deleted: 5 })
+    assert.isUndefined(removed.state.slots[a]!.inForce)
+    assert.deepStrictEqual(
+      removed.published.map(({ slot }) => slot),
+      [a]
+    )
+  })
+
+  it("says nothing of a row that was replaced meanwhile, and leaves with the next row that decodes", () => {
+    const mended = frozen(whole(rejected, { [a]: row(10) }))
+    assert.deepStrictEqual(recall(mended, { row: row(7) }).state.slots, mended.slots)
+    assert.deepStrictEqual(Snapshot.forgotten(mended), [])
+    const worse = frozen(whole(rejected, { [a]: row(10, bad) }))
+    assert.deepStrictEqual(Snapshot.forgotten(recall(worse, { row: row(7) }).state), [{ slot: a, row: row(10, bad) }])
+    const again = frozen(recall(rejected, { row: row(7) }))
+    assert.strictEqual(whole(again, { [a]: row(10, bad) }).state.slots[a]!.recalled, true)
+    assert.isUndefined(whole(again, { [a]: row(11) }).state.slots[a]!.recalled)
+  })
+})

@@ -57,7 +57,10 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, reconciling
     // A replica that was opened meanwhile may have loaded an older state than this read saw: the row is applied to it too, or
     // the next read would go back in time. For that replica, the read began with it.
     const replica = replicas.get(tenant)
-    if (replica === undefined || slot === undefined) return replicas.answeredAlone(key, row, time)
+    if (replica === undefined || slot === undefined) {
+      const [entry] = yield* replicas.readAlone(tenant, [key], [{ slot: 0, row }], time)
+      return entry!
+    }
     const since = { version: replica === before ? version : 0, time }
     yield* reconciling.apply(replica, (state) => Snapshot.applyRow(state, slot, row, since), "read")
     return replicas.answered(replica, slot)
@@ -117,7 +120,8 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, reconciling
       return Effect.gen(function* () {
         const time = yield* MonotonicClock.millis
         const nothing = replicas.keys.map(() => undefined)
-        return Snapshot.ofRead(replicas.keys, yield* store.diff(tenant)(replicas.keys, nothing), time).state
+        const rows = yield* store.diff(tenant)(replicas.keys, nothing)
+        return (yield* replicas.lastValid.ofRead(tenant, replicas.keys, rows, time)).state
       })
     })
 

@@ -145,8 +145,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
             keys,
             keys.map(() => undefined)
           )
-          const rows = new Map(found.map(({ row, slot }) => [slot, row]))
-          return keys.map((key, slot) => replicas.answeredAlone(key, rows.get(slot), time))
+          return yield* replicas.readAlone(tenant, keys, found, time)
         }).pipe(Effect.catch((error) => failWith(ConfigReasons.ofRead(error))))
 
   const entries = (
@@ -205,7 +204,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     Stream.flatMap(Fanout.stream(changed), () => {
       const now = lastKnown(tenant, key)
       // A replica that was just made again holds defaults that the database has not confirmed.
-      const known = now?.source === "stored" || replicas.get(tenant)?.snapshot.loaded === true
+      const known = now?.revision !== 0 || replicas.get(tenant)?.snapshot.loaded === true
       return now !== undefined && known ? Stream.succeed(now) : Stream.empty
     })
 

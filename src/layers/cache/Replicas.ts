@@ -19,6 +19,7 @@ import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import * as TickClock from "../runtime/TickClock.ts"
 import * as Entries from "../store/Entries.ts"
+import * as LastValid from "../store/LastValid.ts"
 import { StatusBoard } from "../telemetry/StatusBoard.ts"
 import { Telemetry } from "../telemetry/Telemetry.ts"
 import * as Fanout from "./Fanout.ts"
@@ -39,6 +40,7 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
   const registry = yield* KeyRegistry
   const board = yield* StatusBoard
   const telemetry = yield* Telemetry
+  const lastValid = yield* LastValid.make
   const clock = yield* Clock.Clock
   const now = TickClock.memoize(() => MonotonicClock.millisOf(clock))
 
@@ -75,18 +77,23 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     offer(tenant, inForceOf(snapshot.slots[slot]!, true))
   }
 
-  const report = (replica: Replica.Replica, rejected: ReadonlyArray<Snapshot.Rejected>) =>
+  const report = (
+    replica: Replica.Replica,
+    rejected: ReadonlyArray<Snapshot.Rejected>,
+    found: ReadonlyArray<LastValid.Found>
+  ) =>
     Effect.andThen(
       telemetry.rejected(replica.tenant, rejected.length),
       Effect.forEach(
         rejected,
         ({ reason, revision, slot }) =>
-          Effect.logWarning("A stored value does not fit its key's schema; the value in force stays").pipe(
+          Effect.logWarning("A stored value does not fit its key's schema; the last one that does is in force").pipe(
             Effect.annotateLogs({
               tenant: replica.tenant,
               key: show(keys[slot]!),
               revision,
-              reason
+              reason,
+              inForce: LastValid.inForceOf(found, slot)
             })
           ),
         { discard: true }
@@ -100,8 +107,28 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     )
 
   /**
-   * Applies an answer to the replica's state as it is now. Subscribers are told of every change of a tenant that is loaded, and
-   * of own writes before that. They are told what a load found when the tenant counts as loaded.
+   * Puts an outcome in force. Subscribers are told of every change of a tenant that is loaded, and of own writes before that. They
+   * are told what a load found when the tenant counts as loaded.
+   */
+  const publish = (replica: Replica.Replica, outcome: Snapshot.Outcome, source: "read" | "write") => {
+    const before = replica.snapshot
+    Replica.publish(replica, outcome)
+    if (replicas.get(replica.tenant) !== replica) return
+    board.learned(replica.tenant, outcome.state)
+    const told = isTold(replica) || (source === "write" && !replica.condition.suspended)
+    if (told && !subscribers.isIdle()) {
+      for (const { after, slot } of outcome.published) announce(replica, slot, after)
+    }
+    if (!watchers.isIdle()) {
+      const firstLoad = outcome.state.loaded && !before.loaded
+      const changed = firstLoad ? keys.keys() : outcome.published.map(({ slot }) => slot)
+      for (const slot of changed) watchers.publish(watchTopic(replica.tenant, slot), undefined, undefined)
+    }
+  }
+
+  /**
+   * Applies an answer to the replica's state as it is now. Before the first load the history is asked of rejected rows first, so
+   * that no reader sees a default in the place of the last valid value; later nothing waits for that.
    */
   const apply = (
     replica: Replica.Replica,
@@ -111,26 +138,22 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     Effect.suspend(() => {
       const before = replica.snapshot
       const outcome = applyTo(before)
-      Replica.publish(replica, outcome)
-      if (replicas.get(replica.tenant) === replica) {
-        board.learned(replica.tenant, outcome.state)
-        const told = isTold(replica) || (source === "write" && !replica.condition.suspended)
-        if (told && !subscribers.isIdle()) {
-          for (const { after, slot } of outcome.published) announce(replica, slot, after)
-        }
-        if (!watchers.isIdle()) {
-          const firstLoad = outcome.state.loaded && !before.loaded
-          const changed = firstLoad ? keys.keys() : outcome.published.map(({ slot }) => slot)
-          for (const slot of changed) watchers.publish(watchTopic(replica.tenant, slot), undefined, undefined)
-        }
-      }
+      const forgotten = outcome.inconclusive ? [] : Snapshot.forgotten(outcome.state)
+      if (before.loaded || forgotten.length === 0) publish(replica, outcome, source)
       const wentBack = outcome.state.epoch !== before.epoch
-      return outcome.rejected.length === 0 && !wentBack
-        ? Effect.succeed(outcome)
-        : report(replica, outcome.rejected).pipe(
-            Effect.andThen(wentBack ? reportWentBack(replica) : Effect.void),
-            Effect.as(outcome)
-          )
+      const reported = wentBack ? Effect.suspend(() => reportWentBack(replica)) : Effect.void
+      if (forgotten.length === 0) return wentBack ? Effect.as(reported, outcome) : Effect.succeed(outcome)
+      return Effect.flatMap(lastValid.recall(replica.tenant, keys, forgotten), (found = []) => {
+        const now = replica.snapshot
+        // Other answers may have been applied meanwhile: this one is judged anew.
+        const again = before.loaded ? Snapshot.nothingNew(now) : applyTo(now)
+        const recalled = Snapshot.applyRecalled(again.state, found)
+        const both = { ...again, state: recalled.state, published: [...again.published, ...recalled.published] }
+        publish(replica, both, source)
+        const result = before.loaded ? { ...outcome, state: both.state } : both
+        const rejected = before.loaded ? outcome.rejected : again.rejected
+        return report(replica, rejected, found).pipe(Effect.andThen(reported), Effect.as(result))
+      })
     })
 
   /** To be noted before everything is read: what is known, and when that was. */
@@ -180,6 +203,17 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     stale: isPast(time)
   })
 
+  /** The entries of keys that no replica holds, whose rows were asked for at `time`. */
+  const readAlone = (
+    tenant: TenantId,
+    keys: ReadonlyArray<ConfigKey.Any>,
+    rows: ReadonlyArray<Snapshot.RowDiff>,
+    time: number
+  ) =>
+    Effect.map(lastValid.ofRead(tenant, keys, rows, time), ({ state }) =>
+      keys.map((_, slot) => Entries.entryOf(state, slot, isPast(time), clock))
+    )
+
   const slotOf = (key: ConfigKey.Any) => {
     const hinted = KeyHints.slotIn(keys, key)
     if (hinted !== undefined) return hinted
@@ -219,6 +253,8 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     isOverdue,
     answered,
     answeredAlone,
+    readAlone,
+    lastValid,
     /** Whether the snapshot may answer: what every read looks at, without any I/O or allocation. */
     mayAnswer,
     /** Whether the snapshot is kept current. */

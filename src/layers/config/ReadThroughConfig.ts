@@ -14,7 +14,7 @@ import * as ConfigReasons from "../../schema/ConfigReasons.ts"
 import { type ConfigSnapshot, readGroup } from "../../schema/ConfigSnapshot.ts"
 import type { Entry, NamedEntry } from "../../schema/Entry.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
-import * as Snapshot from "../../schema/Snapshot.ts"
+import type * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as WriteRequest from "../../schema/WriteRequest.ts"
 import { Config, type WriteAllOptions, type WriteOptions } from "../../services/Config.ts"
@@ -26,6 +26,7 @@ import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import { failWith, namesNoTenant, unknownKey, unknownNamespace } from "../store/ConfigFailure.ts"
 import * as DatabasePreparation from "../store/DatabasePreparation.ts"
 import { entryOf } from "../store/Entries.ts"
+import * as LastValid from "../store/LastValid.ts"
 import * as RejectedRows from "../store/RejectedRows.ts"
 import * as WriteOutcome from "../store/WriteOutcome.ts"
 import * as WritesUnderWay from "../store/WritesUnderWay.ts"
@@ -48,6 +49,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
   const outcome = yield* WriteOutcome.make
   const underWay = yield* WritesUnderWay.make
   const prepare = yield* DatabasePreparation.make(options)
+  const lastValid = yield* LastValid.make
   const report = RejectedRows.makeReport()
 
   /** Uses declared keys of the current tenant, whose database is ready. */
@@ -68,8 +70,8 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
     lifetime.orClosed(using(keys, read))
 
   /**
-   * What some rows say about their keys, as of when they were asked for. A row that does not decode is reported, and the key's
-   * default is in force.
+   * What some rows say about their keys, as of when they were asked for. A row that does not decode is reported, and the last value
+   * that does is in force.
    */
   const learned = <E>(
     tenant: TenantId,
@@ -77,10 +79,11 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
     rows: Effect.Effect<ReadonlyArray<Snapshot.RowDiff>, E>
   ): Effect.Effect<Snapshot.State, E> =>
     Effect.flatMap(MonotonicClock.millis, (time) =>
-      Effect.flatMap(rows, (rows) => {
-        const { rejected, state } = Snapshot.ofRead(keys, rows, time)
-        return Effect.as(report(tenant, keys, rejected, state), state)
-      })
+      Effect.flatMap(rows, (rows) =>
+        Effect.flatMap(lastValid.ofRead(tenant, keys, rows, time), (read) =>
+          Effect.as(report(tenant, keys, read), read.state)
+        )
+      )
     )
 
   /** Some keys as they are at one moment, in one statement. */

@@ -5,8 +5,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as MemoryHistory from "../../schema/MemoryHistory.ts"
 import * as MemoryTable from "../../schema/MemoryTable.ts"
+import type { ChangeRecord } from "../../schema/operator/ChangeRecord.ts"
+import * as StoredValue from "../../schema/StoredValue.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
-import { type HistoryDelta, HistoryStore } from "../../services/HistoryStore.ts"
+import { type HistoryDelta, HistoryStore, type PastRequest, type PastRow } from "../../services/HistoryStore.ts"
 import { MemoryClients } from "./MemoryClients.ts"
 
 const make = Effect.map(MemoryClients, (clients) => {
@@ -19,6 +21,7 @@ const make = Effect.map(MemoryClients, (clients) => {
     changes: asked(MemoryHistory.changes),
     ofKey: asked(MemoryHistory.ofKey),
     ofRevision: asked(MemoryHistory.ofRevision),
+    recall: asked(recall),
     ofChange: asked(MemoryHistory.ofChange),
     at: asked(MemoryHistory.at),
     since: asked(since),
@@ -30,6 +33,31 @@ const make = Effect.map(MemoryClients, (clients) => {
 
 // A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
 export const layer = () => Layer.effect(HistoryStore, make)
+
+const recall = (history: MemoryHistory.History, keys: ReadonlyArray<PastRequest>, limit: number) =>
+  keys.map(({ revision, ...page }) =>
+    MemoryHistory.ofKey(history, page, { ...page, limit: Number.POSITIVE_INFINITY })
+      .filter((record) => record.revision <= revision)
+      .slice(0, limit)
+      .map(pastRow)
+  )
+
+const pastRow = ({ changedAt, changedBy, id, operation, redacted, revision, value }: ChangeRecord): PastRow => ({
+  id,
+  revision,
+  deleted: operation === "delete",
+  row:
+    value === undefined || redacted
+      ? undefined
+      : {
+          ...StoredValue.parse(JSON.stringify(value)),
+          revision,
+          updatedAt: changedAt.epochMilliseconds,
+          updatedBy: changedBy,
+          // Of no row.
+          fingerprint: 0n
+        }
+})
 
 /** A cursor names the newest record that was seen; a restored table has no record of that id, or another one. */
 const since = (history: MemoryHistory.History, cursor: string | undefined): HistoryDelta => {

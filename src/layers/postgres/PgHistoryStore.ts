@@ -22,10 +22,12 @@ import {
   HistoryStore,
   type HistoryStoreError,
   type ListedChange,
+  type PastRequest,
+  type PastRow,
   type Retention
 } from "../../services/HistoryStore.ts"
 import { PgDatabases } from "./PgDatabases.ts"
-import { isStored, unexpectedShape } from "./PgRows.ts"
+import { arrayOf, columnsWith, decodeRows, isStored, unexpectedShape } from "./PgRows.ts"
 
 const make = Effect.map(PgDatabases, (databases) => {
   const run = <A>(
@@ -41,6 +43,7 @@ const make = Effect.map(PgDatabases, (databases) => {
       run(tenant, (query) =>
         Effect.map(recordsOf(query(selectOfRevision, [namespace, key, BigInt(revision)])), ([record]) => record)
       ),
+    recall: (tenant, keys, limit) => run(tenant, recall(keys, limit)),
     ofChange: (tenant, changeId) => run(tenant, (query) => recordsOf(query(selectOfChange, [changeId]))),
     at: (tenant, moment) =>
       run(tenant, (query) => Effect.map(recordsOf(query(selectAt, [moment])), (records) => records.map(pastEntry))),
@@ -150,6 +153,50 @@ const selectOfRevision = `
   SELECT ${columns} FROM systemplane_history AS h
   WHERE h.namespace = $1 AND h.key = $2 AND h.revision = $3 AND h.operation <> 'delete'
   ORDER BY h.id DESC LIMIT 1`
+
+/** More than this of the records of one key travels only if one record alone is longer. */
+const recalledBytes = 65_536
+
+const selectPast = `
+  SELECT a.place::float8 AS place, e.id::float8 AS id, e.deleted, e.kept, ${columnsWith("0::int8")}
+  FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[]) WITH ORDINALITY AS a (namespace, key, revision, before, place)
+  CROSS JOIN LATERAL (
+    SELECT n.id, n.revision, n.value, n.changed_at AS updated_at, n.changed_by AS updated_by, n.operation = 'delete' AS deleted,
+      n.value IS NOT NULL AND n.redacted IS NOT TRUE AS kept,
+      sum(pg_column_size(n.value)) OVER (ORDER BY n.id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+    FROM (
+      SELECT h.* FROM systemplane_history AS h
+      WHERE h.namespace = a.namespace AND h.key = a.key AND h.revision <= a.revision AND (a.before IS NULL OR h.id < a.before)
+      ORDER BY h.id DESC LIMIT $5
+    ) AS n
+  ) AS e
+  WHERE coalesce(e.before, 0) < ${recalledBytes}
+  ORDER BY a.place, e.id DESC`
+
+const Past = Schema.Array(
+  Schema.Struct({ place: Schema.Number, id: Schema.Number, deleted: Schema.Boolean, kept: Schema.Boolean })
+)
+
+const recall = (keys: ReadonlyArray<PastRequest>, limit: number) => (query: Query) =>
+  query(selectPast, [
+    arrayOf(keys.map(({ namespace }) => namespace)),
+    arrayOf(keys.map(({ key }) => key)),
+    `{${keys.map(({ revision }) => revision).join(",")}}`,
+    `{${keys.map(({ before }) => before ?? "NULL").join(",")}}`,
+    limit
+  ]).pipe(
+    Effect.flatMap((rows) =>
+      Effect.zipWith(Schema.decodeUnknownEffect(Past)(rows), decodeRows(rows), (past, rows) => {
+        const found: Array<Array<PastRow>> = keys.map(() => [])
+        for (const [i, { deleted, id, kept, place }] of past.entries()) {
+          const row = rows[i]!
+          found[place - 1]!.push({ id, revision: row.revision, deleted, row: kept ? row : undefined })
+        }
+        return found
+      })
+    ),
+    unexpectedShape
+  )
 
 const selectOfChange = `
   SELECT ${columns} FROM systemplane_history AS h WHERE h.change_id = $1::uuid ORDER BY h.id`

@@ -10,12 +10,12 @@ import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 
 /** A slot of a snapshot as an entry. */
 export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean, clock: Clock.Clock): Entry<unknown> => {
-  const { inForce, rejection, seen, value } = snapshot.slots[slot]!
+  const { inForce, recalled, rejection, seen, value } = snapshot.slots[slot]!
   const confirmedAt = Snapshot.confirmedAt(snapshot, slot)
   return {
     value,
     revision: inForce?.revision ?? 0,
-    source: inForce === undefined ? "default" : "stored",
+    source: inForce === undefined ? "default" : recalled === true ? "history" : "stored",
     updatedAt: inForce && DateTime.makeUnsafe(inForce.updatedAt),
     updatedBy: inForce?.updatedBy,
     stale,

@@ -4,8 +4,8 @@
 import * as Effect from "effect/Effect"
 import type { ConfigKey } from "../../schema/ConfigKey.ts"
 import { show } from "../../schema/KeyName.ts"
-import type { Rejected, State } from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
+import * as LastValid from "./LastValid.ts"
 import * as ReportedOnce from "./ReportedOnce.ts"
 
 /** Logs each row once: a row that changes and still does not decode is another one. */
@@ -15,16 +15,15 @@ export const makeReport = () => {
   return (
     tenant: TenantId,
     keys: ReadonlyArray<ConfigKey.Any>,
-    rejected: ReadonlyArray<Rejected>,
-    { slots }: State
+    { found, rejected, state: { slots } }: LastValid.LoneRead
   ): Effect.Effect<void> =>
     Effect.forEach(
       rejected,
       ({ reason, revision, slot }) => {
         const key = show(keys[slot]!)
         return reported.isNew(`${tenant}/${key}`, slots[slot]!.seen?.fingerprint)
-          ? Effect.logWarning("A stored value does not fit its key's schema; the default is in force").pipe(
-              Effect.annotateLogs({ tenant, key, revision, reason })
+          ? Effect.logWarning("A stored value does not fit its key's schema; the last one that does is in force").pipe(
+              Effect.annotateLogs({ tenant, key, revision, reason, inForce: LastValid.inForceOf(found, slot) })
             )
           : Effect.void
       },

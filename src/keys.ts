@@ -11,6 +11,7 @@ export {
   type ConfigKeyOptions,
   InvalidConfigKey
 } from "./schema/ConfigKey.ts"
-export { type Change, Entry, type NamedEntry } from "./schema/Entry.ts"
+export { Change, Entry, type NamedEntry } from "./schema/Entry.ts"
 export type { KeyName } from "./schema/KeyName.ts"
+export { PublicConfigError } from "./schema/PublicConfigError.ts"
 export { TenantId } from "./schema/TenantId.ts"

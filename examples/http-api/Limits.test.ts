@@ -8,7 +8,7 @@ import { SystemplaneMemory } from "effect-systemplane/testing"
 import { LimitsApi, LimitsLive, RequestsPerMinute } from "./Limits.ts"
 
 const Plane = SystemplaneMemory.values(
-  { acme: [ConfigKey.value(RequestsPerMinute, 5)], globex: [] },
+  { acme: [ConfigKey.value(RequestsPerMinute, 5)], globex: [], initech: [] },
   {
     keys: [RequestsPerMinute]
   }
@@ -37,11 +37,28 @@ layer(Layer.merge(Handlers, HttpServer.layerServices))("the limits API", (it) =>
     })
   )
 
-  it.effect("says of a tenant that cannot exist only that it cannot be read", () =>
+  it.effect("writes over the revision that was read, and says that another writer was first", () =>
+    Effect.gen(function* () {
+      const client = yield* HttpApiTest.groups(LimitsApi, ["limits"])
+      const change = (requestsPerMinute: number, ifRevision: number) =>
+        client.limits.change({
+          params: { tenant: "initech" },
+          payload: { requestsPerMinute, ifRevision, actor: "ada" }
+        })
+      const entry = yield* change(7, 0)
+      const error = yield* Effect.flip(change(8, 0))
+      assert.strictEqual(error._tag, "ConfigConflict")
+      assert.strictEqual((yield* change(8, entry.revision)).value, 8)
+      const refused = yield* Effect.flip(change(-1, entry.revision))
+      assert.strictEqual(refused._tag, "ConfigInvalid")
+    })
+  )
+
+  it.effect("says of a tenant that cannot exist only that there is none", () =>
     Effect.gen(function* () {
       const client = yield* HttpApiTest.groups(LimitsApi, ["limits"])
       const error = yield* Effect.flip(client.limits.current({ params: { tenant: "no tenant" } }))
-      assert.strictEqual(error._tag, "LimitsUnavailable")
+      assert.strictEqual(error._tag, "ConfigNotFound")
     })
   )
 })

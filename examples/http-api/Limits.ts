@@ -1,22 +1,15 @@
 /**
  * An HTTP API that shows a tenant its limits: `Config.get` in the handlers of an `HttpApi`. The tenant of a request is set around
- * the handler; a configuration that cannot be read is a response of its own.
+ * the handler; a configuration that cannot be read or written is a response of its own, with the status that says why.
  */
 import { Effect, Schema } from "effect"
 import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
-import { Config, ConfigKey, Entry, withTenant } from "effect-systemplane"
+import { Config, type ConfigError, ConfigKey, Entry, PublicConfigError, withTenant } from "effect-systemplane"
 
 export const RequestsPerMinute = ConfigKey.make("rate-limits", "requests-per-minute", {
   schema: Schema.Int.check(Schema.isGreaterThan(0)),
   defaultValue: 600
 })
-
-/** What a stranger is told of a read that failed: that it failed. The log has the rest. */
-export class LimitsUnavailable extends Schema.TaggedError<LimitsUnavailable>()(
-  "LimitsUnavailable",
-  {},
-  { httpApiStatus: 503 }
-) {}
 
 const params = { tenant: Schema.String }
 
@@ -26,29 +19,42 @@ export class LimitsApi extends HttpApi.make("limits-api").add(
       HttpApiEndpoint.get("current", "/tenants/:tenant/limit", {
         params,
         success: Schema.Struct({ requestsPerMinute: Schema.Int }),
-        error: LimitsUnavailable
+        error: PublicConfigError.errors
       })
     )
     .add(
       HttpApiEndpoint.get("entry", "/tenants/:tenant/limit/entry", {
         params,
         success: Entry.schema(RequestsPerMinute),
-        error: LimitsUnavailable
+        error: PublicConfigError.errors
+      })
+    )
+    .add(
+      HttpApiEndpoint.put("change", "/tenants/:tenant/limit", {
+        params,
+        payload: Schema.Struct({ requestsPerMinute: Schema.Int, ifRevision: Schema.Int, actor: Schema.String }),
+        success: Entry.schema(RequestsPerMinute),
+        error: PublicConfigError.errors
       })
     )
 ) {}
 
-const orUnavailable = <A, E, R>(read: Effect.Effect<A, E, R>) =>
-  Effect.catch(read, (error) => Effect.andThen(Effect.logError(error), Effect.fail(new LimitsUnavailable())))
+/** Runs an effect of a request for its tenant. The log has what went wrong; a stranger is told only what to do about it. */
+const of =
+  (tenant: string) =>
+  <A, R>(effect: Effect.Effect<A, ConfigError, R>) =>
+    effect.pipe(withTenant(tenant), Effect.tapError(Effect.logError), Effect.mapError(PublicConfigError.of))
 
 export const LimitsLive = HttpApiBuilder.group(LimitsApi, "limits", (handlers) =>
   handlers
     .handle("current", ({ params }) =>
       Config.get(RequestsPerMinute).pipe(
         Effect.map((requestsPerMinute) => ({ requestsPerMinute })),
-        withTenant(params.tenant),
-        orUnavailable
+        of(params.tenant)
       )
     )
-    .handle("entry", ({ params }) => Config.entry(RequestsPerMinute).pipe(withTenant(params.tenant), orUnavailable))
+    .handle("entry", ({ params }) => Config.entry(RequestsPerMinute).pipe(of(params.tenant)))
+    .handle("change", ({ params, payload: { actor, ifRevision, requestsPerMinute } }) =>
+      Config.set(RequestsPerMinute, requestsPerMinute, { actor, ifRevision }).pipe(of(params.tenant))
+    )
 )

@@ -8,6 +8,7 @@
  */
 
 import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
 import type { Entry } from "./Entry.ts"
 import { show } from "./KeyName.ts"
 import { TenantId } from "./TenantId.ts"
@@ -96,6 +97,16 @@ export class RevisionConflict extends Schema.TaggedError<RevisionConflict>()("Re
   }
 }
 
+/** An entry that is not sent over a wire, since it holds a value. */
+const inProcess = Schema.optionalKey(Schema.Never).pipe(
+  Schema.decodeTo(
+    Schema.optionalKey(
+      Schema.declare((u: unknown): u is Entry<unknown> => typeof u === "object" && u !== null && "revision" in u)
+    ),
+    { decode: SchemaGetter.passthrough<never>(), encode: SchemaGetter.omit<Entry<unknown>>() }
+  )
+)
+
 /** The tenant's database cannot be used now: it does not answer, or refuses. */
 export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable", {
   tenant: TenantId,
@@ -104,12 +115,10 @@ export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable"
   /** `host:port/database`; absent if it is not known. */
   address: Schema.optionalKey(Schema.String),
   /**
-   * What was last known of the key, unless nothing was or the key is a secret: for callers that can go on with it. The
-   * error's JSON, and what a log shows of it, has it without the value.
+   * What was last known of the key, unless nothing was or the key is a secret: for callers in this process that can go on
+   * with it. The error's codec leaves it out, and a log shows it without the value.
    */
-  lastKnown: Schema.optionalKey(
-    Schema.declare((u: unknown): u is Entry<unknown> => typeof u === "object" && u !== null && "revision" in u)
-  ),
+  lastKnown: inProcess,
   /** Reads are paused because others were not answered: until then they fail at once. */
   retryAfter: Schema.optionalKey(Schema.DurationFromMillis)
 }) {
@@ -163,7 +172,6 @@ export const ConfigErrorReason = Schema.Union([
   InvalidTenantId,
   UnknownTenant,
   InvalidActor,
-  ChangeIdReused,
   InvalidChange,
   InvalidValue,
   ChangeIdReused,
@@ -180,6 +188,11 @@ export type ConfigErrorReason = typeof ConfigErrorReason.Type
 /**
  * What `Config` fails with. Match on a reason with `Effect.catchReason("ConfigError", "UnknownKey", …)`. The classes of
  * the reasons are its members: `ConfigError.Unavailable`.
+ *
+ * **Details**
+ *
+ * The class is a codec, as those of all errors are: its encoded side is JSON, without the last known entry. It names tenants,
+ * addresses and codes of servers, hence it is for operators; a stranger is told `PublicConfigError.of(error)`.
  *
  * **Example** (Going on with what was last known)
  *

@@ -6,7 +6,7 @@
 import type * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import type { ConfigKey } from "./ConfigKey.ts"
-import type { TenantId } from "./TenantId.ts"
+import { TenantId } from "./TenantId.ts"
 
 /**
  * A value with where it comes from and how fresh it is.
@@ -121,4 +121,30 @@ export interface Change<out A> {
   readonly updatedAt: DateTime.Utc | undefined
   /** Who wrote the row. `undefined` for a default. */
   readonly updatedBy: string | undefined
+}
+
+/**
+ * What sends changes over a wire needs of them.
+ *
+ * @category schemas
+ * @since 0.2.0
+ */
+export const Change = {
+  /**
+   * The schema of a key's changes: their encoded side is JSON, both values as the key's own schema encodes them. A field that is
+   * `undefined` is left out. The values of a secret key are a part of it, and so is the tenant's id.
+   *
+   * @since 0.2.0
+   */
+  schema: <A>(key: Pick<ConfigKey<A>, "schema">): Schema.Codec<Change<A>, any> =>
+    Schema.Struct({
+      tenant: TenantId,
+      namespace: Schema.String,
+      key: Schema.String,
+      value: key.schema,
+      revision: Schema.Int,
+      previous: key.schema,
+      updatedAt: Schema.optional(Schema.DateTimeUtcFromString),
+      updatedBy: Schema.optional(Schema.String)
+    }) as any
 }

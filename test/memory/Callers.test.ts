@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, DateTime, Effect, Exit, Layer, Option, Random, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Config, ConfigKey, Entry, TenantManager, withTenant } from "effect-systemplane"
+import { Change, Config, ConfigKey, Entry, TenantManager, withTenant } from "effect-systemplane"
 import { MemoryDriver, SystemplaneMemory, type SystemplaneMemoryOptions } from "effect-systemplane/testing"
 import * as keys from "../support/keys.ts"
 import { Burst, Greeting, Limit } from "../support/keys.ts"
@@ -239,6 +239,23 @@ describe("SystemplaneMemory.values", () => {
       assert.isTrue(Exit.hasDies(exit))
       assert.include(String(Exit.isFailure(exit) && Cause.squash(exit.cause)), "rate-limits/requests-per-minute")
     })
+  )
+})
+
+describe("Change.schema", () => {
+  it.effect("encodes the changes of a key as JSON, and decodes them", () =>
+    onPlane(
+      Effect.gen(function* () {
+        const schema = Schema.fromJsonString(Change.schema(Deadline))
+        yield* Config.set(Deadline, DateTime.makeUnsafe(second), { actor: "ada" })
+        const change = yield* Effect.fromOption(yield* Stream.runHead(Config.changes(Deadline)))
+        const decoded = yield* Schema.decodeEffect(schema)(yield* Schema.encodeEffect(schema)(change))
+        for (const field of Object.keys(change) as Array<keyof typeof change>) {
+          assert.deepStrictEqual(decoded[field], change[field], field)
+        }
+      }),
+      { keys: all }
+    )
   )
 })
 

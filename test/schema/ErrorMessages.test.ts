@@ -1,6 +1,6 @@
 /** What an operator reads: who, what, and what to do about it. */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration } from "effect"
+import { Duration, Schema } from "effect"
 import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 import * as Plane from "effect-systemplane"
 import { DuplicateKey, EntryStoreError, InvalidConfigKey, InvalidOption, TenantId } from "effect-systemplane"
@@ -11,6 +11,15 @@ const other = TenantId.make("globex")
 const address = "db.example:5432/tenant_acme"
 const changeId = "6f1f9a3e-0000-4000-8000-000000000001"
 const names = { namespace: "limits", key: "burst" }
+
+const lastKnown = {
+  revision: 3,
+  source: "stored",
+  updatedAt: undefined,
+  updatedBy: "ada",
+  stale: true,
+  confirmedAt: undefined
+} as const
 
 const connector = (reason: Plane.ConnectorErrorReason) => Plane.ConnectorError.of(tenant, reason, address)
 const store = (reason: Plane.EntryStoreErrorReason) => Plane.EntryStoreError.of(tenant, reason)
@@ -222,6 +231,18 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   [config(new Plane.ConfigError.UnknownTenant({ tenant })), "no tenant acme"],
   [config(new Plane.ConfigError.Unavailable({ tenant, problem: "no connection" })), "tenant acme", "no connection"],
   [
+    config(
+      new Plane.ConfigError.Unavailable({
+        tenant,
+        address,
+        problem: "it did not answer (ETIMEDOUT)",
+        lastKnown: { ...lastKnown, value: "canary" },
+        retryAfter: Duration.millis(250)
+      })
+    ),
+    "tenant acme at db.example:5432/tenant_acme cannot be read or written now"
+  ],
+  [
     config(new Plane.ConfigError.WriteOutcomeUnknown({ tenant, changeId, keys: [names, { ...names, key: "rate" }] })),
     "limits/burst, limits/rate for tenant acme may or may not have landed",
     "write it again as change 6f1f9a3e"
@@ -261,6 +282,20 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   ]
 ]
 
+const problemsOf = ({ reason }: Plane.ConfigError): ReadonlyArray<string> => {
+  switch (reason._tag) {
+    case "InvalidValue":
+      return reason.problems.map(({ problem }) => problem)
+    case "InvalidActor":
+    case "InvalidChange":
+    case "NotSupported":
+    case "Unavailable":
+      return [reason.problem]
+    default:
+      return []
+  }
+}
+
 describe("an error", () => {
   for (const [error, ...parts] of errors) {
     it(`says what to do: ${error.message.split("\n")[0]}`, () => {
@@ -291,6 +326,44 @@ describe("an error", () => {
       exported.filter(([, type]) => !listed.some((error) => error instanceof (type as never))).map(([name]) => name),
       []
     )
+  })
+
+  it("is a codec: as JSON and back it says the same, without the entry that was last known", () => {
+    for (const [error] of errors) {
+      const json = Schema.fromJsonString(
+        Schema.toCodecJson(error.constructor as unknown as Schema.Codec<Error, unknown>)
+      )
+      const text = Schema.encodeSync(json)(error as Error)
+      const decoded = Schema.decodeSync(json)(text)
+      assert.instanceOf(decoded, error.constructor as never)
+      assert.strictEqual(decoded.message, error.message)
+      assert.notInclude(text, "canary")
+    }
+  })
+
+  const configErrors = errors.map(([error]) => error).filter((error) => error instanceof Plane.ConfigError)
+
+  it("of the configuration has a form for strangers that holds neither names of tenants and addresses nor codes", () => {
+    assert.isAtLeast(new Set(configErrors.map(({ reason }) => reason._tag)).size, 13)
+    const json = Schema.fromJsonString(Schema.toCodecJson(Schema.Union(Plane.PublicConfigError.errors)))
+    for (const error of configErrors) {
+      const shown = Plane.PublicConfigError.of(error)
+      const text = Schema.encodeSync(json)(shown)
+      const again = Schema.decodeSync(json)(text)
+      assert.deepStrictEqual([again._tag, again.message], [shown._tag, shown.message])
+      for (const inside of [
+        "acme",
+        "globex",
+        "db.example",
+        "canary",
+        "ada",
+        "28P01",
+        "ETIMEDOUT",
+        ...problemsOf(error)
+      ]) {
+        assert.notInclude(text + shown.message, inside, error.reason._tag)
+      }
+    }
   })
 
   it("made from one of the driver holds its code, and nothing else of it", () => {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Option } from "effect"
+import { Clock, Effect, Fiber, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, type ConfigError, type Entry, TenantManager, withTenant } from "effect-systemplane"
 import { MemoryDriver, SystemplaneMemory } from "effect-systemplane/testing"
@@ -13,6 +13,8 @@ const plane = SystemplaneMemory({
   seedDefaults: false,
   maxStaleness: "3 seconds"
 }).pipe(Layer.provide(silent))
+
+const set7 = Config.set(Limit, 7, { actor: "ada" })
 
 describe("a write that the snapshot cannot place, on a database that fell silent after it", () => {
   it.effect("G3: returns the row as it was written, and the snapshot answers nothing until it has it", () =>
@@ -28,7 +30,10 @@ describe("a write that the snapshot cannot place, on a database that fell silent
       assert.strictEqual((yield* acme.rows).length, 1)
       yield* acme.feed.set({ requests: "hold", connections: "refuse" })
       yield* acme.client.set({ requests: "hold", answers: "pass" })
-      yield* TestClock.adjust("10 seconds")
+      // The answer is there, and reading the table has 5 seconds more.
+      yield* TestClock.adjust("4999 millis")
+      assert.isUndefined(writing.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
       const written = yield* Fiber.join(writing)
       assert.deepInclude(written, { value: 7, revision: 1, updatedBy: "ada" })
       const reading = yield* Effect.forkChild(Config.get(Limit))
@@ -55,8 +60,6 @@ describe("a write that the snapshot cannot place, on a database that fell silent
   const stateOfAcme = TenantManager.use((manager) =>
     Effect.map(manager.status("acme"), (status) => Option.getOrThrow(status).state)
   )
-
-  const set7 = Config.set(Limit, 7, { actor: "ada" })
 
   it.effect("G3: a whole read that began before the answer does not make the old value live again", () =>
     Effect.gen(function* () {
@@ -91,6 +94,30 @@ describe("a write that the snapshot cannot place, on a database that fell silent
       yield* TestClock.adjust(0)
       assert.deepInclude(yield* Fiber.join(writing), { value: 7 })
       assert.deepInclude(yield* Config.entry(Limit), { value: 7, stale: false })
+    }).pipe(withTenant("acme"), Effect.provide(plane))
+  )
+})
+
+describe("how long a call may take at worst", () => {
+  /** How long an effect takes by the test's clock, in milliseconds, to within 100. */
+  const took = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.gen(function* () {
+      const before = yield* Clock.currentTimeMillis
+      const fiber = yield* Effect.forkChild(Effect.exit(effect))
+      while (fiber.pollUnsafe() === undefined) yield* TestClock.adjust("100 millis")
+      return (yield* Clock.currentTimeMillis) - before
+    })
+
+  it.effect("G10: a read ends within 5 seconds, and a write before its 15, on a database that answers nothing", () =>
+    Effect.gen(function* () {
+      const acme = yield* MemoryDriver.tenant("acme")
+      yield* acme.feed.set({ requests: "hold", connections: "refuse" })
+      yield* acme.client.set({ requests: "hold" })
+      // Until then the snapshot answers.
+      yield* TestClock.adjust("4 seconds")
+      assert.strictEqual(yield* took(Config.get(Limit)), 5000)
+      // A copy, the question what became of it, and the pauses of 200 ms after both: then 10 seconds are over.
+      assert.strictEqual(yield* took(set7), 10_400)
     }).pipe(withTenant("acme"), Effect.provide(plane))
   )
 })

@@ -11,8 +11,10 @@
  *        └── Backing off ◀───────────┘ a pause of ReconnectSignal
  * ```
  *
- * The state is which of `session` and `attempts` says something: a session means Listening, a drawn pause means Backing off. Each
- * pull of the stream makes one transition, in the fiber that consumes the stream: no other fiber stands in between.
+ * The state needs no field of its own: a `session` means Listening; without one, a pause that `attempts` has drawn means Backing
+ * off, and no pause means Connecting. Each pull of the stream makes one event, in the fiber that consumes the stream, with no
+ * fiber in between: a pull without a session waits out the pause and connects. Any failure of a pull, a defect too, is
+ * `Disconnected`.
  */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"

@@ -5,6 +5,7 @@
  * without a call of the resolver and without a connection. At most 10,000 ids are kept, about 2 MB; beyond that the oldest
  * are forgotten.
  */
+import type { ActivationError } from "../../schema/ActivationError.ts"
 import type { ConnectorError } from "../../schema/ConnectorError.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
@@ -46,5 +47,7 @@ export const make = (): MissingTenants => {
 }
 
 /** Whether the failure says that there is no such tenant. */
-export const isMissing = ({ reason }: Pick<ConnectorError, "reason"> | Pick<EntryStoreError, "reason">): boolean =>
+export const isMissing = ({
+  reason
+}: Pick<ConnectorError, "reason"> | Pick<EntryStoreError, "reason"> | Pick<ActivationError, "reason">): boolean =>
   reason._tag === "UnknownTenant" || (reason._tag === "ConnectFailed" && reason.code === "3D000")

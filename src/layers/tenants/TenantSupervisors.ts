@@ -2,13 +2,19 @@
  * What is wanted of each tenant, and the fiber that brings it about.
  *
  * ```
- *   intend ──▶ waiting ──▶ begun ──┬─ active:    preparing ⇄ backing off ──▶ following the feed, for ever
- *               until the scope    ├─ suspended: the replica answers no reads ──▶ settled
- *               of the intent      └─ absent:    everything is forgotten ──▶ settled, and removed from the map
- *               before is closed
+ *   intend ──▶ waiting ──▶ begun ──┬─ active:    preparing ── done ──▶ following the feed
+ *               until the scope    │               ▲ │ failed             │ its objects are missing, or a defect
+ *               of the intent      │               │ └──▶ backing off ◀───┘
+ *               before is closed   │               └────────┘ (prepared already: following at once)
+ *                                  ├─ suspended: the replica answers no reads ──▶ settled
+ *                                  └─ absent:    everything is forgotten ──▶ settled, and removed from the map
  *
- *   any state ──▶ superseded: a newer intent closes this one's scope, and begins once it is closed
+ *   any state ──▶ superseded:  a newer intent closes this one's scope, and begins once it is closed
+ *   any state ──▶ interrupted: the manager closes; reads of the tenant go to the database
  * ```
+ *
+ * An active intent is settled only when it ends. One that only a read asked for is superseded by `absent` if the tenant fails
+ * too often before it is live.
  *
  * Scopes own everything. The manager has one; each intent has a child of it, with the intent's fiber in it; below that fiber are
  * the feed, its session and its reader. A newer intent closes the scope of the one before, so intents may come in any order and
@@ -34,6 +40,7 @@ import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { TenantCache } from "../../services/TenantCache.ts"
 import { ReconnectSignal } from "../feed/ReconnectSignal.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
+import * as MissingTenants from "../runtime/MissingTenants.ts"
 import * as TenantLimiter from "../runtime/TenantLimiter.ts"
 import { droppedLogInterval, longestPreparationTurn } from "../runtime/Timeouts.ts"
 import * as DatabasePreparation from "../store/DatabasePreparation.ts"
@@ -220,7 +227,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     board
       .until(tenant, (status) => {
         if (!intent.demanded || (status !== undefined && status.state !== "activating")) return Exit.succeed(false)
-        if (status?.lastError !== undefined && isMissing(status.lastError)) return Exit.succeed(true)
+        if (status?.lastError !== undefined && MissingTenants.isMissing(status.lastError)) return Exit.succeed(true)
         return (status?.failures ?? 0) < options.staleAfterFailures ? undefined : Exit.succeed(true)
       })
       .pipe(
@@ -346,10 +353,6 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       [...supervisors].map(([tenant, { fiber }]) => ({ tenant, isDone: () => fiber.pollUnsafe() !== undefined }))
   }
 })
-
-/** Whether there is no such tenant, or no such database: another attempt finds the same until one is created. */
-const isMissing = ({ reason }: ActivationError): boolean =>
-  reason._tag === "UnknownTenant" || (reason._tag === "ConnectFailed" && reason.code === "3D000")
 
 const areObjectsMissing = (error: ActivationError | undefined): boolean =>
   error !== undefined && saysObjectsMissing(error.reason)

@@ -18,6 +18,7 @@ import * as Redacted from "effect/Redacted"
 import { ConnectorError, InvalidAddress, ResolverFailed, UnknownTenant } from "../../../schema/ConnectorError.ts"
 import { TenantId } from "../../../schema/TenantId.ts"
 import { Connector } from "../../../services/Connector.ts"
+import { resolveTimeout } from "../../runtime/Timeouts.ts"
 import * as Redaction from "../../telemetry/Redaction.ts"
 import * as PgSession from "./PgSession.ts"
 
@@ -43,9 +44,6 @@ export interface PgTarget {
   /** Prepared statements; `false` for a pooler that cannot keep them. Default `true`. */
   readonly prepare?: boolean | undefined
 }
-
-/** How long resolving a tenant may take: a secret store answers within seconds, or an operator should hear of it. */
-const resolveTimeout = "10 seconds"
 
 /**
  * A connector from a function of the tenant id, run for every new client and session, so that secrets can be fetched and

@@ -24,6 +24,7 @@ import { ConnectorError, InvalidAddress, ListenFailed } from "../../../schema/Co
 import { channel } from "../../../schema/Notification.ts"
 import type { TenantId } from "../../../schema/TenantId.ts"
 import type { ListenSession } from "../../../services/Connector.ts"
+import * as Timeouts from "../../runtime/Timeouts.ts"
 import * as PgAddress from "./PgAddress.ts"
 import type { PgTarget } from "./PgConnector.ts"
 import * as PgFailure from "./PgFailure.ts"
@@ -130,9 +131,12 @@ const settings = Effect.fnUntraced(function* (tenant: TenantId, target: PgTarget
   return { config, connectTimeout, sockets, server }
 })
 
-/** libpq's 0 means no limit; here an attempt ends after half a minute at the latest. */
 const timeoutOf = ({ connectTimeout }: PgAddress.Location): Duration.Input =>
-  connectTimeout === undefined ? "5 seconds" : Duration.seconds(connectTimeout === 0 ? 30 : connectTimeout)
+  connectTimeout === undefined
+    ? Timeouts.connectTimeout
+    : connectTimeout === 0
+      ? Timeouts.longestConnect
+      : Duration.seconds(connectTimeout)
 
 const invalid = (tenant: TenantId, problem: string) =>
   Effect.fail(ConnectorError.of(tenant, new InvalidAddress({ problem })))

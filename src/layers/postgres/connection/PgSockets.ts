@@ -8,6 +8,7 @@
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Effect from "effect/Effect"
+import { keepAliveDelay } from "../../runtime/Timeouts.ts"
 import type { PgAddress } from "./PgAddress.ts"
 import * as PgPreferredTls from "./PgPreferredTls.ts"
 
@@ -18,16 +19,13 @@ export interface PgSockets {
   readonly destroy: Effect.Effect<void>
 }
 
-/** Keep-alive finds a peer that vanished without a word: probes begin after 10 idle seconds. */
-const keepAliveInitialDelay = 10_000
-
 /** `preferTls`: the name of the server, if TLS is to be used if the server takes it. */
 export const make = (address: PgAddress, preferTls?: string): PgSockets => {
   const open = new Set<Net.Socket>()
   return {
     open: () => {
       // One statement is one write and then a wait: there is nothing for Nagle's algorithm to gather.
-      const socket = Net.connect({ ...address, noDelay: true, keepAlive: true, keepAliveInitialDelay })
+      const socket = Net.connect({ ...address, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveDelay })
       open.add(socket)
       socket.once("close", () => open.delete(socket))
       return preferTls === undefined ? socket : PgPreferredTls.over(socket, preferTls)

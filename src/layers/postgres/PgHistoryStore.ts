@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
-import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import { type EntryStoreError, saysObjectsMissing } from "../../schema/EntryStoreError.ts"
 import { pastEntry } from "../../schema/MemoryHistory.ts"
 import { HistoryMissing } from "../../schema/operator/ChangeHistoryError.ts"
 import type { ChangeRecord, CheckedQuery } from "../../schema/operator/ChangeRecord.ts"
@@ -72,7 +72,7 @@ const missing =
   (tenant: TenantId) =>
   (error: EntryStoreError): HistoryStoreError => {
     const code = error.reason._tag === "Refused" ? error.reason.code : undefined
-    if (code === "42P01" || code === "42703" || code === "42883") {
+    if (saysObjectsMissing(error.reason)) {
       return new HistoryMissing({
         tenant,
         problem: `its tables are missing or outdated (${code}); run Ddl.sql on its database`

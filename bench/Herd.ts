@@ -45,7 +45,7 @@ const activateAll = (tenants: ReadonlyArray<string>) =>
 
 type Asks = (session: BareDriver.Session) => Effect.Effect<ReadonlyArray<unknown>, unknown>
 
-/** The least that anybody would ask: whether the schema is there, and the rows. */
+/** The least that any program would ask: whether the schema is there, and the rows. */
 const askTheLeast: Asks = (session) => Effect.andThen(session.check, session.selectAll)
 
 /** Connects, listens and asks, for each database. */
@@ -54,7 +54,7 @@ const connectAll = (server: PostgresServer.PostgresServer, names: ReadonlyArray<
 
 const timed = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<number, E, R> =>
   Effect.suspend(() => {
-    // So that nobody pays for the garbage of the turn before, nor for what was built to take this one.
+    // So that no contender pays for the garbage of the turn before, nor for what was built to take this one.
     globalThis.gc?.()
     const started = performance.now()
     return Effect.map(effect, () => (performance.now() - started) * 1e6)

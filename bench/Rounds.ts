@@ -84,5 +84,5 @@ const time = async ({ expected, name, run }: Contender, times: number): Promise<
   return elapsed
 }
 
-// So that nobody pays for the garbage of the contender before. Needs --expose-gc.
+// So that no contender pays for the garbage of the one before. Needs --expose-gc.
 const collectYoungGarbage = () => globalThis.gc?.({ type: "minor" })

@@ -1,5 +1,5 @@
 /**
- * What is read: 64 tenants with 50 keys each, every value another one, in an order nobody can predict.
+ * What is read: 64 tenants with 50 keys each, every value another one, in an order that cannot be predicted.
  */
 import { Schema } from "effect"
 import { ConfigKey } from "effect-systemplane"

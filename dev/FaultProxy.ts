@@ -16,7 +16,7 @@ export interface FaultProxy {
   /** Resets new connections as soon as they are made. Open ones go on. */
   readonly refuse: Effect.Effect<void>
   /**
-   * Swallows everything, both ways, on open connections and on new ones: TCP answers, and nobody else does. An open
+   * Swallows everything, both ways, on open connections and on new ones: only TCP answers. An open
    * connection never comes back from it, and neither end hears that the other one closed.
    */
   readonly blackHole: Effect.Effect<void>

@@ -52,7 +52,7 @@ export const make = Effect.fnUntraced(function* (settings: Readonly<Record<strin
         ""
       ].join("\n")
     )
-    // Whoever it runs as has to read it.
+    // The user that it runs as has to read it.
     await chmod(directory, 0o755)
   })
   const log: Array<string> = []

@@ -175,7 +175,7 @@ const pgCtl = async (databaseDir: string, args: ReadonlyArray<string>) => {
   await run(pg_ctl, ["--pgdata", databaseDir, ...args], { cwd: databaseDir, ...owner })
 }
 
-/** A port that nobody listens on. */
+/** A port that no process listens on. */
 export const freePort = () =>
   new Promise<number>((resolve, reject) => {
     const probe = createServer()

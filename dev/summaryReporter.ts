@@ -1,4 +1,4 @@
-/** Ends a test run with its numbers on one plain line, for whoever reads the output by machine. */
+/** Ends a test run with its numbers on one plain line, for a program that reads the output. */
 import type { Reporter, TestModule } from "vitest/node"
 
 export default class SummaryReporter implements Reporter {

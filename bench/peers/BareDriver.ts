@@ -34,7 +34,7 @@ export const session = Effect.fnUntraced(function* (url: Redacted.Redacted) {
     proved,
     /** All rows, as the driver returns them. */
     selectAll: Effect.map(session.query(selectAll, []), ({ rows }) => rows as ReadonlyArray<Record<string, unknown>>),
-    /** Whether the schema is there: the least that anybody would check. */
+    /** Whether the schema is there: the least that any program would check. */
     check: session.query("SELECT to_regclass('systemplane_entries') IS NOT NULL AS present", [])
   }
 })

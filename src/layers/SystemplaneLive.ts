@@ -29,7 +29,7 @@ import * as PgSchemaBootstrap from "./postgres/PgSchemaBootstrap.ts"
  *
  * **Details**
  *
- * Fails with `InvalidOption`, with `DuplicateKey`, or, where `boot` is `"require"`, with the `ActivationError` of a
+ * Fails with `InvalidOption`, with `DuplicateKey`, or, if `boot` is `"require"`, with the `ActivationError` of a
  * tenant that was not live within `bootTimeout`. Closing the layer drains it with `drainTimeout`.
  *
  * **Gotchas**

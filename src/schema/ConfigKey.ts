@@ -144,7 +144,7 @@ export const ConfigKey = {
    *
    * **Details**
    *
-   * Throws {@link InvalidConfigKey} where a name is not 1 to 255 characters long, or the default does not satisfy the
+   * Throws {@link InvalidConfigKey} if a name is not 1 to 255 characters long, or the default does not satisfy the
    * schema: a mistake in the program, best met when its module loads.
    *
    * **Example** (A positive integer)

@@ -152,7 +152,7 @@ BEGIN${onlyOn("systemplane_entries")}
 END`
 )
 
-// Draws the missing numbers one by one where they are few: a concurrent writer that draws meanwhile then never meets a number
+// Draws the missing numbers one by one if they are few: a concurrent writer that draws meanwhile then never meets a number
 // twice. `setval` could lower the sequence below such a draw, so it is left for gaps that no statement crosses meanwhile.
 export const raiseSequence: FunctionObject = {
   ...invoker("systemplane_sequence_raise", ""),

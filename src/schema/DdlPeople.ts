@@ -1,5 +1,5 @@
 /**
- * What a person needs who has nothing but `psql`: change a value with a reason, see what changed, take a change back.
+ * What a person needs who has only `psql`: change a value with a reason, see what changed, take a change back.
  *
  * The functions have the rights of their caller, so that every role may execute them and none gains by it.
  */

@@ -97,7 +97,7 @@ export interface NamedEntry extends Entry<unknown> {
 }
 
 /**
- * What a subscriber is told of a key's value in force, for one tenant.
+ * What a subscriber receives about a key's value in force, for one tenant.
  *
  * **Details**
  *

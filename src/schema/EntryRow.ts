@@ -20,7 +20,7 @@ export const EntryRow = Schema.Struct({
   value: Schema.Unknown,
   /** Why the value could not be taken at all: too long, too deep. `value` is then `undefined`. */
   problem: Schema.optional(Schema.String),
-  /** Where `value` holds digits as text in the place of numbers that a double cannot hold. */
+  /** The places at which `value` holds digits as text instead of numbers that a double cannot hold. */
   inexact: Schema.optional(Schema.Array(Schema.Array(Schema.String))),
   revision: Schema.Int,
   updatedAt: Schema.Finite,

@@ -14,7 +14,7 @@ const longestUsualAnswer = 5_000
 export const answerBudget = (maxStaleness: number): number => Math.min(maxStaleness / 3, longestUsualAnswer)
 
 /**
- * The pause before the next verification, for a `random` number in `[0, 1)`, after a read that took so long. The slower the
+ * The pause before the next verification, for a `random` number in `[0, 1)`, after a read that took `took`. The slower the
  * answers, the sooner the next one is asked for, within limits: it must be there before the bound is.
  */
 export const verifyDelay = (maxStaleness: number, took: number, random: number): number =>

@@ -288,11 +288,11 @@ export const diff = (
 export interface Put extends KeyName {
   readonly json: string
   readonly actor: string
-  /** Write only over this revision; 0: only where there is no row. */
+  /** Write only over this revision; 0: only if there is no row. */
   readonly ifRevision?: number | undefined
 }
 
-/** Writes the row of a key, as the plane does: it says when and by whom, also where the value stays. */
+/** Writes the row of a key, as the plane does: it says when and by whom, also if the value stays. */
 export const put =
   (write: Put): Statement<Row> =>
   (table, now) => {

@@ -63,8 +63,8 @@ export interface SystemplaneOptions {
   /** Above this many tenants metrics carry `tenant_id="aggregate"`. Default 1,000. */
   readonly aggregateTenantThreshold?: number | undefined
   /**
-   * `false`: databases are prepared without a history. `{ keepDays, keepPerKey }`: records that are older than so many days, and are
-   * not among so many newest ones of their key, are removed once an hour, where the role may; never the record of a revision in
+   * `false`: databases are prepared without a history. `{ keepDays, keepPerKey }`: records that are older than `keepDays` days, and are
+   * not among the `keepPerKey` newest ones of their key, are removed once an hour, if the role may; never the record of a revision in
    * force, nor one younger than a day. Default: a history that keeps everything.
    */
   readonly history?:

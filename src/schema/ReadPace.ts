@@ -37,7 +37,7 @@ export const initial = (at: number): ReadPace => ({ budget: most, at })
 const regained = ({ at, budget }: ReadPace, now: number): number =>
   Math.min(most, budget + share * Math.max(0, now - at))
 
-/** After a read that took so long. Its debt is bounded, so that the next read waits `longestGap` at most. */
+/** After a read that took `took`. Its debt is bounded, so that the next read waits `longestGap` at most. */
 export const afterRead = (pace: ReadPace, took: number, now: number): ReadPace => ({
   budget: Math.max(regained(pace, now) - took, -share * longestGap),
   at: now

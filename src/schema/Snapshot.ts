@@ -98,7 +98,7 @@ export interface State {
 export interface RowDiff {
   readonly slot: number
   readonly row: EntryRow | undefined
-  /** How long ago the row was written when it was read, in seconds by the database's clock; where that is known. */
+  /** How long ago the row was written when it was read, in seconds by the database's clock; if that is known. */
   readonly age?: number | undefined
 }
 
@@ -187,7 +187,7 @@ export const revision = (slot: Slot): number => slot.inForce?.revision ?? 0
 /** Whether a write of our own could not be placed, and no whole read that began after its answer was applied since. */
 export const isDisowned = ({ disownedVersion, wholeVersion }: State): boolean => disownedVersion > wholeVersion
 
-/** When the slot was last confirmed, by a whole read or on its own; 0 where it never was. */
+/** When the slot was last confirmed, by a whole read or on its own; 0 if it never was. */
 export const confirmedAt = (state: State, slot: number): number =>
   Math.max(state.confirmedAt, state.slots[slot]!.confirmedAt)
 
@@ -205,7 +205,7 @@ export const applyDiff = (state: State, diff: ReadonlyArray<RowDiff>, since: Ask
   return { ...outcome, state: learned }
 }
 
-/** What a whole read says where nothing else is known. */
+/** What a whole read says if nothing else is known. */
 export const ofRead = (keys: ReadonlyArray<SnapshotKey>, diff: ReadonlyArray<RowDiff>, time: number): Outcome => {
   const state = make(keys)
   return applyDiff(state, diff, begin(state, time))
@@ -253,7 +253,7 @@ export const applyDeletion = (state: State, slot: number, deleted: number | unde
   // Nothing newer than the deleted row was seen, so the deletion is the newest thing known whatever arrived meanwhile.
   const fenced = withSlot(state, slot, { ...current, highestRevision: deleted })
   const outcome = applyRows(fenced, [{ slot, row: undefined }], begin(state, since.time))
-  // Even where the default was in force already, so that no read under way can bring in a row that is gone.
+  // Even if the default was in force already, so that no read under way can bring in a row that is gone.
   return { ...outcome, state: touch(outcome.state, slot) }
 }
 

@@ -14,7 +14,7 @@ export interface CacheWrite {
   readonly key: ConfigKey.Any
   /** The value as JSON text; `undefined` deletes the row. */
   readonly json: string | undefined
-  /** Write only over this revision; 0: only where the default is in force. */
+  /** Write only over this revision; 0: only if the default is in force. */
   readonly ifRevision?: number | undefined
 }
 

@@ -17,7 +17,7 @@ import type { ChangeRequest } from "../schema/WriteRequest.ts"
 export interface EntryWrite extends KeyName {
   /** The value as JSON text; `undefined` deletes the row. */
   readonly json: string | undefined
-  /** Write only over this revision; 0: only where the default is in force. */
+  /** Write only over this revision; 0: only if the default is in force. */
   readonly ifRevision?: number | undefined
 }
 
@@ -51,7 +51,7 @@ export type ChangeOutcome =
  */
 export type ReadDiff = (
   keys: ReadonlyArray<KeyName>,
-  /** The fingerprint of each key's last row, in the order of `keys`; `undefined` where none was seen. */
+  /** The fingerprint of each key's last row, in the order of `keys`; `undefined` if none was seen. */
   known: ReadonlyArray<bigint | undefined>
 ) => Effect.Effect<ReadonlyArray<RowDiff>, EntryStoreError>
 

@@ -30,7 +30,7 @@ export class KeyCatalog extends Context.Service<
     /** One key; fails with `UnknownKey` if no application declares it. */
     readonly get: (key: KeyName) => Effect.Effect<CatalogKey, ConfigError>
     /**
-     * Writes what this process declares into a tenant's database, where it differs. It never fails: what is refused is logged once
+     * Writes what this process declares into a tenant's database, if that differs. It never fails: what is refused is logged once
      * for each tenant and cause.
      */
     readonly declare: (tenant: TenantId) => Effect.Effect<void>

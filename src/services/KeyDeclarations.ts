@@ -19,7 +19,7 @@ import type { TenantId } from "../schema/TenantId.ts"
 export class KeyDeclarations extends Context.Service<
   KeyDeclarations,
   {
-    /** Writes the declarations of an application where they differ from what is there, and returns how many did. */
+    /** Writes the declarations of an application that differ from what is there, and returns how many did. */
     readonly declare: (
       tenant: TenantId,
       declaredBy: string,

@@ -32,9 +32,9 @@ export interface DrainReport {
  * **Details**
  *
  * Calls are idempotent and may arrive in any order; the newest intent wins, also over an activation that is under way; no
- * call waits for another tenant. `suspend`, `remove` and `rotateCredentials` of an unknown tenant do nothing but log at
+ * call waits for another tenant. `suspend`, `remove` and `rotateCredentials` of an unknown tenant only log at
  * debug level. An activation that fails is tried again for ever, with the delays of `reconnect`, until the tenant is
- * suspended or removed or the manager drained. All fail with `ActivationError`; `InvalidTenantId` where the id is malformed,
+ * suspended or removed or the manager drained. All fail with `ActivationError`; `InvalidTenantId` if the id is malformed,
  * `Closed` after a drain.
  *
  * **Example** (A tenant that comes and goes)
@@ -102,8 +102,8 @@ export class TenantManager extends Context.Service<
      */
     readonly handle: (event: unknown) => Effect.Effect<void, ActivationError>
     /**
-     * A read met this tenant. Where `activation` is `"onDemand"` and nothing was ever said about the tenant, it is activated
-     * in the background; a first activation that fails `staleAfterFailures` times is given up until the next read.
+     * A read met this tenant. If `activation` is `"onDemand"` and nothing was ever said about the tenant, it is activated
+     * in the background; a first activation that fails `staleAfterFailures` times is abandoned until the next read.
      */
     readonly demand: (tenant: TenantId) => Effect.Effect<void>
     /** `None` for a tenant that was never mentioned, or that was removed. */

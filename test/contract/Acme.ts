@@ -1,4 +1,4 @@
-/** The database of tenant acme, whatever it is kept in, as somebody else than the plane uses it. */
+/** The database of tenant acme, whatever it is kept in, as other programs than the plane use it. */
 import { Context, type Effect } from "effect"
 import type { KeyName, TenantId as TenantIdType } from "effect-systemplane"
 import { TenantId } from "effect-systemplane"

@@ -30,7 +30,7 @@ export const changeHistoryContract = <Database>({ database, name, plane }: Imple
     const test = onPlane<Database, void>(it.effect, plane)
 
     test(
-      "G16: each change of a key is on record once, newest first: who, before and after, whoever made it",
+      "G16: each change of a key is on record once, newest first: who, before and after, for every writer",
       Effect.gen(function* () {
         const first = yield* Config.set(Limit, 1, ada)
         const second = yield* Acme.use((db) => db.write(Limit, 2))

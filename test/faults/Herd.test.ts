@@ -73,7 +73,7 @@ describe(`many tenants on one server`, () => {
           const manager = yield* TenantManager
           assert.strictEqual(yield* listening, tenants.length)
           yield* server.restart("fast")
-          // Whoever listens now connected after the restart.
+          // A session that listens now connected after the restart.
           yield* TestDatabase.eventually(
             "all listen again",
             Effect.map(listening, (count) => count === tenants.length),

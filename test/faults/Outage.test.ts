@@ -229,7 +229,7 @@ describe("a slow network", () => {
 })
 
 layer(OwnServer.layer, { excludeTestServices: true, timeout: "60 seconds" })(
-  "G1, G4: the server restarts; a change made before anybody reconnected appears, exactly once",
+  "G1, G4: the server restarts; a change made before any session reconnected appears, exactly once",
   (it) => {
     const restart = (mode: PostgresServer.StopMode) =>
       Effect.flatMap(OwnServer, (server) =>

@@ -78,7 +78,7 @@ describe.skipIf(PgBouncer.missing !== undefined)(
           yield* Config.remove(Burst, actor)
           assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Burst)], [7, 20])
 
-          // The connection that listens serves somebody else for a while: our session's statements go to another one.
+          // The connection that listens serves another client for a while: our session's statements go to another one.
           const release = yield* occupy(through(acme.url))
           const before = yield* foundByVerification
           for (const value of [8, 9, 10]) {
@@ -171,7 +171,7 @@ describe.skipIf(PgBouncer.missing !== undefined)(
             }).pipe(withTenant("pooled"), Effect.provide(plane(target, { maxStaleness: "1 second" })))
             return yield* listensTo(through(acme.url))
           })
-        // What the documentation warns of: nobody can take back a LISTEN on a connection that the pooler has taken back.
+        // What the documentation warns of: no client can take back a LISTEN on a connection that the pooler has taken back.
         assert.deepStrictEqual(yield* listensAfterwards({}), ["systemplane_changes"])
         assert.deepStrictEqual(
           yield* listensAfterwards({ server_reset_query: "UNLISTEN *", server_reset_query_always: "1" }),

@@ -43,7 +43,7 @@ export const run = <A, E, R>(
           acme: { url: proxied === "everything" ? listenUrl : acme.url, listenUrl, connectTimeout }
         })
       ),
-      // Of the test too: whoever reads through learns of things, and reports them.
+      // Of the test too: a read that goes to the database finds changes, and reports them.
       Layer.provideMerge(warnings === undefined ? TestPlane.silent : collected(warnings))
     )
     return yield* test({ acme, proxy }).pipe(withTenant("acme"), Effect.provide(plane))

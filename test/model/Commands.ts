@@ -8,7 +8,7 @@ import * as fc from "fast-check"
 export const tenants = ["tenant-0001", "tenant-0002"] as const
 
 export type Command =
-  /** By somebody else. */
+  /** By another writer. */
   | {
       readonly do: "write" | "write badly" | "sign" | "change in place" | "erase"
       readonly tenant: number

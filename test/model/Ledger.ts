@@ -1,5 +1,5 @@
 /**
- * Notes every version of every row in the moment in which it comes to be, whoever writes it: the histories that a checker holds
+ * Notes every version of every row when it is written, by any writer: the histories that a checker holds
  * a plane against.
  */
 import { Clock, Effect } from "effect"

@@ -143,7 +143,7 @@ describe("SystemplaneReadThrough", () => {
             assert.include(reason.message, "run Ddl.sql")
             assert.strictEqual(yield* Config.getOrDefault(Limit), 600)
             assert.deepStrictEqual(yield* acme.run("SELECT 1 FROM pg_class WHERE relname LIKE 'systemplane%'"), [])
-            // It is tried again by the next one, and works once somebody has prepared the database.
+            // It is tried again by the next one, and works once the database was prepared.
             yield* prepare(acme)
             assert.strictEqual(yield* Config.get(Limit), 600)
             assert.deepStrictEqual(yield* acme.run("SELECT 1 FROM systemplane_entries"), [])

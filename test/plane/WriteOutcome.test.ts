@@ -214,7 +214,7 @@ layer(Acme.layer, shared)(
             }
             yield* quiet(acme)
             const where = `${direction} ${passing}`
-            // The second statement asks why nothing was written: without its answer nobody knows, but nothing was.
+            // The second statement asks why nothing was written: without its answer the plane cannot know, but nothing was.
             const expected = records > 0 ? "landed" : passing === 0 ? "conflict" : "unavailable"
             assert.strictEqual(outcome, expected, where)
             assert.strictEqual(landed(yield* tableOf(acme)), records > 0, where)

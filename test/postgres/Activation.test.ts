@@ -67,7 +67,7 @@ const watchInserts = (database: TestDatabase.Stranger) =>
     })
   })
 
-/** Whether an INSERT waits for whoever holds the table. */
+/** Whether an INSERT waits for the session that holds the table. */
 const seedingWaits = (database: TestDatabase.Stranger) =>
   Effect.map(
     database.run(
@@ -273,7 +273,7 @@ describe("seeding", () => {
   )
 
   it.live(
-    "waits for whoever holds the table: for longer than a statement may take, where the tenant was prepared before",
+    "waits for the session that holds the table: for longer than a statement may take, if the tenant was prepared before",
     () =>
       Effect.gen(function* () {
         const acme = yield* TestDatabase.make

@@ -58,7 +58,7 @@ const assertFailure = (error: ConnectorError, expected: Readonly<Record<string, 
   assert.match(error.message, new RegExp(`^Tenant acme( at \\S+)?, ${step}: `))
 }
 
-/** A port at which nobody listens. */
+/** A port at which no process listens. */
 const closedPort = Effect.callback<number>((resume) => {
   const server = createServer().listen(0, "127.0.0.1", () => {
     const address = server.address()
@@ -261,7 +261,7 @@ describe("PgTarget", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("prepares and reads at url also where nobody answers at listenUrl", () =>
+  it.live("prepares and reads at url also if no server answers at listenUrl", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
       const target = { url: database.url, listenUrl: Redacted.make("postgres://nobody@127.0.0.1:1/nothing") }
@@ -357,7 +357,7 @@ describe("a session hands rows over as they arrive", () => {
     )
   )
 
-  it.live("and is given up where nobody waits for the rest", () =>
+  it.live("and is abandoned if no caller waits for the rest", () =>
     onSession((queryEach, session) =>
       Effect.gen(function* () {
         const began = yield* Deferred.make<void>()
@@ -420,7 +420,7 @@ describe("a ConnectorError names the tenant, the step and the code", () => {
   )
 
   failsWith(
-    "for a port at which nobody listens",
+    "for a port at which no process listens",
     Effect.map(closedPort, (port) => Redacted.make(`postgres://app@127.0.0.1:${port}/acme`)),
     "connect",
     { _tag: "ConnectFailed", code: "ECONNREFUSED" }

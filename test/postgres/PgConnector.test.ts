@@ -167,7 +167,7 @@ describe("an address that cannot be used", () => {
 
   it.effect("a template may name the tenant in every place of an address", () =>
     Effect.gen(function* () {
-      // Port 1, where nobody listens; a placeholder that was left would be no port.
+      // Port 1, at which no process listens; a placeholder that was left would be no port.
       const connector = yield* Connector
       const error = yield* Effect.flip(Effect.scoped(connector.session(TenantId.make("1"))))
       assert.deepInclude(error.reason, { _tag: "ConnectFailed", code: "ECONNREFUSED" })

@@ -88,7 +88,7 @@ describe("many tenants", () => {
       }
       yield* TestClock.adjust("30 seconds")
       for (const name of tenants) tenant(name).opening = "succeed"
-      // By then the pauses are up to 30 seconds long, but among so many somebody tries soon, and wakes the others.
+      // By then the pauses are up to 30 seconds long, but among that many a tenant tries soon, and wakes the others.
       yield* TestClock.adjust("2 seconds")
       assert.strictEqual(yield* countLive, 50)
     }).pipe(Random.withSeed("herd"))

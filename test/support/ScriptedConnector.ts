@@ -40,7 +40,7 @@ export interface ScriptedTenant {
   readonly clientGate: Latch.Latch
   /** Sessions that are open now. */
   open: number
-  /** Writes a row, and notifies nobody. */
+  /** Writes a row without a notification. */
   readonly write: (key: string, value: unknown) => void
   readonly erase: (key: string) => void
   /** Sends payloads to the open session. */
@@ -68,7 +68,7 @@ interface Columns {
   readonly fingerprint: bigint
 }
 
-/** Scattered over 64 bits, as hashes are: of some of them nobody may find the digest of others. */
+/** Scattered over 64 bits, as hashes are: the digests of some do not tell the digest of others. */
 const fingerprintOf = (revision: number) => BigInt.asIntN(64, BigInt(revision) * 0x9e3779b97f4a7c15n)
 
 /** The elements of an array of texts or numbers as PostgreSQL reads it. */

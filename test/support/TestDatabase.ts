@@ -1,5 +1,5 @@
 /**
- * Databases, roles and plain SQL on the real server, as somebody other than the plane would use them.
+ * Databases, roles and plain SQL on the real server, as programs other than the plane would use them.
  */
 import { PgClient } from "@effect/sql-pg"
 import { type Duration, Effect, Redacted, Schedule, Schema, Scope } from "effect"

@@ -94,7 +94,7 @@ const makeDatabase = Effect.gen(function* () {
   return database
 })
 
-/** Lets nobody connect any more, and ends the sessions there are. */
+/** Refuses all new connections, and ends the sessions there are. */
 const shut = (database: TestDatabase.TestDatabase) =>
   Effect.gen(function* () {
     const url = new URL(Redacted.value(database.url))

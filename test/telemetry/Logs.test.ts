@@ -104,13 +104,13 @@ describe("the log", () => {
       yield* board
         .until(acme, (status) => (status === undefined ? undefined : Exit.void))
         .pipe(
-          Effect.andThen(Effect.sync(() => told.push("somebody goes on"))),
+          Effect.andThen(Effect.sync(() => told.push("a caller goes on"))),
           Effect.forkScoped({ startImmediately: true })
         )
       // Fibers take turns after a few steps.
       yield* board.update(acme, { state: "live" }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, 3))
-      yield* promptly("somebody goes on", () => told.length === 2)
-      assert.deepStrictEqual(told.flat(), ["Tenant is live", "somebody goes on"])
+      yield* promptly("a caller goes on", () => told.length === 2)
+      assert.deepStrictEqual(told.flat(), ["Tenant is live", "a caller goes on"])
     }).pipe(Effect.provide([layer, Logger.layer([logger])]), Effect.scoped, withRegistry)
   })
 })

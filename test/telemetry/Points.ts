@@ -57,7 +57,7 @@ export const ofOpenTelemetry = ({ scopeMetrics }: ResourceMetrics): ReadonlyArra
             buckets: value.buckets.counts
           }))
         default:
-          throw new Error(`${name} is of a type nobody expects`)
+          throw new Error(`${name} is of an unexpected type`)
       }
     })
   )

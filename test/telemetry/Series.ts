@@ -31,6 +31,6 @@ export const valuesOf = (all: ReadonlyArray<Series>, name: string, attribute = "
       .map(({ attributes, value }): [string, number] => [attributes[attribute] ?? "", value])
   )
 
-/** Runs an effect with a registry of its own, where nobody else counts. */
+/** Runs an effect with a registry of its own, in which nothing else is counted. */
 export const withRegistry = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.suspend(() => Effect.provideService(effect, Metric.MetricRegistry, new Map()))

@@ -31,7 +31,7 @@ SystemplaneLive({ keys: [], boot: "later" })
 expectTypeOf(SystemplaneReadThrough({ keys: [] })).toEqualTypeOf<
   Layer.Layer<Config | KeyRegistry, InvalidOption | DuplicateKey, Connector>
 >()
-// @ts-expect-error: there is nobody to activate
+// @ts-expect-error: there is no tenant to activate
 SystemplaneReadThrough({ keys: [], tenants: ["acme"] })
 
 expectTypeOf(SystemplaneConfigProvider.layer).toEqualTypeOf<Layer.Layer<never, CollidingNames, Config | KeyRegistry>>()

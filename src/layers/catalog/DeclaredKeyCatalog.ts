@@ -17,7 +17,7 @@ import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { failWith, unknownKey } from "../store/ConfigFailure.ts"
 
 export interface DeclaredKeyCatalogOptions {
-  /** The tenant where none is set. */
+  /** The tenant if none is set. */
   readonly sole: Option.Option<TenantId>
   /** `application@version` of this process. */
   readonly declaredBy: string

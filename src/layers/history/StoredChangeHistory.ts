@@ -55,7 +55,7 @@ import { unknownKey } from "../store/ConfigFailure.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
 
 export interface StoredChangeHistoryOptions {
-  /** The tenant where none is set. */
+  /** The tenant if none is set. */
   readonly sole: Option.Option<TenantId>
 }
 

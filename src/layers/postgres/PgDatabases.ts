@@ -42,8 +42,8 @@ export class PgDatabases extends Context.Service<
       within?: number | undefined
     ) => Effect.Effect<A, EntryStoreError>
     /**
-     * Runs a statement on the session that the tenant's feed takes up next, which is opened where there is none: bringing a tenant
-     * up then takes one connection. Returns within 5 seconds from when it is open. On the pooled client, as `run` does, where
+     * Runs a statement on the session that the tenant's feed takes up next, which is opened if there is none: bringing a tenant
+     * up then takes one connection. Returns within 5 seconds from when it is open. On the pooled client, as `run` does, if
      * sessions lead elsewhere, or the server lets no session listen.
      */
     readonly runAhead: <A>(
@@ -145,7 +145,7 @@ const make = Effect.gen(function* () {
   const resourceOf = <A>(resources: RcMap.RcMap<TenantId, A, ConnectorError>, tenant: TenantId) =>
     Effect.onError(RcMap.get(resources, tenant), () => RcMap.invalidate(resources, tenant))
 
-  // The driver answers interruption by draining the statement's answer, 5 seconds where the peer is gone. So a statement
+  // The driver answers interruption by draining the statement's answer, 5 seconds if the peer is gone. So a statement
   // runs in a fiber of its own, and no caller waits for the end of one that was abandoned.
   const bounded = <A>(
     tenant: TenantId,
@@ -202,7 +202,7 @@ const make = Effect.gen(function* () {
       // A tenant that waits for a turn to connect keeps its place: the time for the statement begins after that.
       Effect.flatMap((session) => bounded(tenant, translated(tenant)(statement(session.query)))),
       Effect.scoped,
-      // No pool stands behind a session: one that did not answer, or was given up, is of no use to the feed.
+      // No pool stands behind a session: one that did not answer, or was abandoned, is of no use to the feed.
       Effect.onError(() => RcMap.invalidate(sessions, tenant))
     )
 
@@ -262,7 +262,7 @@ const queryOf =
   (sql, params) =>
     PgSpans.discreet(client.unsafe(sql, params))
 
-// The driver dies where it cannot roll back. A session that is gone has rolled back by being gone: that is a failure.
+// The driver dies if it cannot roll back. A session that is gone has rolled back by being gone: that is a failure.
 const inTransaction = <A, E>(
   client: SqlClient,
   statements: (query: Query) => Effect.Effect<A, E>

@@ -48,7 +48,7 @@ const keptFor = "30 days"
 const repeatedAfter = "7 days"
 
 /**
- * Writes declarations where they differ. A trigger keeps secrets secret, and takes default and examples of a key that any
+ * Writes declarations that differ. A trigger keeps secrets secret, and takes default and examples of a key that any
  * application calls one: compared is what it would leave. Exported so that tests recognise it by identity.
  */
 export const upsertDeclarations = `

@@ -143,7 +143,7 @@ const latest = Date.UTC(9999, 11, 31) / 1000
 const rowOf = ({ fingerprint, revision, seconds, updatedBy, value }: typeof Columns.Type): EntryRow => ({
   ...valueIn(value),
   revision: Math.min(revision, Number.MAX_SAFE_INTEGER),
-  // To the microsecond first: a fraction of a second is seldom exact.
+  // To the microsecond first: a fraction of a second is rarely exact.
   updatedAt: Math.floor(Math.round(Math.min(Math.max(seconds, 0), latest) * 1e6) / 1e3),
   updatedBy,
   fingerprint

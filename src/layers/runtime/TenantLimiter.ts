@@ -9,7 +9,7 @@
  *
  * Whether a peer will answer cannot be known beforehand. So the first time costs a turn of a limited length, and only later
  * ones wait behind each other. What runs at once is bounded all the same, by how long an attempt may take: with 8 turns of
- * 250 ms, 32 attempts a second go on without a turn, and where each is given up after 5 seconds, that is 160.
+ * 250 ms, 32 attempts a second go on without a turn, and if each is abandoned after 5 seconds, that is 160.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -51,7 +51,7 @@ export const make = <E0 = never>(options: TenantLimiterOptions<E0>): TenantLimit
   const turnsOfSlow = Semaphore.makeUnsafe(options.permits)
   const slow = new Set<TenantId>()
 
-  /** Runs `overstayed` where the effect takes longer than a turn, and goes on with it. */
+  /** Runs `overstayed` if the effect takes longer than a turn, and goes on with it. */
   const timed = <A, E, R>(tenant: TenantId, effect: Effect.Effect<A, E, R>, overstayed: Effect.Effect<void>) =>
     Effect.suspend(() => {
       let inTime = true

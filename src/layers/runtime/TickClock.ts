@@ -1,5 +1,5 @@
 /**
- * The time as reads need it: looked up once in each turn of the event loop, and again every so many reads of one turn.
+ * The time as reads need it: looked up once in each turn of the event loop, and again after a number of reads in one turn.
  *
  * A process that was paused (a frozen container, a stopped process, a debugger) finds requests that waited for it when it
  * goes on, and Node delivers them before it runs a single timer. A flag that a timer sets comes too late for them, so a read

@@ -35,7 +35,7 @@ export interface SupervisedTenantManagerOptions extends TenantSupervisors.Tenant
  */
 const mostDemanded = 100
 
-/** Removals that are remembered: reads of a tenant that was removed end within seconds, long before so many others are removed. */
+/** Removals that are remembered: reads of a removed tenant end within seconds, long before that many others are removed. */
 const rememberedRemovals = 10_000
 
 const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOptions) {

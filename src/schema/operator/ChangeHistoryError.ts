@@ -65,7 +65,7 @@ export const Conflict = Schema.Struct({
   expected: Schema.Int,
   /** 0: there is no row. */
   actual: Schema.Int,
-  /** Who changed it last, when, and in which change; absent where the history does not say. */
+  /** Who changed it last, when, and in which change; absent if the history does not say. */
   changedBy: Schema.optionalKey(Schema.String),
   changedAt: Schema.optionalKey(Schema.DateTimeUtcFromString),
   changeId: Schema.optionalKey(Schema.String),

@@ -14,7 +14,7 @@ import * as Schema from "effect/Schema"
  *
  * **Details**
  *
- * `revision` is the revision after the change; a deletion names the one that it removed. `previousRevision` is absent where there
+ * `revision` is the revision after the change; a deletion names the one that it removed. `previousRevision` is absent if there
  * was no row. The record of a secret key holds neither value: `redacted` is `true`. `changedBy` is what the writer claims to be;
  * `origin` begins with the role that the server knows (`session_user@application_name`).
  *
@@ -29,7 +29,7 @@ export const ChangeRecord = Schema.Struct({
   operation: Schema.Literals(["create", "update", "delete"]),
   revision: Schema.Int,
   previousRevision: Schema.optionalKey(Schema.Int),
-  /** Absent where there is no value, or where it is not kept. */
+  /** Absent if there is no value, or if it is not kept. */
   value: Schema.optionalKey(Schema.Json),
   previousValue: Schema.optionalKey(Schema.Json),
   /** Whether the values are withheld: the key is a secret. */

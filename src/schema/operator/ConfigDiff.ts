@@ -6,7 +6,7 @@
 import * as Schema from "effect/Schema"
 
 /**
- * One difference: where it is, and what is there before and after. `before` is absent where something was added, `after` where
+ * One difference: where it is, and what is there before and after. `before` is absent if something was added, `after` if
  * something was removed.
  *
  * @category models
@@ -56,7 +56,7 @@ const compare = (
   }
 }
 
-/** The members of two objects, or of two arrays; `undefined` where the values are not of one kind. */
+/** The members of two objects, or of two arrays; `undefined` if the values are not of one kind. */
 const alike = (
   before: Schema.Json | undefined,
   after: Schema.Json | undefined

@@ -157,7 +157,7 @@ const unknown = (tenant: TenantId): Target => Effect.fail(ConnectorError.of(tena
 const invalidAddress = (tenant: TenantId, problem: string) =>
   Effect.fail(ConnectorError.of(tenant, new InvalidAddress({ problem })))
 
-/** What code of others resolves a tenant to: in time, and told by the name of the error where it fails. */
+/** What code of others resolves a tenant to: in time, and told by the name of the error if it fails. */
 const resolved = <E>(tenant: TenantId, resolving: Effect.Effect<Option.Option<PgTarget>, E>): Target =>
   resolving.pipe(
     Effect.catchCause((cause) =>

@@ -19,7 +19,7 @@ import {
 import type { TenantId } from "../../../schema/TenantId.ts"
 import type { Server } from "./PgAddress.ts"
 
-/** The SQLSTATE of the server or the code of the operating system, where there is one. */
+/** The SQLSTATE of the server or the code of the operating system, if there is one. */
 export const codeOf = (error: SqlError): { readonly code?: string } => {
   const cause: unknown = error.reason.cause
   return typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string"
@@ -58,7 +58,7 @@ export const listenFailure = (tenant: TenantId, error: SqlError, address?: strin
 export const sessionLost = (tenant: TenantId, error: SqlError, address?: string): ConnectorError =>
   ConnectorError.of(tenant, new SessionLost(codeOf(error)), address)
 
-/** Where nothing says more than that no connection came about. */
+/** If nothing says more than that no connection came about. */
 export const notConnected = (tenant: TenantId, code?: "ETIMEDOUT"): ConnectorError =>
   ConnectorError.of(tenant, new ConnectFailed(code === undefined ? {} : { code }))
 

@@ -64,7 +64,7 @@ export const openSession = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ListenSession, ConnectorError, Scope.Scope> {
   const { config, connectTimeout, server, sockets } = yield* settings(tenant, target, target.listenUrl ?? target.url)
   const scope = yield* Effect.scope
-  // The driver answers interruption by cancelling the statement and draining its answer, which takes 5 seconds where the
+  // The driver answers interruption by cancelling the statement and draining its answer, which takes 5 seconds if the
   // peer is gone. So the statement runs in a fiber of its own, and the fiber that waits for it destroys the socket first.
   const orAbandon = <A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
     Effect.flatMap(Effect.forkChild(statement, { startImmediately: true }), (fiber) =>

@@ -63,7 +63,7 @@ export const selectWhole = `
   LEFT JOIN systemplane_entries AS e ON e.namespace IN (SELECT unnest($1::text[])) AND ${PgRows.isStored}
   LIMIT $2`
 
-// The records name keys that nobody declared, too: the values of those are fetched that are named as wanted.
+// The records also name keys that were not declared: values are fetched only for the names that are wanted.
 //
 // Both bounds of the transaction ids, LIMIT and LATERAL are for the planner: it takes one bound alone for a third of the table,
 // LATERAL keeps it from hashing all entries, and LIMIT keeps the cost that it guesses below that of compiling the plan.

@@ -12,7 +12,7 @@ import type { Query } from "../../../services/Connector.ts"
 import * as PgRows from "../PgRows.ts"
 import * as PgNamespaceScan from "./PgNamespaceScan.ts"
 
-/** The columns of a difference beside those of its row, which are all `NULL` where there is none. */
+/** The columns of a difference beside those of its row, which are all `NULL` if there is none. */
 const Place = Schema.Struct({ slot: Schema.Int, age: Schema.NullOr(Schema.Finite) })
 const decodePlace = Schema.decodeUnknownResult(Place)
 
@@ -62,7 +62,7 @@ export const diff = (
   known: ReadonlyArray<bigint | undefined>
 ): Effect.Effect<ReadonlyArray<RowDiff>, SqlError> => {
   if (keys.length === 0) return Effect.succeed([])
-  // Where nothing is known, every row is a difference, and none has to be compared.
+  // If nothing is known, every row is a difference, and none has to be compared.
   const nothingKnown = known.every((fingerprint) => fingerprint === undefined)
   return nothingKnown && keys.length >= many
     ? Effect.flatMap(
@@ -81,7 +81,7 @@ export const compare = (
   keys: ReadonlyArray<KeyName>,
   known: ReadonlyArray<bigint | undefined>
 ): Effect.Effect<ReadonlyArray<RowDiff>, SqlError> => {
-  // As text: the driver cannot tell the type of an array that holds nothing but NULL.
+  // As text: the driver cannot tell the type of an array that holds only NULL.
   const fingerprints = `{${known.map((fingerprint) => fingerprint ?? "NULL").join(",")}}`
   return query(selectDifferences, [...PgRows.namesOf(keys), fingerprints]).pipe(
     Effect.flatMap(decodeDifferences),

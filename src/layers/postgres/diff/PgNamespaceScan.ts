@@ -1,5 +1,5 @@
 /**
- * Rows found by the namespaces of keys, where these hold few others. Of a row that was not declared only its name, its revision and
+ * Rows found by the namespaces of keys, if these hold few others. Of a row that was not declared only its name, its revision and
  * its fingerprint are fetched, so that its coming and going can be told: never its value.
  */
 import * as Effect from "effect/Effect"
@@ -19,11 +19,11 @@ export interface NamedRow {
   readonly slot: number | undefined
   readonly name: KeyName
   readonly row: EntryRow
-  /** How long ago it was written, in seconds by the database's clock; where that was asked for. */
+  /** How long ago it was written, in seconds by the database's clock; if that was asked for. */
   readonly age: number | undefined
 }
 
-/** Hands all rows over at once, where there is nothing that does as they arrive. */
+/** Hands all rows over at once, if nothing does as they arrive. */
 export const atOnce =
   (query: Query): QueryEach =>
   (sql, params, take) =>
@@ -118,7 +118,7 @@ const selectAll = (age: string) => `
 export const selectAllAged = selectAll(`, ${PgRows.age} AS age`)
 export const selectAllAgeless = selectAll("")
 
-/** All rows in the namespaces of these keys, and their ages if wanted; `None` where they hold too many. */
+/** All rows in the namespaces of these keys, and their ages if wanted; `None` if they hold too many. */
 export const all = (
   queryEach: QueryEach,
   keys: ReadonlyArray<KeyName>,
@@ -143,7 +143,7 @@ export const all = (
   })
 
 /**
- * The digest of no rows is `NULL`, and so are the columns of a row where none is newer. The names of all keys would be far more than
+ * The digest of no rows is `NULL`, and so are the columns of a row if none is newer. The names of all keys would be far more than
  * what changed: the values of those are fetched that are named as wanted.
  */
 export const selectNewer = `
@@ -169,7 +169,7 @@ const decodeDigest = PgRows.decodeAll(
 export interface Newer {
   /** The rows above the revision. */
   readonly rows: ReadonlyArray<NamedRow>
-  /** The digest of all rows in these namespaces, newer or not; of some of them where they hold too many. */
+  /** The digest of all rows in these namespaces, newer or not; of some of them if they hold too many. */
   readonly digest: bigint
 }
 

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Scope } from "effect"
+import { Effect, Exit, Layer, Option, Scope } from "effect"
 import { Config, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
 import * as FaultProxy from "../../dev/FaultProxy.ts"
 import * as keys from "../support/keys.ts"
@@ -126,5 +126,51 @@ describe("a peer that no longer answers", () => {
         yield* until("the read has ended", () => reads.pollUnsafe() !== undefined)
       }).pipe(Effect.provideContext(plane))
     })
+  )
+
+  it.live(
+    "G12: suspend, remove, drain and close wait for no peer, whichever message of an activation it vanishes after",
+    () =>
+      Effect.gen(function* () {
+        const acme = yield* TestDatabase.make
+        const calls = ["suspend", "remove", "drain", "close"] as const
+        let waited = 0
+        // Every other message, for the sake of time: the transaction of the schema alone takes six.
+        for (let messages = 0, live = false; !live; messages += 2) {
+          // Each activation prepares the database anew: it connects, looks, makes the schema in a transaction, seeds and listens.
+          yield* acme.run("DROP SCHEMA public CASCADE")
+          yield* acme.run("CREATE SCHEMA public")
+          const peer = yield* Scope.make()
+          const proxy = yield* Scope.provide(FaultProxy.make, peer)
+          yield* proxy.hold("toServer", messages)
+          const scope = yield* Scope.make()
+          const close = Scope.close(scope, Exit.void)
+          const layer = SystemplaneLive({ keys: keys.all }).pipe(
+            Layer.provide(PgConnector.layerRecord({ acme: { url: proxy.through(acme.url) } })),
+            Layer.provide(TestPlane.silent)
+          )
+          const plane = yield* Layer.buildWithScope(layer, scope)
+          yield* Effect.gen(function* () {
+            yield* Effect.forkIn(Effect.ignore(call("activate")), scope)
+            yield* eventually(
+              "the peer is silent, or not needed",
+              Effect.gen(function* () {
+                live =
+                  Option.getOrUndefined(yield* TenantManager.use((manager) => manager.status("acme")))?.state === "live"
+                return live || (yield* proxy.underWay("toServer")) > 0
+              })
+            )
+            const what = calls[(messages / 2) % calls.length]!
+            const ending =
+              what === "close" ? close : what === "drain" ? TenantManager.use((manager) => manager.drain()) : call(what)
+            yield* soon(`${what} after ${messages} messages`, ending)
+            yield* soon(`closing after ${messages} messages`, close)
+          }).pipe(Effect.provideContext(plane))
+          yield* Scope.close(peer, Exit.void)
+          if (!live) waited++
+        }
+        assert.isAtLeast(waited, 8)
+      }),
+    30_000
   )
 })

@@ -152,16 +152,44 @@ const make = Effect.gen(function* () {
     statement: Effect.Effect<A, EntryStoreError>,
     within: Duration.Input = statementTimeout
   ) =>
-    Effect.flatMap(FiberSet.run(statements, statement), (fiber) => {
-      const giveUp = Effect.sync(() => fiber.interruptUnsafe())
-      return Fiber.join(fiber).pipe(
-        Effect.onInterrupt(() => giveUp),
-        Effect.timeoutOrElse({
-          duration: within,
-          orElse: () => Effect.fail(timedOut(tenant, within))
-        })
-      )
-    })
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(FiberSet.run(statements, statement), (fiber) => {
+        const giveUp = Effect.sync(() => fiber.interruptUnsafe())
+        return restore(
+          Effect.timeoutOrElse(Fiber.join(fiber), {
+            duration: within,
+            orElse: () => Effect.fail(timedOut(tenant, within))
+          })
+        ).pipe(Effect.onError(() => giveUp))
+      })
+    )
+
+  /**
+   * Opens a client of its own for a transaction. As soon as no caller waits for it, the client's scope begins to close, and its
+   * sockets are destroyed: the server rolls back, and no caller waits for a peer that is gone. A child of the layer's scope, so
+   * that closing the layer does the same.
+   */
+  const transaction = <A>(
+    tenant: TenantId,
+    transact: (query: Query) => Effect.Effect<A, SqlError>
+  ): Effect.Effect<A, EntryStoreError> =>
+    Effect.acquireUseRelease(
+      Scope.fork(ownScope),
+      (scope) => {
+        const opening = opened(tenant, connector.client(tenant))
+        return bounded(
+          tenant,
+          budget
+            .client(
+              tenant,
+              Effect.flatMap(opening, (client) => inTransaction(client, transact))
+            )
+            .pipe(Scope.provide(scope), translated(tenant)),
+          transactionTimeout
+        )
+      },
+      (scope, exit) => Effect.asVoid(FiberSet.run(statements, Scope.close(scope, exit), { startImmediately: true }))
+    )
 
   const translated =
     (tenant: TenantId, server?: PgAddress.Server) =>
@@ -229,17 +257,7 @@ const make = Effect.gen(function* () {
     run: (tenant, statement, within) => onClient(tenant, (client) => statement(queryOf(client)), within),
     runAhead,
     runInTransaction: (tenant, statements) => onClient(tenant, (client) => inTransaction(client, statements)),
-    transaction: (tenant, statements) =>
-      budget
-        .client(
-          tenant,
-          Effect.flatMap(opened(tenant, connector.client(tenant)), (client) => inTransaction(client, statements))
-        )
-        .pipe(
-          Effect.scoped,
-          translated(tenant),
-          Effect.timeoutOrElse({ duration: transactionTimeout, orElse: () => Effect.fail(timedOut(tenant)) })
-        ),
+    transaction,
     session: (tenant) =>
       Effect.flatMap(RcMap.has(sessions, tenant), (ahead) => (ahead ? takeUp(tenant) : openSession(tenant))),
     release: (tenant) =>

@@ -18,13 +18,14 @@ import {
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { Query } from "../../services/Connector.ts"
 import { type Ensured, SchemaBootstrap, type Verified } from "../../services/SchemaBootstrap.ts"
-import { schemaLockTimeout } from "../runtime/Timeouts.ts"
+import { schemaLockTimeout, schemaSilenceTimeout } from "../runtime/Timeouts.ts"
 import * as PgCatalog from "./PgCatalog.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import * as PgSchemaCheck from "./PgSchemaCheck.ts"
 import * as PgSeeding from "./PgSeeding.ts"
 
-const lockTimeout = `SELECT set_config('lock_timeout', '${schemaLockTimeout}', true)`
+const timeouts = `SELECT set_config('lock_timeout', '${schemaLockTimeout}', true),
+  set_config('idle_in_transaction_session_timeout', '${schemaSilenceTimeout}', true)`
 
 const lock = `SELECT pg_advisory_xact_lock(${lockKey})`
 
@@ -120,7 +121,7 @@ const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchema
 
   // Looks again under the lock: another process may have done the work meanwhile.
   const mend = Effect.fnUntraced(function* (query: Query) {
-    yield* query(lockTimeout)
+    yield* query(timeouts)
     yield* query(lock)
     const now = inspected(yield* PgCatalog.read(query))
     if (now.found.length > 0) yield* query(DdlScript.statement(objectsOf(now.found)))

@@ -48,6 +48,12 @@ export const writeLockTimeout = "2s"
 /** One transaction that holds the table must not make the schema work, and every writer behind it, wait for a minute. */
 export const schemaLockTimeout = "10s"
 
+/**
+ * After how long a server that hears nothing more from a process gives back the lock of its schema work, which other processes wait
+ * for. The longest of its statements takes a second over a slow link.
+ */
+export const schemaSilenceTimeout = "5s"
+
 // Writes.
 
 /** The bytes that a slow link carries in a second, each way. */

@@ -49,10 +49,10 @@ export const openClient = Effect.fnUntraced(function* (
     prepare: target.prepare ?? true
   }).pipe(
     Effect.provideServiceEffect(Reactivity.Reactivity, Reactivity.make),
+    // The pool then closes sessions that are already dead, and waits for no peer.
+    Scope.provide(yield* sockets.scope),
     Effect.mapError((error) => PgFailure.connectFailure(tenant, error, server))
   )
-  // Added last, hence run first: the pool then closes sessions that are already dead, and waits for no peer.
-  yield* Effect.addFinalizer(() => sockets.destroy)
   PgAddress.remember(client, server)
   return client
 })
@@ -63,7 +63,8 @@ export const openSession = Effect.fnUntraced(function* (
   target: PgTarget
 ): Effect.fn.Return<ListenSession, ConnectorError, Scope.Scope> {
   const { config, connectTimeout, server, sockets } = yield* settings(tenant, target, target.listenUrl ?? target.url)
-  const scope = yield* Effect.scope
+  // UNLISTEN and the rest of the driver's farewell meet a session that is already dead.
+  const scope = yield* sockets.scope
   // The driver answers interruption by cancelling the statement and draining its answer, which takes 5 seconds if the
   // peer is gone. So the statement runs in a fiber of its own, and the fiber that waits for it destroys the socket first.
   const orAbandon = <A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
@@ -75,8 +76,11 @@ export const openSession = Effect.fnUntraced(function* (
     applicationName: listenApplicationName,
     // What the pooler cannot keep, it cannot keep for this session either.
     prepare: target.listenUrl !== undefined || (target.prepare ?? true)
-  }).pipe(Effect.mapError((error) => PgFailure.connectFailure(tenant, error, server)))
-  const session = yield* connection.pin
+  }).pipe(
+    Scope.provide(scope),
+    Effect.mapError((error) => PgFailure.connectFailure(tenant, error, server))
+  )
+  const session = yield* Scope.provide(connection.pin, scope)
   const notifications = yield* Scope.provide(session.listen(channel), scope).pipe(
     orAbandon,
     Effect.mapError((error) => PgFailure.listenFailure(tenant, error, server.address)),
@@ -85,8 +89,6 @@ export const openSession = Effect.fnUntraced(function* (
       orElse: () => Effect.fail(ConnectorError.of(tenant, new ListenFailed({ code: "ETIMEDOUT" }), server.address))
     })
   )
-  // Added last, hence run first: UNLISTEN and the rest of the driver's farewell then meet a session that is already dead.
-  yield* Effect.addFinalizer(() => sockets.destroy)
   const traced = PgSpans.ofSession(config)
   return {
     query: (sql, params) =>

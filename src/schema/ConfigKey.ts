@@ -10,6 +10,7 @@ import * as JsonText from "./JsonText.ts"
 import * as KeyCodec from "./KeyCodec.ts"
 import * as KeyHints from "./KeyHints.ts"
 import { show } from "./KeyName.ts"
+import * as ReaderOwned from "./ReaderOwned.ts"
 
 /**
  * A declared key of type `A`, with the schema that every stored value must pass and the default that is in force where
@@ -218,17 +219,21 @@ const make = <A>(namespace: string, key: string, options: ConfigKeyOptions<A>): 
     defaultProblem(check(options.defaultValue)) ??
     exampleProblem(options.examples ?? [], check)
   if (problem !== undefined) throw new InvalidConfigKey({ namespace, key, problem })
+  const held = ReaderOwned.holdDefault(options.defaultValue, { decode, encode })
   return {
     namespace,
     key,
     schema: options.schema,
-    defaultValue: JsonText.frozenCopy<A>(options.defaultValue),
+    get defaultValue() {
+      return ReaderOwned.handOut<A>(held)
+    },
     description: options.description,
     owner: options.owner,
     examples: JsonText.frozenCopy<ReadonlyArray<A>>(options.examples ?? []),
     secret,
     decode,
     encode,
+    ...ReaderOwned.remembered(held),
     ...KeyHints.initial()
   }
 }

@@ -21,18 +21,8 @@ export const encode = (value: unknown): Result.Result<string, string> => {
 }
 
 /**
- * Freezes a JSON value, or a decoded plain object or array, all the way down. Instances of classes are left alone: they
- * may rely on being mutable.
- *
- * @since 0.1.0
- */
-export const deepFreeze = <A>(value: A): A => {
-  if (typeof value === "object") freeze(value, new Set())
-  return value
-}
-
-/**
- * The same, of a copy: the object that was given stays as it is, for its owner to change. Instances of classes are shared.
+ * A copy of a value's plain objects and arrays, frozen all the way down: the object that was given stays as it is, for its owner to
+ * change. Instances of classes are shared.
  *
  * @since 0.2.0
  */
@@ -53,14 +43,6 @@ const copy = (value: unknown, done: Map<unknown, unknown>): unknown => {
     })
   }
   return Object.freeze(copied)
-}
-
-// What is frozen already may hold what is not.
-const freeze = (value: unknown, done: Set<unknown>): void => {
-  if (done.has(value) || !(Array.isArray(value) || isPlainObject(value))) return
-  done.add(value)
-  Object.freeze(value)
-  for (const part of Object.values(value)) freeze(part, done)
 }
 
 /** @since 0.1.0 */
@@ -106,7 +88,8 @@ const textProblem = (text: string, at: string): string | undefined =>
       ? undefined
       : `${at} contains half of a surrogate pair, which jsonb cannot hold`
 
-const isPlainObject = (value: unknown): value is Record<string, unknown> => {
+/** Whether a value is an object of no class. */
+export const isPlainObject = (value: unknown): value is Record<string, unknown> => {
   if (typeof value !== "object" || value === null) return false
   const prototype = Object.getPrototypeOf(value)
   return prototype === Object.prototype || prototype === null

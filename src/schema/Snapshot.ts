@@ -40,8 +40,8 @@
 import * as Equal from "effect/Equal"
 import * as Result from "effect/Result"
 import type { EntryRow } from "./EntryRow.ts"
-import { deepFreeze } from "./JsonText.ts"
 import * as NewerRow from "./NewerRow.ts"
+import * as ReaderOwned from "./ReaderOwned.ts"
 import * as StoredValue from "./StoredValue.ts"
 
 /** The part of a declared key that the core needs. */
@@ -52,7 +52,7 @@ export interface SnapshotKey {
 
 /** What is known of one key. */
 export interface Slot {
-  /** The value in force. */
+  /** The value in force, as `ReaderOwned` holds it. */
   readonly value: unknown
   /** The row whose value is in force; `undefined` for the default. */
   readonly inForce: EntryRow | undefined
@@ -156,7 +156,7 @@ const unseen = -1
 export const make = (keys: ReadonlyArray<SnapshotKey>): State => ({
   keys,
   slots: keys.map((key) => ({
-    value: key.defaultValue,
+    value: ReaderOwned.defaultOf(key),
     inForce: undefined,
     seen: undefined,
     highestRevision: unseen,
@@ -357,7 +357,14 @@ const take = (
   rejected: Array<Rejected>
 ): Slot => {
   if (row === undefined) {
-    return { value: key.defaultValue, inForce: undefined, seen: undefined, highestRevision, publishedAt, confirmedAt }
+    return {
+      value: ReaderOwned.defaultOf(key),
+      inForce: undefined,
+      seen: undefined,
+      highestRevision,
+      publishedAt,
+      confirmedAt
+    }
   }
   const highest = Math.max(highestRevision, row.revision)
   if (inForce !== undefined && isSameValue(row, inForce)) {
@@ -396,7 +403,9 @@ const isSameValue = (row: EntryRow, inForce: EntryRow): boolean =>
 const valueIn = (key: SnapshotKey, row: EntryRow): Result.Result<unknown, string> => {
   try {
     const decoded = StoredValue.decode(key, row)
-    return Result.isSuccess(decoded) ? Result.succeed(deepFreeze(decoded.success)) : decoded
+    if (Result.isFailure(decoded)) return decoded
+    const again = () => StoredValue.decode(key, { ...row, value: structuredClone(row.value) })
+    return Result.succeed(ReaderOwned.hold(decoded.success, again))
   } catch {
     return Result.fail("its value threw when it was frozen")
   }

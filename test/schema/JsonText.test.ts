@@ -40,22 +40,3 @@ describe("JsonText.encode", () => {
     assert.strictEqual(problemOf([part, part]), "none")
   })
 })
-
-describe("JsonText.deepFreeze", () => {
-  it("freezes plain values all the way down, and leaves instances alone", () => {
-    class Counter {
-      count = 0
-    }
-    const value = JsonText.deepFreeze({ list: [{ a: 1 }], counter: new Counter() })
-    assert.isTrue(Object.isFrozen(value.list[0]))
-    assert.isFalse(Object.isFrozen(value.counter))
-  })
-
-  it("freezes what is inside of a value that is frozen itself, and follows no cycle for ever", () => {
-    const inner: { self?: unknown } = {}
-    const value = Object.freeze({ list: Object.freeze([inner]) })
-    inner.self = value
-    assert.strictEqual(JsonText.deepFreeze(value), value)
-    assert.isTrue(Object.isFrozen(inner))
-  })
-})

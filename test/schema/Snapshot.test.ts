@@ -5,8 +5,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import type { EntryRow } from "../../src/schema/EntryRow.ts"
-import { deepFreeze } from "../../src/schema/JsonText.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
+import { deepFreeze } from "../support/DeepFreeze.ts"
 import { at, whole, wrote } from "../support/TestAnswers.ts"
 
 const bad = "bad"

@@ -14,6 +14,7 @@ import type { Entry } from "../../schema/Entry.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import * as KeyHints from "../../schema/KeyHints.ts"
 import { show } from "../../schema/KeyName.ts"
+import * as ReaderOwned from "../../schema/ReaderOwned.ts"
 import type * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { WriteRequest } from "../../schema/WriteRequest.ts"
@@ -105,7 +106,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
     const { keys } = replicas
     return {
       tenant,
-      get: (key) => values[KeyHints.slotIn(keys, key) ?? held(key)] as any,
+      get: (key) => ReaderOwned.handOut(values[KeyHints.slotIn(keys, key) ?? held(key)]),
       entry: (key) => entryOf(state, held(key), stale, replicas.clock) as Entry<any>
     }
   }

@@ -9,6 +9,7 @@ import type * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import type { Entry } from "../../schema/Entry.ts"
+import * as ReaderOwned from "../../schema/ReaderOwned.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { ConfigHandle } from "../../services/ConfigHandle.ts"
@@ -53,7 +54,7 @@ class LiveHandle<A> extends Effectable.Class<A> implements ConfigHandle<A> {
     const replica = this.#replica
     if (replica === undefined || replica.retired) return this.entry.value
     replica.hits++
-    return replica.values[this.#slot] as A
+    return ReaderOwned.handOut<A>(replica.values[this.#slot])
   }
 
   get entry(): Entry<A> {

@@ -5,12 +5,13 @@
  */
 import * as Semaphore from "effect/Semaphore"
 import type { ConfigSnapshot } from "../../schema/ConfigSnapshot.ts"
+import * as ReaderOwned from "../../schema/ReaderOwned.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { type Condition, readsSnapshot, stateOf, type TenantState } from "../../schema/TenantStatus.ts"
 
 export interface Replica {
-  /** The values in force, by slot: those of `snapshot`, for reads. */
+  /** The values in force, by slot: those of `snapshot`, as they are held for reads. */
   values: ReadonlyArray<unknown>
   readonly tenant: TenantId
   snapshot: Snapshot.State
@@ -39,7 +40,7 @@ export interface Defaults {
 
 export const defaultsOf = (keys: ReadonlyArray<Snapshot.SnapshotKey>): Defaults => ({
   snapshot: Snapshot.make(keys),
-  values: keys.map(({ defaultValue }) => defaultValue)
+  values: keys.map(ReaderOwned.defaultOf)
 })
 
 /** A replica of which nothing is known but the defaults. */

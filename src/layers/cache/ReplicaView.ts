@@ -2,6 +2,7 @@
  * A replica as reads look at it. A view that is kept holds nothing of a tenant that was removed.
  */
 import type { ConfigKey } from "../../schema/ConfigKey.ts"
+import * as ReaderOwned from "../../schema/ReaderOwned.ts"
 import { notInMemory, type TenantView } from "../../services/TenantCache.ts"
 import type { Replica } from "./Replica.ts"
 
@@ -32,6 +33,6 @@ export class ReplicaView implements TenantView {
     if (slot === undefined) return notInMemory
     replica.hits++
     // From `values`, not from the slot: the slot objects of many tenants do not fit in the CPU's cache.
-    return replica.values[slot] as A
+    return ReaderOwned.handOut<A>(replica.values[slot])
   }
 }

@@ -8,9 +8,9 @@
  */
 import type * as DateTime from "effect/DateTime"
 import type * as Effect from "effect/Effect"
-import * as Equal from "effect/Equal"
 import type { ConfigKey } from "../../schema/ConfigKey.ts"
 import type { Change } from "../../schema/Entry.ts"
+import * as ReaderOwned from "../../schema/ReaderOwned.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as Fanout from "./Fanout.ts"
 
@@ -35,22 +35,25 @@ export interface Subscription {
   readonly take: Effect.Effect<ReadonlyArray<Change<any>>>
 }
 
-export const make = ({ defaultValue, key, namespace }: ConfigKey.Any): Subscription => {
+export const make = (subscribed: ConfigKey.Any): Subscription => {
+  const { key, namespace } = subscribed
   const mailbox = Fanout.makeMailbox<TenantId, Change<any>>((waiting, newer) => ({
     ...newer,
     previous: waiting.previous
   }))
-  const nothing: Told = { value: defaultValue, revision: 0 }
+  const nothing: Told = { value: ReaderOwned.defaultOf(subscribed), revision: 0 }
   const told = new Map<TenantId, Told>()
   return {
     offer: (tenant, { loaded, ...now }) => {
       const before = told.get(tenant) ?? nothing
-      const sameValue = now.value === before.value || Equal.equals(now.value, before.value)
+      const sameValue = ReaderOwned.isSame(now.value, before.value)
       if (sameValue && (loaded || now.revision === before.revision)) return
       // What equals the default is not kept: a subscriber that was told nothing starts from there too.
       if (now.revision === 0) told.delete(tenant)
       else told.set(tenant, { value: now.value, revision: now.revision })
-      mailbox.offer(tenant, { tenant, namespace, key, previous: before.value, ...now })
+      // A subscriber's own: what it does to them is not seen by another one, nor compared with what comes next.
+      const [value, previous] = [now.value, before.value].map(ReaderOwned.handOut)
+      mailbox.offer(tenant, { tenant, namespace, key, ...now, value, previous })
     },
     take: mailbox.take
   }

@@ -14,6 +14,7 @@ import * as ConfigReasons from "../../schema/ConfigReasons.ts"
 import { type ConfigSnapshot, readGroup } from "../../schema/ConfigSnapshot.ts"
 import type { Entry, NamedEntry } from "../../schema/Entry.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import * as ReaderOwned from "../../schema/ReaderOwned.ts"
 import type * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as WriteRequest from "../../schema/WriteRequest.ts"
@@ -186,7 +187,7 @@ const snapshotOf = (tenant: TenantId, keys: Keys, state: Snapshot.State, clock: 
   }
   return {
     tenant,
-    get: (key) => state.slots[held(key)]!.value as any,
+    get: (key) => ReaderOwned.handOut(state.slots[held(key)]!.value),
     entry: (key) => entryOf(state, held(key), false, clock) as Entry<any>
   }
 }

@@ -5,6 +5,7 @@ import type * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import type { Entry } from "../../schema/Entry.ts"
 import type { EntryRow } from "../../schema/EntryRow.ts"
+import * as ReaderOwned from "../../schema/ReaderOwned.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 
@@ -12,8 +13,8 @@ import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean, clock: Clock.Clock): Entry<unknown> => {
   const { inForce, recalled, rejection, seen, value } = snapshot.slots[slot]!
   const confirmedAt = Snapshot.confirmedAt(snapshot, slot)
-  return {
-    value,
+  const entry = {
+    value: ReaderOwned.isOwned(value) ? undefined : value,
     revision: inForce?.revision ?? 0,
     source: inForce === undefined ? "default" : recalled === true ? "history" : "stored",
     updatedAt: inForce && DateTime.makeUnsafe(inForce.updatedAt),
@@ -23,7 +24,11 @@ export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean, 
     ...(rejection === undefined || seen === undefined
       ? {}
       : { rejected: { revision: seen.revision, reason: rejection } })
-  }
+  } satisfies Entry<unknown>
+  // Readers that share a read share its entry, too, so that each look at it makes a value of its own.
+  return ReaderOwned.isOwned(value)
+    ? Object.defineProperty(entry, "value", { enumerable: true, get: () => ReaderOwned.handOut(value) })
+    : entry
 }
 
 /**

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, DateTime, Effect, Exit, Layer, Option, Random, Schema, Stream } from "effect"
+import { Cause, Clock, DateTime, Effect, Exit, Layer, Option, Random, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Change, Config, ConfigKey, Entry, TenantManager, withTenant } from "effect-systemplane"
 import { MemoryDriver, SystemplaneMemory, type SystemplaneMemoryOptions } from "effect-systemplane/testing"
@@ -190,6 +190,51 @@ describe("the memory plane", () => {
       assert.notDeepEqual(given, relative(first))
       assert.deepStrictEqual(relative(yield* outage({ random: true })), given)
     })
+  )
+
+  it.effect(
+    "G11: reconnects alike in eight runs, two planes at once, and tenants that are activated later or by a read",
+    () => {
+      const tenants = ["acme", "later", "asked"]
+      /** What the tenants of two planes do in an outage, by the milliseconds at which it happens. */
+      const run = Effect.gen(function* () {
+        const began = yield* Clock.currentTimeMillis
+        const planes = yield* Effect.all([Layer.build(planeWith()), Layer.build(planeWith())])
+        const onEach = <A, E>(effect: Effect.Effect<A, E, Config | TenantManager | MemoryDriver>) =>
+          Effect.forEach(planes, (plane) => Effect.provideContext(effect, plane))
+        const statuses = onEach(
+          Effect.flatMap(TenantManager, (manager) =>
+            Effect.forEach(tenants, (tenant) =>
+              Effect.map(
+                manager.status(tenant),
+                Option.map(({ failures, state }) => `${state} ${failures}`)
+              )
+            )
+          )
+        )
+        yield* TestClock.adjust("10 seconds")
+        yield* onEach(TenantManager.use((manager) => manager.activate("later")))
+        yield* onEach(Config.get(Limit).pipe(withTenant("asked")))
+        yield* TestClock.adjust("1 second")
+        const seen: Array<unknown> = []
+        for (const tenant of tenants) {
+          const feeds = yield* onEach(Effect.map(MemoryDriver.tenant(tenant), ({ feed }) => feed))
+          yield* Effect.forEach(feeds, (feed) => Effect.andThen(feed.set({ connections: "refuse" }), feed.disconnect))
+          yield* TestClock.adjust("1500 millis")
+          seen.push(yield* statuses)
+        }
+        yield* TestClock.adjust("1 minute")
+        for (const tenant of tenants) {
+          const attempts = yield* onEach(Effect.flatMap(MemoryDriver.tenant(tenant), ({ feed }) => feed.attempts))
+          seen.push(attempts.map((each) => each.map((at) => Math.round(at - began))))
+        }
+        return seen
+      }).pipe(Effect.scoped)
+      return Effect.gen(function* () {
+        const first = yield* run
+        for (let runs = 1; runs < 8; runs++) assert.deepStrictEqual(yield* run, first)
+      })
+    }
   )
 
   it.effect("a key without a write is its default", () =>

@@ -148,7 +148,7 @@ describe("reads that memory answers are counted alike", () => {
 })
 
 describe("an entry says when it was confirmed", () => {
-  it.effect("after a write not before its updatedAt; a stamp of the future moves nothing", () =>
+  it.effect("after a write not before its updatedAt", () =>
     onPlane(
       Effect.gen(function* () {
         yield* TestClock.adjust("1 hour")

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Effect, Stream } from "effect"
+import { Clock, DateTime, Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, notInMemory, TenantCache, TenantId, TenantManager, withTenant } from "effect-systemplane"
 import { Burst, Limit } from "../support/keys.ts"
@@ -158,6 +158,36 @@ describe("the clock", () => {
       })
     )
   )
+
+  for (const [name, seconds] of [
+    ["of a clock that is an hour ahead", 3600],
+    ["that was written by hand, of the year 9999,", Date.UTC(9999, 0, 1) / 1000]
+  ] as const) {
+    it.effect(`G4: a stamp ${name} neither moves confirmedAt nor hides that a value is stale`, () =>
+      onPlane(function* ({ acme }) {
+        yield* TestClock.adjust("1 minute")
+        acme.write(limitKey, 1, seconds)
+        yield* live
+        const asked = yield* Config.entry(Limit).pipe(withTenant("acme"))
+        assert.strictEqual(DateTime.toEpochMillis(asked.updatedAt!), seconds * 1000)
+        const confirmed = DateTime.toEpochMillis(asked.confirmedAt!)
+        assert.isAtMost(confirmed, yield* Clock.currentTimeMillis)
+        acme.opening = "fail"
+        acme.clients = "no"
+        acme.lose()
+        yield* TestClock.adjust("40 seconds")
+        const reading = yield* Effect.forkScoped(Effect.flip(Config.entry(Limit)).pipe(withTenant("acme")), {
+          startImmediately: true
+        })
+        yield* TestClock.adjust("10 seconds")
+        const { reason } = yield* Fiber.join(reading)
+        assert.strictEqual(reason._tag, "Unavailable")
+        if (reason._tag !== "Unavailable") return
+        assert.deepInclude(reason.lastKnown, { value: 1, stale: true })
+        assert.isAtMost(DateTime.toEpochMillis(reason.lastKnown!.confirmedAt!), confirmed + 30_000)
+      })
+    )
+  }
 
   it.effect("G4: reads of one turn of the event loop that take seconds notice that the bound is past", () =>
     withShakyClock((clock) =>

@@ -40,8 +40,8 @@ export interface ScriptedTenant {
   readonly clientGate: Latch.Latch
   /** Sessions that are open now. */
   open: number
-  /** Writes a row without a notification. */
-  readonly write: (key: string, value: unknown) => void
+  /** Writes a row without a notification, stamped with this second of the epoch. */
+  readonly write: (key: string, value: unknown, seconds?: number) => void
   readonly erase: (key: string) => void
   /** Sends payloads to the open session. */
   readonly notify: (...payloads: ReadonlyArray<string>) => void
@@ -107,12 +107,12 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       statements: 0,
       clientGate: Latch.makeUnsafe(true),
       open: 0,
-      write: (key, value) => {
+      write: (key, value, seconds = 0) => {
         const revision = ++sequence
         table.set(key, {
           value: JSON.stringify(value),
           revision,
-          seconds: 0,
+          seconds,
           updatedBy: "stranger",
           fingerprint: fingerprintOf(revision)
         })

@@ -294,7 +294,7 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
 
 describe("any history of a snapshot", () => {
   it.prop(
-    "G1 G2 G3 G6 G9: ends at the table, never goes back or apart, shows what we did, and reports a bad row once",
+    "G1, G2, G3, G6, G9: a snapshot ends at the table, never goes back or apart, shows our own writes, and reports a bad row once",
     [Steps],
     ([steps]) => play(steps),
     { arbitrary: { runs: 3000, size: 60, maxShrinks: 20_000, seed: "effect-systemplane" } }

@@ -63,7 +63,10 @@ export declare namespace ConfigKey {
  * @since 0.1.0
  */
 export interface ConfigKeyOptions<A> {
-  /** Any codec whose encoded side is JSON and which needs no service and no asynchronous step. */
+  /**
+   * Any codec whose encoded side is JSON and which needs no service and no asynchronous step. What a stored document holds beyond the
+   * fields of a struct is kept when the value is read, changed and written; a class, or a struct that is transformed as a whole, drops it.
+   */
   readonly schema: Schema.Codec<A, any>
   /** In force while no row is stored. Checked against `schema` when the key is made. */
   readonly defaultValue: NoInfer<A>

@@ -6,6 +6,7 @@
 import type * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import type { ConfigKey } from "./ConfigKey.ts"
+import * as OpenSchema from "./OpenSchema.ts"
 import { TenantId } from "./TenantId.ts"
 
 /**
@@ -74,7 +75,7 @@ export const Entry = {
    */
   schema: <A>(key: Pick<ConfigKey<A>, "schema">): Schema.Codec<Entry<A>, any> =>
     Schema.Struct({
-      value: key.schema,
+      value: OpenSchema.open(key.schema),
       revision: Schema.Int,
       source: Schema.Literals(["stored", "default", "history"]),
       updatedAt: Schema.optional(Schema.DateTimeUtcFromString),

@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as JsonText from "./JsonText.ts"
+import * as OpenSchema from "./OpenSchema.ts"
 
 /**
  * The functions of a schema. None of them puts the value into its failure.
@@ -27,8 +28,8 @@ export interface KeyCodec<in out A> {
 const make =
   (options: { readonly secret: boolean }) =>
   (schema: Schema.Codec<any, any>): KeyCodec<any> => ({
-    decode: withReason(schema, Schema.decodeUnknownExit(schema), options),
-    encode: withReason(schema, Schema.encodeUnknownExit(schema), options),
+    decode: withReason(schema, Schema.decodeUnknownExit(OpenSchema.open(schema)), options),
+    encode: withReason(schema, Schema.encodeUnknownExit(OpenSchema.open(schema)), options),
     check: withReason(schema, Schema.decodeUnknownExit(Schema.toType(schema)), options)
   })
 

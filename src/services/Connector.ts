@@ -58,6 +58,11 @@ export interface ListenSession {
   readonly payloads: Effect.Effect<ReadonlyArray<string>, ConnectorError>
   /** Abandons the session at once, without a word to the peer. Idempotent. */
   readonly abandon: Effect.Effect<void>
+  /**
+   * The key of the shared advisory lock that the session holds as long as it lives, for others to see in `pg_locks`. Absent if it
+   * holds none: it listens all the same.
+   */
+  readonly presence?: string | undefined
 }
 
 /**

@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Scope } from "effect"
+import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import { Config, PgConnector, SystemplaneLive, TenantId, TenantManager, withTenant } from "effect-systemplane"
 import * as PgOneTenantPerDatabase from "../../src/layers/postgres/PgOneTenantPerDatabase.ts"
+import type { Query } from "../../src/services/Connector.ts"
 import * as keys from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 
@@ -10,11 +12,16 @@ const [acme, globex] = [TenantId.make("acme"), TenantId.make("globex")]
 /** A server as `identify` shows it. */
 const at = (system: string, started: number) => () => Effect.succeed([{ system, started, database: "app" }])
 
+/** A connection that is lost. */
+const gone = Effect.fail(
+  new SqlError({ reason: new ConnectionError({ cause: new Error("lost"), message: "lost", operation: "execute" }) })
+)
+
 /** Opens a client or a session in a scope of its own, which it returns. */
 const open = (
   claims: ReturnType<typeof PgOneTenantPerDatabase.make>,
   tenant: TenantId,
-  server: ReturnType<typeof at>,
+  server: Query,
   kind: PgOneTenantPerDatabase.Kind
 ) =>
   Effect.gen(function* () {
@@ -44,6 +51,39 @@ describe("claims of databases", () => {
       yield* open(claims, globex, at("1", 2), "session")
       assert.strictEqual(yield* refusal(open(claims, globex, at("1", 1), "client")), "DatabaseShared")
     })
+  )
+
+  it.effect(
+    "G5: a session that died with a restart proves nothing: a second tenant on the same database is refused",
+    () =>
+      Effect.gen(function* () {
+        const claims = PgOneTenantPerDatabase.make()
+        let alive = true
+        yield* open(claims, acme, () => (alive ? at("1", 1)() : gone), "session")
+        alive = false
+        assert.strictEqual(yield* refusal(open(claims, globex, at("1", 2), "session")), "DatabaseShared")
+        yield* open(claims, acme, at("1", 2), "session")
+      })
+  )
+
+  it.effect(
+    "G5: a session on a primary and a client on the standby that took its place are refused, while both run",
+    () =>
+      Effect.gen(function* () {
+        for (const [first, second] of [
+          ["session", "client"],
+          ["client", "session"]
+        ] as const) {
+          const claims = PgOneTenantPerDatabase.make()
+          let server = at("1", 1)
+          const earlier = yield* open(claims, acme, () => server(), first)
+          assert.strictEqual(yield* refusal(open(claims, acme, at("1", 2), second)), "DatabasesDiffer")
+          // A pool connects anew after a restart, and then reaches the same server.
+          server = at("1", 2)
+          yield* open(claims, acme, at("1", 2), second)
+          yield* earlier.close
+        }
+      })
   )
 
   it.effect("G5: a claim ends with the last client of a tenant that has no session, and not before", () =>

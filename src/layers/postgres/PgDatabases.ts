@@ -7,9 +7,11 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as RcMap from "effect/RcMap"
 import * as Scope from "effect/Scope"
 import type { SqlClient } from "effect/sql/SqlClient"
@@ -102,7 +104,24 @@ const make = Effect.gen(function* () {
       (scope) =>
         // The pool connects when the first statement needs it.
         budget.client(tenant, claimed(tenant, "client", connector.client(tenant), queryOf)).pipe(Scope.provide(scope))
+    ).pipe(
+      Effect.tap((client) =>
+        Effect.acquireRelease(
+          Effect.sync(() => current.set(tenant, client)),
+          () => Effect.sync(() => current.get(tenant) === client && current.delete(tenant))
+        )
+      )
     )
+
+  /** The client that each tenant's next statement runs on. */
+  const current = new Map<TenantId, SqlClient>()
+  /** How often the server has answered on a client. */
+  const uses = new WeakMap<SqlClient, { answers: number }>()
+  const useOf = (client: SqlClient) => {
+    const use = uses.get(client) ?? { answers: 0 }
+    uses.set(client, use)
+    return use
+  }
 
   const clients = yield* RcMap.make({ lookup: openClient, idleTimeToLive })
 
@@ -120,9 +139,12 @@ const make = Effect.gen(function* () {
         )
       )
 
-  /** If statements have an address of their own, a client is opened as well: its claim fails if it reaches another database. */
+  /**
+   * If statements have an address of their own, a client is opened as well: its claim fails if it reaches another database. Once is enough,
+   * since each client that is opened later claims as well: a pooler that is down must not keep the feed from coming back.
+   */
   const reachesTheSame = (tenant: TenantId) =>
-    connector.interchangeable === undefined
+    connector.interchangeable === undefined || claims.reachedByClient(tenant)
       ? Effect.void
       : Effect.flatMap(mayOpenAhead(tenant), (interchangeable) =>
           interchangeable ? Effect.void : Effect.scoped(Effect.asVoid(resourceOf(clients, tenant)))
@@ -212,18 +234,32 @@ const make = Effect.gen(function* () {
     statements: (client: SqlClient) => Effect.Effect<A, SqlError | EntryStoreError>,
     within?: number
   ) =>
-    bounded(
-      tenant,
-      resourceOf(clients, tenant).pipe(
-        Effect.flatMap((client) => translated(tenant, PgAddress.of(client))(statements(client))),
-        Effect.scoped,
-        translated(tenant)
-      ),
-      within
-    ).pipe(
-      // Whatever became of the connection, of the server behind it or of the pool: the next statement finds new ones.
-      Effect.tapError(({ reason }) => (reason._tag === "Unanswered" ? RcMap.invalidate(clients, tenant) : Effect.void))
-    )
+    Effect.suspend(() => {
+      let used: { readonly client: SqlClient; readonly answers: number } | undefined
+      const onIt = (client: SqlClient) => {
+        const use = useOf(client)
+        used = { client, answers: use.answers }
+        return translated(
+          tenant,
+          PgAddress.of(client)
+        )(statements(client)).pipe(Effect.onExit((exit) => Effect.sync(() => isAnswer(exit) && use.answers++)))
+      }
+      const statement = resourceOf(clients, tenant).pipe(Effect.flatMap(onIt), Effect.scoped, translated(tenant))
+      return bounded(tenant, statement, within).pipe(
+        Effect.tapError(({ reason }) =>
+          reason._tag === "Unanswered" && used !== undefined && isOfNoUse(tenant, used.client, used.answers)
+            ? RcMap.invalidate(clients, tenant)
+            : Effect.void
+        )
+      )
+    })
+
+  /**
+   * Whether the next statement should find a new client, and with it whatever became of the server: this one has answered nothing since. One
+   * statement that waits for a lock is no reason to leave the connections of all others; the driver replaces the one that it was on.
+   */
+  const isOfNoUse = (tenant: TenantId, client: SqlClient, answers: number): boolean =>
+    current.get(tenant) === client && useOf(client).answers === answers
 
   const onSession = <A>(tenant: TenantId, statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>) =>
     resourceOf(sessions, tenant).pipe(
@@ -271,6 +307,10 @@ const make = Effect.gen(function* () {
 
 // A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
 export const layer = () => Layer.effect(PgDatabases, make)
+
+/** What the server refused, it has answered. */
+const isAnswer = (exit: Exit.Exit<unknown, EntryStoreError>): boolean =>
+  Exit.isSuccess(exit) || Option.getOrUndefined(Exit.findErrorOption(exit))?.reason._tag === "Refused"
 
 const isListenFailure = (error: ConnectorError | EntryStoreError): boolean =>
   error._tag === "ConnectorError" && error.reason._tag === "ListenFailed"

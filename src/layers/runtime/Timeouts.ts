@@ -45,6 +45,12 @@ export const timedOut = (tenant: TenantId, within: Duration.Input = statementTim
  */
 export const writeLockTimeout = "2s"
 
+/** The reads of the feed end their wait for a lock themselves, before the 5 seconds that they are waited for. */
+export const feedLockTimeout = "4s"
+
+/** How often a backend that works or waits looks whether its client is still there. */
+export const clientCheckInterval = "2s"
+
 /** One transaction that holds the table must not make the schema work, and every writer behind it, wait for a minute. */
 export const schemaLockTimeout = "10s"
 

@@ -4,9 +4,8 @@
  * Both connect through sockets of this library (PgSockets), and closing either destroys them first: the driver says farewell to a peer that
  * may never answer, and meets a connection that is already dead. What the driver fails with is translated here, once (PgFailure), with the
  * address that was tried. Which database belongs to a tenant is not decided here (PgConnector), and neither is whether it may be used
- * (PgDatabaseClaims).
+ * (PgOneTenantPerDatabase).
  */
-import * as PgClient from "@effect/sql-pg/PgClient"
 import * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -15,12 +14,11 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import * as Reactivity from "effect/reactivity/Reactivity"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import { ConnectorError, InvalidAddress, ListenFailed } from "../../../schema/ConnectorError.ts"
+import { ConnectFailed, ConnectorError, InvalidAddress, ListenFailed } from "../../../schema/ConnectorError.ts"
 import { channel } from "../../../schema/Notification.ts"
 import type { TenantId } from "../../../schema/TenantId.ts"
 import type { ListenSession } from "../../../services/Connector.ts"
@@ -28,6 +26,8 @@ import * as Timeouts from "../../runtime/Timeouts.ts"
 import * as PgAddress from "./PgAddress.ts"
 import type { PgTarget } from "./PgConnector.ts"
 import * as PgFailure from "./PgFailure.ts"
+import * as PgPooledClient from "./PgPooledClient.ts"
+import * as PgSettings from "./PgSettings.ts"
 import * as PgSockets from "./PgSockets.ts"
 import * as PgSpans from "./PgSpans.ts"
 import * as PgTls from "./PgTls.ts"
@@ -42,13 +42,12 @@ export const openClient = Effect.fnUntraced(function* (
   target: PgTarget
 ): Effect.fn.Return<SqlClient, ConnectorError, Scope.Scope> {
   const { config, server, sockets } = yield* settings(tenant, target, target.url)
-  const client = yield* PgClient.make({
-    ...config,
-    applicationName,
-    maxConnections: target.maxConnections ?? 4,
-    prepare: target.prepare ?? true
-  }).pipe(
-    Effect.provideServiceEffect(Reactivity.Reactivity, Reactivity.make),
+  // A pooler is what sessions need an address of their own for, and what prepared statements are switched off for.
+  const direct = target.listenUrl === undefined && target.prepare !== false
+  const client = yield* PgPooledClient.make(
+    { ...config, applicationName, maxConnections: target.maxConnections ?? 4, prepare: target.prepare ?? true },
+    (session) => PgSettings.forStatements(session, direct)
+  ).pipe(
     // The pool then closes sessions that are already dead, and waits for no peer.
     Scope.provide(yield* sockets.scope),
     Effect.mapError((error) => PgFailure.connectFailure(tenant, error, server))
@@ -81,6 +80,14 @@ export const openSession = Effect.fnUntraced(function* (
     Effect.mapError((error) => PgFailure.connectFailure(tenant, error, server))
   )
   const session = yield* Scope.provide(connection.pin, scope)
+  const presence = yield* PgSettings.forListening(session).pipe(
+    orAbandon,
+    Effect.mapError((error) => PgFailure.connectFailure(tenant, error, server)),
+    Effect.timeoutOrElse({
+      duration: connectTimeout,
+      orElse: () => Effect.fail(ConnectorError.of(tenant, new ConnectFailed({ code: "ETIMEDOUT" }), server.address))
+    })
+  )
   const notifications = yield* Scope.provide(session.listen(channel), scope).pipe(
     orAbandon,
     Effect.mapError((error) => PgFailure.listenFailure(tenant, error, server.address)),
@@ -105,7 +112,8 @@ export const openSession = Effect.fnUntraced(function* (
       Effect.map((batch) => batch.map((notification) => notification.payload)),
       Effect.mapError((error) => PgFailure.sessionLost(tenant, error, server.address))
     ),
-    abandon: sockets.destroy
+    abandon: sockets.destroy,
+    presence
   }
 })
 

@@ -1,0 +1,74 @@
+/**
+ * What a session of this library is told before its first statement, by a statement: a pooler refuses settings that it does not know when a
+ * session starts.
+ *
+ * A backend that waits for a lock looks now and then whether its client is still there, and ends if not. A session that listens is not ended
+ * for being idle, takes a lock that other sessions can see, and ends its own waits for a lock before the process stops waiting for it. What
+ * the server does not know, or does not allow, is left as it is: older servers know fewer settings, and some systems cannot tell that a
+ * client is gone.
+ */
+import { randomBytes } from "node:crypto"
+import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Effect from "effect/Effect"
+import type { SqlError } from "effect/sql/SqlError"
+import { clientCheckInterval, feedLockTimeout, writeLockTimeout } from "../../runtime/Timeouts.ts"
+import * as PgFailure from "./PgFailure.ts"
+
+interface Setting {
+  readonly name: string
+  readonly value: string
+  /** Sets it only if it has this value. */
+  readonly from?: string
+}
+
+const check: Setting = { name: "client_connection_check_interval", value: clientCheckInterval, from: "0" }
+
+/** Unknown names are left out: `current_setting` knows none of them. */
+const apply = (settings: ReadonlyArray<Setting>, also: string): string => {
+  const rows = settings.map(
+    ({ from, name, value }) => `('${name}', '${value}', ${from === undefined ? "NULL" : `'${from}'`})`
+  )
+  return (
+    `SELECT count(set_config(s.name, s.value, false)), ${also} AS also FROM (VALUES ${rows.join(", ")})` +
+    " AS s (name, value, before) WHERE current_setting(s.name, true) = coalesce(s.before, current_setting(s.name, true))"
+  )
+}
+
+/** The first of the statements that the server takes. Fails only if the session is lost. */
+const firstTaken = (
+  session: PgConnection.PgConnection,
+  statements: ReadonlyArray<string>
+): Effect.Effect<ReadonlyArray<PgConnection.Row>, SqlError> => {
+  const [statement, ...others] = statements
+  if (statement === undefined) return Effect.succeed([])
+  return Effect.map(session.query(statement, [], false), ({ rows }) => rows).pipe(
+    Effect.catch((error) =>
+      PgFailure.statementFailure(error)._tag === "Refused" ? firstTaken(session, others) : Effect.fail(error)
+    )
+  )
+}
+
+/**
+ * For a pooled client's sessions. Behind a pooler the next statement may run on another session, and the settings stay with the one that
+ * they were made on: then only what is harmless to others is set.
+ */
+export const forStatements = (session: PgConnection.PgConnection, direct: boolean): Effect.Effect<void, SqlError> => {
+  const lock: ReadonlyArray<Setting> = direct ? [{ name: "lock_timeout", value: writeLockTimeout, from: "0" }] : []
+  return Effect.asVoid(
+    firstTaken(session, [apply([check, ...lock], "NULL"), ...(lock.length === 0 ? [] : [apply(lock, "NULL")])])
+  )
+}
+
+/** For a session that listens. Returns the key of its lock; `undefined` if the server did not grant it. */
+export const forListening = (session: PgConnection.PgConnection): Effect.Effect<string | undefined, SqlError> => {
+  const key = randomBytes(8).readBigInt64BE().toString()
+  const settings: ReadonlyArray<Setting> = [
+    { name: "idle_session_timeout", value: "0" },
+    { name: "lock_timeout", value: feedLockTimeout, from: "0" }
+  ]
+  const presence = `(SELECT pg_try_advisory_lock_shared('${key}'::bigint))`
+  return Effect.map(
+    firstTaken(session, [apply([check, ...settings], presence), apply(settings, presence), apply(settings, "NULL")]),
+    ([row]) => (row?.also === true ? key : undefined)
+  )
+}

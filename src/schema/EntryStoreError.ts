@@ -160,6 +160,11 @@ const refusal = (code: string | undefined): readonly [problem: string, advice: s
       return ["gave up after repeated conflicts with other transactions", "; try again"]
     case "55P03":
       return ["another transaction still holds the row or the table", "; end it, or try again"]
+    case "42P10":
+      return [
+        "the primary key of systemplane_entries is missing, and two rows have one name",
+        "; remove one of them, then run Ddl.sql on this database"
+      ]
     case "25006":
       return ["the server is read-only", "; give the address of the primary, or wait until the fail-over is over"]
     case "22P05":

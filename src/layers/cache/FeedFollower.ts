@@ -32,6 +32,7 @@ import * as TenantTimers from "../runtime/TenantTimers.ts"
 import { longestDiff, timedOut } from "../runtime/Timeouts.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
 import { Telemetry } from "../telemetry/Telemetry.ts"
+import * as Conclusive from "./Conclusive.ts"
 import * as Propagation from "./Propagation.ts"
 import type { Replica } from "./Replica.ts"
 import type { Replicas } from "./Replicas.ts"
@@ -80,19 +81,19 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
   ): Effect.fn.Return<Propagation.Reconciled, EntryStoreError> {
     const { replica } = followed
     followed.verifyAt = never
-    while (true) {
+    const once = Effect.gen(function* () {
       const asked = yield* replicas.begin(replica)
       followed.answerBy = asked.time + followed.patience
       const diff = yield* session.diff(replicas.keys, Snapshot.fingerprints(asked))
       const { inconclusive, published } = yield* replicas.applyDiff(replica, diff, asked)
-      const now = yield* MonotonicClock.millis
-      const took = now - asked.time
+      const took = (yield* MonotonicClock.millis) - asked.time
       followed.patience = AdaptiveTimeout.afterAnswer(patience, took)
-      if (inconclusive) continue
       followed.answerBy = never
-      followed.verifyAt = now + (yield* verifyDelay(took))
-      return { diff, published, took }
-    }
+      return { inconclusive, diff, published, took }
+    })
+    const reconciled = yield* Conclusive.read(replica.tenant, once)
+    followed.verifyAt = (yield* MonotonicClock.millis) + (yield* verifyDelay(reconciled.took))
+    return reconciled
   })
 
   /** Everything was read on the session of the feed: the tenant is live, unless the answer took too long. */
@@ -178,7 +179,11 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
   const deadlinesOf = (followed: Followed): TenantTimers.Deadline => ({
     dueAt: () => Math.min(followed.verifyAt, followed.answerBy, overdueAt(followed.replica)),
     perform: Effect.flatMap(MonotonicClock.millis, (now) => {
-      if (followed.verifyAt <= now) followed.reader.ask("verify")
+      if (followed.verifyAt <= now) {
+        // A read that waits for its pace verifies as well, and then says when the next verification is due.
+        followed.verifyAt = never
+        followed.reader.ask("verify")
+      }
       if (followed.answerBy <= now) {
         followed.answerBy = never
         followed.patience = AdaptiveTimeout.afterSilence(patience, followed.patience)

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
+import * as Conclusive from "./Conclusive.ts"
 import type { Replica } from "./Replica.ts"
 import type { Replicas } from "./Replicas.ts"
 
@@ -17,15 +18,14 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas) {
 
   /** Reads everything through the store, and again while a write of this process that is under way leaves it inconclusive. */
   const reconcile = (replica: Replica): Effect.Effect<void, EntryStoreError> =>
-    replicas.begin(replica).pipe(
-      Effect.flatMap((asked) =>
+    Conclusive.read(
+      replica.tenant,
+      Effect.flatMap(replicas.begin(replica), (asked) =>
         Effect.flatMap(store.diff(replica.tenant)(replicas.keys, Snapshot.fingerprints(asked)), (diff) =>
           replicas.applyDiff(replica, diff, asked)
         )
-      ),
-      Effect.repeat({ while: ({ inconclusive }) => inconclusive }),
-      Effect.asVoid
-    )
+      )
+    ).pipe(Effect.asVoid)
 
   /** Applies what an answer says; reconciles if that cannot be judged on its own. */
   const apply = (

@@ -219,6 +219,16 @@ export const decodeAll =
 
 export const decodeRows = decodeAll(byShape, bySchema)
 
+/**
+ * Two rows have one name: the primary key was dropped. Neither is the value of the key, and taking one of them would have it change
+ * with every read.
+ */
+export const nameTwice = Effect.fail(
+  new SqlError({
+    reason: new UnknownError({ cause: { code: "42P10" }, message: "Two rows have one name", operation: "query" })
+  })
+)
+
 /** Another shape than the statement asks for: a view in the table's place, or a pooler that answers for the server. */
 export const unexpectedShape = <A>(
   effect: Effect.Effect<A, SqlError | Schema.SchemaError>

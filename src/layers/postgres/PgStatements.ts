@@ -7,7 +7,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { EntryRow } from "../../schema/EntryRow.ts"
 import type { KeyName } from "../../schema/KeyName.ts"
 import type { Query } from "../../services/Connector.ts"
-import { columns, decodeRows, isStored, unexpectedShape } from "./PgRows.ts"
+import { columns, decodeRows, isStored, nameTwice, unexpectedShape } from "./PgRows.ts"
 
 /** The statement of `read`. Exported so that tests recognise it by identity. */
 export const selectRow = `SELECT ${columns} FROM systemplane_entries AS e
@@ -17,6 +17,6 @@ export const selectRow = `SELECT ${columns} FROM systemplane_entries AS e
 export const read = (query: Query, { key, namespace }: KeyName): Effect.Effect<Option.Option<EntryRow>, SqlError> =>
   query(selectRow, [namespace, key]).pipe(
     Effect.flatMap(decodeRows),
-    Effect.map((rows) => Option.fromUndefinedOr(rows[0])),
+    Effect.flatMap((rows) => (rows.length > 1 ? nameTwice : Effect.succeed(Option.fromUndefinedOr(rows[0])))),
     unexpectedShape
   )

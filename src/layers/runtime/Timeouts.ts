@@ -86,6 +86,15 @@ export const pauseBetweenCopies = "200 millis"
 /** A deadlock takes a second to be found (`deadlock_timeout`): two or three tries, and a write still ends within its time. */
 export const rollbackRetries = { firstPause: "10 millis", times: 5, within: "2 seconds" } as const
 
+/**
+ * Reads of everything that could not be judged: the first ones follow each other, the others wait, in milliseconds. Seven pauses are
+ * 1.3 seconds together.
+ */
+export const readAgain = { atOnce: 3, firstPause: 10, longestPause: 1000, times: 11 } as const satisfies Record<
+  string,
+  number
+>
+
 /** How long a write that cannot be placed may wait for the table to be read. */
 export const settleTimeout = "5 seconds"
 

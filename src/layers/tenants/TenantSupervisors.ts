@@ -41,6 +41,7 @@ import { TenantCache } from "../../services/TenantCache.ts"
 import { ReconnectSignal } from "../feed/ReconnectSignal.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import * as MissingTenants from "../runtime/MissingTenants.ts"
+import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import * as TenantLimiter from "../runtime/TenantLimiter.ts"
 import { droppedLogInterval, longestPreparationTurn } from "../runtime/Timeouts.ts"
 import * as DatabasePreparation from "../store/DatabasePreparation.ts"
@@ -194,7 +195,10 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
         if (attempt > 1 && !intent.prepared) yield* signal.recovered
         intent.prepared = true
         yield* warn(tenant, prepared.success)
+        const since = yield* MonotonicClock.millis
         yield* followWhilePrepared(tenant, intent)
+        // Objects that are found missing soon after they were prepared are prepared again ever more slowly.
+        if ((yield* MonotonicClock.millis) - since >= attempts.longestPause()) yield* attempts.reset
         yield* attempts.backOff
       } else {
         // Drawn before the failure is announced: a caller that hears of it may hurry the next attempt.

@@ -80,20 +80,24 @@ const Named = Schema.Struct({
 })
 const decodeNamed = Schema.decodeUnknownResult(Named)
 
-/** Decodes rows as they are taken, and finds their slots. */
+/** Decodes rows as they are taken, and finds their slots. Fails if two rows are of one slot. */
 export const decoder = (keys: ReadonlyArray<KeyName>) => {
   const slotOf = slotFinder(keys)
   const isNamed = (columns: any): columns is typeof Named.Type =>
     typeof columns?.namespace === "string" &&
     typeof columns.key === "string" &&
     (columns.age === undefined || columns.age === null || Number.isFinite(columns.age))
-  const namedRow = (named: typeof Named.Type, row: EntryRow): NamedRow => ({
-    slot: slotOf(named),
-    name: named,
-    row,
-    age: named.age ?? undefined
-  })
-  return PgRows.decoder(
+  const taken = new Uint8Array(keys.length)
+  let twice = false
+  const namedRow = (named: typeof Named.Type, row: EntryRow): NamedRow => {
+    const slot = slotOf(named)
+    if (slot !== undefined) {
+      twice ||= taken[slot] === 1
+      taken[slot] = 1
+    }
+    return { slot, name: named, row, age: named.age ?? undefined }
+  }
+  const { decoded, take } = PgRows.decoder(
     (columns): NamedRow | undefined => {
       const row = PgRows.byShape(columns)
       return row !== undefined && isNamed(columns) ? namedRow(columns, row) : undefined
@@ -103,6 +107,10 @@ export const decoder = (keys: ReadonlyArray<KeyName>) => {
         Result.map(PgRows.bySchema(columns), (row) => namedRow(named, row))
       )
   )
+  return {
+    take,
+    decoded: Effect.flatMap(decoded, (rows) => (twice ? PgRows.nameTwice : Effect.succeed(rows)))
+  }
 }
 
 /** How many rows the namespaces of keys may hold: above it they are not looked at as a whole. */

@@ -4,7 +4,7 @@
  */
 
 import { execFile } from "node:child_process"
-import { mkdtemp, rm, stat } from "node:fs/promises"
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises"
 import { createServer } from "node:net"
 import { arch, platform, tmpdir } from "node:os"
 import { join } from "node:path"
@@ -38,6 +38,8 @@ export interface PostgresServer {
   readonly start: Effect.Effect<void, PostgresNotStarted>
   /** Stops it and starts it again. */
   readonly restart: (mode: StopMode) => Effect.Effect<void, PostgresNotStarted>
+  /** Starts it again as a standby without a primary, until it is promoted and restarted. */
+  readonly becomeStandby: Effect.Effect<void>
   /** Copies what is stored. The server is stopped meanwhile, so that the copy needs no recovery. */
   readonly copy: Effect.Effect<DataCopy, PostgresNotStarted>
   /** Crashes, and what was copied goes on in its place: a failover to a replica that lags behind. */
@@ -133,6 +135,12 @@ export const makeWith = Effect.fnUntraced(function* (
     stop,
     start,
     restart: (mode) => Effect.andThen(stop(mode), start),
+    // `pg_ctl restart` starts the binary that ran before; the package would wait for the word of a primary.
+    becomeStandby: Effect.promise(async () => {
+      const { databaseDir } = cluster
+      await writeFile(join(databaseDir, "standby.signal"), "")
+      await pgCtl(databaseDir, ["restart", "--mode", "fast", "--wait", "--log", join(databaseDir, "standby.log")])
+    }),
     copy,
     failOver: ({ directory }) =>
       Effect.andThen(

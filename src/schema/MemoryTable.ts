@@ -167,13 +167,17 @@ const withheld = (table: Table, record: ReturnType<typeof recordOf>): ReturnType
 
 /** Declares keys. The history forgets the values of those that become secrets. */
 export const declare =
-  (declaredBy: string, given: ReadonlyArray<KeyDeclaration>): Statement<number> =>
+  (
+    declaredBy: string,
+    given: ReadonlyArray<KeyDeclaration>
+  ): Statement<{ readonly written: number; readonly undeclared: number }> =>
   (table) => {
     const { declarations, written } = MemoryCatalog.declare(table.declarations, declaredBy, given)
     const history = given
       .filter((each) => each.secret && !MemoryCatalog.isSecret(table.declarations, each))
       .reduce(MemoryHistory.redact, table.history)
-    return Result.succeed({ table: { ...table, declarations, history }, payloads: [], value: written })
+    const after = { ...table, declarations, history }
+    return Result.succeed({ table: after, payloads: [], value: { written, undeclared: catalog(after).unknown.length } })
   }
 
 /** The declared keys, and the stored entries that are not declared. */

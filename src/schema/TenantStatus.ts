@@ -52,6 +52,11 @@ export interface TenantStatus {
   readonly epoch: number
   /** How many declared keys have a newest row that does not decode, so that an older value, or the default, is in force. */
   readonly rejected: number
+  /**
+   * How many entries are stored under names that no application declares, mostly slips; counted when the tenant is activated. What
+   * they are called is in `KeyCatalog.read`.
+   */
+  readonly undeclared: number
   /** What an operator should mend in the tenant's database, each with what mends it. The tenant is served all the same. */
   readonly warnings: ReadonlyArray<string>
 }
@@ -73,6 +78,7 @@ export const TenantStatus = {
     confirmedAt: Schema.optional(Schema.DateTimeUtcFromString),
     epoch: Schema.Int,
     rejected: Schema.Int,
+    undeclared: Schema.Int,
     warnings: Schema.Array(Schema.String)
   }) as any as Schema.Codec<TenantStatus, any>
 }

@@ -19,12 +19,15 @@ import type { TenantId } from "../schema/TenantId.ts"
 export class KeyDeclarations extends Context.Service<
   KeyDeclarations,
   {
-    /** Writes the declarations of an application that differ from what is there, and returns how many did. */
+    /**
+     * Writes the declarations of an application that differ from what is there. Returns how many did, and how many entries are stored
+     * under names that no application declares; their values are not read.
+     */
     readonly declare: (
       tenant: TenantId,
       declaredBy: string,
       declarations: ReadonlyArray<KeyDeclaration>
-    ) => Effect.Effect<number, EntryStoreError>
+    ) => Effect.Effect<{ readonly written: number; readonly undeclared: number }, EntryStoreError>
     /** All declarations, and the entries without one. */
     readonly read: (tenant: TenantId) => Effect.Effect<Catalog, EntryStoreError>
   }

@@ -75,11 +75,17 @@ export const keyCatalogContract = <Database>({ database, name, plane, services }
       "a declaration is written where it differs; the newest is shown, with all that made one",
       Effect.gen(function* () {
         const owned = Declaration.of(Owned)
-        assert.strictEqual(yield* declare("shop@1", owned, Declaration.of(Limit)), 2)
-        assert.strictEqual(yield* declare("shop@1", owned, Declaration.of(Limit)), 0)
-        assert.strictEqual(yield* declare("shop@1", { ...owned, owner: "another team" }, Declaration.of(Limit)), 1)
+        assert.strictEqual((yield* declare("shop@1", owned, Declaration.of(Limit))).written, 2)
+        assert.strictEqual((yield* declare("shop@1", owned, Declaration.of(Limit))).written, 0)
+        assert.strictEqual(
+          (yield* declare("shop@1", { ...owned, owner: "another team" }, Declaration.of(Limit))).written,
+          1
+        )
         assert.deepInclude(yield* find(Owned), { owner: "another team", declaredBy: ["shop@1"] })
-        assert.strictEqual(yield* declare("console@9", { ...owned, description: "as the console sees it" }), 1)
+        assert.strictEqual(
+          (yield* declare("console@9", { ...owned, description: "as the console sees it" })).written,
+          1
+        )
         assert.deepInclude(yield* find(Owned), {
           description: "as the console sees it",
           declaredBy: ["console@9", "shop@1"]
@@ -88,13 +94,15 @@ export const keyCatalogContract = <Database>({ database, name, plane, services }
     )
 
     test(
-      "entries that no application declares are unknown",
+      "entries that no application declares are counted and named",
       Effect.gen(function* () {
         const stranger = { namespace: "left over", key: "by an older version" }
         yield* Acme.use((db) => db.write(stranger, 1))
         yield* Acme.use((db) => db.write(Limit, 1))
-        yield* declare("shop@1", Declaration.of(Limit))
+        assert.strictEqual((yield* declare("shop@1", Declaration.of(Limit))).undeclared, 1)
         assert.deepStrictEqual((yield* read).unknown, [stranger])
+        // What another application declares is none.
+        assert.strictEqual((yield* declare("console@9", Declaration.of(Owned))).undeclared, 1)
       })
     )
 
@@ -121,7 +129,7 @@ export const keyCatalogContract = <Database>({ database, name, plane, services }
         assert.deepInclude(yield* find(Limit), { secret: true, defaultValue: undefined })
         // An application that does not know of it yet neither undoes it nor writes again and again.
         yield* declare("shop@1", Declaration.of(Limit))
-        assert.strictEqual(yield* declare("shop@1", Declaration.of(Limit)), 0)
+        assert.strictEqual((yield* declare("shop@1", Declaration.of(Limit))).written, 0)
         assert.deepInclude(yield* find(Limit), { secret: true, defaultValue: undefined })
         assert.strictEqual(yield* HistoryStore.use((store) => store.verify(acme)), 0)
       })

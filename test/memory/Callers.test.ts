@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, DateTime, Effect, Exit, Layer, Option, Random, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Change, Config, ConfigKey, Entry, TenantManager, withTenant } from "effect-systemplane"
+import { Change, Config, ConfigKey, Entry, KeyCatalog, TenantManager, withTenant } from "effect-systemplane"
 import { MemoryDriver, SystemplaneMemory, type SystemplaneMemoryOptions } from "effect-systemplane/testing"
 import * as keys from "../support/keys.ts"
 import { Burst, Greeting, Limit } from "../support/keys.ts"
@@ -164,6 +164,23 @@ describe("an entry says when it was confirmed", () => {
         assert.isFalse(stale)
         assert.isAtLeast(DateTime.toEpochMillis(confirmedAt!), DateTime.toEpochMillis(updatedAt!))
       })
+    )
+  )
+})
+
+describe("entries that no application declares", () => {
+  it.effect("are counted in the status of their tenant, and named in the catalogue", () =>
+    onPlane(
+      Effect.gen(function* () {
+        const acme = yield* MemoryDriver.tenant("acme")
+        const slip = { namespace: "rate-limit", key: "burst" }
+        yield* acme.write(slip, 7)
+        yield* TenantManager.use((manager) => Effect.andThen(manager.remove("acme"), manager.activate("acme")))
+        const [status] = yield* TenantManager.use((manager) => manager.statuses)
+        assert.strictEqual(status?.undeclared, 1)
+        assert.deepStrictEqual((yield* KeyCatalog.read).unknown, [slip])
+      }),
+      { seedDefaults: true }
     )
   )
 })

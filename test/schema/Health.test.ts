@@ -17,6 +17,7 @@ const status = (state: TenantState, failed = false): TenantStatus => ({
   confirmedAt: undefined,
   epoch: 0,
   rejected: 0,
+  undeclared: 0,
   warnings: []
 })
 

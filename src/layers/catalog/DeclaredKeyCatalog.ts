@@ -15,6 +15,7 @@ import { KeyCatalog } from "../../services/KeyCatalog.ts"
 import { KeyDeclarations } from "../../services/KeyDeclarations.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { failWith, unknownKey } from "../store/ConfigFailure.ts"
+import { StatusBoard } from "../telemetry/StatusBoard.ts"
 
 export interface DeclaredKeyCatalogOptions {
   /** The tenant if none is set. */
@@ -29,6 +30,7 @@ const isRefused = ({ reason }: EntryStoreError) => reason._tag === "Refused"
 const make = Effect.fnUntraced(function* ({ declaredBy, sole }: DeclaredKeyCatalogOptions) {
   const store = yield* KeyDeclarations
   const registry = yield* KeyRegistry
+  const board = yield* StatusBoard
   const declarations = registry.keys.map(of)
   const logged = new Map<TenantId, string>()
 
@@ -53,7 +55,10 @@ const make = Effect.fnUntraced(function* ({ declaredBy, sole }: DeclaredKeyCatal
       }),
     declare: (tenant) =>
       store.declare(tenant, declaredBy, declarations).pipe(
-        Effect.asVoid,
+        // Of a tenant that is being brought up: of no other the board knows anything.
+        Effect.flatMap(({ undeclared }) =>
+          board.get(tenant) === undefined ? Effect.void : board.update(tenant, { undeclared })
+        ),
         Effect.catch(({ reason }) => {
           if (logged.get(tenant) === reason.message) return Effect.void
           logged.set(tenant, reason.message)

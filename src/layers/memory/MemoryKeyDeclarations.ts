@@ -10,7 +10,7 @@ import { MemoryClients } from "./MemoryClients.ts"
 const make = Effect.map(MemoryClients, (clients) =>
   KeyDeclarations.of({
     declare: (tenant, declaredBy, declarations) =>
-      Effect.map(clients.run(tenant, [MemoryTable.declare(declaredBy, declarations)]), ([written]) => written!),
+      Effect.map(clients.run(tenant, [MemoryTable.declare(declaredBy, declarations)]), ([declared]) => declared!),
     read: (tenant) => clients.read(tenant, MemoryTable.catalog)
   })
 )

@@ -13,7 +13,7 @@ const make = Effect.map(PgDatabases, (databases) =>
   KeyDeclarations.of({
     declare: (tenant, declaredBy, declarations) =>
       declarations.length === 0
-        ? Effect.succeed(0)
+        ? Effect.succeed({ written: 0, undeclared: 0 })
         : databases.runAhead(tenant, (query) =>
             query(upsertDeclarations, [
               JSON.stringify(
@@ -24,8 +24,8 @@ const make = Effect.map(PgDatabases, (databases) =>
               ),
               declaredBy
             ]).pipe(
-              Effect.flatMap(decodeCount),
-              Effect.map(([{ count }]) => count),
+              Effect.flatMap(decodeDeclared),
+              Effect.map(([declared]) => declared),
               unexpectedShape
             )
           ),
@@ -83,10 +83,21 @@ export const upsertDeclarations = `
     DELETE FROM systemplane_keys AS k WHERE NOT k.secret AND k.declared_at < now() - interval '${keptFor}'
       AND EXISTS (SELECT FROM given) AND k.declared_by <> $2
   )
-  SELECT count(*)::int AS count FROM written`
+  SELECT (SELECT count(*) FROM written)::int AS written, (
+    SELECT count(*) FROM (
+      SELECT e.* FROM systemplane_entries AS e
+      WHERE NOT EXISTS (SELECT FROM systemplane_keys AS k WHERE k.namespace = e.namespace AND k.key = e.key)
+        AND NOT EXISTS (
+          SELECT FROM jsonb_to_recordset($1::jsonb) AS d (namespace text, key text)
+          WHERE d.namespace = e.namespace AND d.key = e.key
+        )
+      -- Seeds are told from stored values afterwards: by a hash, and there may be one for each key.
+      OFFSET 0
+    ) AS e WHERE ${isStored}
+  )::int AS undeclared`
 
-const Count = Schema.NonEmptyArray(Schema.Struct({ count: Schema.Int }))
-const decodeCount = Schema.decodeUnknownEffect(Count)
+const Declared = Schema.NonEmptyArray(Schema.Struct({ written: Schema.Int, undeclared: Schema.Int }))
+const decodeDeclared = Schema.decodeUnknownEffect(Declared)
 
 const selectKeys = `
   SELECT k.namespace, k.key, k.declared_by AS "declaredBy", k.secret, k.description, k.owner, k.schema,

@@ -189,6 +189,7 @@ const fresh = (tenant: TenantId, now: DateTime.Utc): TenantStatus => ({
   confirmedAt: undefined,
   epoch: 0,
   rejected: 0,
+  undeclared: 0,
   warnings: []
 })
 

@@ -1,7 +1,7 @@
 /**
  * Runs tests on each PostgreSQL that is supported, since the suite itself runs on the newest.
  *
- * `npm run test:versions [14 15 …]` starts a server of each version, one after the other, and runs on the oldest all tests that touch
+ * `npm run test:versions -- [14 15 …] [test files …]` starts a server of each version, one after the other, and runs on the oldest all tests that touch
  * PostgreSQL, and on the others the contract of `Config`, the schema, and the least privileges. Tests that start servers of their own start the
  * newest, and are left out.
  */
@@ -27,19 +27,23 @@ const testsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
 }
 
 /** Whether the tests pass on a server of this version. */
-const passes = (version: PostgresServer.MajorVersion) =>
+const pass = (version: PostgresServer.MajorVersion, files: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const server = yield* PostgresServer.makeWith({}, version)
     console.log(`PostgreSQL ${version}`)
     const env = { ...process.env, SYSTEMPLANE_TEST_POSTGRES_URL: Redacted.value(server.url("postgres")) }
     return yield* Effect.callback<boolean>((resume) => {
-      const tests = spawn("npx", ["vitest", "run", ...testsOf[version]!], { cwd: root, env, stdio: "inherit" })
+      const tests = spawn("npx", ["vitest", "run", ...files], { cwd: root, env, stdio: "inherit" })
       tests.on("close", (code) => resume(Effect.succeed(code === 0)))
     })
   }).pipe(Effect.scoped)
 
-const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(testsOf)
-for (const version of wanted) {
-  if (testsOf[version] === undefined) throw new Error(`there are ${Object.keys(testsOf).join(", ")}, not ${version}`)
-  if (!(await Effect.runPromise(passes(Number(version) as PostgresServer.MajorVersion)))) process.exitCode = 1
+const [versions, files] = [
+  process.argv.slice(2).filter((arg) => /^\d+$/.test(arg)),
+  process.argv.slice(2).filter((arg) => !/^\d+$/.test(arg))
+]
+for (const version of versions.length === 0 ? Object.keys(testsOf) : versions) {
+  const tests = files.length === 0 ? testsOf[version] : files
+  if (tests === undefined) throw new Error(`there are ${Object.keys(testsOf).join(", ")}, not ${version}`)
+  if (!(await Effect.runPromise(pass(Number(version) as PostgresServer.MajorVersion, tests)))) process.exitCode = 1
 }

@@ -41,7 +41,8 @@ const follow = Effect.fnUntraced(function* (database: TestDatabase.TestDatabase,
     /** What differs, as values by slot, by which statements. */
     read: Effect.gen(function* () {
       statements.length = 0
-      const found = yield* diff(keys, [...known])
+      // The server orders them as it likes.
+      const found = [...(yield* diff(keys, [...known]))].sort((a, b) => a.slot - b.slot)
       for (const { row, slot } of found) known[slot] = row?.fingerprint
       const sent = statements.map((sql) => (sql === PgCursorDiff.selectSince ? "since" : "whole"))
       return { found: found.map(({ row, slot }) => [slot, row?.value]), sent }

@@ -22,6 +22,7 @@ import { schemaLockTimeout, schemaSilenceTimeout } from "../runtime/Timeouts.ts"
 import * as PgCatalog from "./PgCatalog.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import * as PgSchemaCheck from "./PgSchemaCheck.ts"
+import * as PgSchemaFindings from "./PgSchemaFindings.ts"
 import * as PgSeeding from "./PgSeeding.ts"
 
 const timeouts = `SELECT set_config('lock_timeout', '${schemaLockTimeout}', true),
@@ -32,12 +33,12 @@ const lock = `SELECT pg_advisory_xact_lock(${lockKey})`
 interface Inspected {
   readonly catalogue: PgCatalog.Catalog
   readonly schema: string
-  readonly found: ReadonlyArray<PgCatalog.Finding>
+  readonly found: ReadonlyArray<PgSchemaFindings.Finding>
 }
 
-const objectsOf = (found: ReadonlyArray<PgCatalog.Finding>) => [...new Set(found.map(({ object }) => object))]
+const objectsOf = (found: ReadonlyArray<PgSchemaFindings.Finding>) => [...new Set(found.map(({ object }) => object))]
 
-const names = (found: ReadonlyArray<PgCatalog.Finding>) => objectsOf(found).map(({ name }) => name)
+const names = (found: ReadonlyArray<PgSchemaFindings.Finding>) => objectsOf(found).map(({ name }) => name)
 
 const mending = ({ found }: Inspected) => `${DdlScript.statement(objectsOf(found))};\n`
 
@@ -103,7 +104,7 @@ const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchema
 
   const inspected = (catalogue: PgCatalog.Catalog): Inspected => {
     const schema = catalogue.schema ?? "public"
-    return { catalogue, schema, found: PgCatalog.findings(objects, { ...catalogue, schema }) }
+    return { catalogue, schema, found: PgSchemaFindings.findings(objects, { ...catalogue, schema }) }
   }
 
   /** What is not in order. Fails if the table cannot be served, or the role may not use it. */

@@ -13,6 +13,7 @@ import type { Query } from "../../services/Connector.ts"
 import type { Seed } from "../../services/KeyRegistry.ts"
 import * as PgCatalog from "./PgCatalog.ts"
 import * as PgRows from "./PgRows.ts"
+import * as PgSchemaFindings from "./PgSchemaFindings.ts"
 
 const atSchema = PgCatalog.glance("true")
 
@@ -65,7 +66,7 @@ export const findsEverything = (
     Effect.map(([found]) => {
       if (found === undefined || found.hidden || !found.permitted || !found.seeded || !found.ahead) return false
       if (found.facts === null) return true
-      if (PgCatalog.findings(objects, { ...found, facts: found.facts }).length > 0) return false
+      if (PgSchemaFindings.findings(objects, { ...found, facts: found.facts }).length > 0) return false
       knownFor(objects).add(found.digest)
       return true
     }),

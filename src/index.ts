@@ -35,7 +35,7 @@ export {
 } from "./schema/operator/ChangeRecord.ts"
 export * as ConfigDiff from "./schema/operator/ConfigDiff.ts"
 export type { Catalog, CatalogKey, KeyDeclaration } from "./schema/operator/KeyDeclaration.ts"
-export * as Reconnect from "./schema/Reconnect.ts"
+export * as Reconnect from "./schema/ReconnectDelays.ts"
 export { SchemaBootstrapError, type SchemaBootstrapErrorReason } from "./schema/SchemaBootstrapError.ts"
 export * from "./schema/TenantLifecycleEvent.ts"
 export { TenantState, TenantStatus } from "./schema/TenantStatus.ts"

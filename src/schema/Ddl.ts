@@ -3,10 +3,11 @@
  *
  * @since 0.1.0
  */
-import * as DdlCatalogue from "./DdlCatalogue.ts"
+
 import * as DdlEntries from "./DdlEntries.ts"
 import * as DdlGrants from "./DdlGrants.ts"
 import * as DdlHistory from "./DdlHistory.ts"
+import * as DdlKeys from "./DdlKeys.ts"
 import type { DdlObject, Part } from "./DdlObjects.ts"
 import * as DdlPeople from "./DdlPeople.ts"
 import * as DdlScript from "./DdlScript.ts"
@@ -30,7 +31,7 @@ export interface ScriptOptions {
 /** All objects, in the order in which they build on each other. */
 export const objects = (history: boolean): ReadonlyArray<DdlObject> => [
   ...DdlEntries.objects,
-  ...DdlCatalogue.objects,
+  ...DdlKeys.objects,
   ...(history ? DdlHistory.objects : []),
   ...DdlPeople.objects,
   ...(history ? DdlPeople.historyObjects : [])

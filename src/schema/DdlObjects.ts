@@ -1,6 +1,6 @@
 /**
  * The objects of a tenant's database as data: tables, functions and triggers, each with the SQL that makes it and the SQL that
- * tells whether it is in order. `DdlEntries`, `DdlHistory`, `DdlCatalogue` and `DdlPeople` list them, `DdlScript` makes
+ * tells whether it is in order. `DdlEntries`, `DdlHistory`, `DdlKeys` and `DdlPeople` list them, `DdlScript` makes
  * statements of them, and `postgres/PgCatalog` compares them with what a database has.
  *
  * The names are those that services built on LerianStudio's lib-systemplane use, so that both may work on one database. The

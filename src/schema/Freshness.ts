@@ -1,11 +1,19 @@
 /**
- * The arithmetic of `maxStaleness`: when a silent feed is verified, and how long an answer is waited for. All in milliseconds.
+ * When a value is stale, and the rest of the arithmetic of `maxStaleness`: when a silent feed is verified, and how long an answer is
+ * waited for. All in milliseconds.
  *
  * A silent feed is verified after a quarter to a third of the bound, and has a third of it to answer. So a dead session is noticed
  * within two thirds, which leaves a third for reconnecting before the values count as overdue.
  *
  * @since 0.1.0
  */
+
+/** When what was confirmed at a moment becomes stale. */
+export const staleAt = (confirmedAt: number, maxStaleness: number): number => confirmedAt + maxStaleness
+
+/** Whether what was confirmed at a moment is stale now: the bound itself is too late. */
+export const isStale = (confirmedAt: number, now: number, maxStaleness: number): boolean =>
+  now - confirmedAt >= maxStaleness
 
 /** A server that is well answers a short statement within this time, however large the bound is. */
 const longestUsualAnswer = 5_000

@@ -10,7 +10,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type { ConfigKey } from "./ConfigKey.ts"
 import * as JsonText from "./JsonText.ts"
-import * as Reconnect from "./Reconnect.ts"
+import * as Reconnect from "./ReconnectDelays.ts"
 
 /**
  * Options of `SystemplaneLive`.

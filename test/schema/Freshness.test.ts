@@ -4,6 +4,16 @@ import * as Freshness from "../../src/schema/Freshness.ts"
 const bounds = [1_000, 3_000, 30_000, 3_600_000]
 
 describe("Freshness", () => {
+  it("G4: a value is stale once it was not confirmed for maxStaleness", () => {
+    for (const bound of bounds) {
+      const staleAt = Freshness.staleAt(100, bound)
+      assert.deepStrictEqual(
+        [staleAt - 1, staleAt, staleAt + 1].map((now) => Freshness.isStale(100, now, bound)),
+        [false, true, true]
+      )
+    }
+  })
+
   it("waits for an answer a third of maxStaleness, and 5 seconds at most", () => {
     assert.deepStrictEqual(
       bounds.map((bound) => Math.round(Freshness.answerBudget(bound))),

@@ -174,7 +174,7 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
   // While nothing confirms the snapshot, time alone makes it too old to be trusted. Reads look at the clock themselves; this
   // is for those who watch the tenant's state.
   const overdueAt = ({ condition, snapshot }: Replica) =>
-    condition.loaded && !condition.overdue ? snapshot.confirmedAt + options.maxStaleness : never
+    condition.loaded && !condition.overdue ? Freshness.staleAt(snapshot.confirmedAt, options.maxStaleness) : never
 
   const deadlinesOf = (followed: Followed): TenantTimers.Deadline => ({
     dueAt: () => Math.min(followed.verifyAt, followed.answerBy, overdueAt(followed.replica)),

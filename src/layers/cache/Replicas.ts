@@ -10,6 +10,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type { ConfigKey } from "../../schema/ConfigKey.ts"
 import type { EntryRow } from "../../schema/EntryRow.ts"
+import * as Freshness from "../../schema/Freshness.ts"
 import * as KeyHints from "../../schema/KeyHints.ts"
 import { show } from "../../schema/KeyName.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
@@ -189,9 +190,9 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
 
   /** Whether the snapshot is not to be trusted: confirmed too long ago, or without a write of ours that it could not place. */
   const isOverdue = (snapshot: Snapshot.State, time: number) =>
-    Snapshot.isDisowned(snapshot) || time - snapshot.confirmedAt >= options.maxStaleness
+    Snapshot.isDisowned(snapshot) || Freshness.isStale(snapshot.confirmedAt, time, options.maxStaleness)
 
-  const isPast = (time: number) => now() - time >= options.maxStaleness
+  const isPast = (time: number) => Freshness.isStale(time, now(), options.maxStaleness)
 
   /** What the database just answered; stale if it was asked longer ago than the bound, as by a read that was joined. */
   const answered = (replica: Replica.Replica, slot: number) =>

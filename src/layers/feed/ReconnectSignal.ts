@@ -24,7 +24,7 @@ import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import * as Reconnect from "../../schema/Reconnect.ts"
+import * as Reconnect from "../../schema/ReconnectDelays.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 

@@ -2,7 +2,7 @@
  * How long everything may take that takes time: each statement, read and write, each attempt to connect, each pause.
  *
  * All constants of time of `src/layers` are here, with the sums that the docstrings of the public API promise. The times that
- * follow from an option are computed in `schema/`: Freshness (`maxStaleness`), ReadPace and Reconnect.
+ * follow from an option are computed in `schema/`: Freshness (`maxStaleness`), ReadPace and ReconnectDelays.
  *
  * ```
  *   a read of the database                   5 s     its turn, the connection and the answer together

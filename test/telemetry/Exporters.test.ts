@@ -21,6 +21,9 @@ const expected: ReadonlyArray<Point> = [
   { ...counter("cache_dropped_total", 1) },
   // Limit: Feature holds its default, Greeting was deleted, the row of Burst is no number, ApiKey is beyond the limit.
   { ...counter("cache_entries", 1), type: "gauge" },
+  // By a notification, and by a verification.
+  counter("changes_total", 2, { origin: "other" }),
+  counter("changes_total", 0, { origin: "own" }),
   counter("get_cache_hits_total", 9, { outcome: "hit" }),
   counter("get_cache_hits_total", 2, { outcome: "miss" }),
   counter("listen_disconnects_total", 1, { reason: "SessionLost" }),
@@ -36,6 +39,8 @@ const expected: ReadonlyArray<Point> = [
   { ...counter("staleness_seconds", 0), type: "gauge" },
   { name: "systemplane.manager.tenants_active", type: "gauge", attributes: {}, value: 1 },
   { name: "systemplane.manager.tenants_wanted", type: "gauge", attributes: {}, value: 1 },
+  // What was written with the triggers disabled.
+  counter("unrecorded_rows_total", 1),
   { ...counter("warmload_latency_seconds", 1), type: "histogram" }
 ]
 

@@ -61,6 +61,7 @@ const drive = (database: TestDatabase.TestDatabase) =>
       database.run("UPDATE systemplane_entries SET value = '8' WHERE key = $1", [Limit.key])
     )
     yield* seen(8)
+    yield* counted("unrecorded_rows_total", "tenant_id", tenant, 1)
 
     const again = yield* counted("reconcile_total", "reason", "connect", 2).pipe(Effect.forkScoped)
     yield* database.killListeners

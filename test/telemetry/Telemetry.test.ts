@@ -37,11 +37,13 @@ const observed = (entries: number, confirmedAt: number, hits = 0): Observed => {
 const fromTheStart = [
   "cache_dropped_total",
   "cache_entries",
+  "changes_total",
   "get_cache_hits_total",
   "notify_received_total",
   "reconcile_total",
   "rejected_rows_total",
-  "staleness_seconds"
+  "staleness_seconds",
+  "unrecorded_rows_total"
 ]
 
 const totals = ["tenants_active", "tenants_wanted"]

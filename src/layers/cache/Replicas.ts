@@ -116,6 +116,9 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     Replica.publish(replica, outcome)
     if (replicas.get(replica.tenant) !== replica) return
     board.learned(replica.tenant, outcome.state)
+    if (before.loaded && outcome.published.length > 0) {
+      telemetry.changed(replica.tenant, source === "write" ? "own" : "other", outcome.published.length)
+    }
     const told = isTold(replica) || (source === "write" && !replica.condition.suspended)
     if (told && !subscribers.isIdle()) {
       for (const { after, slot } of outcome.published) announce(replica, slot, after)

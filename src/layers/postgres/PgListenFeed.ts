@@ -9,6 +9,7 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import type { ListenSession } from "../../services/Connector.ts"
 import { ListenFeed } from "../../services/ListenFeed.ts"
 import * as ReconnectingFeed from "../feed/ReconnectingFeed.ts"
+import { Telemetry } from "../telemetry/Telemetry.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
 import * as PgCursorDiff from "./diff/PgCursorDiff.ts"
 import { PgDatabases } from "./PgDatabases.ts"
@@ -21,6 +22,7 @@ export interface PgListenFeedOptions {
 
 const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
   const databases = yield* PgDatabases
+  const telemetry = yield* Telemetry
   const verifications = yield* FiberSet.makeRuntime()
 
   /** Rows that no record tells of are recorded, and reported: the triggers were off, or a dump was restored. */
@@ -32,7 +34,7 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
             ? Effect.void
             : Effect.logWarning(
                 "Entries were changed without a record; the history names their writer as unrecorded"
-              ).pipe(Effect.annotateLogs({ tenant, found }))
+              ).pipe(Effect.annotateLogs({ tenant, found }), Effect.andThen(telemetry.unrecorded(tenant, found)))
         ),
         Effect.catch((error) =>
           Effect.logDebug("The history was not verified").pipe(Effect.annotateLogs({ tenant, cause: error.message }))

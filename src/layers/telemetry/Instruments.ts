@@ -80,6 +80,14 @@ export const reads = each(outcomes, (outcome) =>
   counter("get_cache_hits_total", "Reads, by whether the snapshot answered", { outcome })
 )
 export const rejected = counter("rejected_rows_total", "Rows that did not decode with their key's schema")
+/** The values of `origin`: a write of this process, or whatever else the feed brought. */
+export const origins = ["own", "other"] as const
+export type Origin = (typeof origins)[number]
+
+export const changes = each(origins, (origin) =>
+  counter("changes_total", "Changes of loaded tenants that came into force, by who made them", { origin })
+)
+export const unrecorded = counter("unrecorded_rows_total", "Entries that were changed without a record and were found")
 export const dropped = counter("cache_dropped_total", "Keys left out of a scope for want of room")
 export const entries = gauge("cache_entries", "Stored entries held in memory")
 export const staleness = gauge("staleness_seconds", "Time since the database last confirmed everything")
@@ -88,7 +96,8 @@ export const propagation = histogram("propagation_seconds", "From commit to visi
 
 /** All that bear a `tenant_id`. */
 export const all: ReadonlyArray<Of<Metric.Metric<never, unknown>>> = [
-  ...Object.values({ ...notified, ...disconnected, ...reconciled, ...reads }),
+  ...Object.values({ ...notified, ...disconnected, ...reconciled, ...reads, ...changes }),
+  unrecorded,
   rejected,
   dropped,
   entries,

@@ -45,6 +45,10 @@ export class Telemetry extends Context.Service<
     /** How many seconds after they were written changes became visible, of those that the feed brought. */
     readonly propagated: (tenant: TenantId, seconds: ReadonlyArray<number>) => Effect.Effect<void>
     readonly rejected: (tenant: TenantId, rows: number) => Effect.Effect<void>
+    /** Keys of a loaded tenant that changed: by writes of this process, or of others. */
+    readonly changed: (tenant: TenantId, origin: Instruments.Origin, keys: number) => void
+    /** Entries that no record told of, which a verification found. */
+    readonly unrecorded: (tenant: TenantId, rows: number) => Effect.Effect<void>
     readonly dropped: (tenant: TenantId, keys: number) => Effect.Effect<void>
     /** A read went to the database. Those that the snapshot answers are counted by the replica. */
     readonly missed: (tenant: TenantId) => Effect.Effect<void>
@@ -155,6 +159,8 @@ const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThr
         for (const each of seconds) series.propagated(each)
       }),
     rejected: (tenant, rows) => recordSome(tenant, rows, (series) => series.rejected(rows)),
+    changed: (tenant, origin, keys) => seriesOf(tenant).changed(origin, keys),
+    unrecorded: (tenant, rows) => recordSome(tenant, rows, (series) => series.unrecorded(rows)),
     dropped: (tenant, keys) => recordSome(tenant, keys, (series) => series.dropped(keys)),
     missed: (tenant) => record(tenant, (series) => series.missed())
   })

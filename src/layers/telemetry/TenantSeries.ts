@@ -110,6 +110,14 @@ export class TenantSeries {
     this.#count(Instruments.rejected).add(rows)
   }
 
+  changed(origin: Instruments.Origin, keys: number): void {
+    this.#count(Instruments.changes[origin]).add(keys)
+  }
+
+  unrecorded(rows: number): void {
+    this.#count(Instruments.unrecorded).add(rows)
+  }
+
   dropped(keys: number): void {
     this.#count(Instruments.dropped).add(keys)
   }
@@ -168,14 +176,17 @@ export class TenantSeries {
   }
 }
 
-const { dropped, notified, reads, reconciled, rejected } = Instruments
+const { changes, dropped, notified, reads, reconciled, rejected, unrecorded } = Instruments
 const fromTheStart = [
   notified.upsert,
   notified.delete,
   reconciled.connect,
   reconciled.verify,
   reads.miss,
+  changes.own,
+  changes.other,
   rejected,
+  unrecorded,
   dropped
 ]
 

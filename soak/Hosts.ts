@@ -18,6 +18,8 @@ export interface Host {
   ) => Effect.Effect<Extract<Answer, { readonly _tag: Tag }>, HostEnded>
   /** Fails if the process ends before it was told to. */
   readonly ended: Effect.Effect<never, HostEnded>
+  /** Stops the process for a while, as a frozen container is. */
+  readonly freeze: (millis: number) => Effect.Effect<void>
 }
 
 /** Starts a process that holds these planes; it ends with the scope. */
@@ -37,6 +39,12 @@ export const start = Effect.fnUntraced(function* (
 
   const host: Host = {
     ended: Deferred.await(ended),
+    freeze: (millis) =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => child.kill("SIGSTOP")),
+        () => Effect.sleep(millis),
+        () => Effect.sync(() => child.kill("SIGCONT"))
+      ),
     ask: (command, tag) =>
       Effect.suspend(() => {
         const answer = Deferred.makeUnsafe<Answer>()

@@ -104,11 +104,24 @@ export interface Intervention {
 
 export interface HostSettings {
   readonly seed: string
-  readonly planes: ReadonlyArray<{ readonly name: string; readonly urlTemplate: string }>
+  readonly planes: ReadonlyArray<{
+    readonly name: string
+    readonly urlTemplate: string
+    readonly passwordFile: string
+  }>
+  /** Tenants that are dropped and made anew. */
+  readonly remade: ReadonlyArray<string>
+  /** Whether the wall clock of the process is set forward and back. */
+  readonly jumping: boolean
   readonly tenants: ReadonlyArray<string>
   readonly maxStaleness: number
   /** Average pauses between two operations of a client, in milliseconds. */
-  readonly pauses: { readonly reads: number; readonly writes: number; readonly lifecycle: number }
+  readonly pauses: {
+    readonly reads: number
+    readonly writes: number
+    readonly lifecycle: number
+    readonly strangers: number
+  }
 }
 
 export type Command =

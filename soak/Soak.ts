@@ -7,6 +7,7 @@
 import { Clock, Effect, Fiber, Random } from "effect"
 import * as Conditions from "./checks/Conditions.ts"
 import * as Convergence from "./checks/Convergence.ts"
+import * as Record from "./checks/Record.ts"
 import * as Violations from "./checks/Violations.ts"
 import * as Hosts from "./Hosts.ts"
 import * as Keys from "./Keys.ts"
@@ -16,12 +17,16 @@ import type { Result } from "./Summary.ts"
 import * as ForeignWriters from "./world/ForeignWriters.ts"
 import * as Nemesis from "./world/Nemesis.ts"
 import * as Notifications from "./world/Notifications.ts"
+import * as RecordReader from "./world/RecordReader.ts"
+import * as Remaking from "./world/Remaking.ts"
 import * as World from "./world/World.ts"
 
 export interface SoakOptions {
   readonly minutes: number
   readonly tenants: number
   readonly seed: string
+  /** A trigger to drop in all databases at the start, to see that a check finds what is missing then. */
+  readonly dropTrigger: string | undefined
 }
 
 /** Two planes in one process, and one in another. */
@@ -31,18 +36,20 @@ const hosts = [["plane-a", "plane-b"], ["plane-c"]] as const
 const maxStaleness = 6000
 
 /** Average pauses in milliseconds: over all tenants of a plane, and for foreign writes over all tenants. */
-const pauses = { reads: 10, writes: 100, lifecycle: 1500, foreignWrites: 25 }
+const pauses = { reads: 10, writes: 100, lifecycle: 1500, foreignWrites: 25, strangers: 1000 }
 
 /**
  * After the last fault is mended, a session is back within the cap of the back-off, and one verification later the
- * plane equals the table. Twice that, for a busy machine.
+ * plane equals the table. Ten times that, since a machine may be busy; what comes sooner ends the wait.
  */
-const convergenceTime = 2 * (maxStaleness + 2000)
+const convergenceTime = 10 * (maxStaleness + 2000)
 
 export const run = Effect.fnUntraced(function* (options: SoakOptions, command: string) {
   const violations = Violations.make()
   const interventions: Array<Intervention> = []
   const faults: Array<Nemesis.Fault> = []
+  const foreign: ForeignWriters.Tally = new Map()
+  const remade = new Map<string, number>()
   let notifications = 0
 
   yield* Effect.log("Starting a server, and preparing the tenants' databases")
@@ -63,6 +70,11 @@ export const run = Effect.fnUntraced(function* (options: SoakOptions, command: s
   const askAll = <Tag extends Parameters<Hosts.Host["ask"]>[1]>(command: Command, tag: Tag) =>
     Effect.forEach(started, ({ host }) => host.ask(command, tag), { concurrency: "unbounded" })
 
+  if (options.dropTrigger !== undefined) {
+    for (const { database } of world.tenants) {
+      yield* database.run(`DROP TRIGGER ${options.dropTrigger} ON systemplane_entries`)
+    }
+  }
   yield* Effect.log(`Running the workload and the nemesis for ${options.minutes} minutes`)
   const checking = yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep("1 second"), run.check)))
   for (const tenant of world.tenants) {
@@ -78,25 +90,40 @@ export const run = Effect.fnUntraced(function* (options: SoakOptions, command: s
       world.tenants,
       ({ database, name }) =>
         seeded(`${name} foreign writes`)(
-          ForeignWriters.run(name, database, pauses.foreignWrites * world.tenants.length)
+          ForeignWriters.run(name, database, pauses.foreignWrites * world.tenants.length, foreign)
         ),
       { concurrency: "unbounded" }
     )
   )
-  const breaking = yield* Effect.forkChild(seeded("faults")(Nemesis.run(world, (fault) => faults.push(fault))))
+  const breaking = yield* Effect.forkChild(
+    seeded("faults")(
+      Nemesis.run(
+        world,
+        started.map(({ host }) => host),
+        (fault) => faults.push(fault)
+      )
+    )
+  )
+  const remaking = yield* Effect.forkChild(
+    seeded("remaking")(Remaking.run(world.admin, world.remade, (what) => remade.set(what, (remade.get(what) ?? 0) + 1)))
+  )
   yield* Effect.raceAllFirst([
     Effect.sleep(`${options.minutes} minutes`),
     // None of these ends by itself: an end is a defect, and fails the soak.
     ...started.map(({ host }) => host.ended),
-    ...[checking, writing, breaking].map((fiber) => Fiber.join<unknown, unknown>(fiber))
+    ...[checking, writing, breaking, remaking].map((fiber) => Fiber.join<unknown, unknown>(fiber))
   ])
 
   yield* Effect.log("Mending everything, and waiting for the planes to equal the databases")
   yield* Fiber.interrupt(breaking)
   yield* Fiber.interrupt(writing)
+  yield* Fiber.interrupt(remaking)
+  yield* Remaking.settle(world.admin, world.remade)
   const quiet = yield* askAll({ _tag: "StopWriting" }, "Quiet")
   yield* expectConvergence(world, run, violations, askAll({ _tag: "ReadAll" }, "All"))
   yield* expectDelivered(world, run, violations, askAll({ _tag: "ReadAll" }, "All"))
+
+  const records = yield* expectRecorded(world, violations)
 
   yield* Effect.log("Closing the planes")
   const closed = yield* askAll({ _tag: "Close" }, "Closed")
@@ -118,6 +145,9 @@ export const run = Effect.fnUntraced(function* (options: SoakOptions, command: s
     faults,
     interventions: interventions.length,
     notifications,
+    foreign,
+    remade,
+    records,
     memory: started.map(({ heap }, i) => ({ host: hosts[i]!.join(" and "), begin: heap, end: quiet[i]!.heap })),
     left
   }
@@ -128,8 +158,10 @@ const hostSettings = (world: World.World, planes: ReadonlyArray<string>, { seed 
   seed,
   planes: world.ways
     .filter(({ plane }) => planes.includes(plane))
-    .map(({ plane, urlTemplate }) => ({ name: plane, urlTemplate })),
+    .map(({ passwordFile, plane, urlTemplate }) => ({ name: plane, urlTemplate, passwordFile })),
   tenants: world.tenants.map(({ name }) => name),
+  remade: world.remade.map(({ name }) => name),
+  jumping: planes.includes(hosts[1][0]),
   maxStaleness,
   pauses
 })
@@ -191,6 +223,29 @@ const expectDelivered = (world: World.World, run: Run.Run, violations: Violation
         })
     )
     for (const violation of found) violations.add(violation)
+  })
+
+/**
+ * Every change is in the history, once. What was written in silence is there after a verification of any plane.
+ * Returns how many records there are.
+ */
+const expectRecorded = (world: World.World, violations: Violations.Violations) =>
+  Effect.gen(function* () {
+    const until = (yield* Clock.currentTimeMillis) + convergenceTime
+    const recordedIn = ({ database, name }: World.Tenant) =>
+      Effect.gen(function* () {
+        while (true) {
+          const kept = yield* RecordReader.read(database)
+          const problems = Record.problemsOf(kept)
+          if (problems.length === 0 || (yield* Clock.currentTimeMillis) > until) {
+            for (const problem of problems) violations.add({ check: "brokeRecord", tenant: name, ...problem })
+            return kept.records.length
+          }
+          yield* Effect.sleep("500 millis")
+        }
+      })
+    const counts = yield* Effect.forEach(world.tenants, recordedIn, { concurrency: 4 })
+    return counts.reduce((sum, count) => sum + count, 0)
   })
 
 /**

@@ -2,6 +2,7 @@
 import type { Condition } from "./checks/Conditions.ts"
 import * as Distribution from "./checks/Distribution.ts"
 import { type Check, checks, type Violation, type Violations } from "./checks/Violations.ts"
+import type { Tally } from "./world/ForeignWriters.ts"
 import type { Fault } from "./world/Nemesis.ts"
 
 export interface Memory {
@@ -23,6 +24,10 @@ export interface Result {
   readonly faults: ReadonlyArray<Fault>
   readonly interventions: number
   readonly notifications: number
+  readonly foreign: Tally
+  /** How often the tenants beside were dropped and made anew. */
+  readonly remade: ReadonlyMap<string, number>
+  readonly records: number
   readonly memory: ReadonlyArray<Memory>
   readonly left: { readonly sessions: number; readonly sockets: number; readonly fibers: number }
 }
@@ -42,6 +47,9 @@ export const render = (result: Result): string => {
     "",
     `${counts.versions} versions committed, of them ${landed} by planes (${not} did not land, ${unknown} unknown)`,
     `${counts.reports} reports checked, ${result.notifications} notifications read, ${result.interventions} interventions`,
+    `Foreign writes, done and failed: ${tallyOf(result.foreign)}`,
+    `Beside them: ${[...result.remade].map(([what, times]) => `${times} × ${what}`).join(", ")}`,
+    `${result.records} records of the history compared with what was committed`,
     `${result.faults.length} faults: ${faultCounts(result.faults)}`,
     "",
     "Commit to visible, in milliseconds",
@@ -74,6 +82,9 @@ const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`
 
 const faultCounts = (faults: ReadonlyArray<Fault>) =>
   [...Map.groupBy(faults, ({ what }) => what)].map(([what, all]) => `${all.length} × ${what}`).join(", ")
+
+const tallyOf = (tally: Tally) =>
+  [...tally].map(([kind, { done, failed }]) => `${kind} ${done}${failed > 0 ? ` (${failed})` : ""}`).join(", ")
 
 const verdict = (violations: Violations, command: string): ReadonlyArray<string> =>
   violations.total() === 0

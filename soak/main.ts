@@ -20,14 +20,25 @@ const flags = {
   seed: Flag.String("seed").pipe(
     Flag.withDescription("Determines what is done, though not when; by default a new one"),
     Flag.optional
+  ),
+  dropTrigger: Flag.String("drop-trigger").pipe(
+    Flag.withDescription(
+      "A trigger of systemplane_entries to drop at the start: the soak must find what is missing then"
+    ),
+    Flag.optional
   )
 }
 
 const newSeed = Effect.sync(() => Math.floor(Math.random() * 1e9).toString(36))
 
-const soak = Command.make("soak", flags, ({ minutes, seed, tenants }) =>
+const soak = Command.make("soak", flags, ({ dropTrigger, minutes, seed, tenants }) =>
   Effect.gen(function* () {
-    const given = { minutes, tenants, seed: Option.isSome(seed) ? seed.value : yield* newSeed }
+    const given = {
+      minutes,
+      tenants,
+      seed: Option.isSome(seed) ? seed.value : yield* newSeed,
+      dropTrigger: Option.getOrUndefined(dropTrigger)
+    }
     const command = `npm run soak -- --minutes ${minutes} --tenants ${tenants} --seed ${given.seed}`
     const result = yield* Effect.scoped(Soak.run(given, command))
     yield* Effect.sync(() => console.log(Report.render(result)))

@@ -61,7 +61,7 @@ export const make = ({ arrived, ...options }: CheckerOptions): Checker => {
 const committed = ({ denied, history, violate }: Evidence.Evidence, { key, ...version }: JournalRow) => {
   const known = history(key)
   const before = known.versions.at(-1)!
-  const seeded = /^systemplane.manager:[0-9a-f]{16}$/.test(version.by) && version.stamp === History.defaultStamp
+  const seeded = History.isSeed(version)
   // A restored backup may hold a seeded row, below the row that it replaces.
   if (seeded && before.revision !== 0 && version.revision > before.revision) {
     violate("brokeSeeding", key, `a default was written over ${Evidence.show(before)}`)

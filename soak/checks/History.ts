@@ -26,6 +26,10 @@ export interface Version {
 /** The stamp of the default, which many versions share. */
 export const defaultStamp = "default"
 
+/** Whether a row is a default that a plane wrote, untouched since. */
+export const isSeed = ({ by, stamp }: Pick<Version, "by" | "stamp">) =>
+  stamp === defaultStamp && /^systemplane.manager:[0-9a-f]{16}$/.test(by)
+
 const initial: Version = {
   stamp: defaultStamp,
   revision: 0,

@@ -15,6 +15,7 @@ export const checks = {
   brokeLeaks: "G12 a plane that closes, or removes a tenant, leaves no session behind",
   brokeRecovery: "G13 after every fault each tenant becomes live again",
   brokeNotification: "G14 a notification carries names and a revision, never a value",
+  brokeRecord: "G16 every committed change is in the history once, in its order, grouped as it was committed",
   brokeCalm: "nothing in the plane dies: no defect is logged"
 } as const
 

@@ -3,9 +3,7 @@ import { Effect, Logger } from "effect"
 import { badMark } from "../Keys.ts"
 import * as Recorder from "../workload/Recorder.ts"
 
-export const layer = (host: string, recorder: Recorder.Recorder) => Logger.layer([listening(host, recorder)])
-
-const listening = (host: string, recorder: Recorder.Recorder) =>
+export const make = (host: string, recorder: Recorder.Recorder) =>
   Logger.map(Logger.formatLogFmt, (line) => {
     const report = (check: string) => Effect.runSync(Recorder.broken(recorder, host, check, line))
     if (line.includes(badMark)) report("brokeBadRows")

@@ -2,11 +2,13 @@
 import { NodeRuntime } from "@effect/platform-node"
 import {
   Cause,
+  Clock,
   type Context,
   Effect,
   Exit,
   Fiber,
   Layer,
+  Logger,
   Metric,
   Option,
   Queue,
@@ -22,10 +24,14 @@ import type { Client } from "../workload/Client.ts"
 import * as Lifecycle from "../workload/Lifecycle.ts"
 import * as Readers from "../workload/Readers.ts"
 import * as Recorder from "../workload/Recorder.ts"
+import * as Strangers from "../workload/Strangers.ts"
 import * as Subscribers from "../workload/Subscribers.ts"
 import * as Writers from "../workload/Writers.ts"
+import { lastStamp } from "../world/Remaking.ts"
+import * as JumpingClock from "./JumpingClock.ts"
 import * as LogCheck from "./LogCheck.ts"
 import * as Plane from "./Plane.ts"
+import * as ThrowingCode from "./ThrowingCode.ts"
 
 /** How often records are sent, in milliseconds. */
 const sendEvery = 200
@@ -84,10 +90,11 @@ const fiberCount = () => {
 const openPlane = (
   recorder: Recorder.Recorder,
   settings: HostSettings,
+  logger: Logger.Logger<unknown, unknown>,
   planeSettings: HostSettings["planes"][number]
 ) =>
   Effect.gen(function* () {
-    const context = yield* Layer.build(Plane.make(planeSettings, settings))
+    const context = yield* Layer.build(Plane.make(planeSettings, settings, logger))
     const client = { plane: planeSettings.name, tenants: settings.tenants, recorder }
     const heard: Subscribers.Heard = new Map()
     yield* Effect.provide(Subscribers.subscribe(client, heard), context)
@@ -106,7 +113,7 @@ const everyPlane = <A, E>(
 ) => Effect.forEach(planes, (plane) => Effect.provide(act(plane), plane.context), { concurrency: "unbounded" })
 
 /** Everything that live tenants show, and which tenants are not live. */
-const readAll = (planes: ReadonlyArray<RunningPlane>) =>
+const readAll = (planes: ReadonlyArray<RunningPlane>, remade: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const entries: Array<Final> = []
     const notLive: Array<string> = []
@@ -121,6 +128,15 @@ const readAll = (planes: ReadonlyArray<RunningPlane>) =>
             return notLive.push(`${tenant} on ${client.plane} is ${status?.state ?? "unknown"}: ${why}`)
           }),
         { concurrency: "unbounded", discard: true }
+      )
+    )
+    yield* everyPlane(planes, ({ client }) =>
+      Effect.forEach(remade, (tenant) =>
+        Effect.gen(function* () {
+          const read = yield* Effect.result(Config.get(Keys.Plain).pipe(withTenant(tenant)))
+          const shown = Result.isSuccess(read) ? (read.success as Seen).stamp : read.failure.message
+          if (shown !== lastStamp) notLive.push(`${tenant}, made anew, on ${client.plane}: ${shown}`)
+        })
       )
     )
     return { _tag: "All", entries, notLive } as const
@@ -146,22 +162,29 @@ const main = Effect.gen(function* () {
   const queue = yield* commands
   const first = yield* Queue.take(queue)
   if (first._tag !== "Start") return
-  const recorder = Recorder.make()
+  const jumping = yield* JumpingClock.make
+  const recorder = Recorder.make(jumping.ahead)
   const host = first.settings.planes.map(({ name }) => name).join(" and ")
-  yield* hold(queue, recorder, first.settings).pipe(Effect.provide(LogCheck.layer(host, recorder)))
+  const logger = LogCheck.make(host, recorder)
+  yield* hold(queue, recorder, first.settings, jumping, logger).pipe(
+    Effect.provide(Logger.layer([logger])),
+    Effect.provideService(Clock.Clock, jumping.clock)
+  )
 }).pipe(Effect.scoped)
 
 /** Holds planes until it is told to close them. */
 const hold = Effect.fnUntraced(function* (
   queue: Queue.Dequeue<Command>,
   recorder: Recorder.Recorder,
-  settings: HostSettings
+  settings: HostSettings,
+  jumping: JumpingClock.JumpingClock,
+  logger: Logger.Logger<unknown, unknown>
 ) {
   const flush = Effect.suspend(() => tell({ _tag: "Reports", ...recorder.take() }))
   const fibers = fiberCount()
 
   const scope = yield* Scope.make()
-  const planes = yield* Effect.forEach(settings.planes, (plane) => openPlane(recorder, settings, plane), {
+  const planes = yield* Effect.forEach(settings.planes, (plane) => openPlane(recorder, settings, logger, plane), {
     concurrency: "unbounded"
   }).pipe(Scope.provide(scope), fibers.count)
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(sendEvery), flush)))
@@ -177,7 +200,10 @@ const hold = Effect.fnUntraced(function* (
       Effect.all(
         [
           seeded(`${client.plane} writes`)(Writers.run(client, pauses.writes)),
-          seeded(`${client.plane} lives`)(Lifecycle.run(client, pauses.lifecycle))
+          seeded(`${client.plane} lives`)(Lifecycle.run(client, pauses.lifecycle)),
+          seeded(`${client.plane} strangers`)(Strangers.run(client, pauses.strangers)),
+          ...(settings.jumping ? [seeded(`${client.plane} clock`)(jumping.run)] : []),
+          ThrowingCode.metricReader
         ],
         { concurrency: "unbounded", discard: true }
       )
@@ -215,7 +241,7 @@ const hold = Effect.fnUntraced(function* (
         break
       }
       case "ReadAll":
-        yield* tell(yield* readAll(planes))
+        yield* tell(yield* readAll(planes, settings.remade))
         break
       case "Close": {
         yield* Fiber.interrupt(reading)

@@ -1,5 +1,5 @@
 /** Suspends, removes, rotates and activates tenants of a plane at random. */
-import { Clock, Effect, Random } from "effect"
+import { Effect, Random } from "effect"
 import { TenantManager } from "effect-systemplane"
 import { type Client, oneOf, repeatedly, weighted } from "./Client.ts"
 
@@ -15,9 +15,9 @@ export const run = (client: Client, pause: number) =>
         [3, "rotate"],
         [1, "activate"]
       ] as const)
-      const from = yield* Clock.currentTimeMillis
+      const from = (yield* client.recorder.end).at
       yield* Effect.ignore(play(client, tenant, what))
-      client.recorder.intervention({ plane: client.plane, tenant, what, from, until: yield* Clock.currentTimeMillis })
+      client.recorder.intervention({ plane: client.plane, tenant, what, from, until: (yield* client.recorder.end).at })
     })
   )
 

@@ -1,12 +1,15 @@
 /** Records what the planes of this process show and do, numbered in the order in which it happens. */
-import { Clock, DateTime, Effect } from "effect"
+import { DateTime, Effect } from "effect"
 import type { Entry } from "effect-systemplane"
 import { nameOf, type SoakKey } from "../Keys.ts"
 import type { Broken, Intervention, Observation, Report, Seen } from "../Messages.ts"
 
 export interface Began {
   readonly number: number
+  /** The true time, in milliseconds: the wall clock of the process may be set. */
   readonly at: number
+  /** By how much the wall clock of the process was ahead of it. */
+  readonly ahead: number
 }
 
 export interface Recorder {
@@ -19,11 +22,11 @@ export interface Recorder {
   readonly take: () => { readonly reports: ReadonlyArray<Report>; readonly interventions: ReadonlyArray<Intervention> }
 }
 
-export const make = (): Recorder => {
+export const make = (ahead: () => number = () => 0): Recorder => {
   let number = 0
   let reports: Array<Report> = []
   let interventions: Array<Intervention> = []
-  const next = Effect.map(Clock.currentTimeMillis, (at) => ({ number: ++number, at }))
+  const next = Effect.sync(() => ({ number: ++number, at: Date.now(), ahead: ahead() }))
   return {
     begin: next,
     end: next,
@@ -63,9 +66,10 @@ export const observing =
       answeredAt: ended.at,
       revision: undefined,
       stale: undefined,
-      confirmedAt: undefined,
       liveSince: undefined,
-      ...shown
+      ...shown,
+      // The entry may have been made before the clock was set: the earlier time claims less.
+      confirmedAt: shown.confirmedAt && shown.confirmedAt - Math.max(began.ahead, ended.ahead)
     })
 
 /** The part of an entry that is checked. */

@@ -24,7 +24,7 @@ export const subscribe = (client: Client, heard: Heard) =>
         const status = Option.getOrUndefined(yield* manager.status(change.tenant))
         const value = change.value as Seen
         heard.set(`${change.tenant}/${Keys.nameOf(key)}`, `${String(value.stamp)}/${change.revision}`)
-        const liveSince = status?.state === "live" ? status.since.epochMilliseconds : undefined
+        const liveSince = status?.state === "live" ? status.since.epochMilliseconds - now.ahead : undefined
         const shown = { observer: "changes", via: "onChange", value, revision: change.revision, liveSince } as const
         note(change.tenant, key, shown, now, now)
       })
@@ -40,6 +40,9 @@ export const subscribe = (client: Client, heard: Heard) =>
     yield* Config.onChange(Keys.Plain, () => Effect.never)
     yield* Config.onChange(Keys.Rough, () => Effect.sleep("3 seconds"))
     yield* Config.onChange(Keys.Left, () => Effect.die("a subscriber that dies"))
+    yield* Config.onChange(Keys.Right, () => {
+      throw new TypeError("a handler that throws")
+    })
     for (const key of Keys.all) yield* Config.onChange(key, hear(key))
     for (const tenant of client.tenants.slice(0, 10)) {
       yield* Effect.forkScoped(watch(tenant, Keys.Rough))

@@ -27,7 +27,7 @@ const makeStamps = (plane: string) => {
 const writeOnce = (client: Client, stamp: () => string) =>
   Effect.gen(function* () {
     const tenant = yield* oneOf(client.tenants)
-    const key = yield* oneOf([Keys.Plain, Keys.Rough])
+    const key = yield* oneOf([Keys.Plain, Keys.Rough, Keys.Moody])
     const how = yield* weighted([
       [5, set(client, tenant, key, stamp())],
       [2, remove(client, tenant, key)],

@@ -8,7 +8,16 @@
 import { Effect, Schema } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import type { JournalRow } from "../checks/Checker.ts"
+import { Moody, unluckyEnd } from "../Keys.ts"
 import type { Database } from "./Database.ts"
+
+/** A value's stamp; of a value that has none, how it begins. */
+export const stampOf = (value: string) => `coalesce(${value} ->> 'stamp', left(${value}::text, 60))`
+
+/** Whether the value of a row decodes. */
+const isValid = (row: string) =>
+  `coalesce(jsonb_typeof(${row}.value -> 'stamp') = 'string' AND jsonb_typeof(${row}.value -> 'tenant') = 'string', false)
+   AND NOT (${row}.key = '${Moody.key}' AND ${row}.value ->> 'stamp' LIKE '%${unluckyEnd}')`
 
 export const ddl: ReadonlyArray<string> = [
   `CREATE TABLE soak_journal (
@@ -29,7 +38,7 @@ DECLARE
 BEGIN
   IF TG_OP = 'TRUNCATE' THEN
     INSERT INTO soak_journal (key, operation, revision, stamp, valid, by, announced)
-    SELECT namespace || '/' || key, 'delete', 0, 'default', true, '', false FROM systemplane_entries;
+    SELECT namespace || '/' || key, 'delete', 0, 'default', true, '', announced FROM systemplane_entries;
   ELSIF TG_OP = 'DELETE' THEN
     INSERT INTO soak_journal (key, operation, revision, stamp, valid, by, announced)
     VALUES (OLD.namespace || '/' || OLD.key, 'delete', 0, 'default', true, '', announced);
@@ -38,8 +47,8 @@ BEGIN
     OR (NEW.value, NEW.revision, NEW.updated_by ~ '^systemplane.manager:[0-9a-f]{16}$')
       IS DISTINCT FROM (OLD.value, OLD.revision, OLD.updated_by ~ '^systemplane.manager:[0-9a-f]{16}$') THEN
     INSERT INTO soak_journal (key, operation, revision, stamp, valid, by, announced)
-    VALUES (NEW.namespace || '/' || NEW.key, lower(TG_OP), NEW.revision, NEW.value ->> 'stamp',
-            jsonb_typeof(NEW.value -> 'stamp') = 'string', NEW.updated_by, announced);
+    VALUES (NEW.namespace || '/' || NEW.key, lower(TG_OP), NEW.revision, ${stampOf("NEW.value")},
+            ${isValid("NEW")}, NEW.updated_by, announced);
   END IF;
   RETURN NULL;
 END
@@ -63,7 +72,13 @@ const Row = Schema.Struct({
   committed: Schema.Finite
 })
 
-const decodeRows = Schema.decodeUnknownSync(Schema.Array(Row))
+export const decodeRows = Schema.decodeUnknownSync(Schema.Array(Row))
+/** The rows of the journal that meet a condition, in order. */
+export const select = (condition: string) =>
+  `SELECT id::float8, transaction::text, key, operation, revision::float8, stamp, valid, by, announced,
+          extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 * 1000 AS committed
+   FROM soak_journal WHERE ${condition} ORDER BY id`
+
 const decodeHorizon = Schema.decodeUnknownSync(Schema.NonEmptyArray(Schema.Struct({ horizon: Schema.String })))
 
 /** Reads the journal from the end of the last read; each row is returned once. */
@@ -75,14 +90,7 @@ export const reader = (database: Database): Effect.Effect<ReadonlyArray<JournalR
     const [{ horizon }] = decodeHorizon(
       yield* database.run("SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon")
     )
-    const rows = decodeRows(
-      yield* database.run(
-        `SELECT id::float8, transaction::text, key, operation, revision::float8, stamp, valid, by, announced,
-                extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 * 1000 AS committed
-         FROM soak_journal WHERE transaction >= $1::xid8 ORDER BY id`,
-        [from]
-      )
-    )
+    const rows = decodeRows(yield* database.run(select("transaction >= $1::xid8"), [from]))
     const fresh = rows.filter(({ id }) => !taken.has(id))
     taken = new Set(rows.filter((row) => BigInt(row.transaction) >= BigInt(horizon)).map(({ id }) => id))
     from = horizon

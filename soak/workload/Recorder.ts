@@ -1,5 +1,5 @@
 /** Records what the planes of this process show and do, numbered in the order in which it happens. */
-import { DateTime, Effect } from "effect"
+import { Clock, DateTime, Effect } from "effect"
 import type { Entry } from "effect-systemplane"
 import { nameOf, type SoakKey } from "../Keys.ts"
 import type { Broken, Intervention, Observation, Report, Seen } from "../Messages.ts"
@@ -26,7 +26,7 @@ export const make = (ahead: () => number = () => 0): Recorder => {
   let number = 0
   let reports: Array<Report> = []
   let interventions: Array<Intervention> = []
-  const next = Effect.sync(() => ({ number: ++number, at: Date.now(), ahead: ahead() }))
+  const next = Effect.map(Clock.currentTimeMillis, (now) => ({ number: ++number, at: now - ahead(), ahead: ahead() }))
   return {
     begin: next,
     end: next,

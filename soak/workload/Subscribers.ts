@@ -40,7 +40,7 @@ export const subscribe = (client: Client, heard: Heard) =>
     yield* Config.onChange(Keys.Plain, () => Effect.never)
     yield* Config.onChange(Keys.Rough, () => Effect.sleep("3 seconds"))
     yield* Config.onChange(Keys.Left, () => Effect.die("a subscriber that dies"))
-    yield* Config.onChange(Keys.Right, () => {
+    yield* Config.onChange(Keys.Right, (): Effect.Effect<void> => {
       throw new TypeError("a handler that throws")
     })
     for (const key of Keys.all) yield* Config.onChange(key, hear(key))

@@ -178,6 +178,7 @@ const prologue = (schema: string | undefined) => `
 DECLARE
   saved_path text := pg_catalog.current_setting('search_path');
   saved_timeout text := pg_catalog.current_setting('lock_timeout');
+  saved_quoting text := pg_catalog.current_setting('quote_all_identifiers');
   schemas name[] := pg_catalog.current_schemas(false);
   first_schema text := pg_catalog.current_schema();
   homes text[];
@@ -192,10 +193,12 @@ DECLARE
   table_owner oid;
 BEGIN
   PERFORM pg_catalog.set_config('search_path', '${safePath}', true);
+  PERFORM set_config('quote_all_identifiers', 'off', true);
   PERFORM set_config('lock_timeout', CASE saved_timeout WHEN '0' THEN '10s' ELSE saved_timeout END, true);${locate(schema)}`
 
 const epilogue = `
   PERFORM set_config('lock_timeout', saved_timeout, true);
+  PERFORM set_config('quote_all_identifiers', saved_quoting, true);
   PERFORM set_config('search_path', saved_path, true);
 END`
 

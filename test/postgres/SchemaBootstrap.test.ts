@@ -45,10 +45,11 @@ describe("ensure", () => {
     )
   )
 
-  it.live("issues no DDL on an up-to-date database", () =>
+  it.live("issues no DDL on an up-to-date database, however its sessions quote names", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
-        yield* ensure
+        yield* database.run(Ddl.sql)
+        yield* database.run(`ALTER DATABASE "${database.name}" SET quote_all_identifiers = on`)
         const ddl = yield* Catalog.watchDdl(database)
 
         assert.deepStrictEqual(yield* ensure, [])

@@ -21,7 +21,13 @@ interface Setting {
   readonly from?: string
 }
 
-const check: Setting = { name: "client_connection_check_interval", value: clientCheckInterval, from: "0" }
+/** The second: functions of ours name their schema as the server quotes it by default, and are compared as text. */
+const everywhere: ReadonlyArray<Setting> = [
+  { name: "client_connection_check_interval", value: clientCheckInterval, from: "0" },
+  { name: "quote_all_identifiers", value: "off", from: "on" }
+]
+/** Without what some systems do not allow. */
+const allowed = everywhere.slice(1)
 
 /** Unknown names are left out: `current_setting` knows none of them. */
 const apply = (settings: ReadonlyArray<Setting>, also: string): string => {
@@ -55,7 +61,7 @@ const firstTaken = (
 export const forStatements = (session: PgConnection.PgConnection, direct: boolean): Effect.Effect<void, SqlError> => {
   const lock: ReadonlyArray<Setting> = direct ? [{ name: "lock_timeout", value: writeLockTimeout, from: "0" }] : []
   return Effect.asVoid(
-    firstTaken(session, [apply([check, ...lock], "NULL"), ...(lock.length === 0 ? [] : [apply(lock, "NULL")])])
+    firstTaken(session, [apply([...everywhere, ...lock], "NULL"), apply([...allowed, ...lock], "NULL")])
   )
 }
 
@@ -68,7 +74,11 @@ export const forListening = (session: PgConnection.PgConnection): Effect.Effect<
   ]
   const presence = `(SELECT pg_try_advisory_lock_shared('${key}'::bigint))`
   return Effect.map(
-    firstTaken(session, [apply([check, ...settings], presence), apply(settings, presence), apply(settings, "NULL")]),
+    firstTaken(session, [
+      apply([...everywhere, ...settings], presence),
+      apply([...allowed, ...settings], presence),
+      apply([...allowed, ...settings], "NULL")
+    ]),
     ([row]) => (row?.also === true ? key : undefined)
   )
 }

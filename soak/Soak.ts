@@ -35,6 +35,12 @@ const hosts = [["plane-a", "plane-b"], ["plane-c"]] as const
 /** The bound on staleness, in milliseconds: short, so that a minute shows much. */
 const maxStaleness = 6000
 
+/**
+ * By how much a heap may grow, in bytes: caches that fill up to their bounds, and compiled code. What grows with each
+ * operation passes it within minutes.
+ */
+const mostGrowth = 64 * 2 ** 20
+
 /** Average pauses in milliseconds: over all tenants of a plane, and for foreign writes over all tenants. */
 const pauses = { reads: 10, writes: 100, lifecycle: 1500, foreignWrites: 25, strangers: 1000 }
 
@@ -137,6 +143,15 @@ export const run = Effect.fnUntraced(function* (options: SoakOptions, command: s
   if (left.sessions + left.sockets + left.fibers > 0) {
     violations.add({ check: "brokeLeaks", what: `${JSON.stringify(left)} were left when all planes had closed` })
   }
+  const memory = started.map(({ heap }, i) => ({ host: hosts[i]!.join(" and "), begin: heap, end: quiet[i]!.heap }))
+  for (const { begin, end, host } of memory) {
+    if (end - begin > mostGrowth) {
+      violations.add({
+        check: "brokeLeaks",
+        what: `the heap of ${host} grew by ${Math.round((end - begin) / 2 ** 20)} MiB`
+      })
+    }
+  }
   const result: Result = {
     command,
     violations,
@@ -148,7 +163,7 @@ export const run = Effect.fnUntraced(function* (options: SoakOptions, command: s
     foreign,
     remade,
     records,
-    memory: started.map(({ heap }, i) => ({ host: hosts[i]!.join(" and "), begin: heap, end: quiet[i]!.heap })),
+    memory,
     left
   }
   return result

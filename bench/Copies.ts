@@ -10,7 +10,7 @@ type Package = typeof import("effect-systemplane") & typeof import("effect-syste
 
 const increment = /\b[\w.]+\.hits\+\+;/g
 
-/** Loads both copies; throws where there is no increment to take out. */
+/** Loads both copies; throws if there is no increment to take out. */
 export const load = async (): Promise<{ readonly counting: Package; readonly notCounting: Package }> => {
   const entries = ["effect-systemplane", "effect-systemplane/testing"].map((name) => import.meta.resolve(name))
   const root = new URL(".", entries[0]).href

@@ -65,7 +65,7 @@ type Turn = Effect.Effect<number, unknown, Scope.Scope>
 interface TenantLimiter {
   readonly ours: Turn
   readonly bare: Turn
-  /** The bare driver, where it asks what the plane asks. */
+  /** The bare driver, if it asks what the plane asks. */
   readonly asking?: Turn
 }
 

@@ -7,7 +7,7 @@ export type Verdict = "stretch" | "gate" | "gate < floor" | "MISSED"
 export interface Row {
   readonly name: string
   readonly measured: number
-  /** The same ratio of what cannot be left out, without anything of the plane's engine; where it was measured. */
+  /** The same ratio of what cannot be left out, without anything of the plane's engine; if it was measured. */
   readonly floor?: number | undefined
   readonly gate: number
   readonly stretch: number

@@ -9,7 +9,7 @@ export interface Panel {
   readonly title: string
   readonly x: string
   readonly y: string
-  /** Where it tells more, both scales are logarithmic: what is proportional is then a straight line. */
+  /** If it tells more, both scales are logarithmic: what is proportional is then a straight line. */
   readonly logarithmic?: boolean
   readonly series: ReadonlyArray<Series>
 }

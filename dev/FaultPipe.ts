@@ -61,7 +61,7 @@ export const make = (from: Net.Socket, to: Net.Socket, conditions: Conditions): 
     to.write(bytes)
     piece.bytes = piece.bytes.subarray(bytes.length)
     if (piece.bytes.length === 0) pieces.shift()
-    // Whatever comes next on this connection keeps the distance, also where it is another piece.
+    // Whatever comes next on this connection keeps the distance, also if it is another piece.
     if (trickle !== undefined && pieces[0] !== undefined) {
       pieces[0].due = Math.max(pieces[0].due, performance.now() + trickle.every)
     }

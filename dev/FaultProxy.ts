@@ -63,7 +63,7 @@ interface Connection extends Readonly<Record<Direction, FaultPipe.FaultPipe>> {
   readonly server: Net.Socket
 }
 
-/** A reset where one can still be sent: asked to reset a socket that has said its last word, Node keeps it, and spins at exit. */
+/** A reset if one can still be sent: asked to reset a socket that has said its last word, Node keeps it, and spins at exit. */
 const reset = (socket: Net.Socket) => {
   if (socket.writableEnded) socket.destroy()
   else socket.resetAndDestroy()

@@ -17,7 +17,7 @@ const program = ["pgbouncer", "/usr/sbin/pgbouncer"].find((name) => {
   }
 })
 
-/** Why the tests that need it are skipped; `undefined` where it is installed. */
+/** Why the tests that need it are skipped; `undefined` if it is installed. */
 export const missing =
   program === undefined ? "skipped, since pgbouncer is not installed (Debian: apt-get install pgbouncer)" : undefined
 

@@ -158,7 +158,7 @@ export const makeWith = Effect.fnUntraced(function* (
 export const make = makeWith({})
 
 // The package stops its servers and exits the process on the first signal, before anyone could drain; and when nothing is left
-// to do it exits with 0, also where tests have failed. Here a server ends with its scope instead.
+// to do it exits with 0, also if tests have failed. Here a server ends with its scope instead.
 const importWithoutExitHooks = async (version: MajorVersion): Promise<typeof Embedded> => {
   const events = ["SIGINT", "SIGTERM", "SIGHUP", "beforeExit", "exit"]
   const before = new Map(events.map((event) => [event, process.rawListeners(event)]))

@@ -44,7 +44,7 @@ describe("a handle that was made from the database's answer, before any replica 
 
   const cases: ReadonlyArray<readonly [string, (scope: Replica.Replica) => void, number]> = [
     ["stays with it while the scope is empty", () => {}, 50],
-    ["stays with it where the scope's load may have begun before", (scope) => load(scope, 4, 2_000), 50],
+    ["stays with it if the replica's load may have begun before", (scope) => load(scope, 4, 2_000), 50],
     ["follows a scope that knows as much", (scope) => load(scope, 5, 1_500), 50],
     ["follows a scope that knows more", (scope) => load(scope, 6, 1_500), 60],
     ["follows a load that began later, whatever it found", (scope) => load(scope, 0, 2_001), 600]

@@ -79,7 +79,7 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
     )
 
     test(
-      "remove returns the revision of the row it deleted, and nothing where there was none; a new row goes on above it",
+      "remove returns the revision of the row it deleted, and nothing if there was none; a new row goes on above it",
       Effect.gen(function* () {
         const { revision } = yield* put(a, "1")
         yield* put(b, "2")

@@ -72,7 +72,7 @@ export const keyCatalogContract = <Database>({ database, name, plane, services }
     ) => it.effect(title, () => Effect.provide(effect, services))
 
     test(
-      "a declaration is written where it differs; the newest is shown, with all that made one",
+      "a declaration is written if it differs; the newest is shown, with all that made one",
       Effect.gen(function* () {
         const owned = Declaration.of(Owned)
         assert.strictEqual((yield* declare("shop@1", owned, Declaration.of(Limit))).written, 2)

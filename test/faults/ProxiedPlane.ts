@@ -76,7 +76,7 @@ export const seen = <A>(key: ConfigKey<A>, value: A) =>
     Effect.map(Config.get(key), (seen) => seen === value)
   )
 
-/** The entry as a reader can have it: in force, or, where the database cannot be reached, the last known one. */
+/** The entry as a reader can have it: in force, or, if the database cannot be reached, the last known one. */
 export const entryOrLastKnown = <A>(key: ConfigKey<A>) =>
   Effect.catchReason(Config.entry(key), "ConfigError", "Unavailable", ({ lastKnown }) =>
     lastKnown === undefined ? Effect.die(new Error("nothing was ever known")) : Effect.succeed(lastKnown)

@@ -72,7 +72,7 @@ describe("an older read is answered after something newer is known", () => {
     }: {
       /** What was stored before 8; 600, the default: no row. */
       readonly before?: number
-      /** Where two changes follow on each other, the former may be skipped. */
+      /** If two changes follow each other, the former may be skipped. */
       readonly skippable?: ReadonlyArray<number>
     } = {}
   ) =>

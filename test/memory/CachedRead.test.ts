@@ -29,7 +29,7 @@ describe("reads that memory answers", () => {
       }).pipe(Effect.provide(plane))
   )
 
-  it.effect("ask the Config that is provided, also where an application made it from ours", () =>
+  it.effect("ask the Config that is provided, also if an application made it from ours", () =>
     Effect.gen(function* () {
       const ours = yield* Config
       const pinned: Config["Service"] = {

@@ -48,7 +48,7 @@ const make = Effect.gen(function* () {
     return { greeting, limit }
   })
 
-  /** What a write came to, with the connection cut once `after` pieces have passed; `undefined` where it ended before that. */
+  /** What a write came to, with the connection cut once `after` pieces have passed; `undefined` if it ended before that. */
   const cutAt = <A>(direction: FaultProxy.Direction, after: number, write: Effect.Effect<A, any, Config>) =>
     Effect.gen(function* () {
       // A connection is there, and the statements of a read are not those of a write.
@@ -94,7 +94,7 @@ interface Write {
   readonly records: number
   /** Whether the table shows that it landed. */
   readonly landed: (values: Readonly<Record<string, unknown>>) => boolean
-  /** Where the table has no history: what it says where the message to the server was lost, and where the answer was. */
+  /** If the table has no history: what it says if the message to the server was lost, and if the answer was. */
   readonly unrecorded: readonly [toServer: Outcome, toClient: Outcome]
 }
 

@@ -257,7 +257,7 @@ describe("seeding", () => {
   )
 
   it.live(
-    "is not even asked for where every default has a row: activation writes nothing, and need not be allowed to",
+    "is not even asked for if every default has a row: activation writes nothing, and need not be allowed to",
     () =>
       Effect.gen(function* () {
         const acme = yield* TestDatabase.make
@@ -337,7 +337,7 @@ describe("seeding", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("is left out where seedDefaults is false: nothing is written, the defaults are in force", () =>
+  it.live("is left out if seedDefaults is false: nothing is written, the defaults are in force", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Effect.gen(function* () {

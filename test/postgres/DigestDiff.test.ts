@@ -81,7 +81,7 @@ const open = Effect.gen(function* () {
 
 describe("PgDigestDiff", () => {
   it.live(
-    "takes one short statement where it heard of the rows that were written, and where nothing changed; else one more",
+    "takes one short statement if it heard of the rows that were written, or if nothing changed; else one more",
     () =>
       onSession(({ database, hear, learn, read }) =>
         Effect.gen(function* () {
@@ -103,7 +103,7 @@ describe("PgDigestDiff", () => {
       )
   )
 
-  it.live("takes a second one where the first cannot tell: rows that went, came back older or changed unseen", () =>
+  it.live("takes a second one if the first cannot tell: rows that went, came back older or changed unseen", () =>
     onSession(({ database, read, unseen }) =>
       Effect.gen(function* () {
         for (const { key, namespace } of keys) yield* database.write(namespace, key, key)
@@ -138,7 +138,7 @@ describe("PgDigestDiff", () => {
     )
   )
 
-  it.live("has the server look key by key where the namespaces hold too many other rows", () =>
+  it.live("has the server look key by key if the namespaces hold too many other rows", () =>
     onSession(({ database, read }) =>
       Effect.gen(function* () {
         yield* database.write("left", "a", 1)

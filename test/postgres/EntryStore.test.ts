@@ -70,7 +70,7 @@ describe("EntryStore.diff", () => {
             .toArray()
         )
         const together = Effect.map(differencesOf(many), (found) => found.toSorted((a, b) => a.slot - b.slot))
-        // Also where their namespaces hold more rows of others, as they do at first.
+        // Also if their namespaces hold more rows of others, as they do at first.
         for (const others of ["many others", "few others"]) {
           const found = yield* together
           assert.deepStrictEqual(
@@ -88,7 +88,7 @@ describe("EntryStore.diff", () => {
     )
   )
 
-  it.live("are none where there are no keys: not even the table is needed", () =>
+  it.live("are none if there are no keys: not even the table is needed", () =>
     onEmptyDatabase(() =>
       Effect.gen(function* () {
         assert.deepStrictEqual(yield* EntryStore.use((store) => store.diff(acme)([], [])), [])
@@ -159,11 +159,11 @@ describe("EntryStore.release", () => {
     )
   )
 
-  it.live("does nothing where nothing is held", () => onEmptyDatabase(() => Effect.andThen(release, release)))
+  it.live("does nothing if nothing is held", () => onEmptyDatabase(() => Effect.andThen(release, release)))
 })
 
 describe("EntryStore errors", () => {
-  it.live("tell what to run where the table is missing", () =>
+  it.live("tell what to run if the table is missing", () =>
     onEmptyDatabase(() =>
       Effect.gen(function* () {
         const error = yield* Effect.flip(read(a))

@@ -151,7 +151,7 @@ describe("an address that cannot be used", () => {
     })
   )
 
-  it.effect("is looked at only where it is used: one to listen at does not concern statements", () =>
+  it.effect("is looked at only if it is used: one to listen at does not concern statements", () =>
     Effect.gen(function* () {
       const connector = yield* Connector
       // A client connects with its first statement.

@@ -55,7 +55,7 @@ describe("ensure", () => {
         assert.deepStrictEqual(yield* ensure, [])
         assert.deepStrictEqual(yield* ddl, [])
 
-        // The watch does see what ensure issues where something is missing.
+        // The watch does see what ensure issues if something is missing.
         yield* database.run("DROP TRIGGER systemplane_notify_trigger ON systemplane_entries")
         yield* ddl
         yield* ensure
@@ -175,7 +175,7 @@ describe("ensure restores what was lost or changed", () => {
     )
   )
 
-  it.live("the triggers, where those of an older service notify without a revision", () =>
+  it.live("the triggers, if those of an older service notify without a revision", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* ensure
@@ -328,7 +328,7 @@ describe("verify", () => {
   )
 
   for (const [what, statement, parts] of disorders) {
-    it.live(`reports SchemaOutdated where there are ${what}, changes nothing, and its SQL mends it`, () =>
+    it.live(`reports SchemaOutdated if there are ${what}, changes nothing, and its SQL mends it`, () =>
       onEmptyDatabase((database) =>
         Effect.gen(function* () {
           yield* ensure

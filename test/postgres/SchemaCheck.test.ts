@@ -1,4 +1,4 @@
-/** What a glance at the catalogue tells, and that it tells no more than that: of whatever is missing it says no. */
+/** What the fast check of the schema tells, and that it tells no more than that: of whatever is missing it says no. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { isSqlError } from "effect/sql/SqlError"
@@ -28,7 +28,7 @@ const onPreparedDatabase = <A>(test: (database: TestDatabase.TestDatabase) => Ef
 
 const { drawRevision, notify } = DdlEntries
 
-describe("a glance at the catalogue", () => {
+describe("the fast check of the schema", () => {
   it.live("finds everything on a prepared database", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
@@ -37,7 +37,7 @@ describe("a glance at the catalogue", () => {
     )
   )
 
-  it.live("finds everything where older services brought triggers and functions that do the same", () =>
+  it.live("finds everything if older services brought triggers and functions that do the same", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         yield* OlderServices.triggersV4(database)
@@ -46,7 +46,7 @@ describe("a glance at the catalogue", () => {
     )
   )
 
-  it.live("finds everything only where each default has a row, whatever its value", () =>
+  it.live("finds everything only if each default has a row, whatever its value", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         const seeds = [
@@ -111,7 +111,7 @@ describe("a glance at the catalogue", () => {
     "the column is gone": ["ALTER TABLE systemplane_entries DROP COLUMN revision CASCADE"]
   }
   for (const [what, statements] of Object.entries(losses)) {
-    it.live(`does not find everything where ${what}`, () =>
+    it.live(`does not find everything if ${what}`, () =>
       onPreparedDatabase((database) =>
         Effect.gen(function* () {
           for (const statement of statements) yield* database.run(statement)

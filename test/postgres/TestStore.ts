@@ -8,7 +8,7 @@ import { budget } from "../support/budget.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 
-/** The tenant where there is one. */
+/** The tenant, if there is one. */
 export const acme = TenantId.make("acme")
 
 /** What a plane over this connector has of its own; each call makes another. */

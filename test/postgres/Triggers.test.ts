@@ -107,7 +107,7 @@ describe("revisions", () => {
 })
 
 describe("updated_at", () => {
-  it.live("moves with the value where a statement does not set it, and is what the statement sets where it does", () =>
+  it.live("moves with the value if a statement does not set it, and is what the statement sets if it does", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         const updatedAt = Effect.map(

@@ -72,7 +72,7 @@ describe("what a document holds beyond its schema", () => {
     )
   })
 
-  it("is kept where a document is changed as a value, and on its way over a wire", () => {
+  it("is kept if a document is changed as a value, and on its way over a wire", () => {
     const key = ConfigKey.make("n", "k", {
       schema: Schema.Struct({ limits: Schema.Struct({ burst: Schema.FiniteFromString }) }),
       defaultValue: { limits: { burst: 1 } }

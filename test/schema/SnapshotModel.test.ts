@@ -49,7 +49,7 @@ const key: Snapshot.SnapshotKey = {
 }
 
 type Version = EntryRow | undefined
-/** The versions that one transaction made, by slot; `undefined` where it changed nothing. */
+/** The versions that one transaction made, by slot; `undefined` if it changed nothing. */
 type Transaction = ReadonlyArray<number | undefined>
 type Table = ReadonlyArray<Version>
 
@@ -171,7 +171,7 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
     table.flatMap((row, slot) => (row?.fingerprint === known[slot] ? [] : [{ slot, row }]))
 
   /**
-   * What the process read or did itself it sees at once: this version or a later one. Where a bad row came in before the
+   * What the process read or did itself it sees at once: this version or a later one. If a bad row came in before the
    * answer, the value that was in force then stays (G6).
    */
   const assertShows = (slot: number, from: number) => {

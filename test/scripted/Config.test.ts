@@ -261,7 +261,7 @@ describe("subscribers", () => {
         acme.erase(limitKey)
         yield* activate()
         yield* breathe
-        assert.deepStrictEqual(seen.splice(0), [["acme", 4, 600]], "the default is told of where it was another value")
+        assert.deepStrictEqual(seen.splice(0), [["acme", 4, 600]], "the default is announced if it was another value")
         yield* change(tenant("globex"), 5)
         assert.deepStrictEqual(seen.splice(0), [["globex", 600, 5]])
         const last = late.at(-1)

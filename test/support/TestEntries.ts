@@ -20,6 +20,6 @@ export const know = Effect.map(diff(nothing), (found) =>
   keys.map((_, slot) => found.find((difference) => difference.slot === slot)?.row?.fingerprint)
 )
 
-/** Each slot that differs, with its value, or `undefined` where the row is gone. */
+/** Each slot that differs, with its value, or `undefined` if the row is gone. */
 export const valuesOf = (found: Effect.Success<ReturnType<typeof diff>>) =>
   Object.fromEntries(found.map(({ row, slot }) => [slot, row?.value]))

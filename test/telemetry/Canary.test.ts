@@ -1,5 +1,5 @@
 /**
- * Values and credentials that sing where they appear: each test takes one path through the plane, hands it nothing but canaries,
+ * Values and credentials that sing when they appear: each test takes one path through the plane, hands it nothing but canaries,
  * and looks for them in the logs, the spans, the errors and the metrics.
  */
 import { assert, describe, it } from "@effect/vitest"

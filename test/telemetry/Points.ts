@@ -86,7 +86,7 @@ export const ofOtlp = (payload: any): ReadonlyArray<Point> =>
 
 export const ofProtobuf = (body: Buffer) => ofOtlp(Protobuf.decodeMetrics(body))
 
-/** From the text that Prometheus scrapes (exposition format 0.0.4). Throws where a line is not of that form. */
+/** From the text that Prometheus scrapes (exposition format 0.0.4). Throws if a line is not of that form. */
 export const ofPrometheus = (text: string): ReadonlyArray<Point> => {
   const types = new Map<string, Point["type"]>()
   const samples: Array<{ readonly name: string; readonly labels: Record<string, string>; readonly value: number }> = []

@@ -1,4 +1,4 @@
-/** Which spans there are, and that none of them tells a value: not even where the server's own words repeat it. */
+/** Which spans there are, and that none of them tells a value: not even if the server's own words repeat it. */
 import { inspect } from "node:util"
 import * as NodeSdk from "@effect/opentelemetry/NodeSdk"
 import { assert, describe, it } from "@effect/vitest"

@@ -154,7 +154,7 @@ describe("telemetry", () => {
       // Counted since the label is there, so that what was counted under another one is not counted again.
       assert.deepStrictEqual(valuesOf(above, "rejected_rows_total"), { aggregate: 3 })
       assert.deepStrictEqual(valuesOf(above, "get_cache_hits_total", "outcome"), { hit: 30, miss: 0 })
-      // The one that waits longest: since it was activated, where that is later than its last confirmation.
+      // The one that waits longest: since it was activated, if that is later than its last confirmation.
       assert.deepStrictEqual(valuesOf(above, "staleness_seconds"), { aggregate: 6 })
 
       telemetry.released(initech)

@@ -1,6 +1,6 @@
 /**
- * The keys of an application and their schemas alone, for code that shares them with a service but reads no configuration
- * itself: a browser bundle, an admin page. It needs no driver and no module of Node.
+ * The keys of an application and their schemas alone, for code that shares them with a service but reads no
+ * configuration itself: a browser bundle, an admin page. It needs no driver and no module of Node.
  *
  * @since 0.1.0
  */

@@ -57,9 +57,9 @@ export interface ReadThroughOptions {
  * the background. A tenant's client is opened by its first read, with one more statement that identifies the database,
  * and closed after 10 seconds without use.
  *
- * Writes are those of `SystemplaneLive`: guarded, atomic, with a definite outcome. For a row that does not decode
- * the newest value of the history that does is in force, else the default; it is logged once per process and row. If the database does
- * not answer, reads fail with `Unavailable`, and `getOrDefault` answers the default.
+ * Writes are those of `SystemplaneLive`: guarded, atomic, with a definite outcome. For a row that does not decode the
+ * newest value of the history that does is in force, else the default; it is logged once per process and row. If the
+ * database does not answer, reads fail with `Unavailable`, and `getOrDefault` answers the default.
  *
  * Tenants need no activation, hence there is no `TenantManager` and no `TenantCache`. Fails with `InvalidOption` or
  * `DuplicateKey`; building it needs no database.

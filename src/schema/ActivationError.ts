@@ -39,8 +39,8 @@ export const ActivationErrorReason = Schema.Union([
 export type ActivationErrorReason = typeof ActivationErrorReason.Type
 
 /**
- * What `TenantManager` fails with. The classes of its own reasons are its members: `ActivationError.Superseded`; those of
- * the others are members of their errors.
+ * What `TenantManager` fails with. The classes of its own reasons are its members: `ActivationError.Superseded`; those
+ * of the others are members of their errors.
  *
  * @category errors
  * @since 0.1.0

@@ -1,9 +1,9 @@
 /**
  * How long an answer is waited for before its session counts as dead.
  *
- * A fixed time would be too long for one server or too short for another: if a read of 10,000 keys over a slow link takes
- * longer than that, every session would be abandoned before its first read is done, and the next one again, for ever. So the
- * time doubles whenever it ran out, and follows what answers take once there are any.
+ * A fixed time would be too long for one server or too short for another: if a read of 10,000 keys over a slow link
+ * takes longer than that, every session would be abandoned before its first read is done, and the next one again, for
+ * ever. So the time doubles whenever it ran out, and follows what answers take once there are any.
  *
  * @since 0.1.0
  */

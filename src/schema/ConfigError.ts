@@ -1,8 +1,8 @@
 /**
  * Why a read, a write or a subscription failed.
  *
- * One class for each reason, each with a message that tells what to do. `ConfigError` wraps the reason, so that a caller
- * handles one error or matches on the reason.
+ * One class for each reason, each with a message that tells what to do. `ConfigError` wraps the reason, so that a
+ * caller handles one error or matches on the reason.
  *
  * @since 0.1.0
  */
@@ -42,7 +42,10 @@ export class InvalidTenantId extends Schema.TaggedError<InvalidTenantId>()("Inva
   }
 }
 
-/** Values that may not be written: they do not fit their keys' schemas, or `jsonb` cannot hold them. Nothing was written. */
+/**
+ * Values that may not be written: they do not fit their keys' schemas, or `jsonb` cannot hold them. Nothing was
+ * written.
+ */
 export class InvalidValue extends Schema.TaggedError<InvalidValue>()("InvalidValue", {
   /** Each key with where and what was expected; never the value. */
   problems: Schema.Array(Schema.Struct({ ...keyFields, problem: Schema.String }))
@@ -73,7 +76,10 @@ export class InvalidChange extends Schema.TaggedError<InvalidChange>()("InvalidC
   }
 }
 
-/** The change id took effect before, for other keys or with other values. Nothing was written: give each change an id of its own. */
+/**
+ * The change id took effect before, for other keys or with other values. Nothing was written: give each change an id of
+ * its own.
+ */
 export class ChangeIdReused extends Schema.TaggedError<ChangeIdReused>()("ChangeIdReused", {
   tenant: TenantId,
   changeId: Schema.String
@@ -115,8 +121,8 @@ export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable"
   /** `host:port/database`; absent if it is not known. */
   address: Schema.optionalKey(Schema.String),
   /**
-   * What was last known of the key, unless nothing was or the key is a secret: for callers in this process that can go on
-   * with it. The error's codec leaves it out, and a log shows it without the value.
+   * What was last known of the key, unless nothing was or the key is a secret: for callers in this process that can go
+   * on with it. The error's codec leaves it out, and a log shows it without the value.
    */
   lastKnown: inProcess,
   /** Reads are paused because others were not answered: until then they fail at once. */
@@ -136,8 +142,8 @@ export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable"
 }
 
 /**
- * The database answered no copy of a write within its budget. Write again with the same `changeId` to learn what became of it: on
- * a database with a history a change takes effect once.
+ * The database answered no copy of a write within its budget. Write again with the same `changeId` to learn what became
+ * of it: on a database with a history a change takes effect once.
  */
 export class WriteOutcomeUnknown extends Schema.TaggedError<WriteOutcomeUnknown>()("WriteOutcomeUnknown", {
   tenant: TenantId,
@@ -191,8 +197,8 @@ export type ConfigErrorReason = typeof ConfigErrorReason.Type
  *
  * **Details**
  *
- * The class is a codec, as those of all errors are: its encoded side is JSON, without the last known entry. It names tenants,
- * addresses and codes of servers, hence it is for operators; a stranger is told `PublicConfigError.of(error)`.
+ * The class is a codec, as those of all errors are: its encoded side is JSON, without the last known entry. It names
+ * tenants, addresses and codes of servers, hence it is for operators; a stranger is told `PublicConfigError.of(error)`.
  *
  * **Example** (Going on with what was last known)
  *

@@ -18,8 +18,8 @@ import * as ReaderOwned from "./ReaderOwned.ts"
  *
  * **Details**
  *
- * `decode` and `encode` are the key's codec, built once per schema. Neither puts the value into its failure, so that a reason may
- * be logged; for a `secret` key the reason does not even tell which part of the value was wrong.
+ * `decode` and `encode` are the key's codec, built once per schema. Neither puts the value into its failure, so that a
+ * reason may be logged; for a `secret` key the reason does not even tell which part of the value was wrong.
  *
  * @category models
  * @since 0.1.0
@@ -64,8 +64,9 @@ export declare namespace ConfigKey {
  */
 export interface ConfigKeyOptions<A> {
   /**
-   * Any codec whose encoded side is JSON and which needs no service and no asynchronous step. What a stored document holds beyond the
-   * fields of a struct is kept when the value is read, changed and written; a class, or a struct that is transformed as a whole, drops it.
+   * Any codec whose encoded side is JSON and which needs no service and no asynchronous step. What a stored document
+   * holds beyond the fields of a struct is kept when the value is read, changed and written; a class, or a struct that
+   * is transformed as a whole, drops it.
    */
   readonly schema: Schema.Codec<A, any>
   /** In force while no row is stored. Checked against `schema` when the key is made. */
@@ -74,7 +75,10 @@ export interface ConfigKeyOptions<A> {
   readonly description?: string | undefined
   /** Who answers for the key: a team, a service. Tools show it. */
   readonly owner?: string | undefined
-  /** Values that make sense, for those who change it; checked against `schema` when the key is made. Not shown of a secret. */
+  /**
+   * Values that make sense, for those who change it; checked against `schema` when the key is made. Not shown of a
+   * secret.
+   */
   readonly examples?: ReadonlyArray<NoInfer<A>> | undefined
   /** Keeps values of this key, and what was wrong with them, out of every error. Default `false`. */
   readonly secret?: boolean | undefined
@@ -170,7 +174,8 @@ export const ConfigKey = {
     make(namespace, key, options),
 
   /**
-   * A value for a key, as one part of a `Config.setAll`; with `ifRevision`, written only while the entry is at that revision.
+   * A value for a key, as one part of a `Config.setAll`; with `ifRevision`, written only while the entry is at that
+   * revision.
    *
    * @since 0.1.0
    */
@@ -181,8 +186,8 @@ export const ConfigKey = {
   ): Assignment<A> => ({ key, value, ifRevision: options?.ifRevision }),
 
   /**
-   * Declares keys of one namespace that belong together. The key of a field is its name in kebab-case: `requestsPerMinute` is
-   * stored as `requests-per-minute`.
+   * Declares keys of one namespace that belong together. The key of a field is its name in kebab-case:
+   * `requestsPerMinute` is stored as `requests-per-minute`.
    *
    * **Example** (Two limits, read as one record)
    *

@@ -22,8 +22,8 @@ export interface ScriptOptions {
   /** `false`: without the history, its triggers and what reads it. Default: `true`. */
   readonly history?: boolean | undefined
   /**
-   * The schema that holds the objects. Default: the schema of the `search_path` that holds the table `systemplane_entries`, or
-   * the first one if there is no table.
+   * The schema that holds the objects. Default: the schema of the `search_path` that holds the table
+   * `systemplane_entries`, or the first one if there is no table.
    */
   readonly schema?: string | undefined
 }
@@ -38,7 +38,8 @@ export const objects = (history: boolean): ReadonlyArray<DdlObject> => [
 ]
 
 /**
- * The schema part by part, in the order in which the parts build on each other, for pipelines that run one statement at a time.
+ * The schema part by part, in the order in which the parts build on each other, for pipelines that run one statement at
+ * a time.
  *
  * **Details**
  *
@@ -57,11 +58,11 @@ export const parts: ReadonlyArray<Part> = objects(true).map((object) => ({
  *
  * **Details**
  *
- * It looks before it changes anything: a database in order sees neither DDL nor a lock on its tables. It waits for locks as long
- * as `lock_timeout` says, and 10 seconds if that is not set. It also upgrades tables that older services left. It fails, before
- * it has changed anything, if the `search_path` holds a second table `systemplane_entries`, if a view or foreign table has its
- * name, and if the table holds the entries of many tenants in a column `tenant_id`. Its functions, tables and sequence come to
- * belong to the owner of the table.
+ * It looks before it changes anything: a database in order sees neither DDL nor a lock on its tables. It waits for
+ * locks as long as `lock_timeout` says, and 10 seconds if that is not set. It also upgrades tables that older services
+ * left. It fails, before it has changed anything, if the `search_path` holds a second table `systemplane_entries`, if a
+ * view or foreign table has its name, and if the table holds the entries of many tenants in a column `tenant_id`. Its
+ * functions, tables and sequence come to belong to the owner of the table.
  *
  * @category constructors
  * @since 0.2.0
@@ -95,9 +96,9 @@ export interface GrantOptions {
  *
  * **Details**
  *
- * `SELECT, INSERT, UPDATE, DELETE` on the entries, the catalogue of keys and the processes, and `SELECT` on the history and on
- * `systemplane_recent_changes`. Objects that are not there are left out. The role also needs `USAGE` on the schema; in `public`
- * every role has it. A process that only reads needs `SELECT` on `systemplane_entries` alone.
+ * `SELECT, INSERT, UPDATE, DELETE` on the entries, the catalogue of keys and the processes, and `SELECT` on the history
+ * and on `systemplane_recent_changes`. Objects that are not there are left out. The role also needs `USAGE` on the
+ * schema; in `public` every role has it. A process that only reads needs `SELECT` on `systemplane_entries` alone.
  *
  * **Example** (A migration for a role that may do no more than it must)
  *

@@ -1,4 +1,7 @@
-/** What a run-time role is granted, object by object: `Ddl.grants` makes one statement of it, the package's `grants.sql` plain ones. */
+/**
+ * What a run-time role is granted, object by object: `Ddl.grants` makes one statement of it, the package's `grants.sql`
+ * plain ones.
+ */
 
 export interface Grant {
   /** The object as `to_regclass` and `to_regprocedure` take it, without its schema. */

@@ -100,8 +100,9 @@ const isSecret = (alias: string) =>
 
 const origin = `session_user || '@' || coalesce(nullif(current_setting('application_name', true), ''), '?')`
 
-// The identity of a copied or replicated table is behind its rows, and no write may fail for want of an id. An id that is no
-// uuid, or that another transaction has used, only describes: it is replaced, unless the writer asked to take effect once.
+// The identity of a copied or replicated table is behind its rows, and no write may fail for want of an id. An id that
+// is no uuid, or that another transaction has used, only describes: it is replaced, unless the writer asked to take
+// effect once.
 const begin: FunctionObject = {
   ...invoker("systemplane_history_begin", ""),
   returns: "uuid",
@@ -138,8 +139,8 @@ BEGIN
 END`)
 }
 
-// A row is skipped if a record of another transaction bears the change id. A plain NOT EXISTS in the statement would not do: its
-// snapshot is older than the lock on the row. The statements of this function look anew.
+// A row is skipped if a record of another transaction bears the change id. A plain NOT EXISTS in the statement would
+// not do: its snapshot is older than the lock on the row. The statements of this function look anew.
 const applyOnce = definer(
   "systemplane_entries_apply_once",
   `
@@ -243,7 +244,8 @@ const recordTruncate = record(
   deleted("{schema}.systemplane_entries")
 )
 
-// A row that is renamed leaves under one name and comes under another. A write over an untouched seed stores the first value.
+// A row that is renamed leaves under one name and comes under another. A write over an untouched seed stores the first
+// value.
 const recordUpdate = record(
   "update",
   "SELECT FROM after_rows",
@@ -260,8 +262,8 @@ const recordUpdate = record(
     `
 )
 
-// Closes what the triggers did not see: entries that differ from the last record of their key, and keys that have gone. At the
-// creation of the history this is the baseline; later it is what was written while the triggers were off.
+// Closes what the triggers did not see: entries that differ from the last record of their key, and keys that have gone.
+// At the creation of the history this is the baseline; later it is what was written while the triggers were off.
 const recordUnrecorded: FunctionObject = {
   ...invoker("systemplane_record_unrecorded", ""),
   returns: "bigint",
@@ -306,9 +308,9 @@ BEGIN
 END`)
 }
 
-// Another service's row takes the record of the trigger over whole; only a reason may come from the row. A row without such a
-// record tells of no change of this transaction: it is dropped, unless the owner restores what was recorded before. A subscriber
-// takes what its publisher recorded.
+// Another service's row takes the record of the trigger over whole; only a reason may come from the row. A row without
+// such a record tells of no change of this transaction: it is dropped, unless the owner restores what was recorded
+// before. A subscriber takes what its publisher recorded.
 const adopt = definer(
   "systemplane_history_adopt",
   `
@@ -355,8 +357,8 @@ BEGIN
 END`
 )
 
-// For the owner too: against mistakes. What it lets through is the redaction of a key that became a secret, and what the
-// functions of the history do.
+// For the owner too: against mistakes. What it lets through is the redaction of a key that became a secret, and what
+// the functions of the history do.
 const keep = invoker(
   "systemplane_history_keep",
   `

@@ -1,8 +1,8 @@
 /**
  * The catalogue of declared keys, and the processes that run on a database.
  *
- * A key is a secret if one of its declarations says so. Once it is, it stays one: the history keeps none of its values, and its
- * declarations no default and no examples.
+ * A key is a secret if one of its declarations says so. Once it is, it stays one: the history keeps none of its values,
+ * and its declarations no default and no examples.
  */
 import {
   alone,

@@ -1,13 +1,13 @@
 /**
- * The objects of a tenant's database as data: tables, functions and triggers, each with the SQL that makes it and the SQL that
- * tells whether it is in order. `DdlEntries`, `DdlHistory`, `DdlKeys` and `DdlPeople` list them, `DdlScript` makes
- * statements of them, and `postgres/PgCatalog` compares them with what a database has.
+ * The objects of a tenant's database as data: tables, functions and triggers, each with the SQL that makes it and the
+ * SQL that tells whether it is in order. `DdlEntries`, `DdlHistory`, `DdlKeys` and `DdlPeople` list them, `DdlScript`
+ * makes statements of them, and `postgres/PgCatalog` compares them with what a database has.
  *
- * The names are those that services built on LerianStudio's lib-systemplane use, so that both may work on one database. The
- * functions have names of our own: triggers that such a service has installed stay as they are.
+ * The names are those that services built on LerianStudio's lib-systemplane use, so that both may work on one database.
+ * The functions have names of our own: triggers that such a service has installed stay as they are.
  *
- * The text of an object holds `{schema}` in place of the schema's quoted name, and `{schema:literal}` inside of a string
- * constant. PostgreSQL 14 or newer.
+ * The text of an object holds `{schema}` in place of the schema's quoted name, and `{schema:literal}` inside of a
+ * string constant. PostgreSQL 14 or newer.
  *
  * @since 0.1.0
  */
@@ -22,7 +22,10 @@ export interface Part {
   readonly statements: ReadonlyArray<string>
 }
 
-/** The version of these objects. It is the first line of each function's body; an older library leaves newer bodies alone. */
+/**
+ * The version of these objects. It is the first line of each function's body; an older library leaves newer bodies
+ * alone.
+ */
 export const version = 2
 
 export const versionLine = `-- effect-systemplane ${version}`
@@ -34,8 +37,8 @@ export const versioned = (body: string): string => `${versionLine}\n${body.trim(
 export const safePath = "pg_catalog, pg_temp"
 
 /**
- * The key of the advisory lock that serialises changes of one database's schema and revisions: the first 8 bytes of "systempl"
- * as a number, which other programs are unlikely to use.
+ * The key of the advisory lock that serialises changes of one database's schema and revisions: the first 8 bytes of
+ * "systempl" as a number, which other programs are unlikely to use.
  */
 export const lockKey = "8320808730298773612"
 
@@ -54,7 +57,9 @@ export interface FunctionObject {
   readonly body: string
   /** Whether it runs with the rights of its owner. */
   readonly definer: boolean
-  /** `owner`: by its owner alone. `named`: by roles that were granted it too. `everyone`: it has the caller's rights. */
+  /**
+   * `owner`: by its owner alone. `named`: by roles that were granted it too. `everyone`: it has the caller's rights.
+   */
   readonly executable: Executable
   /** Bodies of older versions of this library that lose nothing. */
   readonly older?: ReadonlyArray<string> | undefined
@@ -78,7 +83,10 @@ export interface TriggerObject {
   readonly enabled: "O" | "A"
 }
 
-/** Triggers that are made together, since a change between them would be lost; `afterwards` runs once they were made anew. */
+/**
+ * Triggers that are made together, since a change between them would be lost; `afterwards` runs once they were made
+ * anew.
+ */
 export interface TriggerGroup {
   readonly kind: "triggers"
   readonly name: string

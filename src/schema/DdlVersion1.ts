@@ -1,6 +1,6 @@
 /**
- * The bodies of the two functions as version 0.1 of this library made them, so that `verify` tells them from bodies that lose
- * changes: they are unsafe, and are mended, but a tenant that has them can be served.
+ * The bodies of the two functions as version 0.1 of this library made them, so that `verify` tells them from bodies
+ * that lose changes: they are unsafe, and are mended, but a tenant that has them can be served.
  */
 
 export const drawRevision = `

@@ -30,8 +30,9 @@ export interface Entry<out A> {
   /** When the database last confirmed this value, by this process's clock. `undefined` if it never did. */
   readonly confirmedAt: DateTime.Utc | undefined
   /**
-   * The newest row does not decode with the key's schema, so that an older value, or the default, is in force. A write that is to
-   * replace that row names its revision (`ifRevision`). The reason never holds the value. Absent if no row is rejected.
+   * The newest row does not decode with the key's schema, so that an older value, or the default, is in force. A write
+   * that is to replace that row names its revision (`ifRevision`). The reason never holds the value. Absent if no row
+   * is rejected.
    */
   readonly rejected?: { readonly revision: number; readonly reason: string }
 }
@@ -44,8 +45,8 @@ export interface Entry<out A> {
  */
 export const Entry = {
   /**
-   * The schema of a key's entries: their encoded side is JSON, the value as the key's own schema encodes it. A field that is
-   * `undefined` is left out.
+   * The schema of a key's entries: their encoded side is JSON, the value as the key's own schema encodes it. A field
+   * that is `undefined` is left out.
    *
    * **Gotchas**
    *
@@ -103,8 +104,8 @@ export interface NamedEntry extends Entry<unknown> {
  * **Details**
  *
  * A subscriber sees the changes of a key in order, each newer than the one before. One that falls behind is given the
- * newest, and `previous` is then the value it was last given. A tenant whose loaded value is not the default of the code
- * is told of first, with that default as `previous`.
+ * newest, and `previous` is then the value it was last given. A tenant whose loaded value is not the default of the
+ * code is told of first, with that default as `previous`.
  *
  * @category models
  * @since 0.1.0
@@ -132,8 +133,8 @@ export interface Change<out A> {
  */
 export const Change = {
   /**
-   * The schema of a key's changes: their encoded side is JSON, both values as the key's own schema encodes them. A field that is
-   * `undefined` is left out. The values of a secret key are a part of it, and so is the tenant's id.
+   * The schema of a key's changes: their encoded side is JSON, both values as the key's own schema encodes them. A
+   * field that is `undefined` is left out. The values of a secret key are a part of it, and so is the tenant's id.
    *
    * @since 0.2.0
    */

@@ -1,9 +1,9 @@
 /**
- * When a value is stale, and the rest of the arithmetic of `maxStaleness`: when a silent feed is verified, and how long an answer is
- * waited for. All in milliseconds.
+ * When a value is stale, and the rest of the arithmetic of `maxStaleness`: when a silent feed is verified, and how long
+ * an answer is waited for. All in milliseconds.
  *
- * A silent feed is verified after a quarter to a third of the bound, and has a third of it to answer. So a dead session is noticed
- * within two thirds, which leaves a third for reconnecting before the values count as overdue.
+ * A silent feed is verified after a quarter to a third of the bound, and has a third of it to answer. So a dead session
+ * is noticed within two thirds, which leaves a third for reconnecting before the values count as overdue.
  *
  * @since 0.1.0
  */
@@ -22,8 +22,8 @@ const longestUsualAnswer = 5_000
 export const answerBudget = (maxStaleness: number): number => Math.min(maxStaleness / 3, longestUsualAnswer)
 
 /**
- * The pause before the next verification, for a `random` number in `[0, 1)`, after a read that took `took`. The slower the
- * answers, the sooner the next one is asked for, within limits: it must be there before the bound is.
+ * The pause before the next verification, for a `random` number in `[0, 1)`, after a read that took `took`. The slower
+ * the answers, the sooner the next one is asked for, within limits: it must be there before the bound is.
  */
 export const verifyDelay = (maxStaleness: number, took: number, random: number): number =>
   (1 / 4 + random * (1 / 3 - 1 / 4)) * Math.max(maxStaleness - 2 * took, maxStaleness / 2)

@@ -21,8 +21,8 @@ export const encode = (value: unknown): Result.Result<string, string> => {
 }
 
 /**
- * A copy of a value's plain objects and arrays, frozen all the way down: the object that was given stays as it is, for its owner to
- * change. Instances of classes are shared.
+ * A copy of a value's plain objects and arrays, frozen all the way down: the object that was given stays as it is, for
+ * its owner to change. Instances of classes are shared.
  *
  * @since 0.2.0
  */

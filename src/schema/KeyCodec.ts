@@ -1,6 +1,6 @@
 /**
- * How the values of keys are decoded and encoded: built once per schema, since thousands of keys have a dozen schemas. What a first
- * load runs 10,000 times is then the same few functions, which a processor's cache holds.
+ * How the values of keys are decoded and encoded: built once per schema, since thousands of keys have a dozen schemas.
+ * What a first load runs 10,000 times is then the same few functions, which a processor's cache holds.
  *
  * @since 0.1.0
  */

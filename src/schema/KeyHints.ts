@@ -1,8 +1,8 @@
 /**
  * What a process remembers with a key so that reading it needs no look-up. Not part of the public `ConfigKey`.
  *
- * A hint may be wrong: a key may be declared in several planes, and a copy of a key carries the hints of the original. The
- * code that follows a hint checks that it leads to this very key, and looks the key up otherwise.
+ * A hint may be wrong: a key may be declared in several planes, and a copy of a key carries the hints of the original.
+ * The code that follows a hint checks that it leads to this very key, and looks the key up otherwise.
  *
  * @internal
  */

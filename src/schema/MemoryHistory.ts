@@ -1,9 +1,10 @@
 /**
- * The history of a memory plane as a value: what the triggers record in PostgreSQL, and the questions that a history answers.
+ * The history of a memory plane as a value: what the triggers record in PostgreSQL, and the questions that a history
+ * answers.
  *
- * Records form a list whose newest one comes first, so that a table with its history is copied and restored as one value. Ids
- * count up by one. A transaction of another writer has an id that follows from its first record, so that a test that runs
- * twice sees the same ids.
+ * Records form a list whose newest one comes first, so that a table with its history is copied and restored as one
+ * value. Ids count up by one. A transaction of another writer has an id that follows from its first record, so that a
+ * test that runs twice sees the same ids.
  */
 import * as DateTime from "effect/DateTime"
 import type { KeyName } from "./KeyName.ts"

@@ -1,23 +1,24 @@
 /**
- * The table `systemplane_entries` as a value, with the rules that triggers enforce in PostgreSQL: what a memory plane works on.
+ * The table `systemplane_entries` as a value, with the rules that triggers enforce in PostgreSQL: what a memory plane
+ * works on.
  *
  * ```
  *   (table, now, statements) ──▶ next table + payloads to notify + results, or why nothing was written
  * ```
  *
- * 1. **A revision is drawn on insert and whenever the value changes.** An identical value keeps it; the sequence goes on
- *    across deletions, and a transaction that fails gives back no number, as a sequence does not.
+ * 1. **A revision is drawn on insert and whenever the value changes.** An identical value keeps it; the sequence goes
+ *    on across deletions, and a transaction that fails gives back no number, as a sequence does not.
  * 2. **A transaction is all or nothing**, and at one time; what it says twice in the same words is notified once.
  * 3. **Notifications carry names and a revision**, 0 for a deletion; names that no key can have are not announced.
- * 4. **Values are what `jsonb` makes of them**: the last of duplicate names counts, names are ordered by length and then by
- *    their bytes, `1.0` equals `1`, and what `jsonb` refuses is refused.
+ * 4. **Values are what `jsonb` makes of them**: the last of duplicate names counts, names are ordered by length and
+ *    then by their bytes, `1.0` equals `1`, and what `jsonb` refuses is refused.
  * 5. **An untouched seed is no row** to a read, a write or a deletion; the driver sees it (`rows`).
  * 6. **Two versions of a row have two fingerprints**, also across a restored backup. A restored row has its old one.
  *
- * What PostgreSQL does otherwise: numbers keep more digits there than JavaScript has (here `1e400` is refused, and digits beyond
- * a double are lost on the way in, not on the way out); a statement that meets an existing row may skip a revision, so that the
- * distance of two revisions says nothing; fingerprints are hashes of the row. There are no locks here: no statement waits for
- * the row of another, since statements and transactions run one after another.
+ * What PostgreSQL does otherwise: numbers keep more digits there than JavaScript has (here `1e400` is refused, and
+ * digits beyond a double are lost on the way in, not on the way out); a statement that meets an existing row may skip a
+ * revision, so that the distance of two revisions says nothing; fingerprints are hashes of the row. There are no locks
+ * here: no statement waits for the row of another, since statements and transactions run one after another.
  */
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
@@ -124,8 +125,9 @@ export const transact = <A>(
 }
 
 /**
- * The table after a statement, with what the triggers record of it: a row for each entry that it announced, as the record triggers
- * of PostgreSQL see what the notify triggers see. Not of an untouched seed, nor of a row that another writer merely touched.
+ * The table after a statement, with what the triggers record of it: a row for each entry that it announced, as the
+ * record triggers of PostgreSQL see what the notify triggers see. Not of an untouched seed, nor of a row that another
+ * writer merely touched.
  */
 const record = <A>(before: Table, { by = {}, payloads, table }: Done<A>, now: number, changeId: string): Table => {
   let history = table.history

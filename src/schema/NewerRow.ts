@@ -1,9 +1,9 @@
 /**
  * Which of two rows of one key is newer: the one that the snapshot knows, or the one that a read found. Pure.
  *
- * The revision alone does not tell. It is drawn before the commit, it is missing for an absent row, and a restored backup has
- * lower ones. So it also counts whether the slot was published after the read began: then the read may have found an older row.
- * Snapshot has the invariants that follow from this, and acts on the verdict.
+ * The revision alone does not tell. It is drawn before the commit, it is missing for an absent row, and a restored
+ * backup has lower ones. So it also counts whether the slot was published after the read began: then the read may have
+ * found an older row. Snapshot has the invariants that follow from this, and acts on the verdict.
  *
  * @since 0.1.0
  */

@@ -11,8 +11,8 @@ import * as Schema from "effect/Schema"
 export const channel = "systemplane_changes"
 
 /**
- * Which entry changed. All other fields are ignored: the payload has a revision too, which older triggers do not send, and newer
- * triggers may send more. A reader needs no revision, since a notification only makes it read.
+ * Which entry changed. All other fields are ignored: the payload has a revision too, which older triggers do not send,
+ * and newer triggers may send more. A reader needs no revision, since a notification only makes it read.
  *
  * @category models
  * @since 0.1.0

@@ -1,10 +1,10 @@
 /**
- * Lets what a document holds beyond its schema's fields pass through decoding and encoding. A process of an older version, whose
- * schema does not know a field, so changes a document without dropping that field.
+ * Lets what a document holds beyond its schema's fields pass through decoding and encoding. A process of an older
+ * version, whose schema does not know a field, so changes a document without dropping that field.
  *
- * Each struct of a schema is opened, at any depth, in arrays, records and unions: an undeclared property is kept as the JSON that it is.
- * Where a schema transforms a whole object (a class, a struct with `encodeKeys` or with a default while decoding) it stays as it was:
- * what it makes has no place for what it does not know.
+ * Each struct of a schema is opened, at any depth, in arrays, records and unions: an undeclared property is kept as the
+ * JSON that it is. Where a schema transforms a whole object (a class, a struct with `encodeKeys` or with a default
+ * while decoding) it stays as it was: what it makes has no place for what it does not know.
  *
  * @since 0.2.0
  */

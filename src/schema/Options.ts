@@ -24,10 +24,10 @@ export interface SystemplaneOptions {
   /** Tenants activated while the layer is built. Default: none; with a single-tenant connector, its tenant. */
   readonly tenants?: ReadonlyArray<string> | undefined
   /**
-   * When the layer is built. `"settle"` (default): once each tenant of `tenants` is live or its first attempt has failed, at the
-   * latest after `bootTimeout`; those that failed are tried for ever. `"require"`: the layer fails unless all are live within
-   * `bootTimeout`. `"background"`: at once. What can never mend itself (a malformed tenant id, an address that does not parse)
-   * fails the layer in the first two cases.
+   * When the layer is built. `"settle"` (default): once each tenant of `tenants` is live or its first attempt has
+   * failed, at the latest after `bootTimeout`; those that failed are tried for ever. `"require"`: the layer fails
+   * unless all are live within `bootTimeout`. `"background"`: at once. What can never mend itself (a malformed tenant
+   * id, an address that does not parse) fails the layer in the first two cases.
    */
   readonly boot?: "settle" | "require" | "background" | undefined
   /** Default 10 seconds. */
@@ -45,9 +45,9 @@ export interface SystemplaneOptions {
   /** Write missing defaults as rows on activation. Default `true`. */
   readonly seedDefaults?: boolean | undefined
   /**
-   * The pauses between attempts to connect. Bounds make them exponential with full jitter, as `Reconnect.schedule` does. Defaults
-   * 500 milliseconds and 30 seconds. A schedule of your own that ends, or throws, goes on with pauses of up to 30 seconds: a
-   * tenant is never abandoned.
+   * The pauses between attempts to connect. Bounds make them exponential with full jitter, as `Reconnect.schedule`
+   * does. Defaults 500 milliseconds and 30 seconds. A schedule of your own that ends, or throws, goes on with pauses of
+   * up to 30 seconds: a tenant is never abandoned.
    */
   readonly reconnect?: Reconnect.ReconnectBounds | Schedule.Schedule<unknown> | undefined
   /** Consecutive failed attempts to reconnect after which reads go to the database. Default 3. */
@@ -63,17 +63,17 @@ export interface SystemplaneOptions {
   /** Above this many tenants metrics carry `tenant_id="aggregate"`. Default 1,000. */
   readonly aggregateTenantThreshold?: number | undefined
   /**
-   * `false`: databases are prepared without a history. `{ keepDays, keepPerKey }`: records that are older than `keepDays` days, and are
-   * not among the `keepPerKey` newest ones of their key, are removed once an hour, if the role may; never the record of a revision in
-   * force, nor one younger than a day. Default: a history that keeps everything.
+   * `false`: databases are prepared without a history. `{ keepDays, keepPerKey }`: records that are older than
+   * `keepDays` days, and are not among the `keepPerKey` newest ones of their key, are removed once an hour, if the role
+   * may; never the record of a revision in force, nor one younger than a day. Default: a history that keeps everything.
    */
   readonly history?:
     | false
     | { readonly keepDays?: number | undefined; readonly keepPerKey?: number | undefined }
     | undefined
   /**
-   * How operators see this process: in the catalogue of keys. Default: name and version of the package that npm runs, if it is npm
-   * that runs it.
+   * How operators see this process: in the catalogue of keys. Default: name and version of the package that npm runs,
+   * if it is npm that runs it.
    */
   readonly process?:
     | {

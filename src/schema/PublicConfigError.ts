@@ -1,8 +1,9 @@
 /**
  * What a stranger may be told of a read or a write that failed: a customer behind an HTTP API, a browser.
  *
- * A `ConfigError` is for operators: it names the tenant, the address of its database and the code of the server. These errors hold
- * nothing of that, and no value; the log has the rest. They are codecs, and carry the status with which an `HttpApi` answers.
+ * A `ConfigError` is for operators: it names the tenant, the address of its database and the code of the server. These
+ * errors hold nothing of that, and no value; the log has the rest. They are codecs, and carry the status with which an
+ * `HttpApi` answers.
  *
  * @since 0.2.0
  */

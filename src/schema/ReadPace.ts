@@ -1,14 +1,15 @@
 /**
  * How soon a tenant may be read again because something was notified. Pure.
  *
- * A read that a notification prompts costs the server and this process some milliseconds, and a notification costs its sender
- * nothing: a stream of changes, or a role that may only connect and floods `NOTIFY`, would keep both busy. So reading has a
- * budget: it regains a share of the time that passes, up to a limit, and a read spends the time that it took. While there is
- * budget, a read begins at once; otherwise it waits until the debt is paid. So the least gap between two reads adapts to what
- * they cost: a single change is read at once, and a stream of them takes `share` of a core at most.
+ * A read that a notification prompts costs the server and this process some milliseconds, and a notification costs its
+ * sender nothing: a stream of changes, or a role that may only connect and floods `NOTIFY`, would keep both busy. So
+ * reading has a budget: it regains a share of the time that passes, up to a limit, and a read spends the time that it
+ * took. While there is budget, a read begins at once; otherwise it waits until the debt is paid. So the least gap
+ * between two reads adapts to what they cost: a single change is read at once, and a stream of them takes `share` of a
+ * core at most.
  *
- * What is notified while a read waits is answered by that read: nothing is lost, and values are visible `longestGap` later at
- * most. Reads after connecting and verifications do not wait.
+ * What is notified while a read waits is answered by that read: nothing is lost, and values are visible `longestGap`
+ * later at most. Reads after connecting and verifications do not wait.
  *
  * @since 0.1.0
  */

@@ -1,10 +1,10 @@
 /**
  * Keeps what one reader does to a value from another reader.
  *
- * A value is held once for all readers of a tenant, and handed out without a copy wherever nothing can change it: plain objects, arrays
- * and instances of `Schema.Class` are frozen all the way down, and Effect's data types have no way to be changed. Whatever else a
- * schema decodes to (a `Date`, a `Map`, a typed array, an instance of a class of the application) is never handed out itself: each
- * reader is given one of its own, decoded anew from the stored JSON.
+ * A value is held once for all readers of a tenant, and handed out without a copy wherever nothing can change it: plain
+ * objects, arrays and instances of `Schema.Class` are frozen all the way down, and Effect's data types have no way to
+ * be changed. Whatever else a schema decodes to (a `Date`, a `Map`, a typed array, an instance of a class of the
+ * application) is never handed out itself: each reader is given one of its own, decoded anew from the stored JSON.
  *
  * @since 0.2.0
  */
@@ -33,8 +33,8 @@ class ReaderOwned {
 }
 
 /**
- * A decoded value as it is held: frozen, or what stands for it. `again` decodes it once more, sharing nothing with what it returned
- * before.
+ * A decoded value as it is held: frozen, or what stands for it. `again` decodes it once more, sharing nothing with what
+ * it returned before.
  *
  * @since 0.2.0
  */
@@ -58,8 +58,8 @@ interface Codec {
 }
 
 /**
- * A default as it is held. The object that the caller made stays the caller's: what cannot be copied part by part takes the way through
- * its JSON.
+ * A default as it is held. The object that the caller made stays the caller's: what cannot be copied part by part takes
+ * the way through its JSON.
  *
  * @since 0.2.0
  */

@@ -28,10 +28,10 @@ export const defaults = { base: "500 millis", cap: "30 seconds" } as const satis
  *
  * **Details**
  *
- * Each pause is drawn evenly between nothing and a bound, which begins at `base` and doubles up to `cap`. That spreads the
- * sessions of many tenants best when a server comes back
- * (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/); `Schedule.jittered` draws from 80 to 120 % only.
- * The engine begins the schedule anew after a success.
+ * Each pause is drawn evenly between nothing and a bound, which begins at `base` and doubles up to `cap`. That spreads
+ * the sessions of many tenants best when a server comes back
+ * (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/); `Schedule.jittered` draws from 80 to 120
+ * % only. The engine begins the schedule anew after a success.
  *
  * **Example** (Shorter pauses, and a schedule of one's own)
  *

@@ -1,5 +1,6 @@
 /**
- * The pure core: what a process believes of one tenant's keys, and how everything it reads or writes changes that belief.
+ * The pure core: what a process believes of one tenant's keys, and how everything it reads or writes changes that
+ * belief.
  *
  * ```
  *   feed, verify ──▶ applyDiff  (a whole read: how the table differs from the snapshot, in one statement)
@@ -21,18 +22,20 @@
  *    it is. A read of one key reports it (`regressed`) and changes nothing.
  * 3. **A deletion is fenced.** An absence, or a row that could be older than the deletion of its key, counts only in a
  *    read that began after the last publication of that slot; otherwise it changes nothing and is `inconclusive`.
- * 4. **The same row publishes nothing.** The same revision with the same value refreshes who wrote it and when; the same
- *    revision with another value (written with the triggers disabled) is published.
+ * 4. **The same row publishes nothing.** The same revision with the same value refreshes who wrote it and when; the
+ *    same revision with another value (written with the triggers disabled) is published.
  * 5. **A row that does not decode never comes into force** and is reported once; the value in force stays.
  * 6. **A new epoch disowns the old one's reads.** A read that began before it is `inconclusive`.
  * 7. **One read is one step.** All rows of a whole read are in the next state together, or none of them if one
  *    could not be judged; and a state is never changed.
- * 8. **A loaded snapshot is one state of the table, and over it what this process wrote since.** What a read of one key finds
- *    changed there was perhaps written together with other keys: it publishes nothing, and everything is read. Before the
- *    first load it may publish, and a load that began earlier counts only if it found the same.
- * 9. **A write of our own that cannot be placed disowns the snapshot** and every whole read that began before its answer:
- *    such a read may not have seen the write. Only a whole read that begins later makes the snapshot count again.
- * 10. **What the history recalls takes the place of an older value alone**, and only while the row that it was asked for is the
+ * 8. **A loaded snapshot is one state of the table, and over it what this process wrote since.** What a read of one key
+ *    finds changed there was perhaps written together with other keys: it publishes nothing, and everything is read.
+ *    Before the first load it may publish, and a load that began earlier counts only if it found the same.
+ * 9. **A write of our own that cannot be placed disowns the snapshot** and every whole read that began before its
+ *    answer: such a read may not have seen the write. Only a whole read that begins later makes the snapshot count
+ *    again.
+ * 10. **What the history recalls takes the place of an older value alone**, and only while the row that it was asked
+ *     for is the
  *    one that was last seen. The row seen stays the one to compare with, so that no read is judged otherwise.
  *
  * @since 0.1.0
@@ -135,7 +138,10 @@ export interface Forgotten {
 
 /** What the history says was last in force before a row that does not decode. */
 export interface Recalled extends Forgotten {
-  /** A value, as the row that it was; no value, since the row of that revision was deleted; or `undefined`: it cannot tell. */
+  /**
+   * A value, as the row that it was; no value, since the row of that revision was deleted; or `undefined`: it cannot
+   * tell.
+   */
   readonly last: { readonly row: EntryRow } | { readonly deleted: number } | undefined
 }
 
@@ -191,7 +197,9 @@ export const isDisowned = ({ disownedVersion, wholeVersion }: State): boolean =>
 export const confirmedAt = (state: State, slot: number): number =>
   Math.max(state.confirmedAt, state.slots[slot]!.confirmedAt)
 
-/** Learns a whole read: every slot not among the differences is as the table has it. Or nothing, if one is inconclusive. */
+/**
+ * Learns a whole read: every slot not among the differences is as the table has it. Or nothing, if one is inconclusive.
+ */
 export const applyDiff = (state: State, diff: ReadonlyArray<RowDiff>, since: Asked): Outcome => {
   if (since.version < state.disownedVersion) return nothing(state, { inconclusive: true, regressed: false })
   const all = diff.concat(unmentioned(state, diff, since))
@@ -223,7 +231,9 @@ export const applyRow = (state: State, slot: number, row: EntryRow | undefined, 
   return before.seen === undefined ? { ...outcome, state: touch(outcome.state, slot) } : outcome
 }
 
-/** Learns rows that this process wrote in one transaction: in one step, or none of them, and then nothing counts (9). */
+/**
+ * Learns rows that this process wrote in one transaction: in one step, or none of them, and then nothing counts (9).
+ */
 export const applyRows = (state: State, rows: ReadonlyArray<RowDiff>, since: Since): Outcome =>
   orDisown(applyRead(state, rows, since))
 
@@ -305,7 +315,9 @@ const nothing = (state: State, { inconclusive, regressed }: Pick<Outcome, "incon
   regressed
 })
 
-/** The slots that were published since a whole read began and that it does not mention: it found them as they were then. */
+/**
+ * The slots that were published since a whole read began and that it does not mention: it found them as they were then.
+ */
 const unmentioned = (state: State, diff: ReadonlyArray<RowDiff>, since: Asked): ReadonlyArray<RowDiff> => {
   if (state.version === since.version) return []
   const mentioned = new Set(diff.map(({ slot }) => slot))
@@ -314,7 +326,9 @@ const unmentioned = (state: State, diff: ReadonlyArray<RowDiff>, since: Asked): 
     .map((slot) => ({ slot, row: since.slots[slot]!.seen }))
 }
 
-/** Whether a load found another row of some key than a read of that key alone, which was published after the load began. */
+/**
+ * Whether a load found another row of some key than a read of that key alone, which was published after the load began.
+ */
 const contradictsReads = (state: State, found: ReadonlyArray<RowDiff>, since: Since): boolean =>
   state.readAlone.length > 0 &&
   found.some(({ row, slot }) => {

@@ -1,11 +1,11 @@
 /**
- * From the text of a stored JSON value to the value of its key. Nothing here throws, whatever the text is and whatever the code of
- * a schema does with it: what goes wrong is the reason why this one row is rejected.
+ * From the text of a stored JSON value to the value of its key. Nothing here throws, whatever the text is and whatever
+ * the code of a schema does with it: what goes wrong is the reason why this one row is rejected.
  *
- * A document may be 1 MiB long as the server writes it, and 200 levels deep; beyond that a row is rejected. A number that a
- * double cannot hold (`1e400`, 9007199254740993) is handed to the schema as the text of its digits, and is accepted only if the
- * schema makes a `bigint` or a `BigDecimal` of it. A reason names neither a value nor a name out of the document, but the paths
- * that the schema declares.
+ * A document may be 1 MiB long as the server writes it, and 200 levels deep; beyond that a row is rejected. A number
+ * that a double cannot hold (`1e400`, 9007199254740993) is handed to the schema as the text of its digits, and is
+ * accepted only if the schema makes a `bigint` or a `BigDecimal` of it. A reason names neither a value nor a name out
+ * of the document, but the paths that the schema declares.
  *
  * @since 0.2.0
  */
@@ -53,7 +53,10 @@ export const tooDeep: StoredValue = rejected(`it is more than ${maxDepth} levels
 
 const bracket = /[[{]/g
 
-/** Looks at the text: a value that is too deep is not built. Brackets in strings count only once the quick look finds many. */
+/**
+ * Looks at the text: a value that is too deep is not built. Brackets in strings count only once the quick look finds
+ * many.
+ */
 const isTooDeep = (text: string): boolean => {
   bracket.lastIndex = 0
   for (let found = 0; bracket.test(text); ) if (++found > maxDepth) return depthOf(text) > maxDepth
@@ -79,8 +82,8 @@ const withDigits = (value: unknown, text: string): StoredValue => {
   if (tokens.every(isExact)) return { value }
   let next = 0
   const inexact: Array<Path> = []
-  // The numbers of a text come in the order of its parts. Names that are whole numbers are the exception: an object lists them
-  // first, and in another order than PostgreSQL. Such a document is checked number by number.
+  // The numbers of a text come in the order of its parts. Names that are whole numbers are the exception: an object
+  // lists them first, and in another order than PostgreSQL. Such a document is checked number by number.
   const visit = (part: unknown, path: Path): unknown => {
     if (typeof part === "number") {
       const token = tokens[next++]!

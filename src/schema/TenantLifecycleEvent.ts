@@ -25,8 +25,8 @@ export const TenantCredentialsRotated = Schema.TaggedStruct("TenantCredentialsRo
  *
  * **Details**
  *
- * `TenantManager.handle` also takes what arrives from a message broker as it is: an event as tenant-manager services publish it
- * (`{ "event_type": "tenant.activated", "tenant_id": "acme", … }`), and ignores all that is neither.
+ * `TenantManager.handle` also takes what arrives from a message broker as it is: an event as tenant-manager services
+ * publish it (`{ "event_type": "tenant.activated", "tenant_id": "acme", … }`), and ignores all that is neither.
  *
  * @category models
  * @since 0.1.0
@@ -56,7 +56,9 @@ type EventType = keyof typeof tags
 const eventTypes = Object.keys(tags) as ReadonlyArray<EventType>
 const eventTypeOf = (tag: TenantLifecycleEvent["_tag"]) => eventTypes.find((type) => tags[type] === tag)!
 
-/** An event as tenant-manager services publish it on `tenant-events:{tenant_id}`, without the fields that play no part. */
+/**
+ * An event as tenant-manager services publish it on `tenant-events:{tenant_id}`, without the fields that play no part.
+ */
 const Published = Schema.Struct({ event_type: Schema.Literals(eventTypes), tenant_id: TenantId })
 
 /** A published event as one of ours. */

@@ -50,14 +50,18 @@ export interface TenantStatus {
   readonly confirmedAt: DateTime.Utc | undefined
   /** How often the table was found to have gone back: a restored backup, a fail-over that lost commits. */
   readonly epoch: number
-  /** How many declared keys have a newest row that does not decode, so that an older value, or the default, is in force. */
+  /**
+   * How many declared keys have a newest row that does not decode, so that an older value, or the default, is in force.
+   */
   readonly rejected: number
   /**
-   * How many entries are stored under names that no application declares, mostly slips; counted when the tenant is activated. What
-   * they are called is in `KeyCatalog.read`.
+   * How many entries are stored under names that no application declares, mostly slips; counted when the tenant is
+   * activated. What they are called is in `KeyCatalog.read`.
    */
   readonly undeclared: number
-  /** What an operator should mend in the tenant's database, each with what mends it. The tenant is served all the same. */
+  /**
+   * What an operator should mend in the tenant's database, each with what mends it. The tenant is served all the same.
+   */
   readonly warnings: ReadonlyArray<string>
 }
 

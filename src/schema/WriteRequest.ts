@@ -106,7 +106,9 @@ const encodeText = <A>(key: ConfigKey<A>, value: A): Result.Result<string, strin
     })
   )
 
-/** Why no process would put this text in force once it is stored. The server writes a space after each comma and colon. */
+/**
+ * Why no process would put this text in force once it is stored. The server writes a space after each comma and colon.
+ */
 const readingProblem = (text: string): string | undefined => {
   const bytes = new TextEncoder().encode(text).length + (text.match(/[,:]/g)?.length ?? 0)
   return (bytes > StoredValue.maxBytes ? StoredValue.tooLong(bytes) : StoredValue.parse(text)).problem

@@ -61,37 +61,37 @@ export interface ChangeHistoryShape {
   /** One change. Fails with `UnknownChange` if there is none of this id. */
   readonly get: (changeId: string) => Effect.Effect<RecordedChange, ChangeHistoryError>
   /**
-   * All stored entries as they were at a moment, in the order of their names. It reaches back as far as the history does: to its
-   * creation, or to what retention keeps.
+   * All stored entries as they were at a moment, in the order of their names. It reaches back as far as the history
+   * does: to its creation, or to what retention keeps.
    */
   readonly at: (moment: DateTime.DateTime.Input) => Effect.Effect<ReadonlyArray<PastEntry>, ChangeHistoryError>
   /**
-   * The changes of the current tenant after a cursor, then each later one within about a second. No change is left out or
-   * emitted twice, also of transactions that commit late. It begins with `Reset` if no cursor is given, or one that means nothing
-   * in this database.
+   * The changes of the current tenant after a cursor, then each later one within about a second. No change is left out
+   * or emitted twice, also of transactions that commit late. It begins with `Reset` if no cursor is given, or one that
+   * means nothing in this database.
    */
   readonly since: (cursor?: string | undefined) => Stream.Stream<HistoryEvent, ChangeHistoryError>
   /**
-   * Puts the value of an earlier revision in force again: a new write with a revision of its own. Fails with `UnknownRevision`,
-   * `ValueNotKept`, `NoLongerValid` or `ChangedSince`, and has then written nothing.
+   * Puts the value of an earlier revision in force again: a new write with a revision of its own. Fails with
+   * `UnknownRevision`, `ValueNotKept`, `NoLongerValid` or `ChangedSince`, and has then written nothing.
    */
   readonly rollback: (key: KeyName, options: RollbackOptions) => Effect.Effect<NamedEntry, ChangeHistoryError>
   /**
-   * Takes a whole change back: every entry of it is as it was before, in one transaction, or none is. Fails with `ChangedSince`
-   * if any of them was changed after it, which names each.
+   * Takes a whole change back: every entry of it is as it was before, in one transaction, or none is. Fails with
+   * `ChangedSince` if any of them was changed after it, which names each.
    */
   readonly revert: (
     changeId: string,
     options: RevertOptions
   ) => Effect.Effect<ReadonlyArray<NamedEntry>, ChangeHistoryError>
   /**
-   * Looks for entries that were changed without a record (with the triggers disabled, by a restored dump), records each with
-   * `changedBy: "unrecorded"`, and returns how many they were.
+   * Looks for entries that were changed without a record (with the triggers disabled, by a restored dump), records each
+   * with `changedBy: "unrecorded"`, and returns how many they were.
    */
   readonly verify: Effect.Effect<number, ChangeHistoryError>
   /**
-   * Removes what a retention no longer keeps, and returns how many records that were. Never the record of a revision in force,
-   * nor one younger than a day. The role needs the right that `Ddl.grants(role, { purge: true })` gives.
+   * Removes what a retention no longer keeps, and returns how many records that were. Never the record of a revision in
+   * force, nor one younger than a day. The role needs the right that `Ddl.grants(role, { purge: true })` gives.
    */
   readonly purge: (retention: Retention) => Effect.Effect<number, ChangeHistoryError>
 }
@@ -101,9 +101,9 @@ export interface ChangeHistoryShape {
  *
  * **Details**
  *
- * Every method reads the database of the current tenant, except that a query may name another one. What is taken back is written
- * as `Config.set` writes: validated by the schemas of today, visible to this process when it returns, recorded as a change of its
- * own. A secret has records and no values: it can be neither read here nor rolled back.
+ * Every method reads the database of the current tenant, except that a query may name another one. What is taken back
+ * is written as `Config.set` writes: validated by the schemas of today, visible to this process when it returns,
+ * recorded as a change of its own. A secret has records and no values: it can be neither read here nor rolled back.
  *
  * @category services
  * @since 0.1.0

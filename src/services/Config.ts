@@ -40,8 +40,8 @@ export interface WriteAllOptions {
   /** Why, for the history. Not a secret. */
   readonly reason?: string | undefined
   /**
-   * A UUID that names the change in the history; made by this library if absent. On a database with a history it takes effect
-   * once: writing the same again with the same id writes nothing, and returns what the first write left.
+   * A UUID that names the change in the history; made by this library if absent. On a database with a history it takes
+   * effect once: writing the same again with the same id writes nothing, and returns what the first write left.
    */
   readonly changeId?: string | undefined
 }
@@ -54,8 +54,8 @@ export interface WriteAllOptions {
  */
 export interface WriteOptions extends WriteAllOptions {
   /**
-   * Write only while the entry is at this revision; 0: only while no value is stored. Of several writers that expect the
-   * same revision, one succeeds; the others fail with `RevisionConflict`.
+   * Write only while the entry is at this revision; 0: only while no value is stored. Of several writers that expect
+   * the same revision, one succeeds; the others fail with `RevisionConflict`.
    */
   readonly ifRevision?: number | undefined
 }
@@ -68,16 +68,16 @@ export interface WriteOptions extends WriteAllOptions {
  */
 export interface ConfigShape {
   /**
-   * The value in force for the current tenant. Without I/O while the tenant is live, from its database otherwise. Fails with
-   * `TenantMissing`, `UnknownTenant`, `UnknownKey`, or `Unavailable`, which carries the last known entry.
+   * The value in force for the current tenant. Without I/O while the tenant is live, from its database otherwise. Fails
+   * with `TenantMissing`, `UnknownTenant`, `UnknownKey`, or `Unavailable`, which carries the last known entry.
    */
   readonly get: {
     (namespace: string, key: string): Effect.Effect<Schema.Json, ConfigError>
     <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigKey.Value<K>, ConfigError>
   }
   /**
-   * As `get`, but never fails for want of a database: the last known value, else the default. No tenant, a tenant that does
-   * not exist and a name that is not declared are defects, with the text of `get`'s error.
+   * As `get`, but never fails for want of a database: the last known value, else the default. No tenant, a tenant that
+   * does not exist and a name that is not declared are defects, with the text of `get`'s error.
    */
   readonly getOrDefault: {
     (namespace: string, key: string): Effect.Effect<Schema.Json>
@@ -89,50 +89,52 @@ export interface ConfigShape {
     <K extends ConfigKey.Any>(key: K): Effect.Effect<Entry<ConfigKey.Value<K>>, ConfigError>
   }
   /**
-   * All keys of the current tenant at one moment, to read many in one request: keys written in one transaction are all old in
-   * it, or all new. Without I/O while the tenant is live; one statement otherwise. Fails as `get` does.
+   * All keys of the current tenant at one moment, to read many in one request: keys written in one transaction are all
+   * old in it, or all new. Without I/O while the tenant is live; one statement otherwise. Fails as `get` does.
    */
   readonly snapshot: Effect.Effect<ConfigSnapshot, ConfigError>
   /**
-   * The current tenant's live handle of a key, for hot paths: `handle.current` is a synchronous read, and follows the tenant
-   * through suspension, removal and re-activation. Fails as `get` does if nothing is known of the key yet, with
+   * The current tenant's live handle of a key, for hot paths: `handle.current` is a synchronous read, and follows the
+   * tenant through suspension, removal and re-activation. Fails as `get` does if nothing is known of the key yet, with
    * `NotSupported` for a key beyond `maxEntriesPerTenant`, and with `Closed` after a drain.
    */
   readonly handle: {
     (namespace: string, key: string): Effect.Effect<ConfigHandle<Schema.Json>, ConfigError>
     <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigHandle<ConfigKey.Value<K>>, ConfigError>
   }
-  /** The values of a group of keys as one record, from one snapshot. Fails as `snapshot` does, and with `UnknownKey`. */
+  /**
+   * The values of a group of keys as one record, from one snapshot. Fails as `snapshot` does, and with `UnknownKey`.
+   */
   readonly getGroup: <F extends ConfigKeyGroup.Fields>(
     group: ConfigKeyGroup<F>
   ) => Effect.Effect<ConfigKeyGroup.Values<F>, ConfigError>
   /**
-   * The declared keys of a namespace with their entries, in the order of declaration. Fails as `get` does; with `UnknownKey`
-   * if no key of the namespace is declared.
+   * The declared keys of a namespace with their entries, in the order of declaration. Fails as `get` does; with
+   * `UnknownKey` if no key of the namespace is declared.
    */
   readonly list: (namespace: string) => Effect.Effect<ReadonlyArray<NamedEntry>, ConfigError>
   /**
-   * The current tenant's entry as it is now, then each newer one. A slow reader skips to the newest. Outlives suspension,
-   * removal and re-activation of the tenant. Fails as `handle` does, for the first entry.
+   * The current tenant's entry as it is now, then each newer one. A slow reader skips to the newest. Outlives
+   * suspension, removal and re-activation of the tenant. Fails as `handle` does, for the first entry.
    */
   readonly watch: {
     (namespace: string, key: string): Stream.Stream<Entry<Schema.Json>, ConfigError>
     <K extends ConfigKey.Any>(key: K): Stream.Stream<Entry<ConfigKey.Value<K>>, ConfigError>
   }
   /**
-   * The changes of a key for every tenant that is neither suspended nor removed: first each tenant whose loaded value is not
-   * the default, then each change, from when the stream runs. A slow reader skips to the newest of each tenant. A key that
-   * is not declared is a defect, as is a plane that follows nothing (`SystemplaneReadThrough`).
+   * The changes of a key for every tenant that is neither suspended nor removed: first each tenant whose loaded value
+   * is not the default, then each change, from when the stream runs. A slow reader skips to the newest of each tenant.
+   * A key that is not declared is a defect, as is a plane that follows nothing (`SystemplaneReadThrough`).
    */
   readonly changes: {
     (namespace: string, key: string): Stream.Stream<Change<Schema.Json>>
     <K extends ConfigKey.Any>(key: K): Stream.Stream<Change<ConfigKey.Value<K>>>
   }
   /**
-   * Runs a handler on each of the `changes`, for as long as the scope lives. Subscribed when the effect returns. The handler
-   * runs with `CurrentTenant` set to the tenant that changed, for one change of a tenant at a time and for different tenants at
-   * once; if it hangs, only its own tenant's next change waits. What it fails or dies with is logged, text and all: keep
-   * secrets out of its errors. A defect if `changes` is one.
+   * Runs a handler on each of the `changes`, for as long as the scope lives. Subscribed when the effect returns. The
+   * handler runs with `CurrentTenant` set to the tenant that changed, for one change of a tenant at a time and for
+   * different tenants at once; if it hangs, only its own tenant's next change waits. What it fails or dies with is
+   * logged, text and all: keep secrets out of its errors. A defect if `changes` is one.
    */
   readonly onChange: {
     <E, R>(
@@ -152,17 +154,17 @@ export interface ConfigShape {
    *
    * Every read in this process that begins after it returns sees this value or a newer one.
    *
-   * A write has a definite outcome: it landed or it did not. If an answer is lost, the write is sent again under its change id,
-   * which takes effect once, until it is answered. The usual write takes one round trip. One that the database does not answer
-   * ends within 15 seconds, and within 20 if the database falls silent after it; `setAll` may take longer, in proportion to its
-   * rows and bytes. Interrupting the caller (`Effect.timeout`) ends the waiting at once, and the write goes on to its end: write
-   * the same again with the same `changeId` to learn what became of it.
+   * A write has a definite outcome: it landed or it did not. If an answer is lost, the write is sent again under its
+   * change id, which takes effect once, until it is answered. The usual write takes one round trip. One that the
+   * database does not answer ends within 15 seconds, and within 20 if the database falls silent after it; `setAll` may
+   * take longer, in proportion to its rows and bytes. Interrupting the caller (`Effect.timeout`) ends the waiting at
+   * once, and the write goes on to its end: write the same again with the same `changeId` to learn what became of it.
    *
-   * Fails with `InvalidValue` or `InvalidActor` before anything is sent; with `RevisionConflict`; with `ChangeIdReused` if the id
-   * belongs to other writes; with `Closed` after the layer closed; and with `Unavailable` if nothing was written: the database
-   * cannot be reached, or another transaction holds the row for longer than 2 seconds (or `lock_timeout`, if the role sets one).
-   * Fails with `WriteOutcomeUnknown` only if no copy of the write was answered, or if the answer was lost and the database keeps
-   * no history that could tell; such a write may still land later.
+   * Fails with `InvalidValue` or `InvalidActor` before anything is sent; with `RevisionConflict`; with `ChangeIdReused`
+   * if the id belongs to other writes; with `Closed` after the layer closed; and with `Unavailable` if nothing was
+   * written: the database cannot be reached, or another transaction holds the row for longer than 2 seconds (or
+   * `lock_timeout`, if the role sets one). Fails with `WriteOutcomeUnknown` only if no copy of the write was answered,
+   * or if the answer was lost and the database keeps no history that could tell; such a write may still land later.
    */
   readonly set: {
     (
@@ -183,8 +185,8 @@ export interface ConfigShape {
    *
    * **Details**
    *
-   * Everything is checked before anything is written: `InvalidValue` names every value that is refused. An assignment may
-   * carry an `ifRevision` of its own. A key may be named once. Fails as `set` does.
+   * Everything is checked before anything is written: `InvalidValue` names every value that is refused. An assignment
+   * may carry an `ifRevision` of its own. A key may be named once. Fails as `set` does.
    */
   readonly setAll: (
     assignments: ReadonlyArray<Assignment.Any>,

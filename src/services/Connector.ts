@@ -59,8 +59,8 @@ export interface ListenSession {
   /** Abandons the session at once, without a word to the peer. Idempotent. */
   readonly abandon: Effect.Effect<void>
   /**
-   * The key of the shared advisory lock that the session holds as long as it lives, for others to see in `pg_locks`. Absent if it
-   * holds none: it listens all the same.
+   * The key of the shared advisory lock that the session holds as long as it lives, for others to see in `pg_locks`.
+   * Absent if it holds none: it listens all the same.
    */
   readonly presence?: string | undefined
 }

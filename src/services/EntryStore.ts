@@ -37,8 +37,8 @@ export interface Receipt {
 }
 
 /**
- * What is known of a change whose answer was lost: it landed; it did not land so far, and it may be sent again, since its id takes
- * effect once; or the database keeps no history that could tell.
+ * What is known of a change whose answer was lost: it landed; it did not land so far, and it may be sent again, since
+ * its id takes effect once; or the database keeps no history that could tell.
  */
 export type ChangeOutcome =
   | { readonly _tag: "Landed"; readonly receipt: Receipt }
@@ -47,7 +47,8 @@ export type ChangeOutcome =
 
 /**
  * How the table differs from what is known of these keys: the rows whose fingerprint is another, and the keys whose row
- * is gone. The answer of one statement, hence one state of the database; no difference proves that the table equals the snapshot.
+ * is gone. The answer of one statement, hence one state of the database; no difference proves that the table equals the
+ * snapshot.
  */
 export type ReadDiff = (
   keys: ReadonlyArray<KeyName>,
@@ -60,10 +61,10 @@ export type ReadDiff = (
  *
  * **Details**
  *
- * Each method is one round trip and needs no replica of the tenant: it works for tenants that are unknown or suspended. A write
- * that wrote nothing, for its guard or because its change id took effect before, is explained by one more. All fail with
- * `EntryStoreError`: a reason of `ConnectorError` (nothing was sent), `NotCommitted`, `Refused`, `RevisionConflict` or `ChangeIdReused` (nothing
- * was written), or `Unanswered` (a write may or may not have landed).
+ * Each method is one round trip and needs no replica of the tenant: it works for tenants that are unknown or suspended.
+ * A write that wrote nothing, for its guard or because its change id took effect before, is explained by one more. All
+ * fail with `EntryStoreError`: a reason of `ConnectorError` (nothing was sent), `NotCommitted`, `Refused`,
+ * `RevisionConflict` or `ChangeIdReused` (nothing was written), or `Unanswered` (a write may or may not have landed).
  *
  * @category services
  * @since 0.1.0
@@ -76,9 +77,9 @@ export class EntryStore extends Context.Service<
     /** See {@link ReadDiff}. */
     readonly diff: (tenant: TenantId) => ReadDiff
     /**
-     * Writes and deletes rows in one transaction: all of them, or none. An identical value keeps its revision. Durable when it
-     * returns. On a database with a history a change id takes effect once: a second copy writes nothing, and returns what the
-     * first one wrote. May take 5 seconds, and longer the more there is to write.
+     * Writes and deletes rows in one transaction: all of them, or none. An identical value keeps its revision. Durable
+     * when it returns. On a database with a history a change id takes effect once: a second copy writes nothing, and
+     * returns what the first one wrote. May take 5 seconds, and longer the more there is to write.
      */
     readonly write: (
       tenant: TenantId,

@@ -58,8 +58,9 @@ export type HistoryStoreError = EntryStoreError | HistoryMissing
  *
  * **Details**
  *
- * Triggers write the records, so that this service has no way to add one. Each method is one statement, and works for tenants that
- * are unknown or suspended. All fail with `HistoryMissing` if the database has no history or the role may not read it.
+ * Triggers write the records, so that this service has no way to add one. Each method is one statement, and works for
+ * tenants that are unknown or suspended. All fail with `HistoryMissing` if the database has no history or the role may
+ * not read it.
  *
  * @category services
  * @since 0.1.0
@@ -85,8 +86,8 @@ export class HistoryStore extends Context.Service<
       revision: number
     ) => Effect.Effect<ChangeRecord | undefined, HistoryStoreError>
     /**
-     * Of each of these keys the newest records, newest first and at most `limit` of them: fewer if they are long. None: there are
-     * no more.
+     * Of each of these keys the newest records, newest first and at most `limit` of them: fewer if they are long. None:
+     * there are no more.
      */
     readonly recall: (
       tenant: TenantId,

@@ -15,9 +15,9 @@ import type { TenantId } from "../schema/TenantId.ts"
  *
  * **Details**
  *
- * An application writes its declarations when it activates a tenant, if they differ from what the database holds; tools then know
- * the keys without the application's code. A database without a catalogue, or a role that may not read it, shows what this process
- * declares.
+ * An application writes its declarations when it activates a tenant, if they differ from what the database holds; tools
+ * then know the keys without the application's code. A database without a catalogue, or a role that may not read it,
+ * shows what this process declares.
  *
  * @category services
  * @since 0.1.0
@@ -30,8 +30,8 @@ export class KeyCatalog extends Context.Service<
     /** One key; fails with `UnknownKey` if no application declares it. */
     readonly get: (key: KeyName) => Effect.Effect<CatalogKey, ConfigError>
     /**
-     * Writes what this process declares into a tenant's database, if that differs. It never fails: what is refused is logged once
-     * for each tenant and cause.
+     * Writes what this process declares into a tenant's database, if that differs. It never fails: what is refused is
+     * logged once for each tenant and cause.
      */
     readonly declare: (tenant: TenantId) => Effect.Effect<void>
   }

@@ -10,8 +10,8 @@ import type { Catalog, KeyDeclaration } from "../schema/operator/KeyDeclaration.
 import type { TenantId } from "../schema/TenantId.ts"
 
 /**
- * Reads and writes the catalogue of a tenant's database. A role without rights on it, or a database without it, fails with
- * `Refused`.
+ * Reads and writes the catalogue of a tenant's database. A role without rights on it, or a database without it, fails
+ * with `Refused`.
  *
  * @category services
  * @since 0.1.0
@@ -20,8 +20,8 @@ export class KeyDeclarations extends Context.Service<
   KeyDeclarations,
   {
     /**
-     * Writes the declarations of an application that differ from what is there. Returns how many did, and how many entries are stored
-     * under names that no application declares; their values are not read.
+     * Writes the declarations of an application that differ from what is there. Returns how many did, and how many
+     * entries are stored under names that no application declares; their values are not read.
      */
     readonly declare: (
       tenant: TenantId,

@@ -77,16 +77,17 @@ export class SchemaBootstrap extends Context.Service<
      */
     readonly ensure: (tenant: TenantId) => Effect.Effect<Ensured, SchemaBootstrapError>
     /**
-     * Looks, and changes nothing. Fails if changes or revisions would get lost; what is unsafe, or missing and not needed to serve
-     * values, comes back as warnings with the SQL that mends it. `readOnly`: `SELECT` on the entries is enough.
+     * Looks, and changes nothing. Fails if changes or revisions would get lost; what is unsafe, or missing and not
+     * needed to serve values, comes back as warnings with the SQL that mends it. `readOnly`: `SELECT` on the entries is
+     * enough.
      */
     readonly verify: (
       tenant: TenantId,
       options?: { readonly readOnly?: boolean | undefined }
     ) => Effect.Effect<Verified, SchemaBootstrapError>
     /**
-     * Writes the defaults that have no row, never over a row. A default that the server refuses stops no other one and is
-     * named in the answer. Fails if no default can be written at all: no right to, a read-only server, no answer.
+     * Writes the defaults that have no row, never over a row. A default that the server refuses stops no other one and
+     * is named in the answer. Fails if no default can be written at all: no right to, a read-only server, no answer.
      */
     readonly seed: (tenant: TenantId, seeds: ReadonlyArray<Seed>) => Effect.Effect<Seeded, SchemaBootstrapError>
   }

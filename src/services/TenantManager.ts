@@ -31,11 +31,11 @@ export interface DrainReport {
  *
  * **Details**
  *
- * Calls are idempotent and may arrive in any order; the newest intent wins, also over an activation that is under way; no
- * call waits for another tenant. `suspend`, `remove` and `rotateCredentials` of an unknown tenant only log at
- * debug level. An activation that fails is tried again for ever, with the delays of `reconnect`, until the tenant is
- * suspended or removed or the manager drained. All fail with `ActivationError`; `InvalidTenantId` if the id is malformed,
- * `Closed` after a drain.
+ * Calls are idempotent and may arrive in any order; the newest intent wins, also over an activation that is under way;
+ * no call waits for another tenant. `suspend`, `remove` and `rotateCredentials` of an unknown tenant only log at debug
+ * level. An activation that fails is tried again for ever, with the delays of `reconnect`, until the tenant is
+ * suspended or removed or the manager drained. All fail with `ActivationError`; `InvalidTenantId` if the id is
+ * malformed, `Closed` after a drain.
  *
  * **Example** (A tenant that comes and goes)
  *
@@ -65,8 +65,8 @@ export class TenantManager extends Context.Service<
   TenantManager,
   {
     /**
-     * Makes the tenant live: its schema is brought up, its defaults seeded, its feed listening, its entries loaded. Returns
-     * once it is live, or fails with the first error while the supervisor keeps trying.
+     * Makes the tenant live: its schema is brought up, its defaults seeded, its feed listening, its entries loaded.
+     * Returns once it is live, or fails with the first error while the supervisor keeps trying.
      */
     readonly activate: (tenant: string) => Effect.Effect<void, ActivationError>
     /** Closes the feed and keeps the snapshot; reads go to the database. Returns once the session is released. */
@@ -74,17 +74,18 @@ export class TenantManager extends Context.Service<
     /** Forgets everything about the tenant. Returns once its sessions are released. Only `activate` brings it back. */
     readonly remove: (tenant: string) => Effect.Effect<void, ActivationError>
     /**
-     * Drops the pooled client and the session, and connects with what the connector resolves now. Reads are answered all
-     * the while. Returns once the tenant is live again. A suspended tenant stays suspended.
+     * Drops the pooled client and the session, and connects with what the connector resolves now. Reads are answered
+     * all the while. Returns once the tenant is live again. A suspended tenant stays suspended.
      */
     readonly rotateCredentials: (tenant: string) => Effect.Effect<void, ActivationError>
     /**
-     * Does what an event of a tenant directory says, and returns once that is recorded: it never waits for a database, so that a
-     * consumer of events is never held up by a tenant. What comes of it is in `status` and `statusChanges`.
+     * Does what an event of a tenant directory says, and returns once that is recorded: it never waits for a database,
+     * so that a consumer of events is never held up by a tenant. What comes of it is in `status` and `statusChanges`.
      *
-     * Takes a `TenantLifecycleEvent`, or an event as tenant-manager services publish it: `{ event_type: "tenant.activated" |
-     * "tenant.suspended" | "tenant.deleted" | "tenant.credentials.rotated", tenant_id }`, as an object or as JSON text. Everything
-     * else, whatever its shape, is ignored with a debug line. Fails with `Closed` after a drain.
+     * Takes a `TenantLifecycleEvent`, or an event as tenant-manager services publish it: `{ event_type:
+     * "tenant.activated" | "tenant.suspended" | "tenant.deleted" | "tenant.credentials.rotated", tenant_id }`, as an
+     * object or as JSON text. Everything else, whatever its shape, is ignored with a debug line. Fails with `Closed`
+     * after a drain.
      *
      * ```ts
      * import { Effect } from "effect"
@@ -102,8 +103,9 @@ export class TenantManager extends Context.Service<
      */
     readonly handle: (event: unknown) => Effect.Effect<void, ActivationError>
     /**
-     * A read met this tenant. If `activation` is `"onDemand"` and nothing was ever said about the tenant, it is activated
-     * in the background; a first activation that fails `staleAfterFailures` times is abandoned until the next read.
+     * A read met this tenant. If `activation` is `"onDemand"` and nothing was ever said about the tenant, it is
+     * activated in the background; a first activation that fails `staleAfterFailures` times is abandoned until the next
+     * read.
      */
     readonly demand: (tenant: TenantId) => Effect.Effect<void>
     /** `None` for a tenant that was never mentioned, or that was removed. */
@@ -112,8 +114,8 @@ export class TenantManager extends Context.Service<
     /**
      * Whether this process is fit to serve, from what is known: it asks no database and never fails.
      *
-     * For `/readyz` (may requests be sent here?): yes unless `status` is `down`. For `/healthz` (is the process worth keeping?):
-     * always yes, since restarting it mends no database.
+     * For `/readyz` (may requests be sent here?): yes unless `status` is `down`. For `/healthz` (is the process worth
+     * keeping?): always yes, since restarting it mends no database.
      */
     readonly health: Effect.Effect<Health>
     /** Each change of a tenant's state from now on. A reader more than 1,024 changes behind misses the oldest. */
@@ -121,9 +123,9 @@ export class TenantManager extends Context.Service<
     /** Returns once the tenant is live, whatever activated it; fails only with `InvalidTenantId` or `Closed`. */
     readonly awaitLive: (tenant: string) => Effect.Effect<void, ActivationError>
     /**
-     * Closes the manager: interrupts all supervisors at once, and waits for at most `timeout` (default: `drainTimeout`).
-     * With a timeout of zero it returns at once, and the release goes on in the background. Idempotent: a second drain
-     * waits for what the first left.
+     * Closes the manager: interrupts all supervisors at once, and waits for at most `timeout` (default:
+     * `drainTimeout`). With a timeout of zero it returns at once, and the release goes on in the background.
+     * Idempotent: a second drain waits for what the first left.
      */
     readonly drain: (options?: { readonly timeout?: Duration.Input | undefined }) => Effect.Effect<DrainReport>
     readonly isClosed: Effect.Effect<boolean>

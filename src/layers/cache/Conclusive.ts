@@ -9,9 +9,10 @@
  *                                                    fails
  * ```
  *
- * An answer is inconclusive while a write of this process is under way, and then the next one is not. One that stays so says that
- * the table contradicts itself, or that this process deletes rows all the time. The failure ends the session of a feed, or counts in
- * the circuit of reads: both back off by themselves, and both tell the operator. So nothing here goes on for ever.
+ * An answer is inconclusive while a write of this process is under way, and then the next one is not. One that stays so
+ * says that the table contradicts itself, or that this process deletes rows all the time. The failure ends the session
+ * of a feed, or counts in the circuit of reads: both back off by themselves, and both tell the operator. So nothing
+ * here goes on for ever.
  */
 import * as Effect from "effect/Effect"
 import { EntryStoreError, Refused } from "../../schema/EntryStoreError.ts"

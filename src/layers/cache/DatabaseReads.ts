@@ -1,6 +1,7 @@
 /**
- * Reads that go to the database: those of one subject that overlap share one statement, a tenant has a bounded number of
- * them, and a circuit keeps them from a database that does not answer. What they find goes into the tenant's replica.
+ * Reads that go to the database: those of one subject that overlap share one statement, a tenant has a bounded number
+ * of them, and a circuit keeps them from a database that does not answer. What they find goes into the tenant's
+ * replica.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -54,8 +55,8 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, reconciling
     const time = yield* MonotonicClock.millis
     const version = before?.snapshot.version ?? 0
     const row = Option.getOrUndefined(yield* store.read(tenant, key))
-    // A replica that was opened meanwhile may have loaded an older state than this read saw: the row is applied to it too, or
-    // the next read would go back in time. For that replica, the read began with it.
+    // A replica that was opened meanwhile may have loaded an older state than this read saw: the row is applied to it
+    // too, or the next read would go back in time. For that replica, the read began with it.
     const replica = replicas.get(tenant)
     if (replica === undefined || slot === undefined) {
       const [entry] = yield* replicas.readAlone(tenant, [key], [{ slot: 0, row }], time)

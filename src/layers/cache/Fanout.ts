@@ -1,6 +1,6 @@
 /**
- * Latest-value channels. A slow reader delays neither the writer nor another reader: it is given the newest value when it
- * takes again. It may miss values in between, and never misses the last one.
+ * Latest-value channels. A slow reader delays neither the writer nor another reader: it is given the newest value when
+ * it takes again. It may miss values in between, and never misses the last one.
  */
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"

@@ -8,13 +8,14 @@
  *       └────────────── Disconnected, from any state ────┘
  * ```
  *
- * There is one kind of read, on the feed's own session: how one state of the table differs from the snapshot. It answers all
- * notifications that came before it, proves that nothing else changed (a lost notification, a row written with the triggers
- * disabled, `TRUNCATE`), and confirms every key. So a verification is the same read, made because nothing else prompted one
- * for a while; and if it is not answered in time, the session is dead. The tenant is live from the first read on.
+ * There is one kind of read, on the feed's own session: how one state of the table differs from the snapshot. It
+ * answers all notifications that came before it, proves that nothing else changed (a lost notification, a row written
+ * with the triggers disabled, `TRUNCATE`), and confirms every key. So a verification is the same read, made because
+ * nothing else prompted one for a while; and if it is not answered in time, the session is dead. The tenant is live
+ * from the first read on.
  *
- * A tenant has one fiber, which waits for events. A read has a fiber while it runs (SerialReader). One fiber serves the deadlines
- * of all tenants (TenantTimers).
+ * A tenant has one fiber, which waits for events. A read has a fiber while it runs (SerialReader). One fiber serves the
+ * deadlines of all tenants (TenantTimers).
  */
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -74,7 +75,9 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
   const verifyDelay = (took: number) =>
     Effect.map(Random.next, (random) => Freshness.verifyDelay(options.maxStaleness, took, random))
 
-  /** Reads everything on the session, and again while a write of this process that is under way leaves it inconclusive. */
+  /**
+   * Reads everything on the session, and again while a write of this process that is under way leaves it inconclusive.
+   */
   const reconcile = Effect.fnUntraced(function* (
     followed: Followed,
     session: FeedSession
@@ -143,7 +146,10 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
     return session.abandon
   }
 
-  /** How everything is read on a session. A read that fails abandons it: a session without a reader would stay open and unread. */
+  /**
+   * How everything is read on a session. A read that fails abandons it: a session without a reader would stay open and
+   * unread.
+   */
   const readOn =
     (followed: Followed, session: FeedSession): SerialReader.Read =>
     (reason) =>
@@ -171,8 +177,8 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
       return declared !== undefined && replicas.slotOf(declared) !== undefined
     })
 
-  // While nothing confirms the snapshot, time alone makes it too old to be trusted. Reads look at the clock themselves; this
-  // is for those who watch the tenant's state.
+  // While nothing confirms the snapshot, time alone makes it too old to be trusted. Reads look at the clock themselves;
+  // this is for those who watch the tenant's state.
   const overdueAt = ({ condition, snapshot }: Replica) =>
     condition.loaded && !condition.overdue ? Freshness.staleAt(snapshot.confirmedAt, options.maxStaleness) : never
 

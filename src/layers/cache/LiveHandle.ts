@@ -1,8 +1,8 @@
 /**
  * Handles into the replicas: a read is a few field loads, with no look-up in between.
  *
- * A handle points at a replica, and looks for another one only when that one is retired. So there is no list of handles, and a
- * tenant that comes back costs nothing until a handle is read.
+ * A handle points at a replica, and looks for another one only when that one is retired. So there is no list of
+ * handles, and a tenant that comes back costs nothing until a handle is read.
  */
 import type * as Clock from "effect/Clock"
 import type * as Effect from "effect/Effect"
@@ -82,8 +82,9 @@ class LiveHandle<A> extends Effectable.Class<A> implements ConfigHandle<A> {
     return this.#replica
   }
 
-  // A replica that was just made holds defaults that are not confirmed; its first read began after the former replica was retired.
-  // But it may have begun before the entry that this handle was made with was read, and then it counts once it knows as much.
+  // A replica that was just made holds defaults that are not confirmed; its first read began after the former replica
+  // was retired. But it may have begun before the entry that this handle was made with was read, and then it counts
+  // once it knows as much.
   #isNewer(snapshot: Snapshot.State): boolean {
     const slot = snapshot.slots[this.#slot]!
     if (!snapshot.loaded && slot.publishedAt === 0) return false

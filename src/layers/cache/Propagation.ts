@@ -1,6 +1,7 @@
 /**
- * How long changes took to become visible in this process: their age when they were read, by the database's clock alone, and then
- * as long as the whole read took by the process's clock. So the two clocks are never compared, and the result is an upper bound.
+ * How long changes took to become visible in this process: their age when they were read, by the database's clock
+ * alone, and then as long as the whole read took by the process's clock. So the two clocks are never compared, and the
+ * result is an upper bound.
  */
 import type { Published, RowDiff } from "../../schema/Snapshot.ts"
 

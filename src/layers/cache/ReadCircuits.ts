@@ -7,8 +7,8 @@
  *      └── it was answered ◀── one read tries, the others still fail at once ◀──┘
  * ```
  *
- * Without it each read would wait for its 5 seconds, and hold one of the tenant's turns meanwhile. That the server refused a
- * statement is an answer.
+ * Without it each read would wait for its 5 seconds, and hold one of the tenant's turns meanwhile. That the server
+ * refused a statement is an answer.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -25,7 +25,10 @@ import * as MissingTenants from "../runtime/MissingTenants.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import { circuitPauses } from "../runtime/Timeouts.ts"
 
-/** One lost connection fails the reads that were on it, up to four with the default pool; three in a row are no accident. */
+/**
+ * One lost connection fails the reads that were on it, up to four with the default pool; three in a row are no
+ * accident.
+ */
 const failuresInARow = 3
 
 const openFor = Schedule.min([Schedule.exponential(circuitPauses.first), Schedule.spaced(circuitPauses.longest)]).pipe(

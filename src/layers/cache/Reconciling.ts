@@ -1,7 +1,7 @@
 /**
- * How an answer of the database comes into a replica, a read's and a write's alike. Most answers can be applied on their own.
- * One that is inconclusive (something else was published meanwhile), or that shows that the table went back, is settled by
- * reading the whole table. The feed does not come here: it reconciles on its own session.
+ * How an answer of the database comes into a replica, a read's and a write's alike. Most answers can be applied on
+ * their own. One that is inconclusive (something else was published meanwhile), or that shows that the table went back,
+ * is settled by reading the whole table. The feed does not come here: it reconciles on its own session.
  */
 import * as Effect from "effect/Effect"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
@@ -16,7 +16,10 @@ export type Reconciling = Effect.Success<ReturnType<typeof make>>
 export const make = Effect.fnUntraced(function* (replicas: Replicas) {
   const store = yield* EntryStore
 
-  /** Reads everything through the store, and again while a write of this process that is under way leaves it inconclusive. */
+  /**
+   * Reads everything through the store, and again while a write of this process that is under way leaves it
+   * inconclusive.
+   */
   const reconcile = (replica: Replica): Effect.Effect<void, EntryStoreError> =>
     Conclusive.read(
       replica.tenant,

@@ -25,7 +25,10 @@ export interface Replica {
   retired: boolean
   /** Reads that the snapshot answered and that no metric has counted yet. */
   hits: number
-  /** Has everything read once more on the session of the feed. Does nothing without a session: the next one begins with a read. */
+  /**
+   * Has everything read once more on the session of the feed. Does nothing without a session: the next one begins with
+   * a read.
+   */
   readAgain: () => void
   /** Held while everything is read because one answer could not be placed. */
   readonly settling: Semaphore.Semaphore

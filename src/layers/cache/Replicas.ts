@@ -1,8 +1,8 @@
 /**
  * The replicas of all tenants, and the two ways in which they change: an answer is applied, or the condition changes.
  *
- * Both happen here and nowhere else. So every answer is published, announced to subscribers, reported and counted in the same
- * way, whether it came from the feed, from a read or from a write of this process.
+ * Both happen here and nowhere else. So every answer is published, announced to subscribers, reported and counted in
+ * the same way, whether it came from the feed, from a read or from a write of this process.
  */
 
 import * as Clock from "effect/Clock"
@@ -108,8 +108,8 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     )
 
   /**
-   * Puts an outcome in force. Subscribers are told of every change of a tenant that is loaded, and of own writes before that. They
-   * are told what a load found when the tenant counts as loaded.
+   * Puts an outcome in force. Subscribers are told of every change of a tenant that is loaded, and of own writes before
+   * that. They are told what a load found when the tenant counts as loaded.
    */
   const publish = (replica: Replica.Replica, outcome: Snapshot.Outcome, source: "read" | "write") => {
     const before = replica.snapshot
@@ -131,8 +131,8 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
   }
 
   /**
-   * Applies an answer to the replica's state as it is now. Before the first load the history is asked of rejected rows first, so
-   * that no reader sees a default in the place of the last valid value; later nothing waits for that.
+   * Applies an answer to the replica's state as it is now. Before the first load the history is asked of rejected rows
+   * first, so that no reader sees a default in the place of the last valid value; later nothing waits for that.
    */
   const apply = (
     replica: Replica.Replica,
@@ -164,7 +164,9 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
   const begin = (replica: Replica.Replica) =>
     Effect.map(MonotonicClock.millis, (time) => Snapshot.begin(replica.snapshot, time))
 
-  /** Applies how the table differs from what was known when it was asked; nothing of it if some of it is inconclusive. */
+  /**
+   * Applies how the table differs from what was known when it was asked; nothing of it if some of it is inconclusive.
+   */
   const applyDiff = (replica: Replica.Replica, diff: ReadonlyArray<Snapshot.RowDiff>, asked: Snapshot.Asked) =>
     apply(replica, (state) => Snapshot.applyDiff(state, diff, asked), "read")
 
@@ -191,7 +193,10 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
   const resume = (replica: Replica.Replica) =>
     setCondition(replica, { suspended: false, loaded: replica.condition.loaded && !replica.condition.suspended })
 
-  /** Whether the snapshot is not to be trusted: confirmed too long ago, or without a write of ours that it could not place. */
+  /**
+   * Whether the snapshot is not to be trusted: confirmed too long ago, or without a write of ours that it could not
+   * place.
+   */
   const isOverdue = (snapshot: Snapshot.State, time: number) =>
     Snapshot.isDisowned(snapshot) || Freshness.isStale(snapshot.confirmedAt, time, options.maxStaleness)
 

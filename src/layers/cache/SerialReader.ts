@@ -10,9 +10,10 @@
  *   any state ── abandoned ──▶ reading nothing more on this session ── disconnected ──▶ no session
  * ```
  *
- * A read answers all notifications that came before it began. So one that comes during a read is answered by one more read after
- * it, however many there were, and a verification that becomes due during a read is not needed. Only reads that a notification
- * prompts are held back (ReadPace). The reader does not know what a read is: FeedFollower supplies it with each session.
+ * A read answers all notifications that came before it began. So one that comes during a read is answered by one more
+ * read after it, however many there were, and a verification that becomes due during a read is not needed. Only reads
+ * that a notification prompts are held back (ReadPace). The reader does not know what a read is: FeedFollower supplies
+ * it with each session.
  */
 import * as Effect from "effect/Effect"
 import * as FiberHandle from "effect/FiberHandle"
@@ -22,7 +23,10 @@ import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 /** Why everything is read: the feed connected, something was notified, or nothing was for a while. */
 export type Reason = "connect" | "notification" | "verify"
 
-/** Reads everything on one session. Returns how long the answer took, in milliseconds; `undefined` if it abandoned the session. */
+/**
+ * Reads everything on one session. Returns how long the answer took, in milliseconds; `undefined` if it abandoned the
+ * session.
+ */
 export type Read = (reason: Reason) => Effect.Effect<number | undefined>
 
 export interface SerialReader {

@@ -1,10 +1,10 @@
 /**
  * One subscriber's view of one key: what it was last told of each tenant, and what waits to be told.
  *
- * A subscriber starts from the default of the code, for every tenant. It is told of a tenant when the value in force differs
- * from what it was last told: when the tenant is loaded, also after a removal or a suspension, and when the subscription
- * begins. While a tenant is loaded it is told of each new revision too, even if the value is the same. What it was told is
- * kept when a tenant is removed, for otherwise its return could not be compared with anything.
+ * A subscriber starts from the default of the code, for every tenant. It is told of a tenant when the value in force
+ * differs from what it was last told: when the tenant is loaded, also after a removal or a suspension, and when the
+ * subscription begins. While a tenant is loaded it is told of each new revision too, even if the value is the same.
+ * What it was told is kept when a tenant is removed, for otherwise its return could not be compared with anything.
  */
 import type * as DateTime from "effect/DateTime"
 import type * as Effect from "effect/Effect"

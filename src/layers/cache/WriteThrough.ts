@@ -44,8 +44,8 @@ export const make = Effect.fnUntraced(function* (
   }
 
   /**
-   * Sends a write and applies its answer. A replica that was made while the write was under way may have read the table before
-   * it: for that one, the write began with the replica.
+   * Sends a write and applies its answer. A replica that was made while the write was under way may have read the table
+   * before it: for that one, the write began with the replica.
    */
   const write = Effect.fnUntraced(function* (
     tenant: TenantId,
@@ -64,8 +64,9 @@ export const make = Effect.fnUntraced(function* (
         .apply(replica, (state) => apply(state, request, receipt, since), "write")
         .pipe(
           Effect.timeout(settleTimeout),
-          // The write landed, but something else happened to the key meanwhile and the database no longer answers. Until the feed
-          // has settled it, the snapshot may answer nothing, and what is returned is the row as it was written.
+          // The write landed, but something else happened to the key meanwhile and the database no longer answers.
+          // Until the feed has settled it, the snapshot may answer nothing, and what is returned is the row as it was
+          // written.
           Effect.catch(() => {
             // The feed may have settled it meanwhile.
             if (!Snapshot.isDisowned(replica.snapshot)) return Effect.void

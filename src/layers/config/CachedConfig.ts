@@ -1,6 +1,6 @@
 /**
- * `Config` over the cache: finds the tenant of the fiber and the key, tells the manager that the tenant is wanted, and leaves
- * the rest to `TenantCache`.
+ * `Config` over the cache: finds the tenant of the fiber and the key, tells the manager that the tenant is wanted, and
+ * leaves the rest to `TenantCache`.
  */
 
 import * as Effect from "effect/Effect"

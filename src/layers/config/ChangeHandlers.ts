@@ -6,9 +6,9 @@
  *                       └──▶ worker of globex ──▶ handler
  * ```
  *
- * A tenant has one worker while it has changes to handle, so that a handler that hangs delays only its own tenant (G8). While
- * the worker is busy, the newest change of the tenant waits for it, and replaces the one that waited before. What the
- * handler fails or dies with is logged and stops nothing.
+ * A tenant has one worker while it has changes to handle, so that a handler that hangs delays only its own tenant (G8).
+ * While the worker is busy, the newest change of the tenant waits for it, and replaces the one that waited before. What
+ * the handler fails or dies with is logged and stops nothing.
  */
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"

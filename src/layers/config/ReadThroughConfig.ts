@@ -1,6 +1,6 @@
 /**
- * `Config` directly over the store, for processes that live briefly: every read is one statement, and nothing is kept. Every
- * tenant's database is prepared before this process first uses it.
+ * `Config` directly over the store, for processes that live briefly: every read is one statement, and nothing is kept.
+ * Every tenant's database is prepared before this process first uses it.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -71,8 +71,8 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
     lifetime.orClosed(using(keys, read))
 
   /**
-   * What some rows say about their keys, as of when they were asked for. A row that does not decode is reported, and the last value
-   * that does is in force.
+   * What some rows say about their keys, as of when they were asked for. A row that does not decode is reported, and
+   * the last value that does is in force.
    */
   const learned = <E>(
     tenant: TenantId,

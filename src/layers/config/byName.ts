@@ -1,6 +1,7 @@
 /**
- * Members of `Config` by the names of a key, for tools: they find the declared key, and translate between its values and their
- * JSON on the way in and out. A name that is not declared fails with `UnknownKey`, or is a defect of a member that cannot fail.
+ * Members of `Config` by the names of a key, for tools: they find the declared key, and translate between its values
+ * and their JSON on the way in and out. A name that is not declared fails with `UnknownKey`, or is a defect of a member
+ * that cannot fail.
  */
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
@@ -104,7 +105,8 @@ export const make = (registry: KeyRegistry["Service"], byKey: ByKey): Pick<Confi
       )
   }
 
-  // What follows a key may be anything, as in `keys.map(Config.get)`: it is the first argument that tells which form it is.
+  // What follows a key may be anything, as in `keys.map(Config.get)`: it is the first argument that tells which form it
+  // is.
   const either =
     (member: Named) =>
     (first: any, ...rest: ReadonlyArray<any>) =>

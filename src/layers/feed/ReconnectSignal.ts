@@ -9,12 +9,13 @@
  * another tenant recovered ┘ (and a first pause has passed)
  * ```
  *
- * Many tenants share a server, and this process does not know which. When a tenant that had failed gets through, its server is
- * back: the tenants that sleep through a long pause are woken, each after a pause drawn anew from the beginning of the schedule.
- * So hundreds of tenants come back within a second of the first one, as fast as the limits on connecting let them.
+ * Many tenants share a server, and this process does not know which. When a tenant that had failed gets through, its
+ * server is back: the tenants that sleep through a long pause are woken, each after a pause drawn anew from the
+ * beginning of the schedule. So hundreds of tenants come back within a second of the first one, as fast as the limits
+ * on connecting let them.
  *
- * Tenants of other servers are woken too. A tenant whose pause was cut short that way waits out its next one in full, so a
- * wake-up at most doubles its attempts. `hurry` is the wish of a caller and always counts.
+ * Tenants of other servers are woken too. A tenant whose pause was cut short that way waits out its next one in full,
+ * so a wake-up at most doubles its attempts. `hurry` is the wish of a caller and always counts.
  */
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -45,7 +46,9 @@ export class ReconnectSignal extends Context.Service<
   {
     /** The attempts of a tenant, which `hurry` finds as long as the scope is open. */
     readonly attempts: (tenant: TenantId) => Effect.Effect<Attempts, never, Scope.Scope>
-    /** Ends the pause of a tenant, so that its next attempt is made at once. An attempt that is under way is left alone. */
+    /**
+     * Ends the pause of a tenant, so that its next attempt is made at once. An attempt that is under way is left alone.
+     */
     readonly hurry: (tenant: TenantId) => void
     /** A tenant that had failed got through. */
     readonly recovered: Effect.Effect<void>

@@ -1,5 +1,6 @@
 /**
- * A feed over sessions that come and go: one session at a time, reconnected for ever. The caller decides what a session is.
+ * A feed over sessions that come and go: one session at a time, reconnected for ever. The caller decides what a session
+ * is.
  *
  * ```
  *              ┌────────────── a batch of payloads: Changed ◀─┐
@@ -11,10 +12,10 @@
  *        └── Backing off ◀───────────┘ a pause of ReconnectSignal
  * ```
  *
- * The state needs no field of its own: a `session` means Listening; without one, a pause that `attempts` has drawn means Backing
- * off, and no pause means Connecting. Each pull of the stream makes one event, in the fiber that consumes the stream, with no
- * fiber in between: a pull without a session waits out the pause and connects. Any failure of a pull, a defect too, is
- * `Disconnected`.
+ * The state needs no field of its own: a `session` means Listening; without one, a pause that `attempts` has drawn
+ * means Backing off, and no pause means Connecting. Each pull of the stream makes one event, in the fiber that consumes
+ * the stream, with no fiber in between: a pull without a session waits out the pause and connects. Any failure of a
+ * pull, a defect too, is `Disconnected`.
  */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -117,9 +118,9 @@ export const make = Effect.fnUntraced(function* (
         // A connector may die while it releases its session: that is no reason to end the feed.
         if (state.scope !== undefined) yield* Effect.exit(Scope.close(state.scope, Exit.fail(error)))
         if (state.confirmedAt === undefined) state.failures++
-        // A session that outlived every pause before it was a success, and its loss begins the schedule anew. So a server that
-        // accepts, answers once and disconnects is retried with growing delays, and the first loss of an old session is followed
-        // by a new one at once.
+        // A session that outlived every pause before it was a success, and its loss begins the schedule anew. So a
+        // server that accepts, answers once and disconnects is retried with growing delays, and the first loss of an
+        // old session is followed by a new one at once.
         else if ((yield* MonotonicClock.millis) - state.confirmedAt >= attempts.longestPause()) yield* attempts.reset
         const retryIn = yield* attempts.backOff
         yield* telemetry.disconnected(tenant, error.reason._tag)

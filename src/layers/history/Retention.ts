@@ -1,5 +1,6 @@
 /**
- * Removes what the retention no longer keeps from the histories of live tenants, once an hour, one tenant after another.
+ * Removes what the retention no longer keeps from the histories of live tenants, once an hour, one tenant after
+ * another.
  *
  * A tenant whose role may not purge keeps everything: that is logged once, with the SQL that gives the right.
  */

@@ -6,7 +6,8 @@
  *   rollback, revert ──▶ HistoryStore (what was) ──▶ the schemas of today ──▶ TenantCache.write (guarded, one transaction)
  * ```
  *
- * What is taken back is an ordinary write: nothing here changes a row by itself. A guard that fails is explained by the history.
+ * What is taken back is an ordinary write: nothing here changes a row by itself. A guard that fails is explained by the
+ * history.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -206,7 +207,8 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
             const events: Array<HistoryEvent> = delta.reset ? [{ _tag: "Reset", cursor: delta.cursor }] : []
             const changes = group(delta.records)
             for (const [i, change] of changes.entries()) {
-              // Only after the last one is everything before it known: a stream that is cut earlier asks for all of them again.
+              // Only after the last one is everything before it known: a stream that is cut earlier asks for all of
+              // them again.
               const place = i === changes.length - 1 || at === undefined ? delta.cursor : at
               events.push({ _tag: "Change", change, cursor: place })
             }
@@ -272,7 +274,10 @@ interface Past {
   readonly value: Schema.Json | undefined
 }
 
-/** Values of the past as they are written today: `undefined` deletes the row. Nothing at all if one of them may not be written. */
+/**
+ * Values of the past as they are written today: `undefined` deletes the row. Nothing at all if one of them may not be
+ * written.
+ */
 const textOf = (
   tenant: TenantId,
   past: ReadonlyArray<Past>
@@ -284,7 +289,8 @@ const textOf = (
       texts.push(undefined)
       continue
     }
-    // A key that became a secret in the code alone has values in its older records: they are kept from a rollback all the same.
+    // A key that became a secret in the code alone has values in its older records: they are kept from a rollback all
+    // the same.
     if (redacted || key.secret || value === undefined) {
       return failWith(new ValueNotKept({ tenant, ...namesOf(key), revision }))
     }

@@ -1,8 +1,9 @@
 /**
- * One pooled client per tenant, opened when first needed and closed when idle; and sessions for feeds, which may be opened ahead.
+ * One pooled client per tenant, opened when first needed and closed when idle; and sessions for feeds, which may be
+ * opened ahead.
  *
- * Each client and session of a tenant claims the database that it leads to (PgOneTenantPerDatabase). A claim on a database that
- * another tenant holds fails before anything else is read or written there.
+ * Each client and session of a tenant claims the database that it leads to (PgOneTenantPerDatabase). A claim on a
+ * database that another tenant holds fails before anything else is read or written there.
  */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -37,16 +38,19 @@ import * as PgOneTenantPerDatabase from "./PgOneTenantPerDatabase.ts"
 export class PgDatabases extends Context.Service<
   PgDatabases,
   {
-    /** Runs a statement on the tenant's pooled client. Returns within 5 seconds, or `within` milliseconds, whatever the peer does. */
+    /**
+     * Runs a statement on the tenant's pooled client. Returns within 5 seconds, or `within` milliseconds, whatever the
+     * peer does.
+     */
     readonly run: <A>(
       tenant: TenantId,
       statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>,
       within?: number | undefined
     ) => Effect.Effect<A, EntryStoreError>
     /**
-     * Runs a statement on the session that the tenant's feed takes up next, which is opened if there is none: bringing a tenant
-     * up then takes one connection. Returns within 5 seconds from when it is open. On the pooled client, as `run` does, if
-     * sessions lead elsewhere, or the server lets no session listen.
+     * Runs a statement on the session that the tenant's feed takes up next, which is opened if there is none: bringing
+     * a tenant up then takes one connection. Returns within 5 seconds from when it is open. On the pooled client, as
+     * `run` does, if sessions lead elsewhere, or the server lets no session listen.
      */
     readonly runAhead: <A>(
       tenant: TenantId,
@@ -64,7 +68,10 @@ export class PgDatabases extends Context.Service<
     ) => Effect.Effect<A, EntryStoreError>
     /** A listening session, on a database that is the tenant's alone. */
     readonly session: (tenant: TenantId) => Effect.Effect<ListenSession, ConnectorError, Scope.Scope>
-    /** Forgets the pooled client and a session ahead, which are closed once the statements under way are done, and the claim. */
+    /**
+     * Forgets the pooled client and a session ahead, which are closed once the statements under way are done, and the
+     * claim.
+     */
     readonly release: (tenant: TenantId) => Effect.Effect<void>
   }
 >()("effect-systemplane/layers/PgDatabases") {}
@@ -96,8 +103,9 @@ const make = Effect.gen(function* () {
       Effect.catchDefect(() => Effect.fail(PgFailure.notConnected(tenant)))
     )
 
-  // A client that was released while a statement was under way is no longer in the map. Its scope is a child of the layer's
-  // all the same, so that closing the layer closes it too, instead of waiting for a statement that may never be answered.
+  // A client that was released while a statement was under way is no longer in the map. Its scope is a child of the
+  // layer's all the same, so that closing the layer closes it too, instead of waiting for a statement that may never be
+  // answered.
   const openClient = (tenant: TenantId) =>
     Effect.flatMap(
       Effect.acquireRelease(Scope.fork(ownScope), (scope, exit) => Scope.close(scope, exit)),
@@ -133,15 +141,17 @@ const make = Effect.gen(function* () {
       )
       .pipe(
         Effect.tap(reachesTheSame(tenant)),
-        // One that reaches another database may be what is left of an earlier address: the next statement opens a new one.
+        // One that reaches another database may be what is left of an earlier address: the next statement opens a new
+        // one.
         Effect.tapError(({ reason }) =>
           reason._tag === "DatabasesDiffer" ? RcMap.invalidate(clients, tenant) : Effect.void
         )
       )
 
   /**
-   * If statements have an address of their own, a client is opened as well: its claim fails if it reaches another database. Once is enough,
-   * since each client that is opened later claims as well: a pooler that is down must not keep the feed from coming back.
+   * If statements have an address of their own, a client is opened as well: its claim fails if it reaches another
+   * database. Once is enough, since each client that is opened later claims as well: a pooler that is down must not
+   * keep the feed from coming back.
    */
   const reachesTheSame = (tenant: TenantId) =>
     connector.interchangeable === undefined || claims.reachedByClient(tenant)
@@ -187,9 +197,9 @@ const make = Effect.gen(function* () {
     )
 
   /**
-   * Opens a client of its own for a transaction. As soon as no caller waits for it, the client's scope begins to close, and its
-   * sockets are destroyed: the server rolls back, and no caller waits for a peer that is gone. A child of the layer's scope, so
-   * that closing the layer does the same.
+   * Opens a client of its own for a transaction. As soon as no caller waits for it, the client's scope begins to close,
+   * and its sockets are destroyed: the server rolls back, and no caller waits for a peer that is gone. A child of the
+   * layer's scope, so that closing the layer does the same.
    */
   const transaction = <A>(
     tenant: TenantId,
@@ -255,8 +265,9 @@ const make = Effect.gen(function* () {
     })
 
   /**
-   * Whether the next statement should find a new client, and with it whatever became of the server: this one has answered nothing since. One
-   * statement that waits for a lock is no reason to leave the connections of all others; the driver replaces the one that it was on.
+   * Whether the next statement should find a new client, and with it whatever became of the server: this one has
+   * answered nothing since. One statement that waits for a lock is no reason to leave the connections of all others;
+   * the driver replaces the one that it was on.
    */
   const isOfNoUse = (tenant: TenantId, client: SqlClient, answers: number): boolean =>
     current.get(tenant) === client && useOf(client).answers === answers

@@ -1,16 +1,18 @@
 /**
- * A database belongs to one tenant only. Each client and session that is opened for a tenant claims the database that it leads to.
+ * A database belongs to one tenant only. Each client and session that is opened for a tenant claims the database that
+ * it leads to.
  *
  * ```
  *   a tenant opens a client or a session ──▶ which database is it? ──▶ another tenant's: refused
  *                                                        └──▶ not that of the tenant's other session or client: refused
  * ```
  *
- * A claim is on a system identifier and a database in it, so that it outlasts a restart of the server. Clones of one backup share both, and
- * so do a primary and the standby that took its place. They are told apart by the start of their servers, and what is open says so itself: if
- * two starts differ, the one that was opened before is asked again. Its answer proves that its server still runs, hence is another one; no
- * answer proves nothing, since the server may have been restarted. A tenant keeps its claim from its first session until it is released. A
- * tenant that never had one, such as one that only a late read asked for, keeps it as long as its client is open.
+ * A claim is on a system identifier and a database in it, so that it outlasts a restart of the server. Clones of one
+ * backup share both, and so do a primary and the standby that took its place. They are told apart by the start of their
+ * servers, and what is open says so itself: if two starts differ, the one that was opened before is asked again. Its
+ * answer proves that its server still runs, hence is another one; no answer proves nothing, since the server may have
+ * been restarted. A tenant keeps its claim from its first session until it is released. A tenant that never had one,
+ * such as one that only a late read asked for, keeps it as long as its client is open.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -26,12 +28,14 @@ const identifyBy = (system: string, from: string): string =>
   ` date_part('epoch', pg_postmaster_start_time()) AS started${from}`
 
 /**
- * Which database a session reaches. By functions alone: a new session would first have to learn what a catalog table looks like. Every role
- * may run them by default. Exported so that tests recognise it by identity.
+ * Which database a session reaches. By functions alone: a new session would first have to learn what a catalog table
+ * looks like. Every role may run them by default. Exported so that tests recognise it by identity.
  */
 export const identify = identifyBy("system_identifier::text", " FROM pg_control_system()")
 
-/** Where an administrator took the right to run that function from the role, a claim ends with a restart of the server. */
+/**
+ * Where an administrator took the right to run that function from the role, a claim ends with a restart of the server.
+ */
 const identifyWithoutControl = identifyBy("'started ' || pg_postmaster_start_time()::text", "")
 
 const Identity = Schema.Struct({ system: Schema.String, started: Schema.Finite, database: Schema.String })
@@ -158,8 +162,8 @@ export const make = () => {
     /** Whether a client of the tenant has reached the database that the tenant claims. */
     reachedByClient: (tenant: TenantId): boolean => claims.get(tenant)?.reachedByClient === true,
     /**
-     * Claims the database that a query reaches, as long as the scope. Fails with `DatabaseShared` if it is another tenant's, and with
-     * `DatabasesDiffer` if the tenant's client and its session lead to two databases.
+     * Claims the database that a query reaches, as long as the scope. Fails with `DatabaseShared` if it is another
+     * tenant's, and with `DatabasesDiffer` if the tenant's client and its session lead to two databases.
      */
     claim: Effect.fnUntraced(function* (
       tenant: TenantId,

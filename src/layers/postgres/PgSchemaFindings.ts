@@ -1,8 +1,10 @@
 /**
- * What is not as it should be in the schema of a tenant's database: the facts of PgCatalog compared with what `Ddl` makes. Pure.
+ * What is not as it should be in the schema of a tenant's database: the facts of PgCatalog compared with what `Ddl`
+ * makes. Pure.
  *
- * A finding `loses` if changes or revisions would get lost: `verify` refuses such a database. Any other finding is a warning: an
- * object is missing that is not needed to serve values, or is unsafe. Triggers of other services that do the same are accepted.
+ * A finding `loses` if changes or revisions would get lost: `verify` refuses such a database. Any other finding is a
+ * warning: an object is missing that is not needed to serve values, or is unsafe. Triggers of other services that do
+ * the same are accepted.
  */
 import * as DdlEntries from "../../schema/DdlEntries.ts"
 import {

@@ -8,8 +8,8 @@
  *   one transaction that tries each on its own ──▶ inserted, and which were refused with which code
  * ```
  *
- * Both ways take a constant number of round trips. A failure that concerns all defaults alike (no right to write, a read-only
- * server, no table) fails the whole; nothing depends on a seed, so the caller may go on without them.
+ * Both ways take a constant number of round trips. A failure that concerns all defaults alike (no right to write, a
+ * read-only server, no table) fails the whole; nothing depends on a seed, so the caller may go on without them.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -22,8 +22,8 @@ import type { RefusedSeed, Seeded } from "../../services/SchemaBootstrap.ts"
 import { arrayOf, namesOf, unexpectedShape } from "./PgRows.ts"
 
 /**
- * Rows that exist are left out before the insert, since an insert that meets one would still draw a revision; `ON CONFLICT`
- * settles the race with another process.
+ * Rows that exist are left out before the insert, since an insert that meets one would still draw a revision; `ON
+ * CONFLICT` settles the race with another process.
  */
 const insertFrom = (seeds: string) => `
   INSERT INTO systemplane_entries (namespace, key, value, updated_by)
@@ -56,7 +56,10 @@ const together = (query: Query, seeds: ReadonlyArray<Seed>): Effect.Effect<Seede
 /** A `DO` block takes no parameters, so its input and its answer are settings of the transaction. */
 const sendSeeds = "SELECT set_config('systemplane.seeds', $1::text, true) AS sent"
 
-/** The names are taken out of the JSON within the guarded block, since they too may hold what the encoding has no character for. */
+/**
+ * The names are taken out of the JSON within the guarded block, since they too may hold what the encoding has no
+ * character for.
+ */
 const insertEach = `
 DO $seed$
 DECLARE
@@ -117,8 +120,9 @@ const textOf = (seeds: ReadonlyArray<Seed>): string =>
     .join(",")}]`.replaceAll(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
 
 /**
- * Whether the server refused something that one default said: its value or its name (22, 54), a constraint (23), or a trigger of
- * others that raises an error of its own (P0). Classes: https://www.postgresql.org/docs/18/errcodes-appendix.html
+ * Whether the server refused something that one default said: its value or its name (22, 54), a constraint (23), or a
+ * trigger of others that raises an error of its own (P0). Classes:
+ * https://www.postgresql.org/docs/18/errcodes-appendix.html
  */
 const isAboutOne = ({ reason }: EntryStoreError): boolean =>
   reason._tag === "Refused" && reason.code !== undefined && /^(22|23|54|P0)/.test(reason.code)

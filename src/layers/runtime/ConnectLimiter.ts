@@ -1,9 +1,10 @@
 /**
- * How many connections this process opens at once, and how many in a second: the bounds of G11, over everything that connects.
+ * How many connections this process opens at once, and how many in a second: the bounds of G11, over everything that
+ * connects.
  *
- * Listening sessions and pooled clients have turns of their own, so that a read or a write never queues behind the sessions of
- * hundreds of tenants that come back. The rate is one for all: an attempt that waits for it has a turn, so that no more wait
- * than there are turns.
+ * Listening sessions and pooled clients have turns of their own, so that a read or a write never queues behind the
+ * sessions of hundreds of tenants that come back. The rate is one for all: an attempt that waits for it has a turn, so
+ * that no more wait than there are turns.
  *
  * ```
  *   a tenant that was activated, or connected before ──▶ a turn ──────────────────────────────────▶ the rate ──▶ connects
@@ -11,9 +12,9 @@
  *      reads: newest first ────▶┘                                                 └─ missing: remembered
  * ```
  *
- * A known tenant thus waits behind few attempts of those that may not exist, and these take at most half of the rate. A read of
- * such a tenant waits before it has cost anything, and the newest is next: of 10,000 that come at once 1,000 wait, none for
- * longer than a read may take, and one that comes later is served before them.
+ * A known tenant thus waits behind few attempts of those that may not exist, and these take at most half of the rate. A
+ * read of such a tenant waits before it has cost anything, and the newest is next: of 10,000 that come at once 1,000
+ * wait, none for longer than a read may take, and one that comes later is served before them.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -41,7 +42,10 @@ type Open = <A, E, R>(tenant: TenantId, open: Effect.Effect<A, E, R>) => Effect.
 export class ConnectLimiter extends Context.Service<
   ConnectLimiter,
   {
-    /** Reads a tenant's database: at once if the tenant is known, else in its turn. Fails at once if it was found missing. */
+    /**
+     * Reads a tenant's database: at once if the tenant is known, else in its turn. Fails at once if it was found
+     * missing.
+     */
     readonly read: <A, R>(
       tenant: TenantId,
       read: Effect.Effect<A, EntryStoreError, R>
@@ -90,8 +94,8 @@ const make = Effect.fnUntraced(function* (options: ConnectLimiterOptions) {
   const proven = new Set<TenantId>()
 
   /**
-   * Waits until one more connection is within the rate. A bucket of b tokens, refilled r times a second, lets at most b + r
-   * through in any second: a tenth at once, so that a process with a few tenants never waits, and the rest evenly.
+   * Waits until one more connection is within the rate. A bucket of b tokens, refilled r times a second, lets at most b
+   * + r through in any second: a tenth at once, so that a process with a few tenants never waits, and the rest evenly.
    */
   const pacedBy = (key: string, perSecond: number) => {
     const atOnce = Math.max(1, Math.floor(perSecond / 10))

@@ -1,6 +1,7 @@
 /**
- * Whether a plane is still open. Its `Config` says that it closes, before anything below it does; reads fail with `Closed` from
- * then on, also those that wait, and writes that are under way share what is left of the time that closing may take.
+ * Whether a plane is still open. Its `Config` says that it closes, before anything below it does; reads fail with
+ * `Closed` from then on, also those that wait, and writes that are under way share what is left of the time that
+ * closing may take.
  */
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"

@@ -1,9 +1,9 @@
 /**
  * Tenants that were found not to exist: the connector knows no database for them, or the server has none of that name.
  *
- * Requests may carry invented ids. Each costs one attempt, and for half a minute afterwards every use of it fails at once,
- * without a call of the resolver and without a connection. At most 10,000 ids are kept, about 2 MB; beyond that the oldest
- * are forgotten.
+ * Requests may carry invented ids. Each costs one attempt, and for half a minute afterwards every use of it fails at
+ * once, without a call of the resolver and without a connection. At most 10,000 ids are kept, about 2 MB; beyond that
+ * the oldest are forgotten.
  */
 import type { ActivationError } from "../../schema/ActivationError.ts"
 import type { ConnectorError } from "../../schema/ConnectorError.ts"

@@ -1,10 +1,11 @@
 /**
  * Time that only goes forward, for everything that measures how long something took, or how old it is.
  *
- * It counts the time for which the process was stopped, and the time for which the whole machine slept. Linux's monotonic
- * clock stands still while the machine sleeps, so what the wall clock ran ahead of it since the last look counts as time that
- * passed. The two cannot tell a machine that slept from a wall clock that was set forward: such a step makes every value look
- * that much older, which costs one verification. A wall clock that is set back changes nothing.
+ * It counts the time for which the process was stopped, and the time for which the whole machine slept. Linux's
+ * monotonic clock stands still while the machine sleeps, so what the wall clock ran ahead of it since the last look
+ * counts as time that passed. The two cannot tell a machine that slept from a wall clock that was set forward: such a
+ * step makes every value look that much older, which costs one verification. A wall clock that is set back changes
+ * nothing.
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
@@ -49,8 +50,8 @@ export const timeOfDay = (clock: Clock.Clock, moment: number): DateTime.Utc =>
   DateTime.makeUnsafe(Math.round(clock.currentTimeMillisUnsafe() - (millisOf(clock) - moment)))
 
 /**
- * Runs an effect that asks for the time of day in order to measure, as Effect's stores of rates and circuits do, by this
- * clock: otherwise a wall clock that is set back an hour would hold them up for that hour.
+ * Runs an effect that asks for the time of day in order to measure, as Effect's stores of rates and circuits do, by
+ * this clock: otherwise a wall clock that is set back an hour would hold them up for that hour.
  */
 export const measured = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.clockWith((clock) => Effect.provideService(effect, Clock.Clock, monotonic(clock)))

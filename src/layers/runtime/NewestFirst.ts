@@ -1,9 +1,9 @@
 /**
  * Turns that go to the newest of those that wait, for a crowd that cannot all be served in time.
  *
- * If more arrive than can be served, first come first served makes each wait until its caller is gone: every turn then goes to
- * work that is of no use. Newest first serves as many, each soon after it came, and refuses the oldest: those that waited for
- * `longestWait`, and those beyond `mostWaiting`.
+ * If more arrive than can be served, first come first served makes each wait until its caller is gone: every turn then
+ * goes to work that is of no use. Newest first serves as many, each soon after it came, and refuses the oldest: those
+ * that waited for `longestWait`, and those beyond `mostWaiting`.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"

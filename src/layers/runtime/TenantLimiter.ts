@@ -7,9 +7,9 @@
  *   a slow tenant ──▶ a turn among the slow, for as long as it takes ──▶ done in time: slow no more
  * ```
  *
- * Whether a peer will answer cannot be known beforehand. So the first time costs a turn of a limited length, and only later
- * ones wait behind each other. What runs at once is bounded all the same, by how long an attempt may take: with 8 turns of
- * 250 ms, 32 attempts a second go on without a turn, and if each is abandoned after 5 seconds, that is 160.
+ * Whether a peer will answer cannot be known beforehand. So the first time costs a turn of a limited length, and only
+ * later ones wait behind each other. What runs at once is bounded all the same, by how long an attempt may take: with 8
+ * turns of 250 ms, 32 attempts a second go on without a turn, and if each is abandoned after 5 seconds, that is 160.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -36,7 +36,10 @@ export interface TenantLimiterOptions<out E = never> {
 const mostSlow = 10_000
 
 export interface TenantLimiter<out E0 = never> {
-  /** Runs the effect in a turn of its tenant. `first` runs at the beginning of the turn, and does not count towards its length. */
+  /**
+   * Runs the effect in a turn of its tenant. `first` runs at the beginning of the turn, and does not count towards its
+   * length.
+   */
   readonly take: <A, E, R>(
     tenant: TenantId,
     effect: Effect.Effect<A, E, R>,

@@ -1,6 +1,6 @@
 /**
- * What is due for each of many tenants now and then, done by one fiber for all of them. A fiber and a timer for each would take
- * more memory than the tenant's own state, and be set anew with every change.
+ * What is due for each of many tenants now and then, done by one fiber for all of them. A fiber and a timer for each
+ * would take more memory than the tenant's own state, and be set anew with every change.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -1,8 +1,8 @@
 /**
  * How long everything may take that takes time: each statement, read and write, each attempt to connect, each pause.
  *
- * All constants of time of `src/layers` are here, with the sums that the docstrings of the public API promise. The times that
- * follow from an option are computed in `schema/`: Freshness (`maxStaleness`), ReadPace and ReconnectDelays.
+ * All constants of time of `src/layers` are here, with the sums that the docstrings of the public API promise. The
+ * times that follow from an option are computed in `schema/`: Freshness (`maxStaleness`), ReadPace and ReconnectDelays.
  *
  * ```
  *   a read of the database                   5 s     its turn, the connection and the answer together
@@ -17,18 +17,23 @@ import type { TenantId } from "../../schema/TenantId.ts"
 
 // Statements and reads.
 
-/** How long a statement may take before it counts as unanswered. Entries are few and small: an answer takes milliseconds. */
+/**
+ * How long a statement may take before it counts as unanswered. Entries are few and small: an answer takes
+ * milliseconds.
+ */
 export const statementTimeout = "5 seconds"
 
 /** How long a read may wait, for its turn and for its answer. */
 export const readTimeout = "5 seconds"
 
-/** How long the statements of a transaction may take together: an upgrade rewrites the table, or waits for another one. */
+/**
+ * How long the statements of a transaction may take together: an upgrade rewrites the table, or waits for another one.
+ */
 export const transactionTimeout = "1 minute"
 
 /**
- * How long the feed waits at most for everything that differs: 10,000 keys are about a megabyte each way, half a minute over a
- * link of 64 kB a second, and as much again for the server. In milliseconds.
+ * How long the feed waits at most for everything that differs: 10,000 keys are about a megabyte each way, half a minute
+ * over a link of 64 kB a second, and as much again for the server. In milliseconds.
  */
 export const longestDiff = 60_000
 
@@ -39,9 +44,9 @@ export const timedOut = (tenant: TenantId, within: Duration.Input = statementTim
 // Locks, as the settings of PostgreSQL spell them.
 
 /**
- * How long a write waits for a row that another transaction holds, if the role or the database does not say. A statement waits
- * twice at most, for its turn and for that transaction: 4 of its 5 seconds, so that the server ends the write while the caller
- * still listens, and its outcome is known.
+ * How long a write waits for a row that another transaction holds, if the role or the database does not say. A
+ * statement waits twice at most, for its turn and for that transaction: 4 of its 5 seconds, so that the server ends the
+ * write while the caller still listens, and its outcome is known.
  */
 export const writeLockTimeout = "2s"
 
@@ -51,12 +56,14 @@ export const feedLockTimeout = "4s"
 /** How often a backend that works or waits looks whether its client is still there. */
 export const clientCheckInterval = "2s"
 
-/** One transaction that holds the table must not make the schema work, and every writer behind it, wait for a minute. */
+/**
+ * One transaction that holds the table must not make the schema work, and every writer behind it, wait for a minute.
+ */
 export const schemaLockTimeout = "10s"
 
 /**
- * After how long a server that hears nothing more from a process gives back the lock of its schema work, which other processes wait
- * for. The longest of its statements takes a second over a slow link.
+ * After how long a server that hears nothing more from a process gives back the lock of its schema work, which other
+ * processes wait for. The longest of its statements takes a second over a slow link.
  */
 export const schemaSilenceTimeout = "5s"
 
@@ -75,20 +82,23 @@ export const writeTimeout = (texts: ReadonlyArray<string | undefined>): number =
 }
 
 /**
- * A write that is not answered is sent again for twice its own time, and the last copy has that time to be answered: 10 and 15
- * seconds for a write of one key.
+ * A write that is not answered is sent again for twice its own time, and the last copy has that time to be answered: 10
+ * and 15 seconds for a write of one key.
  */
 export const writeBudget = { sending: 2, whole: 3 } as const
 
 /** Between two copies of a write: long enough for a connection to be replaced. */
 export const pauseBetweenCopies = "200 millis"
 
-/** A deadlock takes a second to be found (`deadlock_timeout`): two or three tries, and a write still ends within its time. */
+/**
+ * A deadlock takes a second to be found (`deadlock_timeout`): two or three tries, and a write still ends within its
+ * time.
+ */
 export const rollbackRetries = { firstPause: "10 millis", times: 5, within: "2 seconds" } as const
 
 /**
- * Reads of everything that could not be judged: the first ones follow each other, the others wait, in milliseconds. Seven pauses are
- * 1.3 seconds together.
+ * Reads of everything that could not be judged: the first ones follow each other, the others wait, in milliseconds.
+ * Seven pauses are 1.3 seconds together.
  */
 export const readAgain = { atOnce: 3, firstPause: 10, longestPause: 1000, times: 11 } as const satisfies Record<
   string,
@@ -110,8 +120,8 @@ export const connectTimeout = "5 seconds"
 export const longestConnect = "30 seconds"
 
 /**
- * How long a client or session may take to be opened: the connectors of this library take 20 seconds at most. One that hangs
- * would otherwise hold its turn, and its tenant, for ever.
+ * How long a client or session may take to be opened: the connectors of this library take 20 seconds at most. One that
+ * hangs would otherwise hold its turn, and its tenant, for ever.
  */
 export const openTimeout = "30 seconds"
 
@@ -124,14 +134,16 @@ export const idleTimeToLive = "10 seconds"
 /** How long a session that was opened ahead waits for its feed, which follows at once if the tenant is still wanted. */
 export const aheadTimeToLive = "100 millis"
 
-/** How long an id without a database is remembered: one that is created meanwhile is found after that. In milliseconds. */
+/**
+ * How long an id without a database is remembered: one that is created meanwhile is found after that. In milliseconds.
+ */
 export const missingFor = 30_000
 
 // Turns, in milliseconds.
 
 /**
- * A server that is there lets a client in within 10 ms, across a continent and with TLS within 200. An attempt that takes
- * longer may never end, and should not hold up the next one.
+ * A server that is there lets a client in within 10 ms, across a continent and with TLS within 200. An attempt that
+ * takes longer may never end, and should not hold up the next one.
  */
 export const longestConnectTurn = 250
 
@@ -146,7 +158,10 @@ export const circuitPauses = { first: "500 millis", longest: "10 seconds" } as c
 /** How often a stream asks for what was recorded since: operators see a change within about a second. */
 export const historyPollInterval = "1 second"
 
-/** How often the retention is applied. Records are kept for days: an hour more is no matter, and a purge reads the whole history. */
+/**
+ * How often the retention is applied. Records are kept for days: an hour more is no matter, and a purge reads the whole
+ * history.
+ */
 export const retentionInterval = "1 hour"
 
 /** Tenants that are dropped are counted in one line each ten seconds at most. */

@@ -14,6 +14,8 @@ export const unknownKey = ({ key, namespace }: KeyName) => new UnknownKey({ name
 /** The reason for a namespace of which no key was declared. */
 export const unknownNamespace = (namespace: string) => new UnknownKey({ namespace, key: "*" })
 
-/** Whether a read failed because it names no tenant that exists: no value may be answered then, not even a default (G5). */
+/**
+ * Whether a read failed because it names no tenant that exists: no value may be answered then, not even a default (G5).
+ */
 export const namesNoTenant = ({ reason }: { readonly reason: { readonly _tag: string } }): boolean =>
   reason._tag === "TenantMissing" || reason._tag === "UnknownTenant"

@@ -1,8 +1,8 @@
 /**
  * Preparing a tenant's database: on its activation, or before its first use if nothing activates the tenant.
  *
- * A seed is a convenience for those who look at a database with SQL, and no read depends on it. So a default that cannot be
- * written is logged, once for each tenant and cause, and the tenant goes on.
+ * A seed is a convenience for those who look at a database with SQL, and no read depends on it. So a default that
+ * cannot be written is logged, once for each tenant and cause, and the tenant goes on.
  */
 import * as Cache from "effect/Cache"
 import * as Duration from "effect/Duration"
@@ -73,7 +73,10 @@ const answered = new Set<SchemaBootstrapErrorReason["_tag"]>([
   "NotCommitted"
 ])
 
-/** Whether the database may well be read all the same: it answered, or it was this statement that it left without an answer. */
+/**
+ * Whether the database may well be read all the same: it answered, or it was this statement that it left without an
+ * answer.
+ */
 const isOnlySeeding = ({ reason }: SchemaBootstrapError): boolean => answered.has(reason._tag)
 
 /** At most this many keys are named in one line. */

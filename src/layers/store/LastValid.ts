@@ -1,10 +1,10 @@
 /**
  * What was in force before rows that do not decode: the newest value of the history that today's schema decodes.
  *
- * A process that sees a rejected row asks the history once, in batches, whether it starts with such a row or meets it later; so
- * that all processes put the same value in force, whatever each of them has seen. The search ends at a deletion, since the default
- * was in force after it, at a value that was not kept (a secret's), and after a bounded number of records. A history that does not
- * answer in time is asked again with the next read of everything.
+ * A process that sees a rejected row asks the history once, in batches, whether it starts with such a row or meets it
+ * later; so that all processes put the same value in force, whatever each of them has seen. The search ends at a
+ * deletion, since the default was in force after it, at a value that was not kept (a secret's), and after a bounded
+ * number of records. A history that does not answer in time is asked again with the next read of everything.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -16,8 +16,8 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import { HistoryStore, type HistoryStoreError, type PastRow } from "../../services/HistoryStore.ts"
 
 /**
- * How many records of a key are looked at in each round, and of how many keys at once: most values that were changed badly were
- * good before. 204 records of a key in all.
+ * How many records of a key are looked at in each round, and of how many keys at once: most values that were changed
+ * badly were good before. 204 records of a key in all.
  */
 const rounds = [{ records: 4, keys: 250 }, ...Array.from({ length: 4 }, () => ({ records: 50, keys: 20 }))] as const
 

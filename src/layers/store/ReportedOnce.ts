@@ -1,6 +1,6 @@
 /**
- * What was reported already, so that a warning is logged once and not at each attempt. At most `capacity` subjects are remembered;
- * beyond that the oldest may be reported again.
+ * What was reported already, so that a warning is logged once and not at each attempt. At most `capacity` subjects are
+ * remembered; beyond that the oldest may be reported again.
  */
 
 /** Each subject is a few dozen bytes. */

@@ -1,10 +1,10 @@
 /**
  * Writes with a definite outcome.
  *
- * A write that is not answered is sent again under its change id, until it is answered or its budget is spent: on a database with
- * a history an id takes effect once, whichever of its copies arrives first. Before each further copy the history is asked what
- * became of the ones before. A database without a history cannot tell, and a further copy might write over another writer's
- * value: there the rows are asked once, which tells of an unguarded write alone.
+ * A write that is not answered is sent again under its change id, until it is answered or its budget is spent: on a
+ * database with a history an id takes effect once, whichever of its copies arrives first. Before each further copy the
+ * history is asked what became of the ones before. A database without a history cannot tell, and a further copy might
+ * write over another writer's value: there the rows are asked once, which tells of an unguarded write alone.
  *
  * What is left `Unanswered` is unknown: a copy may still be under way.
  */
@@ -50,8 +50,8 @@ export const make = Effect.map(EntryStore, (store) => {
   })
 
   /**
-   * If every row holds what was written, and names who wrote it, the write landed, or makes no difference. For a guarded write it
-   * does make a difference whose row it is, and the row does not tell: that stays unknown.
+   * If every row holds what was written, and names who wrote it, the write landed, or makes no difference. For a
+   * guarded write it does make a difference whose row it is, and the row does not tell: that stays unknown.
    */
   const byRows = Effect.fnUntraced(function* (
     tenant: TenantId,
@@ -95,8 +95,8 @@ export const make = Effect.map(EntryStore, (store) => {
 })
 
 /**
- * Whether a further copy's failure tells what became of all copies. What the server said of one for want of a lock, of room or of
- * the right to write (a fail-over) says nothing of the others.
+ * Whether a further copy's failure tells what became of all copies. What the server said of one for want of a lock, of
+ * room or of the right to write (a fail-over) says nothing of the others.
  */
 const isFinal = ({ reason }: EntryStoreError): boolean => {
   switch (reason._tag) {

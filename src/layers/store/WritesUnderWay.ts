@@ -1,7 +1,8 @@
 /**
- * Writes, each in a fiber of its own: a caller that is interrupted, as by a timeout, stops waiting at once, and the write goes on
- * to its definite end. When the plane closes, the writes under way are waited for as long as closing may take. Those that were
- * not answered by then are unknown, and their callers are told so; no caller is interrupted by closing.
+ * Writes, each in a fiber of its own: a caller that is interrupted, as by a timeout, stops waiting at once, and the
+ * write goes on to its definite end. When the plane closes, the writes under way are waited for as long as closing may
+ * take. Those that were not answered by then are unknown, and their callers are told so; no caller is interrupted by
+ * closing.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -25,7 +26,10 @@ export const make = Effect.gen(function* () {
   )
 
   return {
-    /** Runs a write. Interrupting it ends the waiting, and not the write. `unknown` is what it fails with if closing cut it short. */
+    /**
+     * Runs a write. Interrupting it ends the waiting, and not the write. `unknown` is what it fails with if closing cut
+     * it short.
+     */
     run: <A>(write: Effect.Effect<A, ConfigError>, unknown: () => ConfigError): Effect.Effect<A, ConfigError> =>
       Effect.suspend(() => {
         if (lifetime.isClosed()) return Effect.fail(new ConfigError({ reason: new Closed() }))

@@ -1,9 +1,10 @@
 /**
  * The application's loggers and tracer, as the fibers of the engine meet them: what they throw ends nothing (G13).
  *
- * An exception of a logger or a tracer is a defect of the fiber that logs or opens a span. In a fiber of the engine that would end
- * a tenant's feed for good. So the whole engine is built in a context whose loggers and tracer catch what the application's throw;
- * the fibers that it forks inherit that context. A caller's own fiber keeps the caller's loggers and tracer.
+ * An exception of a logger or a tracer is a defect of the fiber that logs or opens a span. In a fiber of the engine
+ * that would end a tenant's feed for good. So the whole engine is built in a context whose loggers and tracer catch
+ * what the application's throw; the fibers that it forks inherit that context. A caller's own fiber keeps the caller's
+ * loggers and tracer.
  *
  * Other code of the application that the engine calls, and where what it throws is caught:
  *

@@ -22,8 +22,8 @@ export const log = (
   )
 
 /**
- * Recovers from what is not a typed error: a defect, or an interruption that is not the fiber's own. Code of the application may
- * join a fiber that is interrupted elsewhere.
+ * Recovers from what is not a typed error: a defect, or an interruption that is not the fiber's own. Code of the
+ * application may join a fiber that is interrupted elsewhere.
  */
 export const recover =
   <B, E2 = never, R2 = never>(handler: (defect: unknown) => Effect.Effect<B, E2, R2>) =>

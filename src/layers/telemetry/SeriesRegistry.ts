@@ -1,8 +1,8 @@
 /**
  * The series of one metric registry, by label.
  *
- * Metrics of one name are one metric, whichever plane updates them. So the planes of a process share their series: a tenant
- * that two of them follow is counted in one series, and `tenants_active` and `tenants_wanted` are their sums.
+ * Metrics of one name are one metric, whichever plane updates them. So the planes of a process share their series: a
+ * tenant that two of them follow is counted in one series, and `tenants_active` and `tenants_wanted` are their sums.
  */
 import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"

@@ -1,6 +1,6 @@
 /**
- * What is known of every tenant's state: one place to set it, read it and wait for it. One log line tells of each change of
- * state, and of each change of what keeps a tenant from being live.
+ * What is known of every tenant's state: one place to set it, read it and wait for it. One log line tells of each
+ * change of state, and of each change of what keeps a tenant from being live.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -40,8 +40,9 @@ export class StatusBoard extends Context.Service<
     /** Announces the tenant as removed and forgets it. */
     readonly remove: (tenant: TenantId) => Effect.Effect<void>
     /**
-     * Waits until `look` finds what it looks for in the tenant's status: in the status as it is now, and then in each update.
-     * Looking and registering is one step, so that no update falls between them; a caller that is interrupted leaves nothing.
+     * Waits until `look` finds what it looks for in the tenant's status: in the status as it is now, and then in each
+     * update. Looking and registering is one step, so that no update falls between them; a caller that is interrupted
+     * leaves nothing.
      */
     readonly until: <A, E>(
       tenant: TenantId,
@@ -59,7 +60,9 @@ const make = Effect.gen(function* () {
   const known = new Map<TenantId, Known>()
   /** Those that wait for something of a tenant. Each looks at an update, and says whether it found it. */
   const waiting = new Map<TenantId, Set<(status: TenantStatus) => boolean>>()
-  /** What was logged as keeping a tenant from being live: attempts whose causes take turns are not logged one by one. */
+  /**
+   * What was logged as keeping a tenant from being live: attempts whose causes take turns are not logged one by one.
+   */
   const told = new Map<TenantId, Set<string>>()
   /** Whether the plane is closing: a thousand tenants that are suspended by that are one event. */
   let isClosing = false

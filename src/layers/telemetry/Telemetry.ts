@@ -1,9 +1,9 @@
 /**
  * What the plane counts: which tenant is counted under which label, and what has happened to it.
  *
- * A tenant has series of its own from its first mention until it is removed. Above `aggregateTenantThreshold` tenants they all
- * are counted in the series of one label instead, and below it each in its own again. Series in which no tenant is counted any
- * more are removed, since a gauge that stays behind would show the past for ever.
+ * A tenant has series of its own from its first mention until it is removed. Above `aggregateTenantThreshold` tenants
+ * they all are counted in the series of one label instead, and below it each in its own again. Series in which no
+ * tenant is counted any more are removed, since a gauge that stays behind would show the past for ever.
  *
  * Nothing here runs on a cached read, and nothing waits: with no exporter an update is a look-up and an addition.
  */
@@ -65,7 +65,9 @@ const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThr
   const clock = yield* Clock.Clock
   const book = SeriesRegistry.of(yield* Effect.context<never>(), clock)
   const tenants = new Map<TenantId, Held>()
-  /** Tenants that may not exist, and their replicas: they have no series, and what happens to them is counted together. */
+  /**
+   * Tenants that may not exist, and their replicas: they have no series, and what happens to them is counted together.
+   */
   const doubtful = new Map<TenantId, TenantSeries.Observed | undefined>()
   let collapsed = false
 

@@ -1,8 +1,8 @@
 /**
  * The series of one value of `tenant_id`, for as long as a tenant is counted in them.
  *
- * What happens now and then is counted when it happens. What changes all the time (hits, age, entries) is looked at when
- * metrics are read, and costs nothing otherwise: such series are registered, not updated.
+ * What happens now and then is counted when it happens. What changes all the time (hits, age, entries) is looked at
+ * when metrics are read, and costs nothing otherwise: such series are registered, not updated.
  *
  * Counters begin at zero before anything has happened, so that the first event shows as an increase.
  */
@@ -27,7 +27,9 @@ export interface Counted {
   observed: Observed | undefined
 }
 
-/** A counter that is looked at when metrics are read: kept as a metric of its own, it would take four times the memory. */
+/**
+ * A counter that is looked at when metrics are read: kept as a metric of its own, it would take four times the memory.
+ */
 class Count {
   #count: number
 
@@ -164,7 +166,9 @@ export class TenantSeries {
     return { value }
   }
 
-  /** The age of the tenant that waits longest for being confirmed: since the last time, or else since it was activated. */
+  /**
+   * The age of the tenant that waits longest for being confirmed: since the last time, or else since it was activated.
+   */
   #oldest() {
     const now = MonotonicClock.millisOf(this.#clock)
     let value = 0

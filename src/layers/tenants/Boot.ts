@@ -7,7 +7,8 @@
  *   require      ▶ each is live ▶ built                  bootTimeout is over ▶ fails
  * ```
  *
- * In the last two cases the plane is not built if something can never mend itself: then waiting, or trying on, helps no tenant.
+ * In the last two cases the plane is not built if something can never mend itself: then waiting, or trying on, helps no
+ * tenant.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -37,7 +38,10 @@ export const boot = Effect.fnUntraced(function* (given: ReadonlyArray<string>, s
       return yield* each(becomeLive)
   }
 
-  /** The first attempt decides how long is waited, not whether the tenant is tried on. The status board logs what went wrong. */
+  /**
+   * The first attempt decides how long is waited, not whether the tenant is tried on. The status board logs what went
+   * wrong.
+   */
   function settle(tenant: TenantId): Effect.Effect<void, ActivationError> {
     return manager.activate(tenant).pipe(
       Effect.catch((error) => (isFinal(error) ? Effect.fail(error) : Effect.void)),

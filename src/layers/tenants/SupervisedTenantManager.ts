@@ -30,12 +30,15 @@ export interface SupervisedTenantManagerOptions extends TenantSupervisors.Tenant
 }
 
 /**
- * Tenants that only reads asked for and that were never live, tried at once. Requests may carry invented ids: this bounds what
- * they cost in statuses, log lines and attempts. A tenant beyond it is read through, and tried by a later read.
+ * Tenants that only reads asked for and that were never live, tried at once. Requests may carry invented ids: this
+ * bounds what they cost in statuses, log lines and attempts. A tenant beyond it is read through, and tried by a later
+ * read.
  */
 const mostDemanded = 100
 
-/** Removals that are remembered: reads of a removed tenant end within seconds, long before that many others are removed. */
+/**
+ * Removals that are remembered: reads of a removed tenant end within seconds, long before that many others are removed.
+ */
 const rememberedRemovals = 10_000
 
 const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOptions) {
@@ -158,8 +161,8 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
       })
     })
 
-  // The one detached fiber: a scope waits for its finalizers without a limit, and a peer may never answer. So the scope of the
-  // manager is closed in the background, and each drain waits for that for a limited time.
+  // The one detached fiber: a scope waits for its finalizers without a limit, and a peer may never answer. So the scope
+  // of the manager is closed in the background, and each drain waits for that for a limited time.
   const closing = yield* Effect.cached(Effect.forkDetach(supervisors.close, { startImmediately: true }))
   /** Whether a drain has returned: closing the layer then waits no second time. */
   let drained = false

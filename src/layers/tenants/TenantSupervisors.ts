@@ -13,13 +13,13 @@
  *   any state ──▶ interrupted: the manager closes; reads of the tenant go to the database
  * ```
  *
- * An active intent is settled only when it ends. One that only a read asked for is superseded by `absent` if the tenant fails
- * too often before it is live.
+ * An active intent is settled only when it ends. One that only a read asked for is superseded by `absent` if the tenant
+ * fails too often before it is live.
  *
- * Scopes own everything. The manager has one; each intent has a child of it, with the intent's fiber in it; below that fiber are
- * the feed, its session and its reader. A newer intent closes the scope of the one before, so intents may come in any order and
- * at any time, and the newest wins. Closing the manager's scope ends all tenants at once: it is parallel, since in a sequential
- * one a finalizer that hangs would keep the others from running.
+ * Scopes own everything. The manager has one; each intent has a child of it, with the intent's fiber in it; below that
+ * fiber are the feed, its session and its reader. A newer intent closes the scope of the one before, so intents may
+ * come in any order and at any time, and the newest wins. Closing the manager's scope ends all tenants at once: it is
+ * parallel, since in a sequential one a finalizer that hangs would keep the others from running.
  */
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -85,13 +85,15 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
   const limiter = yield* ConnectLimiter
   // A scope of its own and no child of the layer's, which would wait for it without a limit: `drain` closes it.
   const scope = Scope.makeUnsafe("parallel")
-  // Supervisors run in the context of the plane, and belong neither to a span nor to the tenant of the caller who states an intent.
+  // Supervisors run in the context of the plane, and belong neither to a span nor to the tenant of the caller who
+  // states an intent.
   const fibers = yield* Scope.provide(FiberSet.make<void>(), scope)
   const run = yield* FiberSet.runtime(fibers)().pipe(
     Effect.updateContext((context: Context.Context<never>) => Context.omit(Tracer.ParentSpan)(context))
   )
   const turns = TenantLimiter.make({ permits: options.maxConcurrentActivations, longest: longestPreparationTurn })
-  // Tenants that only reads asked for may be invented: they wait behind each other, and behind no tenant that was activated.
+  // Tenants that only reads asked for may be invented: they wait behind each other, and behind no tenant that was
+  // activated.
   const turnsOfDemanded = TenantLimiter.make({
     permits: options.maxConcurrentActivations,
     longest: longestPreparationTurn
@@ -181,8 +183,8 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
   /**
    * Prepares the database, however often it takes, then follows it.
    *
-   * After a rotation the database is as it was, and is followed at once: while a snapshot may answer reads, there must be a
-   * feed to notice that it cannot be kept current.
+   * After a rotation the database is as it was, and is followed at once: while a snapshot may answer reads, there must
+   * be a feed to notice that it cannot be kept current.
    */
   const becomeLive = Effect.fnUntraced(function* (tenant: TenantId, intent: Intent): Effect.fn.Return<never> {
     if (intent.demanded) yield* Effect.forkIn(dropUnlessLive(tenant, intent), intent.scope)
@@ -226,7 +228,10 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     )
   }
 
-  /** Removes a tenant that only a read asked for if it fails too often before it is live, so that the next read may try again. */
+  /**
+   * Removes a tenant that only a read asked for if it fails too often before it is live, so that the next read may try
+   * again.
+   */
   const dropUnlessLive = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
     board
       .until(tenant, (status) => {
@@ -296,7 +301,9 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       Effect.ensuring(Effect.sync(() => settle(intent)))
     )
 
-  /** The tenant is followed no more: reads go to the database, and nothing is kept of a tenant that is being removed. */
+  /**
+   * The tenant is followed no more: reads go to the database, and nothing is kept of a tenant that is being removed.
+   */
   const unfollowed = (tenant: TenantId, intent: Intent): Effect.Effect<void> =>
     intent.want === "absent" ? cache.forget(tenant) : cache.suspend(tenant)
 
@@ -333,7 +340,8 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       // A tenant that was live keeps its series and its log lines when its credentials are rotated.
       if (!prepared) board.doubtful(tenant)
     } else if (want === "active") expect(tenant)
-    // Not interruptible until the intent before is released: a newer intent waits for this one, and so for all before it.
+    // Not interruptible until the intent before is released: a newer intent waits for this one, and so for all before
+    // it.
     const fiber = run(supervise(tenant, intent, before), { uninterruptible: true })
     supervisors.set(tenant, { intent, fiber: Fiber.runIn(fiber, intent.scope) })
     return intent
@@ -348,7 +356,10 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     countDemanded: (): number => demandedIntents.size,
     /** Runs an effect that no caller waits for, in the manager's scope. */
     inBackground: (effect: Effect.Effect<void>): Effect.Effect<void> => Effect.sync(() => void run(effect)),
-    /** Closes the manager's scope. From the first moment no snapshot answers, however long it takes to release the sessions. */
+    /**
+     * Closes the manager's scope. From the first moment no snapshot answers, however long it takes to release the
+     * sessions.
+     */
     close: Effect.suspend(() =>
       Effect.forEach(supervisors, ([tenant, { intent }]) => unfollowed(tenant, intent), { discard: true })
     ).pipe(Effect.andThen(Scope.close(scope, Exit.void))),

@@ -79,7 +79,9 @@ export const Conflict = Schema.Struct({
  */
 export type Conflict = typeof Conflict.Type
 
-/** Entries changed since what was to be taken back, or since the revision that the caller expected. Nothing was written. */
+/**
+ * Entries changed since what was to be taken back, or since the revision that the caller expected. Nothing was written.
+ */
 export class ChangedSince extends Schema.TaggedError<ChangedSince>()("ChangedSince", {
   tenant: TenantId,
   conflicts: Schema.Array(Conflict)

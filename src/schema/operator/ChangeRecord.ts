@@ -1,8 +1,8 @@
 /**
  * What the history of a tenant holds: records of single entries, and changes, which are the records of one transaction.
  *
- * The database writes the records by triggers, so that they hold the writes of other programs too. These are plain data, with a
- * schema for those who send them over a wire. Nothing here reads or writes anything.
+ * The database writes the records by triggers, so that they hold the writes of other programs too. These are plain
+ * data, with a schema for those who send them over a wire. Nothing here reads or writes anything.
  *
  * @since 0.1.0
  */
@@ -14,9 +14,9 @@ import * as Schema from "effect/Schema"
  *
  * **Details**
  *
- * `revision` is the revision after the change; a deletion names the one that it removed. `previousRevision` is absent if there
- * was no row. The record of a secret key holds neither value: `redacted` is `true`. `changedBy` is what the writer claims to be;
- * `origin` begins with the role that the server knows (`session_user@application_name`).
+ * `revision` is the revision after the change; a deletion names the one that it removed. `previousRevision` is absent
+ * if there was no row. The record of a secret key holds neither value: `redacted` is `true`. `changedBy` is what the
+ * writer claims to be; `origin` begins with the role that the server knows (`session_user@application_name`).
  *
  * @category models
  * @since 0.1.0
@@ -157,14 +157,17 @@ export interface PastEntry {
 }
 
 /**
- * What `ChangeHistory.since` emits. `cursor` names the place after the event: a stream that starts there goes on without a gap.
+ * What `ChangeHistory.since` emits. `cursor` names the place after the event: a stream that starts there goes on
+ * without a gap.
  *
  * @category models
  * @since 0.1.0
  */
 export type HistoryEvent =
   | { readonly _tag: "Change"; readonly change: RecordedChange; readonly cursor: string }
-  /** The place that was asked for is unknown here, or none was given: read what you show anew, and go on from this one. */
+  /**
+   * The place that was asked for is unknown here, or none was given: read what you show anew, and go on from this one.
+   */
   | { readonly _tag: "Reset"; readonly cursor: string }
 
 /** The changes that records belong to, each in the place of its last record, in the order of the records. */

@@ -6,8 +6,8 @@
 import * as Schema from "effect/Schema"
 
 /**
- * One difference: where it is, and what is there before and after. `before` is absent if something was added, `after` if
- * something was removed.
+ * One difference: where it is, and what is there before and after. `before` is absent if something was added, `after`
+ * if something was removed.
  *
  * @category models
  * @since 0.1.0
@@ -26,7 +26,8 @@ export const Difference = Schema.Struct({
 export type Difference = typeof Difference.Type
 
 /**
- * The differences of two values; `undefined` is no value. Objects are compared member by member and arrays element by element.
+ * The differences of two values; `undefined` is no value. Objects are compared member by member and arrays element by
+ * element.
  *
  * @category comparing
  * @since 0.1.0

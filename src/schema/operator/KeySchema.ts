@@ -1,10 +1,10 @@
 /**
  * The JSON Schema (draft 2020-12) of what a key's schema decodes from JSON.
  *
- * It describes the stored value itself, unlike `Schema.toJsonSchemaDocument`, which describes Effect's own JSON codec: there is no
- * "Infinity" here, and no null for an optional field. It never refuses what the decoder takes. It is `exact` if it also takes
- * nothing that the decoder refuses: a filter, a pattern without the `u` flag and a transformation cannot be expressed, so that
- * the decoder has the last word about them.
+ * It describes the stored value itself, unlike `Schema.toJsonSchemaDocument`, which describes Effect's own JSON codec:
+ * there is no "Infinity" here, and no null for an optional field. It never refuses what the decoder takes. It is
+ * `exact` if it also takes nothing that the decoder refuses: a filter, a pattern without the `u` flag and a
+ * transformation cannot be expressed, so that the decoder has the last word about them.
  *
  * @since 0.1.0
  */

@@ -1,6 +1,6 @@
 /**
- * The fast read: what `yield* Config.get(key)` runs if memory can answer. It is here, and not in `layers`, since the static
- * `Config.get` needs it. It is no contract.
+ * The fast read: what `yield* Config.get(key)` runs if memory can answer. It is here, and not in `layers`, since the
+ * static `Config.get` needs it. It is no contract.
  *
  * ```
  *   yield* Config.get(key)          in a generator: 1 step of the fiber, no allocation but the iterator
@@ -13,10 +13,10 @@
  *                                                            the database
  * ```
  *
- * Memory is looked at twice before the database is asked. Look 1 follows what the fiber's context led to the last time: that
- * is fast, and may be out of date, because the tenant was activated, or removed and activated again, since then. Look 2
- * finds the replica that the tenant has now. It is the last one: nothing between it and the database waits, so a third look
- * would see the same.
+ * Memory is looked at twice before the database is asked. Look 1 follows what the fiber's context led to the last time:
+ * that is fast, and may be out of date, because the tenant was activated, or removed and activated again, since then.
+ * Look 2 finds the replica that the tenant has now. It is the last one: nothing between it and the database waits, so a
+ * third look would see the same.
  *
  * The static read and the read of the service are two `CachedRead`s of one key. A miss of the static one continues with
  * what the service's one does after its own look, so that the same memo is not followed twice.
@@ -32,8 +32,8 @@ import { notInMemory, type TenantView } from "../TenantCache.ts"
 export type FindView = (fiber: Fiber.Fiber<unknown, unknown>) => TenantView | undefined
 
 /**
- * What the context of a fiber leads to, found once for the reads that a fiber makes in a row. Keeps that one context. Shared
- * by the reads of all keys.
+ * What the context of a fiber leads to, found once for the reads that a fiber makes in a row. Keeps that one context.
+ * Shared by the reads of all keys.
  */
 export class LastContext<A> {
   readonly #find: (fiber: Fiber.Fiber<unknown, unknown>) => A
@@ -62,8 +62,8 @@ export class LastContext<A> {
 }
 
 /**
- * How each `Config` of ours finds a fiber's replica. By the identity of the service: a `Config` that an application provides
- * is asked, even if the application made it from ours.
+ * How each `Config` of ours finds a fiber's replica. By the identity of the service: a `Config` that an application
+ * provides is asked, even if the application made it from ours.
  */
 const finders = new WeakMap<object, FindView>()
 
@@ -87,10 +87,10 @@ type Look = IteratorYieldResult<Effect.Effect<any>>
  *
  * **Details**
  *
- * In a generator a hit is one step of the fiber: the iterator first yields a synchronous look into memory, and only on a
- * miss the rest of the read. An effect that decides for itself what to do next takes three steps. The fiber is asked when
- * the step is taken, never when the generator asks for its first step: a function made with `Effect.fnUntracedEager` asks for
- * it while its caller's fiber runs, which may act for another tenant.
+ * In a generator a hit is one step of the fiber: the iterator first yields a synchronous look into memory, and only on
+ * a miss the rest of the read. An effect that decides for itself what to do next takes three steps. The fiber is asked
+ * when the step is taken, never when the generator asks for its first step: a function made with
+ * `Effect.fnUntracedEager` asks for it while its caller's fiber runs, which may act for another tenant.
  */
 export class CachedRead<A, E = never, R = never> extends Effectable.Class<A, E, R> {
   readonly key: ConfigKey<A>

@@ -1,9 +1,10 @@
 /**
  * Where a connection URL leads, and how: the part of libpq's connection URIs that this library supports.
  *
- * The driver makes no socket here, since sockets have to be destroyed when a peer does not answer. So the URL is taken apart before the
- * driver sees it. A parameter that would be ignored is refused by name: a setting that silently does nothing is a fault that an operator
- * cannot see. No failure repeats a part of the URL but the names of parameters, since a URL may hold a password.
+ * The driver makes no socket here, since sockets have to be destroyed when a peer does not answer. So the URL is taken
+ * apart before the driver sees it. A parameter that would be ignored is refused by name: a setting that silently does
+ * nothing is a fault that an operator cannot see. No failure repeats a part of the URL but the names of parameters,
+ * since a URL may hold a password.
  *
  * Parameters: https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-PARAMKEYWORDS
  */

@@ -1,9 +1,10 @@
 /**
  * Connectors for PostgreSQL, over `@effect/sql-pg`: which database belongs to a tenant.
  *
- * An application provides one of the four layers: `layerSingle` for one tenant, `layerRecord` for a fixed set, `layerTemplate` for URLs that
- * name the tenant, and `layerFrom` for a directory or a secret store. The tenant is resolved anew for each connection, so that the next one
- * uses what was rotated. How the connections behave does not depend on the layer.
+ * An application provides one of the four layers: `layerSingle` for one tenant, `layerRecord` for a fixed set,
+ * `layerTemplate` for URLs that name the tenant, and `layerFrom` for a directory or a secret store. The tenant is
+ * resolved anew for each connection, so that the next one uses what was rotated. How the connections behave does not
+ * depend on the layer.
  *
  * @stability unstable
  * @since 0.1.0
@@ -29,7 +30,9 @@ import * as PgSession from "./PgSession.ts"
  * @since 0.1.0
  */
 export interface PgTarget {
-  /** A libpq connection URI, `postgres://user:password@host:port/database`, for statements and, by default, listening. */
+  /**
+   * A libpq connection URI, `postgres://user:password@host:port/database`, for statements and, by default, listening.
+   */
   readonly url: Redacted.Redacted
   /** Where to listen, if not at `url`: a pooler in transaction mode cannot listen, so give the server's own address. */
   readonly listenUrl?: Redacted.Redacted | undefined
@@ -46,13 +49,13 @@ export interface PgTarget {
 }
 
 /**
- * A connector from a function of the tenant id, run for every new client and session, so that secrets can be fetched and
- * rotated.
+ * A connector from a function of the tenant id, run for every new client and session, so that secrets can be fetched
+ * and rotated.
  *
  * **Details**
  *
- * `None` means that there is no such tenant; the function has 10 seconds to say so. What the function fails or dies with is reported as `ResolverFailed` by the
- * name of the error only, since its text may hold a secret.
+ * `None` means that there is no such tenant; the function has 10 seconds to say so. What the function fails or dies
+ * with is reported as `ResolverFailed` by the name of the error only, since its text may hold a secret.
  *
  * **Example** (A password from a secret store)
  *
@@ -124,8 +127,8 @@ export const layerRecord = (targets: Readonly<Record<string, PgTarget>>): Layer.
  *
  * **Details**
  *
- * The placeholder may stand anywhere in the URL, more than once. A URL without it would lead all tenants to one database:
- * every tenant then fails with `InvalidAddress`.
+ * The placeholder may stand anywhere in the URL, more than once. A URL without it would lead all tenants to one
+ * database: every tenant then fails with `InvalidAddress`.
  *
  * @category layers
  * @since 0.1.0

@@ -65,10 +65,10 @@ export const notConnected = (tenant: TenantId, code?: "ETIMEDOUT"): ConnectorErr
 /**
  * Whether a failed statement certainly did nothing.
  *
- * An error that the server reports about a statement is final; one that ends the session (connection exceptions 08, operator
- * intervention 57P, system and internal errors 58 and XX) can come after the commit, as can a lost connection, whose code is
- * that of the operating system (`EPIPE`); and 40003 says of itself that the outcome is unknown.
- * Classes: https://www.postgresql.org/docs/18/errcodes-appendix.html
+ * An error that the server reports about a statement is final; one that ends the session (connection exceptions 08,
+ * operator intervention 57P, system and internal errors 58 and XX) can come after the commit, as can a lost connection,
+ * whose code is that of the operating system (`EPIPE`); and 40003 says of itself that the outcome is unknown. Classes:
+ * https://www.postgresql.org/docs/18/errcodes-appendix.html
  */
 export const statementFailure = (error: SqlError, server?: Server): EntryStoreErrorReason => {
   if (error.reason.operation === "connect") return connectReason(error, server)

@@ -1,5 +1,6 @@
 /**
- * A pooled `SqlClient` whose sessions are told something before their first statement: the driver's own client has no place for that.
+ * A pooled `SqlClient` whose sessions are told something before their first statement: the driver's own client has no
+ * place for that.
  *
  * It is made as `PgClient.make` makes it, from the driver's pool and compiler.
  */

@@ -6,14 +6,18 @@
  *                            └──▶ N, or an error: what the driver writes goes through the socket itself
  * ```
  *
- * It proves nothing about the server, so that a certificate that nothing vouches for is no error. The driver verifies a certificate wherever
- * it negotiates itself; hence the negotiation is here. The driver may write at once: its words wait for the end of the negotiation.
+ * It proves nothing about the server, so that a certificate that nothing vouches for is no error. The driver verifies a
+ * certificate wherever it negotiates itself; hence the negotiation is here. The driver may write at once: its words
+ * wait for the end of the negotiation.
  */
 import { isIP, type Socket } from "node:net"
 import { Duplex } from "node:stream"
 import * as Tls from "node:tls"
 
-/** The length of the request, and the code that asks for TLS. https://www.postgresql.org/docs/18/protocol-message-formats.html */
+/**
+ * The length of the request, and the code that asks for TLS.
+ * https://www.postgresql.org/docs/18/protocol-message-formats.html
+ */
 const sslRequest = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f])
 const accepted = 0x53
 const refused = 0x4e

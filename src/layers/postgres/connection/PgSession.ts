@@ -1,10 +1,11 @@
 /**
- * The two kinds of connection to a tenant's database, over `@effect/sql-pg`: a pooled client for statements, and a session that listens.
+ * The two kinds of connection to a tenant's database, over `@effect/sql-pg`: a pooled client for statements, and a
+ * session that listens.
  *
- * Both connect through sockets of this library (PgSockets), and closing either destroys them first: the driver says farewell to a peer that
- * may never answer, and meets a connection that is already dead. What the driver fails with is translated here, once (PgFailure), with the
- * address that was tried. Which database belongs to a tenant is not decided here (PgConnector), and neither is whether it may be used
- * (PgOneTenantPerDatabase).
+ * Both connect through sockets of this library (PgSockets), and closing either destroys them first: the driver says
+ * farewell to a peer that may never answer, and meets a connection that is already dead. What the driver fails with is
+ * translated here, once (PgFailure), with the address that was tried. Which database belongs to a tenant is not decided
+ * here (PgConnector), and neither is whether it may be used (PgOneTenantPerDatabase).
  */
 import * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Duration from "effect/Duration"
@@ -65,7 +66,8 @@ export const openSession = Effect.fnUntraced(function* (
   // UNLISTEN and the rest of the driver's farewell meet a session that is already dead.
   const scope = yield* sockets.scope
   // The driver answers interruption by cancelling the statement and draining its answer, which takes 5 seconds if the
-  // peer is gone. So the statement runs in a fiber of its own, and the fiber that waits for it destroys the socket first.
+  // peer is gone. So the statement runs in a fiber of its own, and the fiber that waits for it destroys the socket
+  // first.
   const orAbandon = <A>(statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
     Effect.flatMap(Effect.forkChild(statement, { startImmediately: true }), (fiber) =>
       Effect.onInterrupt(Fiber.join(fiber), () => sockets.destroy)

@@ -2,8 +2,8 @@
  * The sockets of one client or session.
  *
  * Closing a session politely waits for a peer that may never answer (20 seconds and more, as measured); destroying its
- * socket does not. So sockets are made here and remembered until they close, and what the driver registers for the end of a
- * client or session goes into a scope that destroys them first.
+ * socket does not. So sockets are made here and remembered until they close, and what the driver registers for the end
+ * of a client or session goes into a scope that destroys them first.
  */
 
 import * as Net from "node:net"
@@ -20,8 +20,8 @@ export interface PgSockets {
   /** Destroys all sockets, those too that are opened later. What waits for an answer on one of them fails at once. */
   readonly destroy: Effect.Effect<void>
   /**
-   * A scope for the driver, within the one of the caller. Whenever that closes, also while the driver still connects, the sockets
-   * are destroyed before the driver takes leave of its peer.
+   * A scope for the driver, within the one of the caller. Whenever that closes, also while the driver still connects,
+   * the sockets are destroyed before the driver takes leave of its peer.
    */
   readonly scope: Effect.Effect<Scope.Scope, never, Scope.Scope>
 }
@@ -36,7 +36,8 @@ export const make = (address: PgAddress, preferTls?: string): PgSockets => {
   })
   return {
     open: () => {
-      // The driver cancels a statement on a connection of its own: a peer that is given up is not asked for that either.
+      // The driver cancels a statement on a connection of its own: a peer that is given up is not asked for that
+      // either.
       if (destroyed) return new Net.Socket().destroy()
       // One statement is one write and then a wait: there is nothing for Nagle's algorithm to gather.
       const socket = Net.connect({ ...address, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveDelay })

@@ -1,8 +1,8 @@
 /**
  * The spans of statements.
  *
- * What a server says about a failed statement may repeat a value (`Failing row contains (…)`), and the driver ends its spans
- * with it. Here they end with the code alone.
+ * What a server says about a failed statement may repeat a value (`Failing row contains (…)`), and the driver ends its
+ * spans with it. Here they end with the code alone.
  */
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Cause from "effect/Cause"
@@ -19,8 +19,8 @@ export const discreet = <A, E, R>(statements: Effect.Effect<A, E, R>): Effect.Ef
   Effect.flatMap(Effect.tracer, (tracer) => Effect.withTracer(statements, withoutWords(tracer)))
 
 /**
- * Gives statements on a listening session a span, as the driver does for those of its pooled clients. Below another span only:
- * verification goes on for ever, and belongs to no request.
+ * Gives statements on a listening session a span, as the driver does for those of its pooled clients. Below another
+ * span only: verification goes on for ever, and belongs to no request.
  */
 export const ofSession = ({ database, host, port }: PgConnection.Config) => {
   const attributes = {

@@ -1,9 +1,10 @@
 /**
  * What `sslmode` and the certificates of a URL mean for the driver, as libpq has them.
  *
- * `prefer` uses TLS if the server takes it, `require` insists on it, and neither proves who the server is. `verify-ca` checks that the chain
- * of its certificate is trusted, `verify-full` its name as well. `sslrootcert` names who is trusted, Node's own authorities if it is absent;
- * a URL that has it is checked as with `verify-ca` at least. The option `ssl` of a target takes the place of all this.
+ * `prefer` uses TLS if the server takes it, `require` insists on it, and neither proves who the server is. `verify-ca`
+ * checks that the chain of its certificate is trusted, `verify-full` its name as well. `sslrootcert` names who is
+ * trusted, Node's own authorities if it is absent; a URL that has it is checked as with `verify-ca` at least. The
+ * option `ssl` of a target takes the place of all this.
  */
 import { readFile } from "node:fs/promises"
 import type { ConnectionOptions } from "node:tls"
@@ -12,7 +13,9 @@ import { ConnectorError, InvalidAddress } from "../../../schema/ConnectorError.t
 import type { TenantId } from "../../../schema/TenantId.ts"
 import type { Location } from "./PgAddress.ts"
 
-/** The driver's option `ssl`; `undefined` if TLS is preferred, which is not the driver's to negotiate (PgPreferredTls). */
+/**
+ * The driver's option `ssl`; `undefined` if TLS is preferred, which is not the driver's to negotiate (PgPreferredTls).
+ */
 export const options = (
   tenant: TenantId,
   { files, host, sslMode }: Location

@@ -1,5 +1,6 @@
 /**
- * How a table differs from what is known of it, at the cost of what changed: for a session on a database with a history.
+ * How a table differs from what is known of it, at the cost of what changed: for a session on a database with a
+ * history.
  *
  * ```
  *   first read ──▶ all rows by value, and the snapshot S of that very statement (the cursor)
@@ -10,13 +11,14 @@
  *
  * Invariants:
  *
- * 1. **`shadow` is the table as the cursor saw it.** A slot whose known row is another (a write of this process, a read whose
- *    result was not learned) is read by its name, so that an answer is always the whole difference.
- * 2. **A cursor is of the statement that read the rows**, or of an earlier one, never of a later one: a transaction that commits
- *    between the two would be lost.
- * 3. **A cursor is good for one session on one server.** On a standby, after a restart behind a pooler, or if transaction ids went
- *    back, all rows are read by value.
- * 4. **What no trigger recorded is found by its notification, or by verification**, which happens at least every `lasting`.
+ * 1. **`shadow` is the table as the cursor saw it.** A slot whose known row is another (a write of this process, a read
+ *    whose result was not learned) is read by its name, so that an answer is always the whole difference.
+ * 2. **A cursor is of the statement that read the rows**, or of an earlier one, never of a later one: a transaction
+ *    that commits between the two would be lost.
+ * 3. **A cursor is good for one session on one server.** On a standby, after a restart behind a pooler, or if
+ *    transaction ids went back, all rows are read by value.
+ * 4. **What no trigger recorded is found by its notification, or by verification**, which happens at least every
+ *    `lasting`.
  *
  * Without a history it is `PgDigestDiff`.
  */
@@ -55,7 +57,10 @@ const hasHistory = `EXISTS (
         AND has_table_privilege(c.oid, 'SELECT')
     )`
 
-/** All rows, and in the first one the place where the history is. Exported, as its neighbour, so that tests recognise it. */
+/**
+ * All rows, and in the first one the place where the history is. Exported, as its neighbour, so that tests recognise
+ * it.
+ */
 export const selectWhole = `
   SELECT e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$4", "$5"))}, CASE WHEN $3 THEN ${PgRows.age} END AS age, ${version} AS version,
     CASE WHEN row_number() OVER () = 1 THEN s.cursor END AS cursor, s.recovery, s.started, s.history
@@ -65,8 +70,9 @@ export const selectWhole = `
 
 // The records also name keys that were not declared: values are fetched only for the names that are wanted.
 //
-// Both bounds of the transaction ids, LIMIT and LATERAL are for the planner: it takes one bound alone for a third of the table,
-// LATERAL keeps it from hashing all entries, and LIMIT keeps the cost that it guesses below that of compiling the plan.
+// Both bounds of the transaction ids, LIMIT and LATERAL are for the planner: it takes one bound alone for a third of
+// the table, LATERAL keeps it from hashing all entries, and LIMIT keeps the cost that it guesses below that of
+// compiling the plan.
 export const selectSince = `
   SELECT s.cursor, s.recovery, s.started, s.digest, k.namespace, k.key, e.*
   FROM (

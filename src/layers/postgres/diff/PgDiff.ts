@@ -33,8 +33,8 @@ const bySchema = (columns: any): Result.Result<RowDiff, Schema.SchemaError> => {
 const decodeDifferences = PgRows.decodeAll(byShape, bySchema)
 
 /**
- * Each `OFFSET 0` keeps the planner from merging two levels: the arrays are read once, not once for each element, and each row
- * is hashed once, and only if it is asked for.
+ * Each `OFFSET 0` keeps the planner from merging two levels: the arrays are read once, not once for each element, and
+ * each row is hashed once, and only if it is asked for.
  */
 export const selectDifferences = `
   SELECT e.slot, ${PgRows.columnsWith("e.fingerprint")}, ${PgRows.age} AS age

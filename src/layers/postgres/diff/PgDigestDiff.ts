@@ -12,9 +12,10 @@
  *   compared by the server, key by key: from then on always
  * ```
  *
- * The first of these is short in both directions, however many keys there are: what is sent and what comes back is no more
- * than what changed. It fetches the values of those keys that the caller heard of; if a key without a value turns out to have changed,
- * it is sent again with the name of that key. Each answer is one statement, and hence one state of the table.
+ * The first of these is short in both directions, however many keys there are: what is sent and what comes back is no
+ * more than what changed. It fetches the values of those keys that the caller heard of; if a key without a value turns
+ * out to have changed, it is sent again with the name of that key. Each answer is one statement, and hence one state of
+ * the table.
  */
 import * as Effect from "effect/Effect"
 import { memoize } from "effect/Function"

@@ -1,6 +1,6 @@
 /**
- * Rows found by the namespaces of keys, if these hold few others. Of a row that was not declared only its name, its revision and
- * its fingerprint are fetched, so that its coming and going can be told: never its value.
+ * Rows found by the namespaces of keys, if these hold few others. Of a row that was not declared only its name, its
+ * revision and its fingerprint are fetched, so that its coming and going can be told: never its value.
  */
 import * as Effect from "effect/Effect"
 import { memoize } from "effect/Function"
@@ -42,8 +42,8 @@ const slotsByName = memoize((keys: ReadonlyArray<KeyName>): SlotsByName => {
 })
 
 /**
- * Finds the slots of names. Rows mostly lie in the order in which their keys are declared, as they were seeded: so the one after the
- * last is tried first.
+ * Finds the slots of names. Rows mostly lie in the order in which their keys are declared, as they were seeded: so the
+ * one after the last is tried first.
  */
 const slotFinder = (keys: ReadonlyArray<KeyName>) => {
   let next = 0
@@ -151,8 +151,8 @@ export const all = (
   })
 
 /**
- * The digest of no rows is `NULL`, and so are the columns of a row if none is newer. The names of all keys would be far more than
- * what changed: the values of those are fetched that are named as wanted.
+ * The digest of no rows is `NULL`, and so are the columns of a row if none is newer. The names of all keys would be far
+ * more than what changed: the values of those are fetched that are named as wanted.
  */
 export const selectNewer = `
   SELECT t.digest, e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$4", "$5"))}, ${PgRows.age} AS age
@@ -203,7 +203,10 @@ export const newer = (
     PgRows.unexpectedShape
   )
 
-/** Those of the rows whose values have to be fetched: they are declared, are not what is known, and came without a value. */
+/**
+ * Those of the rows whose values have to be fetched: they are declared, are not what is known, and came without a
+ * value.
+ */
 export const unfetched = (
   rows: ReadonlyArray<NamedRow>,
   known: ReadonlyArray<bigint | undefined>
@@ -213,8 +216,8 @@ export const unfetched = (
     .map(({ name }) => name)
 
 /**
- * Fingerprints of rows as one number: equal sets have equal digests, and different ones the same once in 10^19. A row more
- * or less changes it by its own fingerprint.
+ * Fingerprints of rows as one number: equal sets have equal digests, and different ones the same once in 10^19. A row
+ * more or less changes it by its own fingerprint.
  */
 export const digestOf = (fingerprints: Iterable<bigint | undefined>): bigint => {
   let digest = 0n

@@ -59,6 +59,46 @@ layer(Layer.empty, { excludeTestServices: true })("the history on PostgreSQL", (
   )
 
   it.effect(
+    "G16: no value of a secret is on record, in a database that Ddl.sql prepared and operators wrote to before the application came",
+    () =>
+      Effect.gen(function* () {
+        const secrets = Array.from({ length: 20 }, (_, i) =>
+          ConfigKey.make("vault", `secret-${i}`, { schema: Schema.String, defaultValue: "none", secret: true })
+        )
+        const role = yield* TestDatabase.makeRole
+        const acme = yield* TestDatabase.make
+        // Entries before the history, whose baseline would show them; and changes by each kind of writer after it.
+        yield* Catalog.runScript(acme, Ddl.script({ history: false }))
+        for (const { key } of secrets.slice(0, 10)) yield* acme.write("vault", key, "canary-before")
+        yield* Catalog.runScript(acme, Ddl.sql)
+        yield* Catalog.runScript(acme, Ddl.grants(role.user))
+        const byHand = Effect.gen(function* () {
+          for (const { key } of secrets.slice(5)) {
+            yield* acme.run("SELECT systemplane_set('vault', $1, '\"canary-by-hand\"', 'because')", [key])
+          }
+          yield* acme.run("DELETE FROM systemplane_entries WHERE namespace = 'vault' AND key = 'secret-7'")
+        })
+        yield* byHand
+        const onRecord = acme.run(
+          "SELECT count(*)::int AS count FROM systemplane_history AS h WHERE to_jsonb(h)::text LIKE '%canary%'"
+        )
+        assert.isAbove((yield* onRecord)[0].count, 20)
+        const plane = TestPlane.layer(
+          { acme: { ...acme, url: acme.urlAs(role) } },
+          { keys: secrets, bootstrap: "verify", seedDefaults: false }
+        )
+        yield* Effect.gen(function* () {
+          assert.strictEqual(yield* Config.get(secrets[19]!), "canary-by-hand")
+          assert.strictEqual((yield* onRecord)[0].count, 0)
+          yield* byHand
+          yield* Config.set(secrets[3]!, "canary-of-ours", { actor: "ada" })
+          assert.strictEqual((yield* onRecord)[0].count, 0)
+          assert.strictEqual(yield* ChangeHistory.verify, 0)
+        }).pipe(withTenant("acme"), Effect.provide(plane))
+      })
+  )
+
+  it.effect(
     "a role with the granted rights alone reads the history, takes changes back, and purges only if it may",
     () =>
       Effect.gen(function* () {

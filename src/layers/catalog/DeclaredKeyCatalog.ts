@@ -32,6 +32,7 @@ const make = Effect.fnUntraced(function* ({ declaredBy, sole }: DeclaredKeyCatal
   const registry = yield* KeyRegistry
   const board = yield* StatusBoard
   const declarations = registry.keys.map(of)
+  const hasSecrets = declarations.some(({ secret }) => secret)
   const logged = new Map<TenantId, string>()
 
   const own: Catalog = {
@@ -62,9 +63,14 @@ const make = Effect.fnUntraced(function* ({ declaredBy, sole }: DeclaredKeyCatal
         Effect.catch(({ reason }) => {
           if (logged.get(tenant) === reason.message) return Effect.void
           logged.set(tenant, reason.message)
-          return Effect.logDebug("The catalogue of keys is not written; tools then show older declarations").pipe(
-            Effect.annotateLogs({ tenant, cause: reason.message })
-          )
+          // What the database does not know to be a secret, its history keeps.
+          return hasSecrets && reason._tag === "Refused" && reason.code === "42501"
+            ? Effect.logWarning(
+                "The keys are not declared, so that the history records the values of secrets; run Ddl.grants(role)"
+              ).pipe(Effect.annotateLogs({ tenant, cause: reason.message }))
+            : Effect.logDebug("The catalogue of keys is not written; tools then show older declarations").pipe(
+                Effect.annotateLogs({ tenant, cause: reason.message })
+              )
         })
       )
   })

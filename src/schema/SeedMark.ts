@@ -28,13 +28,13 @@ export const seedMark = (value: string): string =>
  * **Details**
  *
  * `alias` is what the statement calls the row: a table alias, or `OLD` and `NEW` in a trigger. The value is hashed only if the
- * row claims to be a seed.
+ * row claims to be a seed, and if `isWritable` holds: a condition for values whose text may be too long to be written.
  *
  * @category sql
  * @since 0.2.0
  */
-export const isUntouched = (alias: string): string =>
-  `(CASE WHEN starts_with(${alias}.updated_by, '${prefix}') ` +
+export const isUntouched = (alias: string, isWritable?: string): string =>
+  `(CASE WHEN starts_with(${alias}.updated_by, '${prefix}') ${isWritable === undefined ? "" : `AND ${isWritable} `}` +
   `THEN ${alias}.updated_by = ${seedMark(`${alias}.value`)} ELSE false END IS TRUE)`
 
 /**

@@ -162,12 +162,20 @@ describe("a row that does not decode", () => {
             )
           }
           assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Greeting)], [7, "hello"])
+          // Past the triggers: a revision below zero, a time before all, and what claims to be a seed and cannot be hashed.
+          const insert =
+            "INSERT INTO systemplane_entries (namespace, key, value, revision, updated_at, updated_by) VALUES"
+          yield* database.run("DELETE FROM systemplane_entries WHERE key = $1", [Feature.key])
+          const odd = `'${Feature.namespace}', '${Feature.key}', '{"enabled": true, "percent": 5}', '-9223372036854775808', '-infinity', ''`
+          const seed = `'${Greeting.namespace}', 'claims', (${digits})::jsonb, 1, now(), 'systemplane.manager:0123456789abcdef'`
+          yield* Catalog.withoutTriggers(database, Effect.asVoid(database.run(`${insert} (${odd}), (${seed})`)))
           // Of a feed that begins with such rows, and of reads that go to the database.
           const manager = yield* TenantManager
           yield* manager.suspend("bad-rows")
           assert.strictEqual(yield* Config.get(Greeting), "hello")
           yield* manager.remove("bad-rows")
           yield* manager.activate("bad-rows")
+          assert.deepStrictEqual(yield* Config.get(Feature), { enabled: true, percent: 5 })
           const { rejected } = yield* Config.entry(Limit)
           const guarded = yield* Config.set(Limit, 9, { actor: "test", ifRevision: rejected!.revision })
           assert.isUndefined(guarded.rejected)

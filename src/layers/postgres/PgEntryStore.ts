@@ -24,6 +24,7 @@ import { type ChangeOutcome, EntryStore, type EntryWrite, type Receipt } from ".
 import { rollbackRetries, writeTimeout } from "../runtime/Timeouts.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
 import * as PgDiff from "./diff/PgDiff.ts"
+import * as PgEncodableKeys from "./diff/PgEncodableKeys.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import * as PgStatements from "./PgStatements.ts"
 import * as PgWrites from "./PgWrites.ts"
@@ -49,7 +50,9 @@ const make = Effect.map(PgDatabases, (databases) => {
   const budgetOf = (writes: ReadonlyArray<EntryWrite>) => writeTimeout(writes.map(({ json }) => json))
   return EntryStore.of({
     read: (tenant, key) => databases.run(tenant, (query) => PgStatements.read(query, key)),
-    diff: (tenant) => (keys, known) => databases.run(tenant, (query) => PgDiff.diff(query, keys, known)),
+    diff: (tenant) => (keys, known) => databases.run(tenant, (query) =>
+        PgEncodableKeys.among(query, (keys, known) => PgDiff.diff(query, keys, known))(keys, known)
+      ),
     write: (tenant, writes, change) =>
       writes.length === 0
         ? Effect.succeed({ written: [], current: true })

@@ -27,7 +27,7 @@ import {
   type Retention
 } from "../../services/HistoryStore.ts"
 import { PgDatabases } from "./PgDatabases.ts"
-import { arrayOf, columnsWith, decodeRows, isStored, unexpectedShape } from "./PgRows.ts"
+import { arrayOf, columnsWith, decodeRows, inRange, isStored, unexpectedShape } from "./PgRows.ts"
 
 const make = Effect.map(PgDatabases, (databases) => {
   const run = <A>(
@@ -89,9 +89,9 @@ const missing =
 
 const columns = `
   h.id::float8 AS id, h.namespace, h.key, h.operation,
-  least(coalesce(h.revision, 0), 9007199254740991)::float8 AS revision,
+  ${inRange("h.revision")}::float8 AS revision,
   CASE WHEN h.previous_revision IS NOT NULL
-    THEN least(h.previous_revision, 9007199254740991) END::float8 AS "previousRevision",
+    THEN ${inRange("h.previous_revision")} END::float8 AS "previousRevision",
   h.value, h.value IS NOT NULL AS "hasValue", h.previous_value AS "previousValue",
   h.previous_value IS NOT NULL AS "hasPreviousValue", coalesce(h.redacted, false) AS redacted,
   date_part('epoch', h.changed_at) * 1000 AS millis, h.changed_by AS "changedBy", h.change_id::text AS "changeId",

@@ -43,12 +43,6 @@ export const fingerprint = ["e.namespace", "e.key", "coalesce(e.updated_by, '')"
 /** How long ago a row was written, in seconds by the database's clock. */
 export const age = `date_part('epoch', clock_timestamp() - least(greatest(e.updated_at, 'epoch'), '9999-12-31'))`
 
-/** Whether a row is one that readers see: an untouched seed is none. */
-export const isStored = `NOT ${SeedMark.isUntouched("e")}`
-
-/** The revision as readers are shown it, to be compared with what they expect: 0 for an untouched seed, as for no row. */
-export const shownRevision = `CASE WHEN ${isStored} THEN least(coalesce(e.revision, 0), 9007199254740991) ELSE 0 END`
-
 /** The parts of a value that is not too deep. Strict, since otherwise the elements of arrays are found twice. */
 const parts = `strict $.**{0 to ${StoredValue.maxDepth}}`
 
@@ -60,6 +54,25 @@ const digits = `(
 
 /** Above it, a value's numbers are not written to see how long its text is: half a second of the server's time. */
 const mostDigits = 64 * StoredValue.maxBytes
+
+/** A value with its size in the server's memory, to be looked at before it is written. */
+const sized = `(SELECT e.value AS value, ${size("e.value")} AS size OFFSET 0) AS s`
+
+/** Whether the server may write a value to see whether it is a seed: no default is as long as what it may not. */
+const isWritable = `CASE WHEN ${isShort("e.value")} THEN true ELSE (
+  SELECT CASE WHEN s.size <= ${maxWritten} THEN true WHEN s.size > ${8 * StoredValue.maxBytes} THEN false
+    ELSE ${digits} <= ${mostDigits} END
+  FROM ${sized}
+) END`
+
+/** Whether a row is one that readers see: an untouched seed is none. */
+export const isStored = `NOT ${SeedMark.isUntouched("e", isWritable)}`
+
+/** A revision as readers are shown it. One that was written with the triggers disabled may be any number. */
+export const inRange = (revision: string) => `greatest(least(coalesce(${revision}, 0), ${Number.MAX_SAFE_INTEGER}), 0)`
+
+/** The revision as readers are shown it, to be compared with what they expect: 0 for an untouched seed, as for no row. */
+export const shownRevision = `CASE WHEN ${isStored} THEN ${inRange("e.revision")} ELSE 0 END`
 
 /**
  * The text of a value. One above the bounds stays on the server, which says so with what is no JSON: `!` and how long it is, or `^`
@@ -78,7 +91,7 @@ const text = `
         WHEN ${digits} > ${mostDigits} THEN '!' || ${digits}
         ELSE s.value::text
       END AS text
-      FROM (SELECT e.value AS value, ${size("e.value")} AS size OFFSET 0) AS s OFFSET 0
+      FROM ${sized} OFFSET 0
     ) AS t
   ) END`
 
@@ -138,11 +151,11 @@ const latest = Date.UTC(9999, 11, 31) / 1000
 
 /**
  * A row that was written with the triggers disabled may hold a revision or a time beyond what JavaScript can express
- * (2^53, `infinity`). It is brought into range, rather than let one row keep all others from being read.
+ * (2^53, `infinity`), or below zero. It is brought into range, rather than let one row keep all others from being read.
  */
 const rowOf = ({ fingerprint, revision, seconds, updatedBy, value }: typeof Columns.Type): EntryRow => ({
   ...valueIn(value),
-  revision: Math.min(revision, Number.MAX_SAFE_INTEGER),
+  revision: Math.max(Math.min(revision, Number.MAX_SAFE_INTEGER), 0),
   // To the microsecond first: a fraction of a second is rarely exact.
   updatedAt: Math.floor(Math.round(Math.min(Math.max(seconds, 0), latest) * 1e6) / 1e3),
   updatedBy,

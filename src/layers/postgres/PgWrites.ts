@@ -16,7 +16,7 @@ import type { ChangeRequest } from "../../schema/WriteRequest.ts"
 import type { Query } from "../../services/Connector.ts"
 import type { ChangeOutcome, EntryWrite, Written } from "../../services/EntryStore.ts"
 import { writeLockTimeout } from "../runtime/Timeouts.ts"
-import { arrayOf, columns, decodeRows, isStored, shownRevision, unexpectedShape } from "./PgRows.ts"
+import { arrayOf, columns, decodeRows, inRange, isStored, shownRevision, unexpectedShape } from "./PgRows.ts"
 
 /**
  * Set in the statement itself, since a pooler may give the next one to another session. The bound on waiting for a lock is
@@ -77,7 +77,7 @@ export const writeEntries = `
   gone AS (
     DELETE FROM systemplane_entries AS e USING allowed AS a
     WHERE a.value IS NULL AND a.stored AND e.namespace = a.namespace AND e.key = a.key
-    RETURNING a.place, least(coalesce(e.revision, 0), 9007199254740991) AS deleted
+    RETURNING a.place, ${inRange("e.revision")} AS deleted
   ),
   whole AS (${whole})
   SELECT c.place::float8, c.actual::float8, c.guard::float8, g.deleted::float8, p.key IS NOT NULL AS put, w.torn,

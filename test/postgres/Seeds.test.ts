@@ -106,17 +106,27 @@ describe("seeds", () => {
       const acme = yield* TestDatabase.makeEncoded("LATIN1")
       const Euro = ConfigKey.make("texts", "euro", { schema: Schema.String, defaultValue: "€" })
       const Named = ConfigKey.make("texts", "日本", { schema: Schema.Int, defaultValue: 1 })
+      const Placed = ConfigKey.make("日本", "limit", { schema: Schema.Int, defaultValue: 2 })
+      const Accented = ConfigKey.make("texts", "é", { schema: Schema.Int, defaultValue: 3 })
+      const keys = [Greeting, Euro, Named, Placed, Accented]
+      const values = Effect.map(Config.snapshot, (snapshot) => keys.map((key: ConfigKey.Any) => snapshot.get(key)))
       yield* Effect.gen(function* () {
         assert.isTrue(yield* live)
-        assert.deepStrictEqual(
-          [yield* Config.get(Greeting), yield* Config.get(Euro), yield* Config.get(Named)],
-          ["hello", "€", 1]
+        assert.deepStrictEqual(yield* values, ["hello", "€", 1, 2, 3])
+        yield* acme.run("UPDATE systemplane_entries SET value = '4' WHERE key = 'é'")
+        yield* TestDatabase.eventually(
+          "the change is there",
+          Effect.map(Config.get(Accented), (value) => value === 4)
         )
-      }).pipe(withTenant("acme"), asProcess(acme, [Greeting, Euro, Named]))
-      assert.deepStrictEqual(
-        (yield* Catalog.rows(acme)).map(({ key }) => key),
-        ["greeting"]
-      )
+        yield* Config.set(Greeting, "good day", { actor: "test" })
+        const refused = yield* Effect.flip(Config.set(Named, 5, { actor: "test" }))
+        assert.include(refused.message, "encoding")
+        // Reads that go to the database, of all keys and of one that no row can have.
+        yield* Effect.flatMap(TenantManager, (manager) => manager.suspend("acme"))
+        assert.deepStrictEqual(yield* values, ["good day", "€", 1, 2, 4])
+        assert.strictEqual(yield* Config.get(Accented), 4)
+      }).pipe(withTenant("acme"), asProcess(acme, keys))
+      assert.deepStrictEqual((yield* Catalog.rows(acme)).map(({ key }) => key).sort(), ["greeting", "é"])
     }).pipe(Effect.scoped)
   )
 

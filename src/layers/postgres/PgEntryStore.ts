@@ -50,7 +50,8 @@ const make = Effect.map(PgDatabases, (databases) => {
   const budgetOf = (writes: ReadonlyArray<EntryWrite>) => writeTimeout(writes.map(({ json }) => json))
   return EntryStore.of({
     read: (tenant, key) => databases.run(tenant, (query) => PgStatements.read(query, key)),
-    diff: (tenant) => (keys, known) => databases.run(tenant, (query) =>
+    diff: (tenant) => (keys, known) =>
+      databases.run(tenant, (query) =>
         PgEncodableKeys.among(query, (keys, known) => PgDiff.diff(query, keys, known))(keys, known)
       ),
     write: (tenant, writes, change) =>

@@ -12,6 +12,7 @@ import * as ReconnectingFeed from "../feed/ReconnectingFeed.ts"
 import { Telemetry } from "../telemetry/Telemetry.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
 import * as PgCursorDiff from "./diff/PgCursorDiff.ts"
+import * as PgEncodableKeys from "./diff/PgEncodableKeys.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import * as PgHistoryStore from "./PgHistoryStore.ts"
 
@@ -53,12 +54,13 @@ const listening =
   (tenant: TenantId, { maxStaleness }: PgListenFeedOptions, verify: (tenant: TenantId) => void) =>
   (session: ListenSession): ReconnectingFeed.FeedSource => {
     // Less than the shortest pause before a verification, which so looks at the whole table.
-    const { diff, heard } = PgCursorDiff.make(session.query, session.queryEach, {
+    const following = PgCursorDiff.make(session.query, session.queryEach, {
       lasting: maxStaleness / 9,
       onMismatch: () => verify(tenant)
     })
+    const diff = PgEncodableKeys.among(session.query, following.diff)
     return {
-      heard,
+      heard: following.heard,
       payloads: session.payloads,
       abandon: session.abandon,
       diff: (keys, known) =>

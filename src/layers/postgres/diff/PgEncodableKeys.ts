@@ -25,7 +25,10 @@ interface Encodable {
 const isUnencodable = (error: SqlError): boolean => /^(22P05|22021)$/.test(PgFailure.codeOf(error).code ?? "")
 
 /** A character that the server cannot hold fails the statement: halves are sent, until each that fails is alone. */
-const unencodable = (query: Query, characters: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>, SqlError> =>
+const unencodable = (
+  query: Query,
+  characters: ReadonlyArray<string>
+): Effect.Effect<ReadonlyArray<string>, SqlError> =>
   characters.length === 0
     ? Effect.succeed([])
     : query("SELECT length($1::text) AS length", [characters.join("")]).pipe(
@@ -51,9 +54,9 @@ const encodable = Effect.fnUntraced(function* (
   const missing = new Set(yield* unencodable(query, [...new Set(keys.flatMap(charactersOf))]))
   const slots = [...keys.keys()].filter((slot) => !charactersOf(keys[slot]!).some((char) => missing.has(char)))
   const left = new Set(slots)
-  yield* Effect.logWarning("The encoding of the database cannot hold the names of some keys: their defaults are in force").pipe(
-    Effect.annotateLogs({ keys: keys.filter((_, slot) => !left.has(slot)).map(show) })
-  )
+  yield* Effect.logWarning(
+    "The encoding of the database cannot hold the names of some keys: their defaults are in force"
+  ).pipe(Effect.annotateLogs({ keys: keys.filter((_, slot) => !left.has(slot)).map(show) }))
   return { keys: slots.map((slot) => keys[slot]!), slots }
 })
 

@@ -238,6 +238,8 @@ const connectProblem = (code: string | undefined): string => {
       return "the role lacks CONNECT on the database"
     case "25006":
       return "the server is read-only"
+    case "57014":
+      return "the first statement was cancelled"
     case "22P05":
     case "22021":
       return "the encoding of the database cannot hold a character"
@@ -262,6 +264,8 @@ const connectAdvice = (code: string | undefined): string => {
       return "grant CONNECT to it"
     case "25006":
       return "give the address of the primary"
+    case "57014":
+      return "raise statement_timeout of the role or the database"
     case "22P05":
     case "22021":
       return "make the database anew with the encoding UTF8"

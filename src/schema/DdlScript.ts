@@ -70,7 +70,7 @@ const triggerHolds = (trigger: TriggerObject): string => `EXISTS (
               ? ""
               : `
         OR p.proname IN (${trigger.tolerated.map(literal).join(", ")}) AND g.tgenabled IN ('O', 'A')
-          AND encode(g.tgargs, 'escape') IN ('', 'systemplane_changes\\000')`
+          AND encode(g.tgargs, 'hex') IN ('', '73797374656d706c616e655f6368616e67657300')`
           })
   )`
 
@@ -105,7 +105,7 @@ ${all.map(row).join(",\n")}
     signature := home || '.' || wanted.name || '(' || wanted.types || ')';
     SELECT p.* INTO existing FROM pg_proc AS p WHERE p.oid = to_regprocedure(signature);
     created := existing.oid IS NULL;
-    IF coalesce(substring(existing.prosrc FROM '^-- effect-systemplane (\\d{1,9})\\n')::integer, 0) <= ${version}
+    IF coalesce(substring(split_part(existing.prosrc, chr(10), 1) FROM '^-- effect-systemplane ([0-9]{1,9})$')::integer, 0) <= ${version}
       AND (existing.prosrc, existing.prosecdef, existing.proconfig)
         IS DISTINCT FROM (wanted.body, wanted.definer, ARRAY['search_path=${safePath}']) THEN
       PERFORM pg_advisory_xact_lock(${lockKey});

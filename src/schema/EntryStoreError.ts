@@ -166,7 +166,10 @@ const refusal = (code: string | undefined): readonly [problem: string, advice: s
         "; remove one of them, then run Ddl.sql on this database"
       ]
     case "25006":
-      return ["the server is read-only", "; give the address of the primary, or wait until the fail-over is over"]
+      return [
+        "the server is read-only",
+        "; give the address of the primary, wait until the fail-over is over, or unset default_transaction_read_only"
+      ]
     case "22P05":
     case "22021":
       return [

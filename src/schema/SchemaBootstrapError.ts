@@ -52,12 +52,14 @@ const problems = {
   ManyTenants:
     "systemplane_entries has a column tenant_id, hence the entries of many tenants; give each tenant a database or a schema of its own",
   RowsHidden:
-    "row level security hides rows of systemplane_entries from this role; run as the owner of the table: ALTER TABLE systemplane_entries DISABLE ROW LEVEL SECURITY, or give the role BYPASSRLS"
+    "row level security hides rows of systemplane_entries from this role; run as the owner of the table: ALTER TABLE systemplane_entries DISABLE ROW LEVEL SECURITY, or give the role BYPASSRLS",
+  NoSchema:
+    "no schema of the search_path exists, so that there is no place for systemplane_entries; set search_path for the role or the database"
 } as const
 
 /** The table cannot be served, whatever is made beside it. */
 export class TableUnsuitable extends Schema.TaggedError<TableUnsuitable>()("TableUnsuitable", {
-  problem: Schema.Literals(["NotATable", "ManyTenants", "RowsHidden"])
+  problem: Schema.Literals(["NotATable", "ManyTenants", "RowsHidden", "NoSchema"])
 }) {
   override get message() {
     return problems[this.problem]

@@ -83,6 +83,7 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
       ["53300", "no connection left", "CONNECTION LIMIT"],
       ["57P03", "starting up or recovering", "it is tried again"],
       ["25006", "read-only", "the primary"],
+      ["57014", "was cancelled", "statement_timeout"],
       ["22P05", "the encoding of the database", "UTF8"],
       ["42501", "lacks CONNECT", "grant CONNECT"],
       ["TLS_REFUSED", "takes no TLS", "sslmode=prefer"],
@@ -157,6 +158,7 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
     "(a), and could not be prepared: the role app lacks CREATE. Grant that, or run Ddl.sql"
   ],
   [bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "NotATable" })), "is no table but a view"],
+  [bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "NoSchema" })), "set search_path for the role"],
   [
     bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "ManyTenants" })),
     "give each tenant a database"

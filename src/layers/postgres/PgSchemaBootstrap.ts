@@ -71,7 +71,8 @@ const deniedMending = ({ catalogue, schema }: Inspected): string =>
 const denied = ({ role }: PgCatalog.Catalog) => new PermissionDenied({ sql: Ddl.grants(role) })
 
 /** Why a table cannot be served, whatever is made beside it. */
-const unsuitable = ({ facts, hidden, kind }: PgCatalog.Catalog): TableUnsuitable | undefined => {
+const unsuitable = ({ facts, hidden, kind, schema }: PgCatalog.Catalog): TableUnsuitable | undefined => {
+  if (schema === null) return new TableUnsuitable({ problem: "NoSchema" })
   if (kind !== null && kind !== "r" && kind !== "p") return new TableUnsuitable({ problem: "NotATable" })
   if (facts.columns.some(([of, name]) => of === "systemplane_entries" && name === "tenant_id")) {
     return new TableUnsuitable({ problem: "ManyTenants" })

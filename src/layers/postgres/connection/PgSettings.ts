@@ -21,10 +21,15 @@ interface Setting {
   readonly from?: string
 }
 
-/** The second: functions of ours name their schema as the server quotes it by default, and are compared as text. */
+/**
+ * Names are compared as the server quotes them by default. The statements of this library are written for the standard: a list as text may
+ * hold a NULL, and a backslash is a character like any other.
+ */
 const everywhere: ReadonlyArray<Setting> = [
   { name: "client_connection_check_interval", value: clientCheckInterval, from: "0" },
-  { name: "quote_all_identifiers", value: "off", from: "on" }
+  { name: "quote_all_identifiers", value: "off", from: "on" },
+  { name: "array_nulls", value: "on", from: "off" },
+  { name: "standard_conforming_strings", value: "on", from: "off" }
 ]
 /** Without what some systems do not allow. */
 const allowed = everywhere.slice(1)

@@ -1,6 +1,6 @@
 /** What the application's loggers, tracer and schedule throw ends nothing. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Logger, References, Schedule, Tracer } from "effect"
+import { Effect, Exit, Fiber, Layer, Logger, References, Schedule, Tracer } from "effect"
 import { TestClock } from "effect/testing"
 import { Config, TenantManager, withTenant } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
@@ -100,6 +100,26 @@ describe("many tenants in the log and in health", () => {
         yield* manager.drain()
         assert.deepStrictEqual(lines, ["The plane is drained; its tenants are suspended"])
       }).pipe(Effect.provide(plane.layer))
+    })
+  )
+
+  it.effect("a boot that fails logs one line that counts the tenants", () =>
+    Effect.suspend(() => {
+      const { layer, lines } = capture()
+      const tenants = Array.from({ length: 10 }, (_, i) => `tenant-${i}`)
+      const plane = make({ tenants, boot: "require", bootTimeout: "1 second" }, layer)
+      plane.tenant("tenant-9").opening = "fail"
+      return Effect.gen(function* () {
+        const building = yield* Effect.forkChild(Effect.exit(Effect.scoped(Layer.build(plane.layer))), {
+          startImmediately: true
+        })
+        yield* TestClock.adjust("2 seconds")
+        assert.isTrue(Exit.isFailure(yield* Fiber.join(building)))
+        assert.deepStrictEqual(
+          lines.filter((line) => !/^Tenant is (activating|live)/.test(line)),
+          ["The plane is drained; its tenants are suspended"]
+        )
+      })
     })
   )
 

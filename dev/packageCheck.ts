@@ -92,7 +92,13 @@ const main = async () => {
   const keys = await bundleKeys()
   console.log(`unpacked: ${(packed.unpackedSize / 1024).toFixed(0)} KiB, ${packed.files.length} files`)
   console.log(`keys, bundled for a browser with what they need of Effect: ${(keys / 1024).toFixed(0)} KiB gzipped`)
+  const { homepage } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly homepage: string }
+  const home = homepage.replace(/#.*/, "")
   const problems = [
+    // Relative links work in the tarball, in the repository and on the registry's page, wherever the repository is.
+    ...[...pagesOf(inPackage)]
+      .filter(([, text]) => text.includes(home))
+      .map(([path]) => `${path} links to ${home}: use a relative link`),
     ...deadLinks(pagesOf(inPackage), inPackage).map((link) => `dead link in the package: ${link}`),
     ...deadLinks(pagesOf(inRepository), inRepository).map((link) => `dead link in the repository: ${link}`),
     ...["sql/schema.sql", "sql/grants.sql", "LICENSE"]

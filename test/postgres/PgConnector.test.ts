@@ -130,6 +130,8 @@ describe("an address that cannot be used", () => {
     Effect.gen(function* () {
       const shape = "it is not a URL of the form postgres://user@host:port/database"
       for (const [url, problem] of [
+        ["", "it is empty; is the variable set that it is read from?"],
+        [" ", "it is empty; is the variable set that it is read from?"],
         [canary, shape],
         [`postgres://u:${canary}@[::1/x`, shape],
         [`postgres://%${canary}/x`, shape],
@@ -138,6 +140,7 @@ describe("an address that cannot be used", () => {
         [`postgres://u:${canary}@h/x?port=0`, "its port is not between 1 and 65535"]
       ] as const) {
         assert.strictEqual(yield* invalid(PgConnector.layerRecord({ acme: at(url) })), problem, url)
+        if (url.trim() === "") assert.strictEqual(yield* invalid(PgConnector.layerTemplate(at(url))), problem, url)
       }
     })
   )

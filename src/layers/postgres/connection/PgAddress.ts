@@ -94,8 +94,12 @@ const sslModes: Readonly<Record<string, SslMode>> = {
 
 const malformed = "it is not a URL of the form postgres://user@host:port/database"
 
+/** Most often the URL comes from a variable that is not set. */
+const empty = "it is empty; is the variable set that it is read from?"
+
 /** Takes a URL apart, or says what is wrong with it. */
 export const parse = (url: string): Result.Result<Location, string> => {
+  if (url.trim() === "") return Result.fail(empty)
   if (!/^\w+:\/\//.test(url) || /%(?![0-9a-f]{2})/i.test(url)) return Result.fail(malformed)
   if (!/^postgres(ql)?:/.test(url)) return Result.fail("it does not begin with postgres:// or postgresql://")
   const [base = "", query = ""] = url.split("?", 2)

@@ -137,7 +137,9 @@ export const layerTemplate = (options: PgTarget): Layer.Layer<Connector> => {
   const fill = (template: Redacted.Redacted, tenant: TenantId) =>
     Redacted.make(Redacted.value(template).replaceAll(placeholder, tenant))
   const templates = [options.url, ...(options.listenUrl ? [options.listenUrl] : [])]
-  const everyTenantHasItsOwn = templates.every((url) => Redacted.value(url).includes(placeholder))
+  const isEmpty = (url: Redacted.Redacted) => Redacted.value(url).trim() === ""
+  // An empty one is refused for what it is, like any other URL.
+  const everyTenantHasItsOwn = templates.every((url) => isEmpty(url) || Redacted.value(url).includes(placeholder))
   return Layer.sync(Connector, () =>
     make((tenant) =>
       everyTenantHasItsOwn

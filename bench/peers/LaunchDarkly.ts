@@ -1,5 +1,5 @@
 /**
- * The LaunchDarkly Node server SDK on its own test data, with events off. Each flag has one variation for everybody, its
+ * The LaunchDarkly Node server SDK on its own test data, with events off. Each flag has one variation for every user, its
  * cheapest evaluation.
  */
 import { init } from "@launchdarkly/node-server-sdk"

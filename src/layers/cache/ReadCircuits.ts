@@ -23,7 +23,7 @@ import { EntryStoreError, NotAsked } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as MissingTenants from "../runtime/MissingTenants.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
-import { circuitPauses } from "../runtime/Timeouts.ts"
+import { circuitIdleTimeToLive, circuitPauses } from "../runtime/Timeouts.ts"
 
 /**
  * One lost connection fails the reads that were on it, up to four with the default pool; three in a row are no
@@ -34,9 +34,6 @@ const failuresInARow = 3
 const openFor = Schedule.min([Schedule.exponential(circuitPauses.first), Schedule.spaced(circuitPauses.longest)]).pipe(
   Schedule.jittered
 )
-
-/** A circuit is open for 12 seconds at most. Ids that requests invent have circuits too, and those are forgotten. */
-const idleTimeToLive = "1 minute"
 
 export const make = Effect.gen(function* () {
   const breaker = yield* CircuitBreaker.make({
@@ -68,7 +65,7 @@ export const make = Effect.gen(function* () {
         })
       )
     )
-}).pipe(Effect.provide(CircuitBreaker.layerStoreMemory({ idleTimeToLive })))
+}).pipe(Effect.provide(CircuitBreaker.layerStoreMemory({ idleTimeToLive: circuitIdleTimeToLive })))
 
 const outcomeOf = (exit: Exit.Exit<unknown, EntryStoreError>): CircuitBreaker.Outcome => {
   if (Exit.isSuccess(exit)) return CircuitBreaker.success

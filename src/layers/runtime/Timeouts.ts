@@ -37,6 +37,9 @@ export const transactionTimeout = "1 minute"
  */
 export const longestDiff = 60_000
 
+/** How long a read waits for the history to say what was in force before a row that does not decode. */
+export const recallTimeout = "2 seconds"
+
 /** A statement was not answered within its budget, which the message names. */
 export const timedOut = (tenant: TenantId, within: Duration.Input = statementTimeout) =>
   EntryStoreError.of(tenant, new Unanswered({ code: "ETIMEDOUT", within: Duration.fromInputUnsafe(within) }))
@@ -154,6 +157,9 @@ export const longestPreparationTurn = 250
 
 /** A server that is down for long is tried at most six times a minute for each tenant, as its feed is. */
 export const circuitPauses = { first: "500 millis", longest: "10 seconds" } as const
+
+/** A circuit is open for 12 seconds at most. Ids that requests invent have circuits too, and those are forgotten. */
+export const circuitIdleTimeToLive = "1 minute"
 
 /** How often a stream asks for what was recorded since: operators see a change within about a second. */
 export const historyPollInterval = "1 second"

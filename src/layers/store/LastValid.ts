@@ -14,15 +14,13 @@ import * as Snapshot from "../../schema/Snapshot.ts"
 import * as StoredValue from "../../schema/StoredValue.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { HistoryStore, type HistoryStoreError, type PastRow } from "../../services/HistoryStore.ts"
+import { recallTimeout } from "../runtime/Timeouts.ts"
 
 /**
  * How many records of a key are looked at in each round, and of how many keys at once: most values that were changed
  * badly were good before. 204 records of a key in all.
  */
 const rounds = [{ records: 4, keys: 250 }, ...Array.from({ length: 4 }, () => ({ records: 50, keys: 20 }))] as const
-
-/** A read of everything waits for it. */
-const timeout = "2 seconds"
 
 type Last = Snapshot.Recalled["last"]
 
@@ -89,7 +87,7 @@ export const make = Effect.map(HistoryStore, (history) => {
     forgotten: ReadonlyArray<Snapshot.Forgotten>
   ): Effect.Effect<ReadonlyArray<Found> | undefined> =>
     seek(tenant, keys, forgotten).pipe(
-      Effect.timeoutOption(timeout),
+      Effect.timeoutOption(recallTimeout),
       Effect.map(Option.getOrUndefined),
       Effect.catch((error) =>
         Effect.succeed(

@@ -5,10 +5,12 @@ import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import { type KeyName, show } from "../../schema/KeyName.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { ListenSession } from "../../services/Connector.ts"
 import { ListenFeed } from "../../services/ListenFeed.ts"
 import * as ReconnectingFeed from "../feed/ReconnectingFeed.ts"
+import * as ReportedOnce from "../store/ReportedOnce.ts"
 import { Telemetry } from "../telemetry/Telemetry.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
 import * as PgCursorDiff from "./diff/PgCursorDiff.ts"
@@ -43,22 +45,37 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
       )
     )
   }
+  const reported = ReportedOnce.make<string>()
+  /** Once for each tenant, though every session finds it anew. */
+  const unencodable = (tenant: TenantId) => (keys: ReadonlyArray<KeyName>) => {
+    const names = keys.map(show)
+    return reported.isNew(tenant, names.join())
+      ? Effect.logWarning(
+          "The encoding of the database cannot hold the names of some keys: their defaults are in force"
+        ).pipe(Effect.annotateLogs({ tenant, keys: names }))
+      : Effect.void
+  }
   return yield* ReconnectingFeed.make((tenant) =>
-    Effect.map(databases.session(tenant), listening(tenant, options, verify))
+    Effect.map(databases.session(tenant), listening(tenant, options, verify, unencodable(tenant)))
   )
 })
 
 export const layer = (options: PgListenFeedOptions) => Layer.effect(ListenFeed, make(options))
 
 const listening =
-  (tenant: TenantId, { maxStaleness }: PgListenFeedOptions, verify: (tenant: TenantId) => void) =>
+  (
+    tenant: TenantId,
+    { maxStaleness }: PgListenFeedOptions,
+    verify: (tenant: TenantId) => void,
+    unencodable: (keys: ReadonlyArray<KeyName>) => Effect.Effect<void>
+  ) =>
   (session: ListenSession): ReconnectingFeed.FeedSource => {
     // Less than the shortest pause before a verification, which so looks at the whole table.
     const following = PgCursorDiff.make(session.query, session.queryEach, {
       lasting: maxStaleness / 9,
       onMismatch: () => verify(tenant)
     })
-    const diff = PgEncodableKeys.among(session.query, following.diff)
+    const diff = PgEncodableKeys.among(session.query, following.diff, unencodable)
     return {
       heard: following.heard,
       payloads: session.payloads,

@@ -8,13 +8,16 @@
 import * as Effect from "effect/Effect"
 import { memoize } from "effect/Function"
 import type { SqlError } from "effect/sql/SqlError"
-import { type KeyName, show } from "../../../schema/KeyName.ts"
+import type { KeyName } from "../../../schema/KeyName.ts"
 import type { RowDiff } from "../../../schema/Snapshot.ts"
 import type { Query } from "../../../services/Connector.ts"
 import * as PgFailure from "../connection/PgFailure.ts"
 
 type Known = ReadonlyArray<bigint | undefined>
 type Diff = (keys: ReadonlyArray<KeyName>, known: Known) => Effect.Effect<ReadonlyArray<RowDiff>, SqlError>
+
+/** Is told of the keys that are left out. */
+type Report = (keys: ReadonlyArray<KeyName>) => Effect.Effect<void>
 
 /** The keys that a database can hold, and their slots among all keys. */
 interface Encodable {
@@ -48,20 +51,19 @@ const nonAscii = /[^\0-\x7f]/u
 
 const encodable = Effect.fnUntraced(function* (
   query: Query,
-  keys: ReadonlyArray<KeyName>
+  keys: ReadonlyArray<KeyName>,
+  report: Report
 ): Effect.fn.Return<Encodable, SqlError> {
   const charactersOf = ({ key, namespace }: KeyName) => [...`${namespace}${key}`].filter((char) => nonAscii.test(char))
   const missing = new Set(yield* unencodable(query, [...new Set(keys.flatMap(charactersOf))]))
   const slots = [...keys.keys()].filter((slot) => !charactersOf(keys[slot]!).some((char) => missing.has(char)))
   const left = new Set(slots)
-  yield* Effect.logWarning(
-    "The encoding of the database cannot hold the names of some keys: their defaults are in force"
-  ).pipe(Effect.annotateLogs({ keys: keys.filter((_, slot) => !left.has(slot)).map(show) }))
+  yield* report(keys.filter((_, slot) => !left.has(slot)))
   return { keys: slots.map((slot) => keys[slot]!), slots }
 })
 
 /** The same reads, for those of the keys that the database can hold. It remembers which these are. */
-export const among = (query: Query, diff: Diff): Diff => {
+export const among = (query: Query, diff: Diff, report: Report = () => Effect.void): Diff => {
   const reads = memoize((keys: ReadonlyArray<KeyName>) => {
     let found: Encodable | undefined
     const ofFound = ({ keys, slots }: Encodable, known: Known) =>
@@ -76,7 +78,7 @@ export const among = (query: Query, diff: Diff): Diff => {
       found !== undefined
         ? ofFound(found, known)
         : Effect.catchIf(diff(keys, known), isUnencodable, () =>
-            Effect.flatMap(encodable(query, keys), (now) => {
+            Effect.flatMap(encodable(query, keys, report), (now) => {
               found = now
               return ofFound(now, known)
             })

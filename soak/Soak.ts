@@ -25,7 +25,7 @@ export interface SoakOptions {
   readonly minutes: number
   readonly tenants: number
   readonly seed: string
-  /** A trigger to drop in all databases at the start, to see that a check finds what is missing then. */
+  /** A trigger to drop in all databases until the writers stop, to see that a check finds what is missing. */
   readonly dropTrigger: string | undefined
 }
 
@@ -124,6 +124,8 @@ export const run = Effect.fnUntraced(function* (options: SoakOptions, command: s
   yield* Fiber.interrupt(breaking)
   yield* Fiber.interrupt(writing)
   yield* Fiber.interrupt(remaking)
+  // A plane that may not mend the schema stays away from it until then.
+  if (options.dropTrigger !== undefined) yield* Effect.forEach(world.tenants, World.restore)
   yield* Remaking.settle(world.admin, world.remade)
   const quiet = yield* askAll({ _tag: "StopWriting" }, "Quiet")
   yield* expectConvergence(world, run, violations, askAll({ _tag: "ReadAll" }, "All"))

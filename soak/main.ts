@@ -23,7 +23,7 @@ const flags = {
   ),
   dropTrigger: Flag.String("drop-trigger").pipe(
     Flag.withDescription(
-      "A trigger of systemplane_entries to drop at the start: the soak must find what is missing then"
+      "A trigger of systemplane_entries to drop until the writers stop: the soak must find what is missing then"
     ),
     Flag.optional
   )

@@ -81,6 +81,13 @@ const ddlFor = (planes: ReadonlyArray<string>) => [
   ...planes.map((role) => Ddl.grants(role))
 ]
 
+/** Makes what is missing of a tenant's schema. */
+export const restore = ({ database }: Tenant) =>
+  prepare(
+    database,
+    Ddl.parts.flatMap(({ statements }) => statements)
+  )
+
 const prepare = (database: Database, statements: ReadonlyArray<string>) =>
   Effect.forEach(statements, (statement) => database.run(statement), { discard: true })
 

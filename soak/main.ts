@@ -39,7 +39,8 @@ const soak = Command.make("soak", flags, ({ dropTrigger, minutes, seed, tenants 
       seed: Option.isSome(seed) ? seed.value : yield* newSeed,
       dropTrigger: Option.getOrUndefined(dropTrigger)
     }
-    const command = `npm run soak -- --minutes ${minutes} --tenants ${tenants} --seed ${given.seed}`
+    const dropped = given.dropTrigger === undefined ? "" : ` --drop-trigger ${given.dropTrigger}`
+    const command = `npm run soak -- --minutes ${minutes} --tenants ${tenants} --seed ${given.seed}${dropped}`
     const result = yield* Effect.scoped(Soak.run(given, command))
     yield* Effect.sync(() => console.log(Report.render(result)))
     const violations = result.violations.total()

@@ -2,8 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Logger, References, Schedule, Tracer } from "effect"
 import { TestClock } from "effect/testing"
-import { Config, TenantManager, withTenant } from "effect-systemplane"
+import { Config, Connector, SystemplaneReadThrough, type TenantId, TenantManager, withTenant } from "effect-systemplane"
 import { Limit } from "../support/keys.ts"
+import * as ScriptedConnector from "../support/ScriptedConnector.ts"
 import { activate, breathe, capture, limitKey, make, onPlane, statusOf, withRandom } from "./ScriptedPlane.ts"
 
 const fault = () => {
@@ -102,6 +103,28 @@ describe("many tenants in the log and in health", () => {
       }).pipe(Effect.provide(plane.layer))
     })
   )
+
+  it.effect("G11: without a cache, too, a tenant that exists is read before those that were asked for earlier", () => {
+    const connector = ScriptedConnector.make()
+    const hanging = Layer.effect(
+      Connector,
+      Effect.map(Connector, (given) => ({
+        ...given,
+        client: (tenant: TenantId) => (tenant.startsWith("invented") ? Effect.never : given.client(tenant))
+      }))
+    ).pipe(Layer.provide(connector.layer))
+    const plane = SystemplaneReadThrough({ keys: [Limit] }).pipe(Layer.provide(hanging))
+    const read = (tenant: string) => Config.get(Limit).pipe(withTenant(tenant))
+    return Effect.gen(function* () {
+      for (let i = 0; i < 100; i++) {
+        yield* Effect.forkScoped(Effect.exit(read(`invented-${i}`)))
+      }
+      yield* breathe
+      const later = yield* Effect.forkScoped(read("later"))
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(yield* Fiber.join(later), 600)
+    }).pipe(Effect.provide(plane))
+  })
 
   it.effect("a boot that fails logs one line that counts the tenants", () =>
     Effect.suspend(() => {

@@ -22,6 +22,7 @@ import { Config, type WriteAllOptions, type WriteOptions } from "../../services/
 import { currentTenant } from "../../services/CurrentTenant.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
+import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import { Lifetime } from "../runtime/Lifetime.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import { failWith, namesNoTenant, unknownKey, unknownNamespace } from "../store/ConfigFailure.ts"
@@ -45,6 +46,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
   const current = currentTenant(Option.getOrUndefined(options.sole))
   const clock = yield* Clock.Clock
   const store = yield* EntryStore
+  const limiter = yield* ConnectLimiter
   const registry = yield* KeyRegistry
   const lifetime = yield* Lifetime
   const outcome = yield* WriteOutcome.make
@@ -90,14 +92,15 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
   /** Some keys as they are at one moment, in one statement. */
   const read = (keys: Keys): Effect.Effect<ConfigSnapshot, ConfigError> =>
     reading(keys, (tenant) =>
-      learned(
-        tenant,
-        keys,
-        keys.length === 1 ? readOne(tenant, keys[0]!) : store.diff(tenant)(keys, unknown(keys))
-      ).pipe(
-        Effect.catch((error) => failWith(ConfigReasons.ofRead(error))),
-        Effect.map((state) => snapshotOf(tenant, keys, state, clock))
-      )
+      limiter
+        .read(
+          tenant,
+          learned(tenant, keys, keys.length === 1 ? readOne(tenant, keys[0]!) : store.diff(tenant)(keys, unknown(keys)))
+        )
+        .pipe(
+          Effect.catch((error) => failWith(ConfigReasons.ofRead(error))),
+          Effect.map((state) => snapshotOf(tenant, keys, state, clock))
+        )
     )
 
   const readOne = (

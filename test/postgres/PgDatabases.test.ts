@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
+import type { SqlClient } from "effect/sql/SqlClient"
+import type { Statement } from "effect/sql/Statement"
 import { TestClock } from "effect/testing"
 import { Connector, ConnectorError, PgConnector } from "effect-systemplane"
 import * as PgDatabases from "../../src/layers/postgres/PgDatabases.ts"
@@ -125,5 +127,54 @@ describe("a session that was opened ahead", () => {
       yield* TestClock.adjust("21 seconds")
       assert.deepStrictEqual(yield* Fiber.join(answer), [{ one: 1 }])
     })
+  )
+})
+
+describe("a client that was not answered", () => {
+  it.effect(
+    "G12: a client that answers nothing is replaced, one that answered others is kept, and the statement is abandoned",
+    () =>
+      Effect.gen(function* () {
+        let [opened, abandoned] = [0, 0]
+        // Statements that say so are never answered.
+        const answer = (sql: string): Effect.Effect<ReadonlyArray<unknown>> => {
+          if (sql === PgOneTenantPerDatabase.identify) {
+            return Effect.succeed([{ system: "1", started: 1, database: "a" }])
+          }
+          if (sql === "answered") return Effect.succeed([])
+          return Effect.onInterrupt(Effect.never, () => Effect.sync(() => abandoned++))
+        }
+        const client: Pick<SqlClient, "unsafe"> = { unsafe: (sql: string) => answer(sql) as unknown as Statement<any> }
+        const connector = Connector.of({
+          sole: Option.none(),
+          client: () =>
+            Effect.sync(() => {
+              opened++
+              return { ...client } as SqlClient
+            }),
+          session: () => Effect.never
+        })
+        yield* Effect.gen(function* () {
+          const databases = yield* PgDatabases.PgDatabases
+          const run = (sql: string) => Effect.exit(databases.run(acme, (query) => query(sql)))
+          yield* run("answered")
+
+          const behindALock = yield* Effect.forkChild(run("never answered"))
+          yield* TestClock.adjust("2 seconds")
+          yield* run("answered")
+          yield* TestClock.adjust("4 seconds")
+          assert.isTrue(Exit.isFailure(yield* Fiber.join(behindALock)))
+          assert.strictEqual(abandoned, 1)
+          yield* run("answered")
+          assert.strictEqual(opened, 1)
+
+          const lost = yield* Effect.forkChild(run("never answered"))
+          yield* TestClock.adjust("6 seconds")
+          assert.isTrue(Exit.isFailure(yield* Fiber.join(lost)))
+          assert.strictEqual(abandoned, 2)
+          yield* run("answered")
+          assert.strictEqual(opened, 2)
+        }).pipe(Effect.provide(over(Layer.succeed(Connector, connector))))
+      })
   )
 })

@@ -88,10 +88,11 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
       const asked = yield* replicas.begin(replica)
       followed.answerBy = asked.time + followed.patience
       const diff = yield* session.diff(replicas.keys, Snapshot.fingerprints(asked))
+      // The session answered. What applying the answer may wait for (the history, of a bad row) says nothing about it.
+      followed.answerBy = never
+      followed.patience = AdaptiveTimeout.afterAnswer(patience, (yield* MonotonicClock.millis) - asked.time)
       const { inconclusive, published } = yield* replicas.applyDiff(replica, diff, asked)
       const took = (yield* MonotonicClock.millis) - asked.time
-      followed.patience = AdaptiveTimeout.afterAnswer(patience, took)
-      followed.answerBy = never
       return { inconclusive, diff, published, took }
     })
     const reconciled = yield* Conclusive.read(replica.tenant, once)

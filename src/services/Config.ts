@@ -368,4 +368,4 @@ const readOf = <A>(key: ConfigKey<A>): CachedRead.CachedRead<A, ConfigError, Con
   return read
 }
 
-const views = new CachedRead.LastContext((fiber) => CachedRead.find(Context.getUnsafe(fiber.context, Config), fiber))
+const views = CachedRead.makeLasting((fiber) => CachedRead.find(Context.getUnsafe(fiber.context, Config), fiber))

@@ -35,7 +35,12 @@ const openFor = Schedule.min([Schedule.exponential(circuitPauses.first), Schedul
   Schedule.jittered
 )
 
+/** Tenants whose last read failed, and of which that is remembered. One that is forgotten is counted anew. */
+const mostFailing = 10_000
+
 export const make = Effect.gen(function* () {
+  /** Tenants whose last read failed. Reads of all others pass by the breaker, which would remember each of them. */
+  const failing = new Set<TenantId>()
   const breaker = yield* CircuitBreaker.make({
     tripPolicy: CircuitBreaker.consecutive(failuresInARow),
     openDuration: openFor,
@@ -45,8 +50,8 @@ export const make = Effect.gen(function* () {
   // Jitter is drawn from where the plane draws, not from where the reader does.
   const random = yield* Random.Random
 
-  /** Runs a read of the tenant's database if its circuit allows it. */
-  return <A>(tenant: TenantId, read: Effect.Effect<A, EntryStoreError>): Effect.Effect<A, EntryStoreError> =>
+  /** Runs a read, or what came of one, if the tenant's circuit allows it. */
+  const throughBreaker = <A>(tenant: TenantId, read: Effect.Effect<A, EntryStoreError>) =>
     Effect.clockWith((clock) =>
       // The circuit measures by the clock it is given, and the read goes on by the one there was.
       breaker.execute(Effect.provideService(read, Clock.Clock, clock), { key: tenant, classify: outcomeOf }).pipe(
@@ -65,12 +70,33 @@ export const make = Effect.gen(function* () {
         })
       )
     )
+
+  const note = (tenant: TenantId, isFailing: boolean) => {
+    failing.delete(tenant)
+    if (isFailing) failing.add(tenant)
+    if (failing.size > mostFailing) failing.delete(failing.values().next().value!)
+  }
+
+  /** Runs a read of the tenant's database if its circuit allows it. */
+  return <A>(tenant: TenantId, read: Effect.Effect<A, EntryStoreError>): Effect.Effect<A, EntryStoreError> =>
+    Effect.suspend(() => {
+      const noted = Effect.onExit(read, (exit) =>
+        Effect.sync(() => {
+          if (!Exit.hasInterrupts(exit)) note(tenant, isFailure(exit))
+        })
+      )
+      if (failing.has(tenant)) return throughBreaker(tenant, noted)
+      return Effect.flatMap(Effect.exit(noted), (exit) => (isFailure(exit) ? throughBreaker(tenant, exit) : exit))
+    })
 }).pipe(Effect.provide(CircuitBreaker.layerStoreMemory({ idleTimeToLive: circuitIdleTimeToLive })))
 
-const outcomeOf = (exit: Exit.Exit<unknown, EntryStoreError>): CircuitBreaker.Outcome => {
-  if (Exit.isSuccess(exit)) return CircuitBreaker.success
+const outcomeOf = (exit: Exit.Exit<unknown, EntryStoreError>): CircuitBreaker.Outcome =>
+  isFailure(exit) ? CircuitBreaker.failure() : CircuitBreaker.success
+
+const isFailure = (exit: Exit.Exit<unknown, EntryStoreError>): boolean => {
+  if (Exit.isSuccess(exit)) return false
   const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-  return error !== undefined && isAnswer(error) ? CircuitBreaker.success : CircuitBreaker.failure()
+  return error === undefined || !isAnswer(error)
 }
 
 /** That the server refused a statement is an answer, and so is that there is no such tenant, or no such database. */

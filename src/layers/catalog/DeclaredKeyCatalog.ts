@@ -15,6 +15,7 @@ import { KeyCatalog } from "../../services/KeyCatalog.ts"
 import { KeyDeclarations } from "../../services/KeyDeclarations.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { failWith, unknownKey } from "../store/ConfigFailure.ts"
+import * as ReportedOnce from "../store/ReportedOnce.ts"
 import { StatusBoard } from "../telemetry/StatusBoard.ts"
 
 export interface DeclaredKeyCatalogOptions {
@@ -33,7 +34,7 @@ const make = Effect.fnUntraced(function* ({ declaredBy, sole }: DeclaredKeyCatal
   const board = yield* StatusBoard
   const declarations = registry.keys.map(of)
   const hasSecrets = declarations.some(({ secret }) => secret)
-  const logged = new Map<TenantId, string>()
+  const logged = ReportedOnce.make<string>()
 
   const own: Catalog = {
     keys: declarations.map((declaration) => ({ ...declaration, declaredBy: [declaredBy] })).sort(byName),
@@ -61,8 +62,7 @@ const make = Effect.fnUntraced(function* ({ declaredBy, sole }: DeclaredKeyCatal
           board.get(tenant) === undefined ? Effect.void : board.update(tenant, { undeclared })
         ),
         Effect.catch(({ reason }) => {
-          if (logged.get(tenant) === reason.message) return Effect.void
-          logged.set(tenant, reason.message)
+          if (!logged.isNew(tenant, reason.message)) return Effect.void
           // What the database does not know to be a secret, its history keeps.
           return hasSecrets && reason._tag === "Refused" && reason.code === "42501"
             ? Effect.logWarning(

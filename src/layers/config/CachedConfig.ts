@@ -19,7 +19,7 @@ import * as WriteRequest from "../../schema/WriteRequest.ts"
 import { Config, type WriteAllOptions, type WriteOptions } from "../../services/Config.ts"
 import type { ConfigHandle } from "../../services/ConfigHandle.ts"
 import { currentTenant, tenantOf } from "../../services/CurrentTenant.ts"
-import { CachedRead, LastContext, register } from "../../services/internal/CachedRead.ts"
+import { CachedRead, LastContext, register, unregister } from "../../services/internal/CachedRead.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { TenantCache } from "../../services/TenantCache.ts"
 import { TenantManager } from "../../services/TenantManager.ts"
@@ -166,6 +166,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor))
   })
   register(config, viewOf)
+  yield* Effect.addFinalizer(() => Effect.sync(() => unregister(config)))
   return config
 })
 

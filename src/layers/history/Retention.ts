@@ -11,13 +11,14 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import { HistoryStore } from "../../services/HistoryStore.ts"
 import { TenantManager } from "../../services/TenantManager.ts"
 import { retentionInterval } from "../runtime/Timeouts.ts"
+import * as ReportedOnce from "../store/ReportedOnce.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
 
 const make = Effect.fnUntraced(function* ({ history }: Pick<Settings, "history">) {
   if (history === undefined || (history.keepDays ?? history.keepPerKey) === undefined) return
   const store = yield* HistoryStore
   const manager = yield* TenantManager
-  const logged = new Set<TenantId>()
+  const logged = ReportedOnce.make<string>()
 
   const purge = (tenant: TenantId) =>
     store.purge(tenant, history).pipe(
@@ -27,8 +28,7 @@ const make = Effect.fnUntraced(function* ({ history }: Pick<Settings, "history">
           : Effect.logInfo("Records of the history were removed").pipe(Effect.annotateLogs({ tenant, removed }))
       ),
       Effect.catch(({ message }) => {
-        if (logged.has(tenant)) return Effect.void
-        logged.add(tenant)
+        if (!logged.isNew(tenant, message)) return Effect.void
         return Effect.logWarning("The retention of the history cannot be applied; everything is kept").pipe(
           Effect.annotateLogs({ tenant, cause: message })
         )

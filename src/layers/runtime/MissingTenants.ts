@@ -6,15 +6,18 @@
  * the oldest are forgotten.
  */
 import type { ActivationError } from "../../schema/ActivationError.ts"
-import type { ConnectorError } from "../../schema/ConnectorError.ts"
+import { ConnectFailed, ConnectorError, UnknownTenant } from "../../schema/ConnectorError.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { missingFor } from "./Timeouts.ts"
 
 const mostRemembered = 10_000
 
+/** What the error says. The error itself has a stack, which takes forty times as much. */
 interface Missing {
-  readonly error: ConnectorError
+  /** `undefined`: the connector knows no such tenant. */
+  readonly code: string | undefined
+  readonly address: string | undefined
   readonly until: number
 }
 
@@ -31,13 +34,15 @@ export const make = (): MissingTenants => {
   return {
     get: (tenant, now) => {
       const found = missing.get(tenant)
-      if (found === undefined || now < found.until) return found?.error
+      if (found === undefined) return undefined
+      if (now < found.until) return errorOf(tenant, found)
       missing.delete(tenant)
       return undefined
     },
-    add: (tenant, error, now) => {
+    add: (tenant, { address, reason }, now) => {
       missing.delete(tenant)
-      missing.set(tenant, { error, until: now + missingFor })
+      const code = reason._tag === "ConnectFailed" ? reason.code : undefined
+      missing.set(tenant, { code, address, until: now + missingFor })
       if (missing.size > mostRemembered) missing.delete(missing.keys().next().value!)
     },
     delete: (tenant) => {
@@ -45,6 +50,9 @@ export const make = (): MissingTenants => {
     }
   }
 }
+
+const errorOf = (tenant: TenantId, { address, code }: Missing): ConnectorError =>
+  ConnectorError.of(tenant, code === undefined ? new UnknownTenant() : new ConnectFailed({ code }), address)
 
 /** Whether the failure says that there is no such tenant. */
 export const isMissing = ({

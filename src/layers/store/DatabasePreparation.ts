@@ -90,12 +90,15 @@ const causesOf = (refused: ReadonlyArray<RefusedSeed>) => ({
 
 const noWarnings: ReadonlyArray<string> = []
 
+/** Databases that are known to be prepared. One that is forgotten is looked at once more. */
+const mostPrepared = 10_000
+
 /** What runs before each use of a tenant's database: it prepares it once, or again after it failed. */
 export const make = Effect.fnUntraced(function* (options: DatabasePreparationOptions) {
   if (options.bootstrap === "skip" && !options.seedDefaults) return () => Effect.succeed(noWarnings)
 
   const prepared = yield* Cache.makeWith(yield* prepare(options), {
-    capacity: Number.POSITIVE_INFINITY,
+    capacity: mostPrepared,
     timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.infinity : Duration.zero)
   })
   return (tenant: TenantId): Effect.Effect<ReadonlyArray<string>, SchemaBootstrapError> => Cache.get(prepared, tenant)

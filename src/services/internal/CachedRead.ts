@@ -72,6 +72,21 @@ export const register = (config: object, find: FindView): void => {
   finders.set(config, find)
 }
 
+const lasting: Array<LastContext<TenantView | undefined>> = []
+
+/** A `LastContext` that outlives planes, as that of the static reads: it forgets what it found whenever one closes. */
+export const makeLasting = (find: FindView): LastContext<TenantView | undefined> => {
+  const context = new LastContext(find)
+  lasting.push(context)
+  return context
+}
+
+/** To be called when the plane of a `Config` closes: no read keeps the plane reachable from then on. */
+export const unregister = (config: object): void => {
+  finders.delete(config)
+  for (const context of lasting) context.forget()
+}
+
 /** See {@link register}. Finds nothing for a `Config` that was not registered. */
 export const find = (config: object, fiber: Fiber.Fiber<unknown, unknown>): TenantView | undefined =>
   finders.get(config)?.(fiber)

@@ -32,6 +32,7 @@ export const make = (evidence: Evidence, arrivals: Arrivals) => {
   /** No version from the floor on is the one shown: a violation, unless a removal or a bad row explains it. */
   const explainMissing = (seen: Observation, known: History.History, floor: Floors.Floor) => {
     if (isForgetful(evidence, seen, known, floor) || isBelowBadRow(known, floor)) return
+    if (isRecalled(seen, known, floor)) return
     const older = known.findLast(soughtOf(seen), seen.answeredAt + clockError)
     if (older >= 0 && History.wentBack(known, older, floor.position)) return
     if (older < 0) violate("brokeBadRows", seen.key, `${shownBy(seen)}, which no writer committed`)
@@ -83,6 +84,18 @@ const checkOf = ({ observer }: Observation, floor: Floors.Floor): Check =>
     : floor.cause === "written"
       ? "brokeReadYourWrites"
       : "brokeMonotonic"
+
+/**
+ * Whether it is what the history has of a key whose row does not decode: the last valid version that was recorded. What
+ * was written in silence after it, and was seen, is not in the history.
+ */
+const isRecalled = (seen: Observation, known: History.History, floor: Floors.Floor): boolean => {
+  const shown = known.findLast(soughtOf(seen), seen.answeredAt + clockError)
+  if (shown < 0) return false
+  const last = known.at(seen.answeredAt + clockError)
+  const bad = known.versions.findIndex(({ valid }, i) => !valid && i >= floor.position && i <= last)
+  return bad >= 0 && known.versions.slice(shown + 1, bad).every(({ announced, valid }) => !announced || !valid)
+}
 
 /** Whether what was shown as fresh, or as confirmed at a time, had been superseded by more than the bound allows. */
 const checkFreshness = ({ maxStaleness, tolerance, violate }: Evidence, seen: Observation, known: History.History) => {

@@ -8,7 +8,7 @@ export interface Began {
   readonly number: number
   /** The true time, in milliseconds: the wall clock of the process may be set. */
   readonly at: number
-  /** By how much the wall clock of the process was ahead of it. */
+  /** By how much the wall clock of the process was ahead of it lately, at most. */
   readonly ahead: number
 }
 
@@ -22,11 +22,15 @@ export interface Recorder {
   readonly take: () => { readonly reports: ReadonlyArray<Report>; readonly interventions: ReadonlyArray<Intervention> }
 }
 
-export const make = (ahead: () => number = () => 0): Recorder => {
+export const make = (ahead: () => number = () => 0, aheadLately = ahead): Recorder => {
   let number = 0
   let reports: Array<Report> = []
   let interventions: Array<Intervention> = []
-  const next = Effect.map(Clock.currentTimeMillis, (now) => ({ number: ++number, at: now - ahead(), ahead: ahead() }))
+  const next = Effect.map(Clock.currentTimeMillis, (now) => ({
+    number: ++number,
+    at: now - ahead(),
+    ahead: aheadLately()
+  }))
   return {
     begin: next,
     end: next,
@@ -68,7 +72,7 @@ export const observing =
       stale: undefined,
       liveSince: undefined,
       ...shown,
-      // The entry may have been made before the clock was set: the earlier time claims less.
+      // The entry may have been made before the clock was set. The earlier time claims less.
       confirmedAt: shown.confirmedAt && shown.confirmedAt - Math.max(began.ahead, ended.ahead)
     })
 

@@ -96,6 +96,15 @@ describe("the checker of a tenant", () => {
     assert.deepStrictEqual(checks(inPlace, [shown("a2", 1, 400), shown("a", 1, 400)]), ["brokeMonotonic"])
   })
 
+  it("the G2 check accepts what the history has of a row that does not decode, though a deletion in silence was seen", () => {
+    const gone = { ...row("default", 0, 200), announced: false }
+    const bad = { ...row("bad", 2, 300), valid: false }
+    const seen = [shown("a", 1, 190), shown("default", 0, 290), shown("a", 1, 400)]
+    assert.deepStrictEqual(checks([row("a", 1, 100), gone, bad], seen), [])
+    assert.deepStrictEqual(checks([row("a", 1, 100), gone], seen), ["brokeMonotonic"])
+    assert.deepStrictEqual(checks([row("a", 1, 100), { ...gone, announced: true }, bad], seen), ["brokeMonotonic"])
+  })
+
   it("the G2 check accepts overlapping reads answered in either order, and other planes that are behind", () => {
     const slow = shown("a", 1, 400, { began: number + 1, ended: number + 10 })
     const quick = shown("b", 2, 400, { began: slow.began + 1, ended: slow.began + 2 })

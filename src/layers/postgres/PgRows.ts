@@ -96,11 +96,10 @@ const text = `
   ) END`
 
 /**
- * Whether a row is that of a key whose value is wanted: of others not even the length is. The parameters are the namespaces and the
- * names of those keys. The server makes one hash table of them.
+ * Whether a row is that of a key whose value is wanted: of others not even the length is. The parameter is what `pathsOf` makes of
+ * those keys. The server makes one hash table of it; one text for both names takes it two thirds of the time that two take.
  */
-export const isOneOf = (namespaces: string, keys: string): string =>
-  `(e.namespace, e.key) IN (SELECT w.namespace, w.key FROM unnest(${namespaces}::text[], ${keys}::text[]) AS w (namespace, key))`
+export const isOneOf = (paths: string): string => `e.namespace || E'\\n' || e.key IN (SELECT unnest(${paths}::text[]))`
 
 /** More of an actor's name is not fetched. */
 const longestActor = 1_000
@@ -127,6 +126,11 @@ export const columnsIf = (wanted: string) => columnsOf(fingerprint, `CASE WHEN $
 /** An array as PostgreSQL reads it. */
 export const arrayOf = (texts: ReadonlyArray<string | undefined>): string =>
   `{${texts.map((text) => (text === undefined ? "NULL" : `"${text.replaceAll(/["\\]/g, "\\$&")}"`)).join(",")}}`
+
+/** Keys as `isOneOf` compares them. Should two names be told apart no more, a value is fetched that no key takes. */
+export const pathsOf = memoize((keys: ReadonlyArray<KeyName>): string =>
+  arrayOf(keys.map(({ key, namespace }) => `${namespace}\n${key}`))
+)
 
 /** The names of keys as they are sent: they are the same for every tenant. */
 export const namesOf = memoize((keys: ReadonlyArray<KeyName>): readonly [namespaces: string, keys: string] => [

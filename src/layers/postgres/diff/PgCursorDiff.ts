@@ -62,7 +62,7 @@ const hasHistory = `EXISTS (
  * it.
  */
 export const selectWhole = `
-  SELECT e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$4", "$5"))}, CASE WHEN $3 THEN ${PgRows.age} END AS age, ${version} AS version,
+  SELECT e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$4"))}, CASE WHEN $3 THEN ${PgRows.age} END AS age, ${version} AS version,
     CASE WHEN row_number() OVER () = 1 THEN s.cursor END AS cursor, s.recovery, s.started, s.history
   FROM (SELECT ${place}, ${hasHistory} AS history OFFSET 0) AS s
   LEFT JOIN systemplane_entries AS e ON e.namespace IN (SELECT unnest($1::text[])) AND ${PgRows.isStored}
@@ -98,7 +98,7 @@ export const selectSince = `
     LIMIT ${mostKeys + 1}
   ) AS k ON true
   LEFT JOIN LATERAL (
-    SELECT ${PgRows.columnsIf(PgRows.isOneOf("$7", "$8"))}, ${PgRows.age} AS age, ${version} AS version
+    SELECT ${PgRows.columnsIf(PgRows.isOneOf("$7"))}, ${PgRows.age} AS age, ${version} AS version
     FROM systemplane_entries AS e
     WHERE e.namespace = k.namespace AND e.key = k.key AND ${PgRows.isStored} LIMIT 1
   ) AS e ON true`
@@ -198,8 +198,7 @@ const following = (
         found += present.length
         take(present)
       }
-      const names = PgRows.namesOf(keys)
-      return queryEach(selectWhole, [PgNamespaceScan.namespacesOf(keys), limit, aged, ...names], each).pipe(
+      return queryEach(selectWhole, [PgNamespaceScan.namespacesOf(keys), limit, aged, PgRows.pathsOf(keys)], each).pipe(
         Effect.flatMap(() => decoded),
         Effect.map((rows) => {
           const decodedPlace = decodePlace(place)
@@ -259,7 +258,7 @@ const following = (
         ...asSent([...names.values()]),
         verify,
         PgNamespaceScan.most(keys) + 1,
-        ...asSent(wanted)
+        PgRows.pathsOf(wanted)
       ])
       const place = decodePlace(rows[0])
       if (Result.isFailure(place) || !isLater(place.success, seen.place) || rows.length > mostKeys) {

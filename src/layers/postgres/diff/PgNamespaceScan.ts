@@ -117,7 +117,7 @@ export const decoder = (keys: ReadonlyArray<KeyName>) => {
 export const most = (keys: ReadonlyArray<KeyName>) => 2 * keys.length + 64
 
 const selectAll = (age: string) => `
-  SELECT e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$3", "$4"))}${age}
+  SELECT e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$3"))}${age}
   FROM systemplane_entries AS e
   WHERE e.namespace IN (SELECT unnest($1::text[])) AND ${PgRows.isStored}
   LIMIT $2`
@@ -142,7 +142,7 @@ export const all = (
     }
     return queryEach(
       aged ? selectAllAged : selectAllAgeless,
-      [namespacesOf(keys), limit, ...PgRows.namesOf(keys)],
+      [namespacesOf(keys), limit, PgRows.pathsOf(keys)],
       count
     ).pipe(
       Effect.flatMap(() => (found < limit ? Effect.asSome(decoded) : Effect.succeedNone)),
@@ -155,7 +155,7 @@ export const all = (
  * more than what changed: the values of those are fetched that are named as wanted.
  */
 export const selectNewer = `
-  SELECT t.digest, e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$4", "$5"))}, ${PgRows.age} AS age
+  SELECT t.digest, e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$4"))}, ${PgRows.age} AS age
   FROM (
     SELECT bit_xor(h.fingerprint) AS digest
     FROM (
@@ -188,13 +188,7 @@ export const newer = (
   revision: number,
   wanted: ReadonlyArray<KeyName>
 ): Effect.Effect<Newer, SqlError> =>
-  query(selectNewer, [
-    namespacesOf(keys),
-    most(keys) + 1,
-    BigInt(revision),
-    PgRows.arrayOf(wanted.map(({ namespace }) => namespace)),
-    PgRows.arrayOf(wanted.map(({ key }) => key))
-  ]).pipe(
+  query(selectNewer, [namespacesOf(keys), most(keys) + 1, BigInt(revision), PgRows.pathsOf(wanted)]).pipe(
     Effect.flatMap((found) => {
       const { decoded, take } = decoder(keys)
       take(found.filter((columns: any) => columns?.namespace !== null))

@@ -3,7 +3,7 @@ import { Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { Statement } from "effect/sql/Statement"
 import { TestClock } from "effect/testing"
-import { Connector, ConnectorError, PgConnector } from "effect-systemplane"
+import { Connector, ConnectorError, PgConnector, type TenantId } from "effect-systemplane"
 import * as PgDatabases from "../../src/layers/postgres/PgDatabases.ts"
 import * as PgOneTenantPerDatabase from "../../src/layers/postgres/PgOneTenantPerDatabase.ts"
 import { budget } from "../support/budget.ts"
@@ -174,6 +174,37 @@ describe("a client that was not answered", () => {
           assert.strictEqual(abandoned, 2)
           yield* run("answered")
           assert.strictEqual(opened, 2)
+        }).pipe(Effect.provide(over(Layer.succeed(Connector, connector))))
+      })
+  )
+})
+
+describe("statements with an address of their own", () => {
+  it.effect(
+    "G1: a pooler that is down does not keep the feed from opening a session, once both have reached one database",
+    () =>
+      Effect.gen(function* () {
+        let isPoolerDown = true
+        const query = (sql: string) =>
+          Effect.succeed(sql === PgOneTenantPerDatabase.identify ? [{ system: "1", started: 1, database: "a" }] : [])
+        const refused = (tenant: TenantId) =>
+          Effect.fail(ConnectorError.of(tenant, new ConnectorError.ConnectFailed({ code: "ECONNREFUSED" })))
+        const connector = Connector.of({
+          sole: Option.none(),
+          client: (tenant) =>
+            isPoolerDown ? refused(tenant) : Effect.sync(() => ({ unsafe: query }) as unknown as SqlClient),
+          session: () => Effect.succeed({ query, payloads: Effect.never, abandon: Effect.void }),
+          interchangeable: () => Effect.succeed(false)
+        })
+        yield* Effect.gen(function* () {
+          const open = Effect.exit(Effect.scoped(sessionOfFeed))
+          assert.isTrue(Exit.isFailure(yield* open))
+          isPoolerDown = false
+          assert.isTrue(Exit.isSuccess(yield* open))
+          isPoolerDown = true
+          // Longer than an unused client is kept.
+          yield* TestClock.adjust("1 minute")
+          assert.isTrue(Exit.isSuccess(yield* open))
         }).pipe(Effect.provide(over(Layer.succeed(Connector, connector))))
       })
   )

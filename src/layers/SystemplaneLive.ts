@@ -62,5 +62,5 @@ const postgres = (settings: Options.Settings) =>
     PgHistoryStore.layer(),
     PgKeyDeclarations.layer(),
     PgSchemaBootstrap.layer({ followed: true, history: settings.history !== undefined }),
-    PgListenFeed.layer(settings)
+    PgListenFeed.layer({ maxStaleness: settings.maxStaleness, history: settings.history !== undefined })
   ).pipe(Layer.provide(PgDatabases.layer()))

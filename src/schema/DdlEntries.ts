@@ -31,6 +31,15 @@ export const sequence: DdlObject = {
   create: ["CREATE SEQUENCE {schema}.systemplane_revision_seq"]
 }
 
+/** The columns that may be dropped and made anew; revisions have a rule of their own. */
+const columnTypes = {
+  namespace: "text NOT NULL",
+  key: "text NOT NULL",
+  value: "jsonb NOT NULL",
+  updated_at: "timestamptz NOT NULL DEFAULT now()",
+  updated_by: "text NOT NULL DEFAULT ''"
+}
+
 export const table: DdlObject = {
   kind: "relation",
   name: "table systemplane_entries",
@@ -39,14 +48,34 @@ export const table: DdlObject = {
   owned: false,
   create: [
     `CREATE TABLE {schema}.systemplane_entries (
-  namespace text NOT NULL,
-  key text NOT NULL,
-  value jsonb NOT NULL,
+  namespace ${columnTypes.namespace},
+  key ${columnTypes.key},
+  value ${columnTypes.value},
   revision bigint NOT NULL,
-  updated_at timestamptz NOT NULL DEFAULT now(),
-  updated_by text NOT NULL DEFAULT '',
+  updated_at ${columnTypes.updated_at},
+  updated_by ${columnTypes.updated_by},
   PRIMARY KEY (namespace, key)
 )`
+  ]
+}
+
+/** Whether the table has this column. */
+export const hasColumn = (relation: string, column: string, also = ""): string => `EXISTS (
+    SELECT FROM pg_attribute AS a
+    WHERE a.attrelid = to_regclass('{schema:literal}.${relation}') AND a.attname = '${column}' AND NOT a.attisdropped${also}
+  )`
+
+export const columnNames: ReadonlyArray<string> = Object.keys(columnTypes)
+
+/** What the lost columns held is lost. A table with rows and without a column that has no default is refused by the server. */
+export const columns: RuleObject = {
+  kind: "rule",
+  name: "columns of systemplane_entries",
+  holds: columnNames.map((name) => hasColumn("systemplane_entries", name)).join(" AND "),
+  mend: [
+    `ALTER TABLE {schema}.systemplane_entries ${Object.entries(columnTypes)
+      .map(([name, type]) => `ADD COLUMN IF NOT EXISTS ${name} ${type}`)
+      .join(", ")}`
   ]
 }
 
@@ -234,12 +263,6 @@ const raiseTrigger = trigger({
   run: raiseRevision.name
 })
 
-/** Whether the table has this column. */
-export const hasColumn = (relation: string, column: string, also = ""): string => `EXISTS (
-    SELECT FROM pg_attribute AS a
-    WHERE a.attrelid = to_regclass('{schema:literal}.${relation}') AND a.attname = '${column}' AND NOT a.attisdropped${also}
-  )`
-
 const dropDefault = "ALTER TABLE {schema}.systemplane_entries ALTER COLUMN revision DROP DEFAULT"
 
 // Older services left the table without revisions. Their rows draw one each, and an older writer's insert, which names none,
@@ -321,6 +344,7 @@ export const functions: ReadonlyArray<FunctionObject> = [
 export const objects: ReadonlyArray<DdlObject> = [
   sequence,
   table,
+  columns,
   primaryKey,
   ...functions,
   revisionColumn,

@@ -98,7 +98,7 @@ const services = Layer.mergeAll(
   PgHistoryStore.layer(),
   PgKeyDeclarations.layer(),
   PgSchemaBootstrap.layer({ followed: true }),
-  PgListenFeed.layer({ maxStaleness: 30_000 })
+  PgListenFeed.layer({ history: true, maxStaleness: 30_000 })
 ).pipe(Layer.provide(PgDatabases.layer()), Layer.provide(below), Layer.provide(connector), Layer.merge(stranger))
 
 export const onPostgres: Implementation<Database> = {

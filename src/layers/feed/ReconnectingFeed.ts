@@ -59,7 +59,7 @@ interface State {
   afterwards: Effect.Effect<void>
 }
 
-/** `open` opens a session that lives as long as the scope. */
+/** `open` is called once for each feed. Its effect opens a session that lives as long as the scope, each time it runs. */
 export const make = Effect.fnUntraced(function* (
   open: (tenant: TenantId) => Effect.Effect<FeedSource, ConnectorError, Scope.Scope>
 ) {
@@ -74,6 +74,7 @@ export const make = Effect.fnUntraced(function* (
   /** The effect that makes the next event of a feed, each time it runs. */
   const following = Effect.fnUntraced(function* (tenant: TenantId, scope: Scope.Scope) {
     const attempts = yield* Scope.provide(signal.attempts(tenant), scope)
+    const opening = open(tenant)
     const state: State = {
       session: undefined,
       scope: undefined,
@@ -92,7 +93,7 @@ export const make = Effect.fnUntraced(function* (
       yield* attempts.pause
       state.confirmedAt = undefined
       state.scope = yield* Scope.fork(scope)
-      const session = yield* Scope.provide(open(tenant), state.scope)
+      const session = yield* Scope.provide(opening, state.scope)
       state.session = session
       return { _tag: "Connected", session: { confirm, abandon: session.abandon, diff: session.diff } }
     })

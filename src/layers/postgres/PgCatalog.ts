@@ -92,6 +92,13 @@ const aheadOf = (sequence: string) =>
 const position = (schema: string) =>
   `SELECT ${aheadOf(`to_regclass('${schema.replaceAll("'", "''")}.systemplane_revision_seq')`)} AS ahead`
 
+const standing = `
+      SELECT t.schema, ${facts} AS facts, ${permittedOn("t.oid")} AS permitted, row_security_active(t.oid) AS hidden
+      FROM ${place}
+      WHERE t.oid IS NOT NULL
+      OFFSET 0
+    `
+
 /**
  * The facts, unless their digest is one of `$1`; and whether the role may use the table, sees all rows, and the sequence is ahead.
  * Fails if there is no table, or no column `revision`.
@@ -104,14 +111,14 @@ export const glance = (seeded: string) => `
     ${seeded} AS seeded
   FROM (
     SELECT g.*, encode(sha256(convert_to(g.schema || g.facts::text, 'UTF8')), 'hex') AS digest
-    FROM (
-      SELECT t.schema, ${facts} AS facts, ${permittedOn("t.oid")} AS permitted, row_security_active(t.oid) AS hidden
-      FROM ${place}
-      WHERE t.oid IS NOT NULL
-      OFFSET 0
-    ) AS g
+    FROM (${standing}) AS g
     OFFSET 0
   ) AS g`
+
+/** One text for all that the fast check looks at, but the place of the sequence. */
+export const glimpse = `
+  SELECT encode(sha256(convert_to(concat_ws('/', g.schema, g.facts, g.permitted, g.hidden), 'UTF8')), 'hex') AS digest
+  FROM (${standing}) AS g`
 
 export const Facts = Schema.Struct({
   /** Name, kind, and whether it belongs to the owner of the table. */
@@ -182,7 +189,7 @@ export const read = (query: Query): Effect.Effect<Catalog, SqlError> =>
   Effect.gen(function* () {
     const [catalogue] = yield* Effect.flatMap(query(look, []), decodeCatalogue)
     const { facts, schema } = catalogue
-    const asks = schema !== null && !catalogue.held && catalogue.readable && isPrepared(facts)
+    const asks = schema !== null && !catalogue.held && !catalogue.hidden && catalogue.readable && isPrepared(facts)
     const [{ ahead }] = asks
       ? yield* Effect.flatMap(query(position(schema)), decodeAhead)
       : ([{ ahead: true }] as const)

@@ -4,10 +4,10 @@
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
+import * as Ddl from "../../schema/Ddl.ts"
 import { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import { type KeyName, show } from "../../schema/KeyName.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
-import type { ListenSession } from "../../services/Connector.ts"
 import { ListenFeed } from "../../services/ListenFeed.ts"
 import * as ReconnectingFeed from "../feed/ReconnectingFeed.ts"
 import * as ReportedOnce from "../store/ReportedOnce.ts"
@@ -17,20 +17,24 @@ import * as PgCursorDiff from "./diff/PgCursorDiff.ts"
 import * as PgEncodableKeys from "./diff/PgEncodableKeys.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import * as PgHistoryStore from "./PgHistoryStore.ts"
+import * as PgSchemaWatch from "./PgSchemaWatch.ts"
 
 export interface PgListenFeedOptions {
   /** In milliseconds. */
   readonly maxStaleness: number
+  /** Whether the database records every change. */
+  readonly history: boolean
 }
 
 const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
   const databases = yield* PgDatabases
   const telemetry = yield* Telemetry
-  const verifications = yield* FiberSet.makeRuntime()
+  const run = yield* FiberSet.makeRuntime()
+  const objects = Ddl.objects(options.history)
 
   /** Rows that no record tells of are recorded, and reported: the triggers were off, or a dump was restored. */
   const verify = (tenant: TenantId) => {
-    verifications(
+    run(
       PgHistoryStore.verifying(databases)(tenant).pipe(
         Effect.flatMap((found) =>
           found === 0
@@ -55,32 +59,33 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
         ).pipe(Effect.annotateLogs({ tenant, keys: names }))
       : Effect.void
   }
-  return yield* ReconnectingFeed.make((tenant) =>
-    Effect.map(databases.session(tenant), listening(tenant, options, verify, unencodable(tenant)))
-  )
+  // Less than the shortest pause before a verification, which so looks at the whole table, and at the catalogue.
+  const lasting = options.maxStaleness / 9
+
+  return yield* ReconnectingFeed.make((tenant) => {
+    const watch = PgSchemaWatch.make(objects, lasting)
+    return Effect.map(databases.session(tenant), (session) => {
+      const { query, queryEach } = session
+      const following = PgCursorDiff.make(query, queryEach, { lasting, onMismatch: () => verify(tenant) })
+      const diff = PgEncodableKeys.among(query, following.diff, unencodable(tenant))
+      const isAsItWas = watch.on(query)
+      const read = (keys: ReadonlyArray<KeyName>, known: ReadonlyArray<bigint | undefined>) =>
+        Effect.flatMap(isAsItWas, (asItWas) =>
+          asItWas
+            ? Effect.mapError(diff(keys, known), PgFailure.statementFailure)
+            : Effect.fail(new EntryStoreError.Refused({ code: outOfOrder }))
+        )
+      return {
+        heard: following.heard,
+        payloads: session.payloads,
+        abandon: session.abandon,
+        diff: (keys, known) => Effect.mapError(read(keys, known), (reason) => EntryStoreError.of(tenant, reason))
+      }
+    })
+  })
 })
 
 export const layer = (options: PgListenFeedOptions) => Layer.effect(ListenFeed, make(options))
 
-const listening =
-  (
-    tenant: TenantId,
-    { maxStaleness }: PgListenFeedOptions,
-    verify: (tenant: TenantId) => void,
-    unencodable: (keys: ReadonlyArray<KeyName>) => Effect.Effect<void>
-  ) =>
-  (session: ListenSession): ReconnectingFeed.FeedSource => {
-    // Less than the shortest pause before a verification, which so looks at the whole table.
-    const following = PgCursorDiff.make(session.query, session.queryEach, {
-      lasting: maxStaleness / 9,
-      onMismatch: () => verify(tenant)
-    })
-    const diff = PgEncodableKeys.among(session.query, following.diff, unencodable)
-    return {
-      heard: following.heard,
-      payloads: session.payloads,
-      abandon: session.abandon,
-      diff: (keys, known) =>
-        Effect.mapError(diff(keys, known), (error) => EntryStoreError.of(tenant, PgFailure.statementFailure(error)))
-    }
-  }
+/** `invalid_object_definition`: what PostgreSQL says of an object that is not what a statement needs. */
+const outOfOrder = "42P17"

@@ -149,6 +149,8 @@ const isThere = (facts: PgCatalog.Facts, relation: string) => facts.relations.so
 const ruleHolds = (object: DdlObject, facts: PgCatalog.Facts, ahead: boolean): boolean => {
   if (!isThere(facts, isOfHistory(object) ? "systemplane_history" : "systemplane_entries")) return true
   switch (object) {
+    case DdlEntries.columns:
+      return DdlEntries.columnNames.every((column) => PgCatalog.hasColumn(facts, "systemplane_entries", column))
     case DdlEntries.primaryKey:
       return facts.unique
     case DdlEntries.revisionColumn:

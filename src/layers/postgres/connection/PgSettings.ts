@@ -34,6 +34,9 @@ const everywhere: ReadonlyArray<Setting> = [
 /** Without what some systems do not allow. */
 const allowed = everywhere.slice(1)
 
+/** A read under row level security fails, instead of leaving rows out without a word: defaults would be taken for what is stored. */
+const allRows: Setting = { name: "row_security", value: "off" }
+
 /** Unknown names are left out: `current_setting` knows none of them. */
 const apply = (settings: ReadonlyArray<Setting>, also: string): string => {
   const rows = settings.map(
@@ -64,9 +67,11 @@ const firstTaken = (
  * they were made on: then only what is harmless to others is set.
  */
 export const forStatements = (session: PgConnection.PgConnection, direct: boolean): Effect.Effect<void, SqlError> => {
-  const lock: ReadonlyArray<Setting> = direct ? [{ name: "lock_timeout", value: writeLockTimeout, from: "0" }] : []
+  const ours: ReadonlyArray<Setting> = direct
+    ? [allRows, { name: "lock_timeout", value: writeLockTimeout, from: "0" }]
+    : []
   return Effect.asVoid(
-    firstTaken(session, [apply([...everywhere, ...lock], "NULL"), apply([...allowed, ...lock], "NULL")])
+    firstTaken(session, [apply([...everywhere, ...ours], "NULL"), apply([...allowed, ...ours], "NULL")])
   )
 }
 
@@ -74,6 +79,7 @@ export const forStatements = (session: PgConnection.PgConnection, direct: boolea
 export const forListening = (session: PgConnection.PgConnection): Effect.Effect<string | undefined, SqlError> => {
   const key = randomBytes(8).readBigInt64BE().toString()
   const settings: ReadonlyArray<Setting> = [
+    allRows,
     { name: "idle_session_timeout", value: "0" },
     { name: "lock_timeout", value: feedLockTimeout, from: "0" }
   ]

@@ -87,11 +87,11 @@ describe("a database whose objects are lost while its tenant is live", () => {
             Limit.key
           ])
           yield* TestDatabase.eventually(
-            "the tenant is stale, and says why",
+            "the tenant is not live, and says why",
             Effect.map(
               manager.status("acme"),
               Option.exists(
-                ({ lastError, state }) => state === "stale" && lastError?.message.includes("primary key") === true
+                ({ lastError, state }) => state !== "live" && lastError?.message.includes("primary key") === true
               )
             )
           )

@@ -4,9 +4,10 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Ddl from "../../schema/Ddl.ts"
+import * as DdlEntries from "../../schema/DdlEntries.ts"
 import { lockKey } from "../../schema/DdlObjects.ts"
 import * as DdlScript from "../../schema/DdlScript.ts"
-import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import {
   PermissionDenied,
   SchemaBootstrapError,
@@ -82,6 +83,10 @@ const unsuitable = ({ facts, hidden, kind, schema }: PgCatalog.Catalog): TableUn
 
 const isPermissionDenied = (error: EntryStoreError) => error.reason._tag === "Refused" && error.reason.code === "42501"
 
+/** The primary key cannot be made anew: two rows have one name. */
+const isNameTwice = ({ reason }: EntryStoreError, { found }: Inspected) =>
+  reason._tag === "Refused" && reason.code === "23505" && found.some(({ object }) => object === DdlEntries.primaryKey)
+
 const isUnanswered = (error: EntryStoreError) => error.reason._tag === "Unanswered"
 
 export interface PgSchemaBootstrapOptions {
@@ -145,6 +150,7 @@ const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchema
         if (!losesIn(result) && !result.catalogue.mayMend) return { changed: [], warnings: warningsOf(result) }
         return yield* databases.transaction(tenant, mend).pipe(
           Effect.catch((error): Effect.Effect<Ensured, SchemaBootstrapErrorReason> => {
+            if (isNameTwice(error, result)) return Effect.fail(new EntryStoreError.Refused({ code: "42P10" }))
             if (!isPermissionDenied(error)) return Effect.fail(failed(error))
             return losesIn(result)
               ? Effect.fail(notAsItShouldBe(result, deniedMending(result)))

@@ -10,6 +10,7 @@ import * as PgDiff from "../../src/layers/postgres/diff/PgDiff.ts"
 import * as PgNamespaceScan from "../../src/layers/postgres/diff/PgNamespaceScan.ts"
 import * as PgKeyDeclarations from "../../src/layers/postgres/PgKeyDeclarations.ts"
 import * as PgOneTenantPerDatabase from "../../src/layers/postgres/PgOneTenantPerDatabase.ts"
+import * as PgSchemaCheck from "../../src/layers/postgres/PgSchemaCheck.ts"
 import * as PgSeeding from "../../src/layers/postgres/PgSeeding.ts"
 import * as PgStatements from "../../src/layers/postgres/PgStatements.ts"
 import * as PgWrites from "../../src/layers/postgres/PgWrites.ts"
@@ -173,6 +174,8 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
           : [{ slot, fingerprint: null, age: row === undefined ? null : 0, ...row }]
       })
     }
+    // The objects are as they were.
+    if (sql === PgSchemaCheck.selectDigest) return [{ digest: "in order" }]
     // The catalogue holds every declaration already.
     if (sql === PgKeyDeclarations.upsertDeclarations) return [{ count: 0 }]
     // Seeding: every default has its row already.

@@ -8,6 +8,7 @@ import { Connector, ConnectorError, type TenantId } from "effect-systemplane"
 import * as PgCursorDiff from "../../src/layers/postgres/diff/PgCursorDiff.ts"
 import * as PgDiff from "../../src/layers/postgres/diff/PgDiff.ts"
 import * as PgNamespaceScan from "../../src/layers/postgres/diff/PgNamespaceScan.ts"
+import * as PgHistoryStore from "../../src/layers/postgres/PgHistoryStore.ts"
 import * as PgKeyDeclarations from "../../src/layers/postgres/PgKeyDeclarations.ts"
 import * as PgOneTenantPerDatabase from "../../src/layers/postgres/PgOneTenantPerDatabase.ts"
 import * as PgSchemaCheck from "../../src/layers/postgres/PgSchemaCheck.ts"
@@ -174,6 +175,8 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
           : [{ slot, fingerprint: null, age: row === undefined ? null : 0, ...row }]
       })
     }
+    // Nothing is on record.
+    if (sql === PgHistoryStore.selectPast) return []
     // The objects are as they were.
     if (sql === PgSchemaCheck.selectDigest) return [{ digest: "in order" }]
     // The catalogue holds every declaration already.

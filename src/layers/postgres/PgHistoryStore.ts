@@ -157,7 +157,8 @@ const selectOfRevision = `
 /** More than this of the records of one key travels only if one record alone is longer. */
 const recalledBytes = 65_536
 
-const selectPast = `
+/** Exported so that tests recognise it. */
+export const selectPast = `
   SELECT a.place::float8 AS place, e.id::float8 AS id, e.deleted, e.kept, ${columnsWith("0::int8")}
   FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[]) WITH ORDINALITY AS a (namespace, key, revision, before, place)
   CROSS JOIN LATERAL (

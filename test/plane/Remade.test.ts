@@ -74,7 +74,7 @@ describe("a database whose objects are lost while its tenant is live", () => {
   )
 
   it.live(
-    "G13: a primary key that is dropped while the tenant is live is reported, and the tenant returns once it is restored",
+    "G13: two rows of one name, once the primary key is gone, are reported, and the tenant returns once one is removed",
     () =>
       Effect.gen(function* () {
         const acme = yield* TestDatabase.make
@@ -109,7 +109,6 @@ describe("a database whose objects are lost while its tenant is live", () => {
           yield* acme.run(
             "DELETE FROM systemplane_entries AS e USING systemplane_entries AS o WHERE e.key = o.key AND e.ctid > o.ctid"
           )
-          yield* acme.run("ALTER TABLE systemplane_entries ADD PRIMARY KEY (namespace, key)")
           yield* manager.awaitLive("acme")
           assert.strictEqual(yield* Config.get(Limit), 7)
           const told = lines.filter((line) => line.includes("primary key"))

@@ -53,10 +53,7 @@ const knownFor = (objects: ReadonlyArray<DdlObject>): Set<string> => {
   return known
 }
 
-/**
- * What the catalogue says of our objects, of this role's rights to them, and of what it may see: equal as long as nothing of it
- * changes. Fails if there is no table.
- */
+/** Of the catalogue's rows about our objects, of this role's rights, and of what it may see: equal as long as nothing changes. */
 export const digest = (query: Query): Effect.Effect<string, SqlError> =>
   Effect.map(query(selectDigest, []), ([found]: ReadonlyArray<any>) => String(found?.digest))
 

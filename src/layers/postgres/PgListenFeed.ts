@@ -6,6 +6,7 @@ import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Ddl from "../../schema/Ddl.ts"
 import { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import * as Freshness from "../../schema/Freshness.ts"
 import { type KeyName, show } from "../../schema/KeyName.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { ListenFeed } from "../../services/ListenFeed.ts"
@@ -59,8 +60,7 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
         ).pipe(Effect.annotateLogs({ tenant, keys: names }))
       : Effect.void
   }
-  // Less than the shortest pause before a verification, which so looks at the whole table, and at the catalogue.
-  const lasting = options.maxStaleness / 9
+  const lasting = Freshness.lookInterval(options.maxStaleness)
 
   return yield* ReconnectingFeed.make((tenant) => {
     const watch = PgSchemaWatch.make(objects, lasting)

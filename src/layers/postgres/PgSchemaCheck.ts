@@ -3,7 +3,9 @@
  *
  * The server answers with the facts of its catalogue and their digest. The facts are left out if this process has found a database
  * with the same digest in order before, so that all tenants but the first are recognised by a digest. What cannot be told for
- * certain counts as not prepared, and `ensure` or `verify` looks for it.
+ * certain counts as not prepared, and `ensure` or `verify` (PgSchemaBootstrap) looks for it.
+ *
+ * What counts as in order is PgSchemaFindings. While a tenant is live, PgSchemaWatch asks again.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

@@ -1,6 +1,6 @@
 /**
  * How many connections this process opens at once, and how many in a second: the bounds of G11, over everything that
- * connects.
+ * connects. How many it holds is a matter of each tenant's pool: PgSession, by `maxConnections`.
  *
  * Listening sessions and pooled clients have turns of their own, so that a read or a write never queues behind the
  * sessions of hundreds of tenants that come back. The rate is one for all: an attempt that waits for it has a turn, so

@@ -1,5 +1,6 @@
 /**
- * How long a feed waits for an answer before its session counts as dead. What any other statement may take is in Timeouts.
+ * How long a feed waits for an answer before its session counts as dead. What any other statement may take is in
+ * Timeouts.
  *
  * A fixed time would be too long for one server or too short for another: if a read of 10,000 keys over a slow link
  * takes longer than that, every session would be abandoned before its first read is done, and the next one again, for

@@ -1,9 +1,9 @@
 /**
  * Why a tenant's database could not be reached.
  *
- * A reason carries no cause: causes hold connection URLs and server messages. It keeps what an operator needs: the step,
- * the code of the server (SQLSTATE) or of the operating system (`ECONNREFUSED`), and what that code means. The error
- * around it adds the tenant and the address.
+ * A reason carries no cause: causes hold connection URLs and server messages. It keeps what an operator needs: the
+ * step, the code of the server (SQLSTATE) or of the operating system (`ECONNREFUSED`), and what that code means. The
+ * error around it adds the tenant and the address.
  *
  * @since 0.1.0
  */

@@ -1,10 +1,10 @@
 /**
  * The table of entries, its revisions and its notifications.
  *
- * A row draws a revision from the sequence when it is inserted and whenever its value changes. The draw happens with the rights
- * of the function's owner, so that the run-time role needs none on the sequence. Before each statement the sequence is compared
- * with the highest revision of the table, by an index: a table that was copied, restored or replicated brings rows along that
- * the sequence of this database never drew.
+ * A row draws a revision from the sequence when it is inserted and whenever its value changes. The draw happens with
+ * the rights of the function's owner, so that the run-time role needs none on the sequence. Before each statement the
+ * sequence is compared with the highest revision of the table, by an index: a table that was copied, restored or
+ * replicated brings rows along that the sequence of this database never drew.
  */
 import {
   alone,
@@ -67,7 +67,10 @@ export const hasColumn = (relation: string, column: string, also = ""): string =
 
 export const columnNames: ReadonlyArray<string> = Object.keys(columnTypes)
 
-/** What the lost columns held is lost. A table with rows and without a column that has no default is refused by the server. */
+/**
+ * What the lost columns held is lost. A table with rows and without a column that has no default is refused by the
+ * server.
+ */
 export const columns: RuleObject = {
   kind: "rule",
   name: "columns of systemplane_entries",
@@ -100,8 +103,8 @@ export const primaryKey: RuleObject = {
 
 const byHand = `coalesce(${setting("actor")}, session_user)`
 
-// A change by hand that names neither updated_by nor updated_at must not blame the writer before. A write over an untouched seed
-// stores a value, also an equal one, and hence draws.
+// A change by hand that names neither updated_by nor updated_at must not blame the writer before. A write over an
+// untouched seed stores a value, also an equal one, and hence draws.
 export const drawRevision: FunctionObject = definer(
   "systemplane_entries_draw_revision",
   `
@@ -128,8 +131,8 @@ END`,
   [DdlVersion1.drawRevision]
 )
 
-// A payload is limited to 7999 bytes (https://www.postgresql.org/docs/18/sql-notify.html). No write may fail because a name is
-// longer than that. `*<>` compares rows of any types, also of those that have no equality.
+// A payload is limited to 7999 bytes (https://www.postgresql.org/docs/18/sql-notify.html). No write may fail because a
+// name is longer than that. `*<>` compares rows of any types, also of those that have no equality.
 export const notify: FunctionObject = invoker(
   "systemplane_entries_notify",
   `
@@ -181,8 +184,9 @@ BEGIN${onlyOn("systemplane_entries")}
 END`
 )
 
-// Draws the missing numbers one by one if they are few: a concurrent writer that draws meanwhile then never meets a number
-// twice. `setval` could lower the sequence below such a draw, so it is left for gaps that no statement crosses meanwhile.
+// Draws the missing numbers one by one if they are few: a concurrent writer that draws meanwhile then never meets a
+// number twice. `setval` could lower the sequence below such a draw, so it is left for gaps that no statement crosses
+// meanwhile.
 export const raiseSequence: FunctionObject = {
   ...invoker("systemplane_sequence_raise", ""),
   types: "regclass, bigint",
@@ -265,8 +269,8 @@ const raiseTrigger = trigger({
 
 const dropDefault = "ALTER TABLE {schema}.systemplane_entries ALTER COLUMN revision DROP DEFAULT"
 
-// Older services left the table without revisions. Their rows draw one each, and an older writer's insert, which names none,
-// must not fail at any moment: so the trigger that fills the column comes in the transaction that adds it.
+// Older services left the table without revisions. Their rows draw one each, and an older writer's insert, which names
+// none, must not fail at any moment: so the trigger that fills the column comes in the transaction that adds it.
 export const revisionColumn: DdlObject = {
   kind: "rule",
   name: "column systemplane_entries.revision",
@@ -300,19 +304,24 @@ const revisions = "'{schema:literal}.systemplane_revision_seq'::regclass"
 
 const highest = "(SELECT max(e.revision) FROM {schema}.systemplane_entries AS e WHERE e.revision <= 9007199254740991)"
 
-/** Whether each number is drawn once, in order. A cache hands numbers to sessions ahead of time: a later write may draw a lower one. */
+/**
+ * Whether each number is drawn once, in order. A cache hands numbers to sessions ahead of time: a later write may draw
+ * a lower one.
+ */
 export const drawsInOrder = (sequence: string): string => `EXISTS (
     SELECT FROM pg_sequence AS s
     WHERE s.seqrelid = ${sequence} AND s.seqcache = 1 AND s.seqincrement = 1 AND NOT s.seqcycle
   )`
 
-/** Whether no row carries a revision above the last that was drawn. A role without a right on the sequence may not ask. */
+/**
+ * Whether no row carries a revision above the last that was drawn. A role without a right on the sequence may not ask.
+ */
 export const isAhead = (sequence: string, highestRevision: string): string =>
   `CASE WHEN has_sequence_privilege(${sequence}, 'SELECT')
     THEN coalesce(pg_sequence_last_value(${sequence}), 0) >= coalesce(${highestRevision}, 0) ELSE true END`
 
-// `ALTER SEQUENCE` waits for each transaction that has drawn, and lets none draw until it is committed: so no number is drawn
-// twice. `RESTART` makes sessions forget the numbers that they hold ahead of time.
+// `ALTER SEQUENCE` waits for each transaction that has drawn, and lets none draw until it is committed: so no number is
+// drawn twice. `RESTART` makes sessions forget the numbers that they hold ahead of time.
 export const sequencePosition: DdlObject = {
   kind: "rule",
   name: "position of systemplane_revision_seq",

@@ -1,10 +1,11 @@
 /**
- * Objects as a statement: one PL/pgSQL block that looks at each of them, and makes or mends those that are not in order.
+ * Objects as a statement: one PL/pgSQL block that looks at each of them, and makes or mends those that are not in
+ * order.
  *
- * The block is what `Ddl.sql` is, what `ensure` runs, and what an error carries as the SQL that mends a database. A database that
- * is in order sees a look at its catalogue, and neither DDL nor a lock. The block resolves the schema itself: it is that of the
- * table, or the first of the `search_path` if there is no table. Everything it does happens under a path that holds no schema in
- * which other roles may create.
+ * The block is what `Ddl.sql` is, what `ensure` runs, and what an error carries as the SQL that mends a database. A
+ * database that is in order sees a look at its catalogue, and neither DDL nor a lock. The block resolves the schema
+ * itself: it is that of the table, or the first of the `search_path` if there is no table. Everything it does happens
+ * under a path that holds no schema in which other roles may create.
  */
 import {
   type DdlObject,

@@ -98,8 +98,8 @@ export const EntryStoreErrorReason = Schema.Union([
 export type EntryStoreErrorReason = typeof EntryStoreErrorReason.Type
 
 /**
- * A statement about a tenant's entries failed. Carries the server's code, never its message: that may repeat a value. The
- * classes of its own reasons are its members: `EntryStoreError.Refused`.
+ * A statement about a tenant's entries failed. Carries the server's code, never its message: that may repeat a value.
+ * The classes of its own reasons are its members: `EntryStoreError.Refused`.
  *
  * @category errors
  * @since 0.1.0

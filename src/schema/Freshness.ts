@@ -5,8 +5,8 @@
  * A silent feed is verified after a quarter to a third of the bound, and has a third of it to answer. So a dead session
  * is noticed within two thirds, which leaves a third for reconnecting before the values count as overdue.
  *
- * An entry is also shown as stale while its tenant is not live (TenantStatus says when that is), and after an own write that could
- * not be placed, until a later read (`Snapshot.isDisowned`).
+ * An entry is also shown as stale while its tenant is not live (TenantStatus says when that is), and after an own write
+ * that could not be placed, until a later read (`Snapshot.isDisowned`).
  *
  * @since 0.1.0
  */
@@ -34,5 +34,7 @@ export const verifyDelay = (maxStaleness: number, took: number, random: number):
 /** By how much a deadline may be late that became due earlier than it was. */
 export const schedulerResolution = (maxStaleness: number): number => maxStaleness / 60
 
-/** How long a look at the whole table and the catalogue is good for: less than the shortest pause before a verification. */
+/**
+ * How long a look at the whole table and the catalogue is good for: less than the shortest pause before a verification.
+ */
 export const lookInterval = (maxStaleness: number): number => maxStaleness / 9

@@ -1,6 +1,6 @@
 /**
- * The pauses between two attempts to reach a tenant, as an Effect `Schedule`. What cuts one short is in ReconnectSignal, and when
- * the delays begin anew in ReconnectingFeed.
+ * The pauses between two attempts to reach a tenant, as an Effect `Schedule`. What cuts one short is in
+ * ReconnectSignal, and when the delays begin anew in ReconnectingFeed.
  *
  * @since 0.1.0
  */

@@ -79,8 +79,8 @@ export const SchemaBootstrapErrorReason = Schema.Union([
 export type SchemaBootstrapErrorReason = typeof SchemaBootstrapErrorReason.Type
 
 /**
- * A tenant's database could not be prepared: what is missing and the SQL that mends it, or why it could not be asked. The
- * classes of its own reasons are its members: `SchemaBootstrapError.SchemaMissing`.
+ * A tenant's database could not be prepared: what is missing and the SQL that mends it, or why it could not be asked.
+ * The classes of its own reasons are its members: `SchemaBootstrapError.SchemaMissing`.
  *
  * @category errors
  * @since 0.1.0

@@ -1,10 +1,12 @@
 /**
- * The mark that tells a seed from a stored value: a row whose `updated_by` is the mark of its own value holds a default that was
- * written by seeding and that no operator has touched since. Statements, triggers and the memory table find it by this file alone.
+ * The mark that tells a seed from a stored value: a row whose `updated_by` is the mark of its own value holds a default
+ * that was written by seeding and that no operator has touched since. Statements, triggers and the memory table find it
+ * by this file alone.
  *
- * A reader never sees such a row: to it the key has no row, is at revision 0, and has the default of the reading process. That
- * is how a new default in the code comes into force on a database that was seeded with the old one. The server computes the
- * mark from the value as it stores it, so that the mark is the same whatever wrote it and whatever the database's encoding is.
+ * A reader never sees such a row: to it the key has no row, is at revision 0, and has the default of the reading
+ * process. That is how a new default in the code comes into force on a database that was seeded with the old one. The
+ * server computes the mark from the value as it stores it, so that the mark is the same whatever wrote it and whatever
+ * the database's encoding is.
  *
  * @since 0.2.0
  */
@@ -27,8 +29,9 @@ export const seedMark = (value: string): string =>
  *
  * **Details**
  *
- * `alias` is what the statement calls the row: a table alias, or `OLD` and `NEW` in a trigger. The value is hashed only if the
- * row claims to be a seed, and if `isWritable` holds: a condition for values whose text may be too long to be written.
+ * `alias` is what the statement calls the row: a table alias, or `OLD` and `NEW` in a trigger. The value is hashed only
+ * if the row claims to be a seed, and if `isWritable` holds: a condition for values whose text may be too long to be
+ * written.
  *
  * @category sql
  * @since 0.2.0

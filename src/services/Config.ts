@@ -68,9 +68,9 @@ export interface WriteOptions extends WriteAllOptions {
  */
 export interface ConfigShape {
   /**
-   * The value in force for the current tenant. Without I/O while the tenant is live, from its database otherwise: then it
-   * ends within 5 seconds. Fails with `TenantMissing`, `UnknownTenant`, `UnknownKey`, or `Unavailable`, which carries the
-   * last known entry.
+   * The value in force for the current tenant. Without I/O while the tenant is live, from its database otherwise: then
+   * it ends within 5 seconds. Fails with `TenantMissing`, `UnknownTenant`, `UnknownKey`, or `Unavailable`, which
+   * carries the last known entry.
    */
   readonly get: {
     (namespace: string, key: string): Effect.Effect<Schema.Json, ConfigError>

@@ -29,28 +29,28 @@ export const notInMemory: unique symbol = Symbol("effect-systemplane/services/Te
 /**
  * One replica per tenant: an immutable snapshot of all cached keys, kept equal to the tenant's database by its feed.
  *
- * **Freshness.** While a replica is `live`, a read is answered from the snapshot, which lags a commit by the time of one
- * notification and one read. Under a stream of changes a read begins up to 2 seconds later, so that reading takes 5 %
- * of a core at most. Whatever was lost, the snapshot equals the table after one verify period. A value that was not
+ * **Freshness.** While a replica is `live`, a read is answered from the snapshot, which lags a commit by the time of
+ * one notification and one read. Under a stream of changes a read begins up to 2 seconds later, so that reading takes 5
+ * % of a core at most. Whatever was lost, the snapshot equals the table after one verify period. A value that was not
  * confirmed for `maxStaleness` is no longer answered from memory; time for which the machine slept counts. Per key, no
  * reader in this process sees a lower revision after a higher one, except that a deletion puts the default back at
  * revision 0, and that a table which itself went back (a restored backup) is taken as it is.
  *
- * **Failure.** While the feed is down, the snapshot answers, marked stale, until the feed has failed `staleAfterFailures`
- * times or `maxStaleness` has passed. Then reads go to the database. If it does not answer within 5 seconds they fail
- * with `Unavailable`, which carries the last known entry. After three such reads in a row they fail at once, and one of
- * them tries again after 500 ms, then with growing delays, up to 10 seconds. A row that does not decode never comes
- * into force: the last valid value stays, and the row is reported once.
+ * **Failure.** While the feed is down, the snapshot answers, marked stale, until the feed has failed
+ * `staleAfterFailures` times or `maxStaleness` has passed. Then reads go to the database. If it does not answer within
+ * 5 seconds they fail with `Unavailable`, which carries the last known entry. After three such reads in a row they fail
+ * at once, and one of them tries again after 500 ms, then with growing delays, up to 10 seconds. A row that does not
+ * decode never comes into force: the last valid value stays, and the row is reported once.
  *
- * **Cost.** All work is done at publication: a read is one map look-up and no allocation; of a handle or a snapshot, a few
- * field loads. Every notification batch costs one short statement on the feed's session, one in flight per tenant,
+ * **Cost.** All work is done at publication: a read is one map look-up and no allocation; of a handle or a snapshot, a
+ * few field loads. Every notification batch costs one short statement on the feed's session, one in flight per tenant,
  * however many keys there are and however many changed. It costs a second one, which returns all rows, if a row went,
  * kept its revision or committed late. Notifications of names that are not declared cost no statement. Reads of one key
  * that go to the database share one query, and at most 8 run at once for a tenant. One that finds its key changed since
  * everything was last read has everything read, once for all of them: the key was perhaps written together with others.
  *
- * **Gotchas.** Keys beyond `maxEntriesPerTenant` have no snapshot: they are read through, and can be neither watched nor held
- * by a handle.
+ * **Gotchas.** Keys beyond `maxEntriesPerTenant` have no snapshot: they are read through, and can be neither watched
+ * nor held by a handle.
  *
  * @category services
  * @since 0.1.0

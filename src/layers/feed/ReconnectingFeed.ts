@@ -59,7 +59,9 @@ interface State {
   afterwards: Effect.Effect<void>
 }
 
-/** `open` is called once for each feed. Its effect opens a session that lives as long as the scope, each time it runs. */
+/**
+ * `open` is called once for each feed. Its effect opens a session that lives as long as the scope, each time it runs.
+ */
 export const make = Effect.fnUntraced(function* (
   open: (tenant: TenantId) => Effect.Effect<FeedSource, ConnectorError, Scope.Scope>
 ) {

@@ -1,8 +1,8 @@
 /**
  * What the catalogue of a tenant's database says about the objects of the plane.
  *
- * One statement reads the facts, and takes no lock that a statement on the table would wait for. PgSchemaFindings compares them
- * with what `Ddl` makes.
+ * One statement reads the facts, and takes no lock that a statement on the table would wait for. PgSchemaFindings
+ * compares them with what `Ddl` makes.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -93,8 +93,8 @@ const position = (schema: string) =>
   `SELECT ${aheadOf(`to_regclass('${schema.replaceAll("'", "''")}.systemplane_revision_seq')`)} AS ahead`
 
 /**
- * The facts, unless their digest is one of `$1`; and whether the role may use the table, sees all rows, and the sequence is ahead.
- * Fails if there is no table, or no column `revision`.
+ * The facts, unless their digest is one of `$1`; and whether the role may use the table, sees all rows, and the
+ * sequence is ahead. Fails if there is no table, or no column `revision`.
  */
 export const glance = (seeded: string) => `
   SELECT
@@ -120,8 +120,8 @@ const tables =
   "c.oid IN (t.oid, to_regclass('systemplane_history'), to_regclass('systemplane_keys'), to_regclass('systemplane_revision_seq'))"
 
 /**
- * The versions of the catalogue's rows about our objects, and what this role may do and see: equal as long as nothing changes. It
- * costs a tenth of the facts.
+ * The versions of the catalogue's rows about our objects, and what this role may do and see: equal as long as nothing
+ * changes. It costs a tenth of the facts.
  */
 export const glimpse = `
   SELECT concat_ws('/', ${permittedOn("t.oid")}, row_security_active(t.oid),
@@ -140,7 +140,10 @@ export const Facts = Schema.Struct({
   columns: Schema.Array(Schema.Tuple([Schema.String, Schema.String, Schema.Boolean])),
   unique: Schema.Boolean,
   ordered: Schema.Boolean,
-  /** Table, name, `tgtype`, `tgenabled`, its arguments, whether it has a `WHEN`, its function, and whether that lies here. */
+  /**
+   * Table, name, `tgtype`, `tgenabled`, its arguments, whether it has a `WHEN`, its function, and whether that lies
+   * here.
+   */
   triggers: Schema.Array(
     Schema.Tuple([
       Schema.String,
@@ -153,7 +156,10 @@ export const Facts = Schema.Struct({
       Schema.Boolean
     ])
   ),
-  /** Name, types, body, whether it has its owner's rights, settings, whether the owner is the table's; 2: by everyone, 1: by others. */
+  /**
+   * Name, types, body, whether it has its owner's rights, settings, whether the owner is the table's; 2: by everyone,
+   * 1: by others.
+   */
   functions: Schema.Array(
     Schema.Tuple([
       Schema.String,

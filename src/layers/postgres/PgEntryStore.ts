@@ -1,9 +1,9 @@
 /**
  * The entries of tenants in PostgreSQL.
  *
- * A write is one statement: what failed before it was committed did nothing. A statement that the server took back because of
- * others (a deadlock, or an isolation level above `READ COMMITTED`) is run again. One that wrote nothing is explained by the
- * history, if the database has one: perhaps an earlier copy of the same change has landed.
+ * A write is one statement: what failed before it was committed did nothing. A statement that the server took back
+ * because of others (a deadlock, or an isolation level above `READ COMMITTED`) is run again. One that wrote nothing is
+ * explained by the history, if the database has one: perhaps an earlier copy of the same change has landed.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -41,8 +41,8 @@ const runAgain = <A>(statement: Effect.Effect<A, EntryStoreError>): Effect.Effec
 const isTorn = ({ reason }: EntryStoreError): boolean => reason._tag === "Refused" && reason.code === PgWrites.torn
 
 /**
- * How often a guarded write is made anew because it wrote nothing although each row was as expected when it was looked at:
- * another writer came and went meanwhile.
+ * How often a guarded write is made anew because it wrote nothing although each row was as expected when it was looked
+ * at: another writer came and went meanwhile.
  */
 const attempts = 3
 

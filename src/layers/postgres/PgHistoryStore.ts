@@ -1,10 +1,10 @@
 /**
  * The history of tenants in PostgreSQL: statements about `systemplane_history`, each of them one round trip.
  *
- * A cursor is the snapshot of the very statement that read up to it, together with what tells whether the snapshot still means
- * anything: the system, its timeline, the database, and the newest record. Transactions that the snapshot did not see, and records
- * above the newest one, are what was recorded since. So a transaction that commits late is found, and one that begins after a crash
- * under a number that was used before.
+ * A cursor is the snapshot of the very statement that read up to it, together with what tells whether the snapshot
+ * still means anything: the system, its timeline, the database, and the newest record. Transactions that the snapshot
+ * did not see, and records above the newest one, are what was recorded since. So a transaction that commits late is
+ * found, and one that begins after a crash under a number that was used before.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -224,8 +224,8 @@ const fits = (alias: string) => `
 const isSameChange = (a: string, b: string) => `${a}.change_id IS NOT DISTINCT FROM ${b}.change_id`
 
 /**
- * Walks from the newest record to older ones, from change to change: each step is one look into an index, however many changes
- * there are. A change that is met again further down, since another one was made meanwhile, is left out there.
+ * Walks from the newest record to older ones, from change to change: each step is one look into an index, however many
+ * changes there are. A change that is met again further down, since another one was made meanwhile, is left out there.
  */
 const selectChanges = `
   WITH RECURSIVE walked AS (

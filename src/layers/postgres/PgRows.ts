@@ -18,8 +18,8 @@ const isShort = (value: string) => `pg_column_size(${value}) <= 64 AND pg_column
 const size = (value: string) => `pg_column_size(jsonb_build_array(${value}))`
 
 /**
- * Up to this size the server writes any value: 2,730 numbers of 12 bytes each, with up to 147 kB of digits each, are 400 MB, and a
- * text of 1 GB would fail the statement. What is longer is looked at before it is written.
+ * Up to this size the server writes any value: 2,730 numbers of 12 bytes each, with up to 147 kB of digits each, are
+ * 400 MB, and a text of 1 GB would fail the statement. What is longer is looked at before it is written.
  */
 const maxWritten = 32_768
 
@@ -29,11 +29,11 @@ const hashedValue = `coalesce(
   ELSE jsonb_hash_extended(e.value, 0)::text END, '')`
 
 /**
- * A hash of everything a row says, its names included, in 64 bits: two rows collide once in 10^19. Each column's hash is the
- * seed of the next, so that two rows which change alike do not change a digest of both by the same twice, as they would were the
- * hashes of their columns added up. Of the value it hashes the text, since the hash of a JSON array cannot tell some orders of its
- * elements apart; but that of a value of more than 32 KiB, which would take the server long to write out: there a change that the
- * hash cannot tell is told by the revision.
+ * A hash of everything a row says, its names included, in 64 bits: two rows collide once in 10^19. Each column's hash
+ * is the seed of the next, so that two rows which change alike do not change a digest of both by the same twice, as
+ * they would were the hashes of their columns added up. Of the value it hashes the text, since the hash of a JSON array
+ * cannot tell some orders of its elements apart; but that of a value of more than 32 KiB, which would take the server
+ * long to write out: there a change that the hash cannot tell is told by the revision.
  */
 export const fingerprint = ["e.namespace", "e.key", "coalesce(e.updated_by, '')", hashedValue].reduce(
   (seed, text) => `hashtextextended(${text}, ${seed})`,
@@ -71,12 +71,15 @@ export const isStored = `NOT ${SeedMark.isUntouched("e", isWritable)}`
 /** A revision as readers are shown it. One that was written with the triggers disabled may be any number. */
 export const inRange = (revision: string) => `greatest(least(coalesce(${revision}, 0), ${Number.MAX_SAFE_INTEGER}), 0)`
 
-/** The revision as readers are shown it, to be compared with what they expect: 0 for an untouched seed, as for no row. */
+/**
+ * The revision as readers are shown it, to be compared with what they expect: 0 for an untouched seed, as for no row.
+ */
 export const shownRevision = `CASE WHEN ${isStored} THEN ${inRange("e.revision")} ELSE 0 END`
 
 /**
- * The text of a value. One above the bounds stays on the server, which says so with what is no JSON: `!` and how long it is, or `^`
- * if it is too deep. No text of a value of more than eight times the bound is within it: a number takes three bytes or more there.
+ * The text of a value. One above the bounds stays on the server, which says so with what is no JSON: `!` and how long
+ * it is, or `^` if it is too deep. No text of a value of more than eight times the bound is within it: a number takes
+ * three bytes or more there.
  */
 const text = `
   CASE WHEN ${isShort("e.value")} THEN e.value::text
@@ -96,8 +99,9 @@ const text = `
   ) END`
 
 /**
- * Whether a row is that of a key whose value is wanted: of others not even the length is. The parameter is what `pathsOf` makes of
- * those keys. The server makes one hash table of it; one text for both names takes it two thirds of the time that two take.
+ * Whether a row is that of a key whose value is wanted: of others not even the length is. The parameter is what
+ * `pathsOf` makes of those keys. The server makes one hash table of it; one text for both names takes it two thirds of
+ * the time that two take.
  */
 export const isOneOf = (paths: string): string => `e.namespace || E'\\n' || e.key IN (SELECT unnest(${paths}::text[]))`
 
@@ -184,7 +188,10 @@ export const isFetched = ({ problem, value }: EntryRow): boolean => value !== un
 export const bySchema = (columns: unknown): Result.Result<EntryRow, Schema.SchemaError> =>
   Result.map(decodeColumns(columns), rowOf)
 
-/** The same of a row that is as it should be, in a twentieth of the time: a tenant may have 10,000. `undefined` otherwise. */
+/**
+ * The same of a row that is as it should be, in a twentieth of the time: a tenant may have 10,000. `undefined`
+ * otherwise.
+ */
 export const byShape = (columns: any): EntryRow | undefined =>
   typeof columns === "object" &&
   columns !== null &&
@@ -237,8 +244,8 @@ export const decodeAll =
 export const decodeRows = decodeAll(byShape, bySchema)
 
 /**
- * Two rows have one name: the primary key was dropped. Neither is the value of the key, and taking one of them would have it change
- * with every read.
+ * Two rows have one name: the primary key was dropped. Neither is the value of the key, and taking one of them would
+ * have it change with every read.
  */
 export const nameTwice = Effect.fail(
   new SqlError({

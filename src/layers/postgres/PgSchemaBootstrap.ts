@@ -52,7 +52,9 @@ const notAsItShouldBe = (inspected: Inspected, denied?: string): SchemaMissing |
   return inspected.catalogue.table ? new SchemaOutdated(fields) : new SchemaMissing(fields)
 }
 
-/** What is wrong with a table that can be served all the same: one line for each object, with the SQL if that is short. */
+/**
+ * What is wrong with a table that can be served all the same: one line for each object, with the SQL if that is short.
+ */
 const warningsOf = ({ found, schema }: Inspected): ReadonlyArray<string> => {
   const mend = `run Ddl.sql in the schema ${schema} as the owner of systemplane_entries`
   const missing = found.filter(({ problem }) => problem === "is missing")
@@ -138,7 +140,8 @@ const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchema
   return SchemaBootstrap.of({
     isPrepared: (tenant, seeds) =>
       run(tenant, (query) => PgSchemaCheck.findsEverything(query, seeds, objects)).pipe(
-        // Unlike the glance, the look does not wait for a transaction that holds the table, and what mends a schema waits longer.
+        // Unlike the glance, the look does not wait for a transaction that holds the table, and what mends a schema
+        // waits longer.
         Effect.catchIf(isUnanswered, () => Effect.succeed(false)),
         Effect.mapError(SchemaBootstrapError.from)
       ),

@@ -1,9 +1,9 @@
 /**
  * One cheap statement that tells whether a tenant's database is prepared.
  *
- * The server answers with the facts of its catalogue and their digest. The facts are left out if this process has found a database
- * with the same digest in order before, so that all tenants but the first are recognised by a digest. What cannot be told for
- * certain counts as not prepared, and `ensure` or `verify` (PgSchemaBootstrap) looks for it.
+ * The server answers with the facts of its catalogue and their digest. The facts are left out if this process has found
+ * a database with the same digest in order before, so that all tenants but the first are recognised by a digest. What
+ * cannot be told for certain counts as not prepared, and `ensure` or `verify` (PgSchemaBootstrap) looks for it.
  *
  * What counts as in order is PgSchemaFindings. While a tenant is live, PgSchemaWatch asks again.
  */
@@ -45,7 +45,10 @@ const decodeRows = Schema.decodeUnknownEffect(Rows)
 
 const everything = Ddl.objects(true)
 
-/** Digests of catalogues that were found in order, for each set of objects. Their number is that of the kinds of databases. */
+/**
+ * Digests of catalogues that were found in order, for each set of objects. Their number is that of the kinds of
+ * databases.
+ */
 const inOrder = new WeakMap<ReadonlyArray<DdlObject>, Set<string>>()
 
 const knownFor = (objects: ReadonlyArray<DdlObject>): Set<string> => {
@@ -55,11 +58,17 @@ const knownFor = (objects: ReadonlyArray<DdlObject>): Set<string> => {
   return known
 }
 
-/** Of the catalogue's rows about our objects, of this role's rights, and of what it may see: equal as long as nothing changes. */
+/**
+ * Of the catalogue's rows about our objects, of this role's rights, and of what it may see: equal as long as nothing
+ * changes.
+ */
 export const digest = (query: Query): Effect.Effect<string, SqlError> =>
   Effect.map(query(selectDigest, []), ([found]: ReadonlyArray<any>) => String(found?.digest))
 
-/** Whether everything is there, is as it should be, and may be used; each of these defaults too. `false` also if that cannot be told. */
+/**
+ * Whether everything is there, is as it should be, and may be used; each of these defaults too. `false` also if that
+ * cannot be told.
+ */
 export const findsEverything = (
   query: Query,
   seeds: ReadonlyArray<Seed>,

@@ -1,10 +1,11 @@
 /**
  * Whether a database that was prepared still is, as long as a feed lasts.
  *
- * Triggers, functions, rights and the primary key may be dropped, disabled or replaced while a tenant is live, and row level
- * security may be switched on. Most reads of the entries do not fail for that. So each session of the feed looks at the catalogue
- * before its first read, and now and then: one digest tells whether it is as it was. If it is not, and the objects are not in order
- * either, the tenant is prepared again (G13). A database that was served with a warning stays as it is.
+ * Triggers, functions, rights and the primary key may be dropped, disabled or replaced while a tenant is live, and row
+ * level security may be switched on. Most reads of the entries do not fail for that. So each session of the feed looks
+ * at the catalogue before its first read, and now and then: one digest tells whether it is as it was. If it is not, and
+ * the objects are not in order either, the tenant is prepared again (G13). A database that was served with a warning
+ * stays as it is.
  */
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"

@@ -1,10 +1,10 @@
 /**
  * The statement that writes: any number of keys in one round trip, all of them or none, guarded or not, as one change.
  *
- * It first locks the rows that exist, in the order of their names, so that two writers wait for each other's rows and never for
- * each other in a circle. What the locked rows say decides about the guards: under `READ COMMITTED` a row that was waited for is
- * looked at as its last writer left it. Then it writes, if no guard is hurt. The settings that name the change travel in the same
- * statement, and end with it: a pooler may give the next one to another session.
+ * It first locks the rows that exist, in the order of their names, so that two writers wait for each other's rows and
+ * never for each other in a circle. What the locked rows say decides about the guards: under `READ COMMITTED` a row
+ * that was waited for is looked at as its last writer left it. Then it writes, if no guard is hurt. The settings that
+ * name the change travel in the same statement, and end with it: a pooler may give the next one to another session.
  *
  * The second statement asks the history what became of a change.
  */
@@ -19,8 +19,8 @@ import { writeLockTimeout } from "../runtime/Timeouts.ts"
 import { arrayOf, columns, decodeRows, inRange, isStored, shownRevision, unexpectedShape } from "./PgRows.ts"
 
 /**
- * Set in the statement itself, since a pooler may give the next one to another session. The bound on waiting for a lock is
- * looked at whenever a wait begins, unlike `statement_timeout`.
+ * Set in the statement itself, since a pooler may give the next one to another session. The bound on waiting for a lock
+ * is looked at whenever a wait begins, unlike `statement_timeout`.
  */
 const settings = `
   SELECT
@@ -36,8 +36,9 @@ const asked =
 /** The SQLSTATE of the cast below: no column of the statement is a date. */
 export const torn = "22007"
 
-// A row that came into being after the statement began was not locked: its guard fails only as it is written. Nothing but an error
-// takes back what the statement has written by then, and plain SQL raises none: a cast of a text that tells the operator why does.
+// A row that came into being after the statement began was not locked: its guard fails only as it is written. Nothing
+// but an error takes back what the statement has written by then, and plain SQL raises none: a cast of a text that
+// tells the operator why does.
 const whole = `
   SELECT CASE WHEN c.written > 0 AND c.written < c.wanted
     THEN ('effect-systemplane: ' || (c.wanted - c.written) || ' entries were changed by others meanwhile; tried again')::date
@@ -134,8 +135,8 @@ const parametersOf = (writes: ReadonlyArray<EntryWrite>): ReadonlyArray<string> 
   `{${writes.map(({ ifRevision }) => ifRevision ?? "NULL").join(",")}}`
 ]
 
-// A record of a key that the writes do not name, or with another value, belongs to another change with the same id. Whether the
-// trigger is there that lets an id take effect once says whether a change may be sent again.
+// A record of a key that the writes do not name, or with another value, belongs to another change with the same id.
+// Whether the trigger is there that lets an id take effect once says whether a change may be sent again.
 const outcome = `
   WITH recorded AS MATERIALIZED (
     SELECT DISTINCT ON (h.namespace, h.key) h.* FROM systemplane_history AS h

@@ -2,8 +2,8 @@
  * What is due for each of many tenants now and then, done by one fiber for all of them. A fiber and a timer for each
  * would take more memory than the tenant's own state, and be set anew with every change.
  *
- * FeedFollower says what: a verification, a read that is not answered in time, a snapshot that gets too old. The hourly purge of the
- * history is in Retention.
+ * FeedFollower says what: a verification, a read that is not answered in time, a snapshot that gets too old. The hourly
+ * purge of the history is in Retention.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

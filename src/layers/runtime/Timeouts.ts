@@ -1,9 +1,10 @@
 /**
  * How long everything may take that takes time: each statement, read and write, each attempt to connect, each pause.
  *
- * The constants of time of `src/layers` are here, but for the resolutions of clocks and timers, with the sums that the docstrings of the public API promise. The
- * times that follow from an option are computed in `schema/`: Freshness (`maxStaleness`) and ReconnectDelays; how long a feed
- * waits in AdaptiveTimeout, and how soon it reads again in ReadPace.
+ * The constants of time of `src/layers` are here, but for the resolutions of clocks and timers, with the sums that the
+ * docstrings of the public API promise. The times that follow from an option are computed in `schema/`: Freshness
+ * (`maxStaleness`) and ReconnectDelays; how long a feed waits in AdaptiveTimeout, and how soon it reads again in
+ * ReadPace.
  *
  * ```
  *   a read of the database                   5 s     its turn, the connection and the answer together

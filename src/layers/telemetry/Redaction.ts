@@ -1,8 +1,8 @@
 /**
  * What logs and spans show of a defect: its name. The text of an error may hold anything, a connector's password too.
  *
- * Spans of statements show their SQL and never the server's words (PgSpans), those of writes the names of keys (config/spans). What
- * the application's own handler fails with is its own, and logged as it is (ChangeHandlers).
+ * Spans of statements show their SQL and never the server's words (PgSpans), those of writes the names of keys
+ * (config/spans). What the application's own handler fails with is its own, and logged as it is (ChangeHandlers).
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"

@@ -1,11 +1,11 @@
 /**
- * What a session of this library is told before its first statement, by a statement: a pooler refuses settings that it does not know when a
- * session starts.
+ * What a session of this library is told before its first statement, by a statement: a pooler refuses settings that it
+ * does not know when a session starts.
  *
- * A backend that waits for a lock looks now and then whether its client is still there, and ends if not. A session that listens is not ended
- * for being idle, takes a lock that other sessions can see, and ends its own waits for a lock before the process stops waiting for it. What
- * the server does not know, or does not allow, is left as it is: older servers know fewer settings, and some systems cannot tell that a
- * client is gone.
+ * A backend that waits for a lock looks now and then whether its client is still there, and ends if not. A session that
+ * listens is not ended for being idle, takes a lock that other sessions can see, and ends its own waits for a lock
+ * before the process stops waiting for it. What the server does not know, or does not allow, is left as it is: older
+ * servers know fewer settings, and some systems cannot tell that a client is gone.
  */
 import { randomBytes } from "node:crypto"
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
@@ -22,8 +22,8 @@ interface Setting {
 }
 
 /**
- * Names are compared as the server quotes them by default. The statements of this library are written for the standard: a list as text may
- * hold a NULL, and a backslash is a character like any other.
+ * Names are compared as the server quotes them by default. The statements of this library are written for the standard:
+ * a list as text may hold a NULL, and a backslash is a character like any other.
  */
 const everywhere: ReadonlyArray<Setting> = [
   { name: "client_connection_check_interval", value: clientCheckInterval, from: "0" },
@@ -34,7 +34,10 @@ const everywhere: ReadonlyArray<Setting> = [
 /** Without what some systems do not allow. */
 const allowed = everywhere.slice(1)
 
-/** A read under row level security fails, instead of leaving rows out without a word: defaults would be taken for what is stored. */
+/**
+ * A read under row level security fails, instead of leaving rows out without a word: defaults would be taken for what
+ * is stored.
+ */
 const allRows: Setting = { name: "row_security", value: "off" }
 
 /** Unknown names are left out: `current_setting` knows none of them. */
@@ -63,8 +66,8 @@ const firstTaken = (
 }
 
 /**
- * For a pooled client's sessions. Behind a pooler the next statement may run on another session, and the settings stay with the one that
- * they were made on: then only what is harmless to others is set.
+ * For a pooled client's sessions. Behind a pooler the next statement may run on another session, and the settings stay
+ * with the one that they were made on: then only what is harmless to others is set.
  */
 export const forStatements = (session: PgConnection.PgConnection, direct: boolean): Effect.Effect<void, SqlError> => {
   const ours: ReadonlyArray<Setting> = direct

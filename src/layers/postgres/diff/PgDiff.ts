@@ -1,7 +1,8 @@
 /**
  * How a table differs from what is known of it, asked for once: one statement, and hence one state of the table.
  *
- * A session that asks again and again compares by PgCursorDiff, at the cost of what changed, or without a history by PgDigestDiff.
+ * A session that asks again and again compares by PgCursorDiff, at the cost of what changed, or without a history by
+ * PgDigestDiff.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

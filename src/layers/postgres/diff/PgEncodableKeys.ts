@@ -1,9 +1,9 @@
 /**
  * Reads on behalf of keys whose names the database's encoding may not be able to hold.
  *
- * A statement that names such a key fails as a whole (22P05), and no row can have that name. So the server is asked which characters of
- * the names it can hold, and the read is made for the other keys: the keys that cannot have a row have none. What the names consist
- * of decides, not how many keys there are; names in ASCII are never asked about.
+ * A statement that names such a key fails as a whole (22P05), and no row can have that name. So the server is asked
+ * which characters of the names it can hold, and the read is made for the other keys: the keys that cannot have a row
+ * have none. What the names consist of decides, not how many keys there are; names in ASCII are never asked about.
  */
 import * as Effect from "effect/Effect"
 import { memoize } from "effect/Function"

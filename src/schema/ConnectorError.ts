@@ -67,7 +67,7 @@ export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFaile
       case "AddressWithoutTls":
         return `the server does not let the role log in from here without TLS${suffix}; say sslmode=require in the URL, or add a line to pg_hba.conf`
       default:
-        return `the server refused the credentials${suffix}; after a rotation, call rotateCredentials`
+        return `the server refused the credentials${suffix}; correct the user and the password, or after a rotation call rotateCredentials`
     }
   }
 }

@@ -37,12 +37,12 @@ export class SchemaOutdated extends Schema.TaggedError<SchemaOutdated>()("Schema
   }
 }
 
-/** The role may not use the tables. */
+/** The role may not use the tables. `sql` grants what it lacks. */
 export class PermissionDenied extends Schema.TaggedError<PermissionDenied>()("PermissionDenied", {
   sql: Schema.String
 }) {
   override get message() {
-    return `the role may not use the tables; run this as their owner:\n${this.sql}`
+    return "the role may not use the tables; as their owner, run the file sql/grants.sql of this package (psql -v role=…), or the SQL that this error carries"
   }
 }
 

@@ -169,7 +169,10 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
     "outdated (a, b)",
     "as the owner of the schema:\nALTER …"
   ],
-  [bootstrap(new Plane.SchemaBootstrapError.PermissionDenied({ sql: "GRANT …" })), "run this as their owner:\nGRANT …"],
+  [
+    bootstrap(new Plane.SchemaBootstrapError.PermissionDenied({ sql: "GRANT …" })),
+    "as their owner, run the file sql/grants.sql"
+  ],
   [bootstrap(new Plane.EntryStoreError.Refused({ code: "42501" })), "run Ddl.grants(role)"],
 
   [config(new Plane.ConfigError.UnknownKey(names)), "limits/burst", "add it to the keys of SystemplaneLive"],

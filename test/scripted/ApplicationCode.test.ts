@@ -99,7 +99,7 @@ describe("many tenants in the log and in health", () => {
         )
         lines.length = 0
         yield* manager.drain()
-        assert.deepStrictEqual(lines, ["The plane is drained; its tenants are suspended"])
+        assert.deepStrictEqual(lines, ["The plane of this process is drained, and follows no tenant any more"])
       }).pipe(Effect.provide(plane.layer))
     })
   )
@@ -140,7 +140,7 @@ describe("many tenants in the log and in health", () => {
         assert.isTrue(Exit.isFailure(yield* Fiber.join(building)))
         assert.deepStrictEqual(
           lines.filter((line) => !/^Tenant is (activating|live)/.test(line)),
-          ["The plane is drained; its tenants are suspended"]
+          ["The plane of this process is drained, and follows no tenant any more"]
         )
       })
     })

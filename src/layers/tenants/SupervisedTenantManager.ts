@@ -173,7 +173,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
     board.closing()
     closed.openUnsafe()
     if (first && all.length > 0) {
-      yield* Effect.logInfo("The plane is drained; its tenants are suspended").pipe(
+      yield* Effect.logInfo("The plane of this process is drained, and follows no tenant any more").pipe(
         Effect.annotateLogs({ tenants: all.length })
       )
     }

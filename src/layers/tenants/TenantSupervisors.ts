@@ -201,6 +201,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
         yield* followWhilePrepared(tenant, intent)
         // Objects that are found missing soon after they were prepared are prepared again ever more slowly.
         if ((yield* MonotonicClock.millis) - since >= attempts.longestPause()) yield* attempts.reset
+        attempt = 0
         yield* attempts.backOff
       } else {
         // Drawn before the failure is announced: a caller that hears of it may hurry the next attempt.

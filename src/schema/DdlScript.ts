@@ -64,7 +64,7 @@ const rule = ({ holds, mend }: RuleObject): string => unless(holds, mend.map(exe
 const triggerHolds = (trigger: TriggerObject): string => `EXISTS (
     SELECT FROM pg_trigger AS g JOIN pg_proc AS p ON p.oid = g.tgfoid
     WHERE g.tgrelid = to_regclass('{schema:literal}.${trigger.table}') AND g.tgname = '${trigger.name}'
-      AND g.tgtype = ${trigger.tgtype}
+      AND g.tgtype = ${trigger.tgtype} AND g.tgattr::text = ''
       AND (g.tgnargs = 0 AND p.oid = to_regprocedure('{schema:literal}.${trigger.function}()')
           AND g.tgenabled = '${trigger.enabled}' AND (g.tgqual IS NOT NULL) = ${trigger.conditional}${
             trigger.tolerated.length === 0

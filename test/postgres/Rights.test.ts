@@ -3,6 +3,10 @@ import { assert, describe, layer } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, type Redacted } from "effect"
 import { Ddl } from "effect-systemplane"
 import * as PostgresServer from "../../dev/PostgresServer.ts"
+import * as PgCursorDiff from "../../src/layers/postgres/diff/PgCursorDiff.ts"
+import * as PgCatalog from "../../src/layers/postgres/PgCatalog.ts"
+import * as PgRows from "../../src/layers/postgres/PgRows.ts"
+import * as PgStatements from "../../src/layers/postgres/PgStatements.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalog from "./Catalog.ts"
 
@@ -130,6 +134,32 @@ for (const version of [14, 18] as const) {
           yield* owner.run("DROP FUNCTION systemplane_entries_notify() CASCADE")
           yield* Catalog.runScript(database, Ddl.sql)
           yield* stranger.run("UPDATE systemplane_entries SET value = '3'")
+          // Nor what a process asks: these match the arguments better than the functions of any type that are meant.
+          for (const signature of [
+            "hash_record_extended(record, integer) RETURNS bigint",
+            "pg_column_size(jsonb) RETURNS integer",
+            "unnest(text[]) RETURNS SETOF text",
+            "pg_identify_object(regclass, oid, integer) RETURNS record",
+            "concat_ws(text, boolean, boolean, bigint, bigint, bigint, bigint, bigint) RETURNS text",
+            "joined(text, integer) RETURNS text"
+          ]) {
+            yield* stranger.run(`CREATE FUNCTION public.${signature} ${body}`)
+          }
+          yield* stranger.run(
+            "CREATE OPERATOR public.|| (FUNCTION = public.joined, LEFTARG = text, RIGHTARG = integer)"
+          )
+          yield* owner.run(PgCatalog.glimpse)
+          yield* owner.run(PgCatalog.glance("true"), ["{}"])
+          assert.lengthOf(yield* owner.run(PgStatements.selectRow, ["a", "b"]), 1)
+          assert.lengthOf(
+            yield* owner.run(PgCursorDiff.selectWhole, [
+              "{a}",
+              2,
+              true,
+              PgRows.pathsOf([{ namespace: "a", key: "b" }])
+            ]),
+            1
+          )
         })
       )
 

@@ -306,7 +306,13 @@ const disorders: ReadonlyArray<readonly [what: string, statement: string, parts:
   ],
   ["functions without rights", `ALTER FUNCTION ${drawRevision.name}() SECURITY INVOKER`, [drawRevision.name]],
   ["no triggers", `DROP FUNCTION ${notify.name}() CASCADE`, [notify.name, ...names(entryTriggers.slice(1))]],
-  ["disabled triggers", "ALTER TABLE systemplane_entries DISABLE TRIGGER ALL", names(allEntryTriggers)]
+  ["disabled triggers", "ALTER TABLE systemplane_entries DISABLE TRIGGER ALL", names(allEntryTriggers)],
+  [
+    "triggers that fire for some columns only",
+    `CREATE OR REPLACE TRIGGER systemplane_notify_update_trigger AFTER UPDATE OF updated_by ON systemplane_entries
+     FOR EACH ROW EXECUTE FUNCTION ${notify.name}()`,
+    names([notifyUpdateTrigger])
+  ]
 ]
 
 describe("verify", () => {

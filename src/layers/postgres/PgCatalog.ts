@@ -20,13 +20,13 @@ const uniqueOnNames = DdlEntries.primaryKey.holds.replaceAll(
 )
 
 /** The objects of the schema `t.namespace` beside the table `t.oid`, whose owner is `t.owner`. */
-const facts = `json_build_object(
+const facts = `pg_catalog.json_build_object(
   'relations', (
-    SELECT coalesce(json_agg(json_build_array(c.relname, c.relkind, c.relowner = t.owner) ORDER BY c.relname), '[]')
+    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(c.relname, c.relkind, c.relowner = t.owner) ORDER BY c.relname), '[]')
     FROM pg_class AS c WHERE c.relnamespace = t.namespace AND c.relname LIKE 'systemplane%'
   ),
   'columns', (
-    SELECT coalesce(json_agg(json_build_array(r.name, a.attname, a.atthasdef) ORDER BY r.name, a.attnum), '[]')
+    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(r.name, a.attname, a.atthasdef) ORDER BY r.name, a.attnum), '[]')
     FROM (VALUES ('systemplane_entries'), ('systemplane_history')) AS r (name)
     JOIN pg_attribute AS a
       ON a.attrelid = to_regclass(t.schema || '.' || r.name) AND a.attnum > 0 AND NOT a.attisdropped
@@ -34,8 +34,8 @@ const facts = `json_build_object(
   'unique', ${uniqueOnNames},
   'ordered', ${DdlEntries.drawsInOrder("to_regclass(t.schema || '.systemplane_revision_seq')")},
   'triggers', (
-    SELECT coalesce(json_agg(json_build_array(
-      c.relname, g.tgname, g.tgtype, g.tgenabled, encode(g.tgargs, 'escape'), g.tgqual IS NOT NULL, p.proname, p.pronamespace = t.namespace
+    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
+      c.relname, g.tgname, CASE WHEN g.tgattr::text = '' THEN g.tgtype ELSE -1 END, g.tgenabled, encode(g.tgargs, 'escape'), g.tgqual IS NOT NULL, p.proname, p.pronamespace = t.namespace
     ) ORDER BY c.relname, g.tgname), '[]')
     FROM pg_class AS c
     JOIN pg_trigger AS g ON g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgname LIKE 'systemplane%'
@@ -43,8 +43,8 @@ const facts = `json_build_object(
     WHERE c.relnamespace = t.namespace AND c.relname LIKE 'systemplane%' AND c.relkind IN ('r', 'p')
   ),
   'functions', (
-    SELECT coalesce(json_agg(json_build_array(
-      p.proname, oidvectortypes(p.proargtypes), p.prosrc, p.prosecdef, coalesce(array_to_string(p.proconfig, '; '), ''),
+    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
+      p.proname, oidvectortypes(p.proargtypes), p.prosrc, p.prosecdef, coalesce(pg_catalog.array_to_string(p.proconfig, '; '), ''),
       p.proowner = t.owner,
       (SELECT coalesce(max(CASE a.grantee WHEN 0 THEN 2 ELSE 1 END), 0)
         FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a WHERE a.grantee <> p.proowner)
@@ -60,7 +60,7 @@ const place = `(
       c.relkind::text AS kind
     FROM to_regclass('systemplane_entries') AS r (oid)
     LEFT JOIN pg_class AS c ON c.oid = r.oid,
-    LATERAL (SELECT (pg_identify_object('pg_class'::regclass, r.oid, 0)).schema) AS n
+    LATERAL (SELECT (pg_catalog.pg_identify_object('pg_class'::regclass, r.oid, 0)).schema) AS n
     OFFSET 0
   ) AS t`
 
@@ -113,8 +113,10 @@ export const glance = (seeded: string) => `
     OFFSET 0
   ) AS g`
 
+// A function or an operator that takes any type is named with its schema, here and in all statements of this folder:
+// one in `public` that names the very types would match better. (`unnest` of several arrays is no call, but syntax.)
 const versionsOf = (catalog: string, place: string, where: string) =>
-  `(SELECT bit_xor(hash_record_extended(ROW(c.xmin, ${place}), 0)) FROM ${catalog} AS c WHERE ${where})`
+  `(SELECT bit_xor(pg_catalog.hash_record_extended(ROW(c.xmin, ${place}), 0)) FROM ${catalog} AS c WHERE ${where})`
 
 const tables =
   "c.oid IN (t.oid, to_regclass('systemplane_history'), to_regclass('systemplane_keys'), to_regclass('systemplane_revision_seq'))"
@@ -124,7 +126,7 @@ const tables =
  * changes. It costs a tenth of the facts.
  */
 export const glimpse = `
-  SELECT concat_ws('/', ${permittedOn("t.oid")}, row_security_active(t.oid),
+  SELECT pg_catalog.concat_ws('/', ${permittedOn("t.oid")}, row_security_active(t.oid),
     ${versionsOf("pg_class", "c.oid", tables)},
     ${versionsOf("pg_attribute", "c.attnum", "c.attrelid = t.oid AND c.attnum > 0")},
     ${versionsOf("pg_index", "c.indexrelid", "c.indrelid = t.oid")},
@@ -141,8 +143,8 @@ export const Facts = Schema.Struct({
   unique: Schema.Boolean,
   ordered: Schema.Boolean,
   /**
-   * Table, name, `tgtype`, `tgenabled`, its arguments, whether it has a `WHEN`, its function, and whether that lies
-   * here.
+   * Table, name, `tgtype` (-1 if it fires for some columns only), `tgenabled`, its arguments, whether it has a `WHEN`,
+   * its function, and whether that lies here.
    */
   triggers: Schema.Array(
     Schema.Tuple([

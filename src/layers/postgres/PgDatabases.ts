@@ -141,10 +141,12 @@ const make = Effect.gen(function* () {
       )
       .pipe(
         Effect.tap(reachesTheSame(tenant)),
-        // One that reaches another database may be what is left of an earlier address: the next statement opens a new
-        // one.
+        // A client may be what is left of an earlier address, or have reached another tenant's database anew as the
+        // session did: the next statement opens a new one, which claims.
         Effect.tapError(({ reason }) =>
-          reason._tag === "DatabasesDiffer" ? RcMap.invalidate(clients, tenant) : Effect.void
+          reason._tag === "DatabasesDiffer" || reason._tag === "DatabaseShared"
+            ? RcMap.invalidate(clients, tenant)
+            : Effect.void
         )
       )
 

@@ -12,10 +12,11 @@ import * as SeedMark from "../../schema/SeedMark.ts"
 import * as StoredValue from "../../schema/StoredValue.ts"
 
 /** A value that is short and was not compressed: most values, and the server has its text at once. */
-const isShort = (value: string) => `pg_column_size(${value}) <= 64 AND pg_column_compression(${value}) IS NULL`
+const isShort = (value: string) =>
+  `pg_catalog.pg_column_size(${value}) <= 64 AND pg_column_compression(${value}) IS NULL`
 
 /** How long a value is in the server's memory, in bytes: what is stored may be compressed to a hundredth of that. */
-const size = (value: string) => `pg_column_size(jsonb_build_array(${value}))`
+const size = (value: string) => `pg_catalog.pg_column_size(pg_catalog.jsonb_build_array(${value}))`
 
 /**
  * Up to this size the server writes any value: 2,730 numbers of 12 bytes each, with up to 147 kB of digits each, are
@@ -25,7 +26,7 @@ const maxWritten = 32_768
 
 const hashedValue = `coalesce(
   CASE WHEN ${isShort("e.value")} THEN e.value::text
-  WHEN pg_column_size(e.value) <= ${maxWritten} AND ${size("e.value")} <= ${maxWritten} THEN e.value::text
+  WHEN pg_catalog.pg_column_size(e.value) <= ${maxWritten} AND ${size("e.value")} <= ${maxWritten} THEN e.value::text
   ELSE jsonb_hash_extended(e.value, 0)::text END, '')`
 
 /**
@@ -83,15 +84,15 @@ export const shownRevision = `CASE WHEN ${isStored} THEN ${inRange("e.revision")
  */
 const text = `
   CASE WHEN ${isShort("e.value")} THEN e.value::text
-  WHEN pg_column_size(e.value) > ${StoredValue.maxBytes} THEN '!' || pg_column_size(e.value)
+  WHEN pg_catalog.pg_column_size(e.value) > ${StoredValue.maxBytes} THEN '!' OPERATOR(pg_catalog.||) pg_catalog.pg_column_size(e.value)
   ELSE (
-    SELECT CASE WHEN octet_length(t.text) <= ${StoredValue.maxBytes} THEN t.text ELSE '!' || octet_length(t.text) END
+    SELECT CASE WHEN octet_length(t.text) <= ${StoredValue.maxBytes} THEN t.text ELSE '!' OPERATOR(pg_catalog.||) octet_length(t.text) END
     FROM (
       SELECT CASE
         WHEN s.size <= ${maxWritten} THEN coalesce(s.value::text, 'null')
-        WHEN s.size > ${8 * StoredValue.maxBytes} THEN '!' || s.size
+        WHEN s.size > ${8 * StoredValue.maxBytes} THEN '!' OPERATOR(pg_catalog.||) s.size
         WHEN jsonb_path_exists(s.value, 'strict $.**{${StoredValue.maxDepth + 1}}') THEN '^'
-        WHEN ${digits} > ${mostDigits} THEN '!' || ${digits}
+        WHEN ${digits} > ${mostDigits} THEN '!' OPERATOR(pg_catalog.||) ${digits}
         ELSE s.value::text
       END AS text
       FROM ${sized} OFFSET 0
@@ -103,7 +104,8 @@ const text = `
  * `pathsOf` makes of those keys. The server makes one hash table of it; one text for both names takes it two thirds of
  * the time that two take.
  */
-export const isOneOf = (paths: string): string => `e.namespace || E'\\n' || e.key IN (SELECT unnest(${paths}::text[]))`
+export const isOneOf = (paths: string): string =>
+  `e.namespace || E'\\n' || e.key IN (SELECT pg_catalog.unnest(${paths}::text[]))`
 
 /** More of an actor's name is not fetched. */
 const longestActor = 1_000

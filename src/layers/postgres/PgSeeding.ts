@@ -76,12 +76,12 @@ BEGIN
       GET DIAGNOSTICS written = ROW_COUNT;
       inserted := inserted + written;
     EXCEPTION WHEN OTHERS THEN
-      refused := refused || json_build_object('place', place, 'code', SQLSTATE);
+      refused := refused || pg_catalog.json_build_object('place', place, 'code', SQLSTATE);
     END;
   END LOOP;
   PERFORM set_config(
     'systemplane.seeded',
-    json_build_object('inserted', inserted, 'refused', to_json(refused))::text,
+    pg_catalog.json_build_object('inserted', inserted, 'refused', to_json(refused))::text,
     true
   );
 END $seed$`

@@ -43,7 +43,7 @@ type Diff = Effect.Effect<ReadonlyArray<RowDiff>, SqlError>
 const mostKeys = 1_000
 
 /** A hash of one version of a row: another one means that the row was written again. Good within one session. */
-const version = "hash_record_extended(ROW(e.xmin, e.namespace, e.key), 0)"
+const version = "pg_catalog.hash_record_extended(ROW(e.xmin, e.namespace, e.key), 0)"
 
 const place = `pg_current_snapshot()::text AS cursor, pg_is_in_recovery() AS recovery,
     date_part('epoch', pg_postmaster_start_time()) AS started`
@@ -65,7 +65,7 @@ export const selectWhole = `
   SELECT e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$4"))}, CASE WHEN $3 THEN ${PgRows.age} END AS age, ${version} AS version,
     CASE WHEN row_number() OVER () = 1 THEN s.cursor END AS cursor, s.recovery, s.started, s.history
   FROM (SELECT ${place}, ${hasHistory} AS history OFFSET 0) AS s
-  LEFT JOIN systemplane_entries AS e ON e.namespace IN (SELECT unnest($1::text[])) AND ${PgRows.isStored}
+  LEFT JOIN systemplane_entries AS e ON e.namespace IN (SELECT pg_catalog.unnest($1::text[])) AND ${PgRows.isStored}
   LIMIT $2`
 
 // The records also name keys that were not declared: values are fetched only for the names that are wanted.

@@ -119,7 +119,7 @@ export const most = (keys: ReadonlyArray<KeyName>) => 2 * keys.length + 64
 const selectAll = (age: string) => `
   SELECT e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$3"))}${age}
   FROM systemplane_entries AS e
-  WHERE e.namespace IN (SELECT unnest($1::text[])) AND ${PgRows.isStored}
+  WHERE e.namespace IN (SELECT pg_catalog.unnest($1::text[])) AND ${PgRows.isStored}
   LIMIT $2`
 
 /** The statement of `all` with ages. Exported, like its neighbours below, so that tests recognise it by identity. */

@@ -73,10 +73,8 @@ const make = Effect.gen(function* () {
   const current = (status: TenantStatus): TenantStatus => {
     const latest = known.get(status.tenant)
     if (latest === undefined) return status
-    const rejected = rejectedOf(latest.slots)
-    // Nothing was confirmed yet.
-    if (latest.confirmedAt === 0) return { ...status, rejected }
-    return { ...status, confirmedAt: MonotonicClock.timeOfDay(clock, latest.confirmedAt), rejected }
+    const confirmedAt = MonotonicClock.timeOfDay(clock, latest.confirmedAt)
+    return { ...status, confirmedAt, rejected: rejectedOf(latest.slots) }
   }
 
   const announce = (status: TenantStatus, before: TenantStatus | undefined) =>

@@ -119,7 +119,7 @@ export const openSession = Effect.fnUntraced(function* (
   }
 })
 
-/** What the driver is told of a target, and the sockets that it connects through. */
+/** The driver's options for a target, and the sockets that it connects through. */
 const settings = Effect.fnUntraced(function* (tenant: TenantId, target: PgTarget, url: Redacted.Redacted) {
   const parsed = PgAddress.parse(Redacted.value(url))
   if (Result.isFailure(parsed)) return yield* invalid(tenant, parsed.failure)

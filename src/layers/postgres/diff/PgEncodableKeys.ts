@@ -16,7 +16,7 @@ import * as PgFailure from "../connection/PgFailure.ts"
 type Known = ReadonlyArray<bigint | undefined>
 type Diff = (keys: ReadonlyArray<KeyName>, known: Known) => Effect.Effect<ReadonlyArray<RowDiff>, SqlError>
 
-/** Is told of the keys that are left out. */
+/** Called with the keys that are left out. */
 type Report = (keys: ReadonlyArray<KeyName>) => Effect.Effect<void>
 
 /** The keys that a database can hold, and their slots among all keys. */

@@ -34,9 +34,9 @@
  * 9. **A write of our own that cannot be placed disowns the snapshot** and every whole read that began before its
  *    answer: such a read may not have seen the write. Only a whole read that begins later makes the snapshot count
  *    again.
- * 10. **What the history recalls takes the place of an older value alone**, and only while the row that it was asked
- *     for is the
- *    one that was last seen. The row seen stays the one to compare with, so that no read is judged otherwise.
+ * 10. **What the history recalls takes the place of an older value alone**, also of a default that was in force because
+ *     an older row was gone, and only while the row that it was asked for is the one that was last seen. The row seen
+ *     stays the one to compare with, so that no read is judged otherwise.
  *
  * @since 0.1.0
  */
@@ -65,6 +65,8 @@ export interface Slot {
   readonly rejection?: string
   /** Whether `inForce` is a record of the history and no row that was read. */
   readonly recalled?: boolean
+  /** If `seen` did not decode and was written where there was no row: the highest revision that was gone by then. */
+  readonly goneUpTo?: number
   /** The highest revision seen in this epoch, across deletions. */
   readonly highestRevision: number
   /** `State.version` when the slot was last published, deleted by us, or found without a row by a read of its key. */
@@ -299,7 +301,8 @@ const takeRecalled = (key: SnapshotKey, before: Slot, last: NonNullable<Recalled
       ? { ...slot, value: key.defaultValue, inForce: undefined }
       : before
   }
-  if (inForce !== undefined && inForce.revision >= last.row.revision) return before
+  // The history may hold it and not its deletion, if the triggers were disabled then.
+  if (last.row.revision <= (inForce?.revision ?? slot.goneUpTo ?? unseen)) return before
   const decoded = valueIn(key, last.row)
   return Result.isSuccess(decoded) ? { ...slot, value: decoded.success, inForce: last.row, recalled: true } : before
 }
@@ -365,7 +368,7 @@ const applyAll = (state: State, diff: ReadonlyArray<RowDiff>, since: Since): Out
 const take = (
   key: SnapshotKey,
   slot: number,
-  { confirmedAt, highestRevision, inForce, recalled, value }: Slot,
+  { confirmedAt, goneUpTo, highestRevision, inForce, recalled, seen, value }: Slot,
   row: EntryRow | undefined,
   publishedAt: number,
   rejected: Array<Rejected>
@@ -396,10 +399,12 @@ const take = (
     }
   }
   rejected.push({ slot, revision: row.revision, reason: decoded.failure })
+  const gone = seen === undefined ? highestRevision : goneUpTo
   return {
     value,
     inForce,
     ...(recalled === undefined ? {} : { recalled }),
+    ...(gone === undefined ? {} : { goneUpTo: gone }),
     seen: row,
     rejection: decoded.failure,
     highestRevision: highest,
@@ -430,7 +435,7 @@ const beginEpoch = (state: State, diff: ReadonlyArray<RowDiff>, since: Since): O
   const slots = state.slots.slice()
   for (const { slot } of diff) {
     const current = slots[slot]!
-    if (current.publishedAt <= since.version) slots[slot] = { ...current, highestRevision: unseen }
+    if (current.publishedAt <= since.version) slots[slot] = { ...current, highestRevision: unseen, goneUpTo: unseen }
   }
   const outcome = applyAll({ ...state, slots }, diff, since)
   return { ...outcome, state: { ...outcome.state, epoch: state.epoch + 1, epochVersion: state.version + 1 } }

@@ -164,6 +164,20 @@ describe("what the history recalls", () => {
     )
   })
 
+  it("G8: a value that the history has never follows its own deletion, which nothing recorded", () => {
+    const gone = frozen(whole(loaded, { [a]: undefined }))
+    const written = frozen(whole(gone, { [a]: row(9, bad) }))
+    assert.deepStrictEqual([shows(recall(written, { row: row(5) }).state, a), shows(written, a)], [absent, absent])
+    assert.deepStrictEqual(shows(recall(written, { row: row(6) }).state, a), ["v6", 6])
+    const rewritten = Snapshot.applyRecalled(frozen(whole(written, { [a]: row(10, bad) })), [
+      { slot: a, row: row(10, bad), last: { row: row(5) } }
+    ])
+    assert.deepStrictEqual(shows(rewritten.state, a), absent)
+    // A process that has never seen the row takes what the history has.
+    const first = frozen(whole(empty, { [a]: row(9, bad) }))
+    assert.deepStrictEqual(shows(recall(first, { row: row(5) }).state, a), ["v5", 5])
+  })
+
   it("G6: a recalled value says nothing of a row that was replaced meanwhile, and goes with the next row that decodes", () => {
     const mended = frozen(whole(rejected, { [a]: row(10) }))
     assert.deepStrictEqual(recall(mended, { row: row(7) }).state.slots, mended.slots)

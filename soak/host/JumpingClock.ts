@@ -8,14 +8,9 @@ export interface JumpingClock {
   readonly clock: Clock.Clock
   /** By how many milliseconds it is ahead of the true time now. */
   readonly ahead: () => number
-  /** The most that it was ahead lately: what is shown now may have been made then. */
-  readonly aheadLately: () => number
   /** Sets it again and again; goes on until interrupted. */
   readonly run: Effect.Effect<never>
 }
-
-/** For how long an error may be under way with the last known value that it carries, in milliseconds. */
-const lately = 15_000
 
 /** Average pause between two steps, and the largest step, in milliseconds. */
 const pause = 10_000
@@ -24,13 +19,8 @@ const largest = 3_600_000
 export const make = Effect.gen(function* () {
   const steady = yield* Clock.Clock
   let ahead = 0
-  let before: ReadonlyArray<{ readonly ahead: number; readonly until: number }> = []
   const millis = () => steady.currentTimeMillisUnsafe() + ahead
   const nanos = () => steady.currentTimeNanosUnsafe() + BigInt(ahead) * 1_000_000n
-  const aheadLately = () => {
-    const since = steady.currentTimeMillisUnsafe() - lately
-    return Math.max(ahead, ...before.filter(({ until }) => until > since).map(({ ahead }) => ahead))
-  }
   const clock: Clock.Clock = {
     currentTimeMillisUnsafe: millis,
     currentTimeMillis: Effect.sync(millis),
@@ -44,9 +34,7 @@ export const make = Effect.gen(function* () {
     yield* Effect.sleep(yield* Random.nextBetween(0, 2 * pause))
     // Steps of a second are as frequent as steps of an hour.
     const size = Math.round(largest ** (0.4 + 0.6 * (yield* Random.next)))
-    const now = steady.currentTimeMillisUnsafe()
-    before = [...before.filter(({ until }) => until > now - lately), { ahead, until: now }]
     ahead = (yield* Random.nextBoolean) ? size : -size
   })
-  return { clock, ahead: () => ahead, aheadLately, run: Effect.forever(step) } satisfies JumpingClock
+  return { clock, ahead: () => ahead, run: Effect.forever(step) } satisfies JumpingClock
 })

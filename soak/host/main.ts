@@ -163,7 +163,7 @@ const main = Effect.gen(function* () {
   const first = yield* Queue.take(queue)
   if (first._tag !== "Start") return
   const jumping = yield* JumpingClock.make
-  const recorder = Recorder.make(jumping.ahead, jumping.aheadLately)
+  const recorder = Recorder.make(jumping.ahead)
   const host = first.settings.planes.map(({ name }) => name).join(" and ")
   const logger = LogCheck.make(host, recorder)
   yield* hold(queue, recorder, first.settings, jumping, logger).pipe(

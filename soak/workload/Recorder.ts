@@ -8,7 +8,7 @@ export interface Began {
   readonly number: number
   /** The true time, in milliseconds: the wall clock of the process may be set. */
   readonly at: number
-  /** By how much the wall clock of the process was ahead of it lately, at most. */
+  /** By how much the wall clock of the process was ahead of it. */
   readonly ahead: number
 }
 
@@ -22,15 +22,11 @@ export interface Recorder {
   readonly take: () => { readonly reports: ReadonlyArray<Report>; readonly interventions: ReadonlyArray<Intervention> }
 }
 
-export const make = (ahead: () => number = () => 0, aheadLately = ahead): Recorder => {
+export const make = (ahead: () => number = () => 0): Recorder => {
   let number = 0
   let reports: Array<Report> = []
   let interventions: Array<Intervention> = []
-  const next = Effect.map(Clock.currentTimeMillis, (now) => ({
-    number: ++number,
-    at: now - ahead(),
-    ahead: aheadLately()
-  }))
+  const next = Effect.map(Clock.currentTimeMillis, (now) => ({ number: ++number, at: now - ahead(), ahead: ahead() }))
   return {
     begin: next,
     end: next,
@@ -72,16 +68,22 @@ export const observing =
       stale: undefined,
       liveSince: undefined,
       ...shown,
-      // The entry may have been made before the clock was set. The earlier time claims less.
+      // The entry may have been made before the clock was set: the earlier time claims less.
       confirmedAt: shown.confirmedAt && shown.confirmedAt - Math.max(began.ahead, ended.ahead)
     })
 
-/** The part of an entry that is checked. */
-export const partsOf = ({ confirmedAt, revision, stale, value }: Entry<unknown>) => ({
+/**
+ * The part of an entry that is checked. A confirmation that is shown as the moment of the write says nothing beyond the
+ * value itself, and is told by the database's clock instead of the process's.
+ */
+export const partsOf = ({ confirmedAt, revision, stale, updatedAt, value }: Entry<unknown>) => ({
   value: value as Seen,
   revision,
   stale,
-  confirmedAt: confirmedAt === undefined ? undefined : DateTime.toEpochMillis(confirmedAt)
+  confirmedAt:
+    confirmedAt === undefined || (updatedAt !== undefined && DateTime.Equivalence(confirmedAt, updatedAt))
+      ? undefined
+      : DateTime.toEpochMillis(confirmedAt)
 })
 
 export const broken = (

@@ -21,7 +21,6 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import { ActivationError } from "../../schema/ActivationError.ts"
-import * as AdaptiveTimeout from "../../schema/AdaptiveTimeout.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import * as Freshness from "../../schema/Freshness.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
@@ -30,7 +29,7 @@ import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { type Changed, type FeedSession, ListenFeed } from "../../services/ListenFeed.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import * as TenantTimers from "../runtime/TenantTimers.ts"
-import { longestDiff, timedOut } from "../runtime/Timeouts.ts"
+import { nextAnswer, timedOut } from "../runtime/Timeouts.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
 import { Telemetry } from "../telemetry/Telemetry.ts"
 import * as Conclusive from "./Conclusive.ts"
@@ -68,10 +67,7 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
   const telemetry = yield* Telemetry
   const timers = yield* TenantTimers.make(Freshness.schedulerResolution(options.maxStaleness))
 
-  const patience: AdaptiveTimeout.AdaptiveTimeout = {
-    usual: Freshness.answerBudget(options.maxStaleness),
-    longest: longestDiff
-  }
+  const usualPatience = Freshness.answerBudget(options.maxStaleness)
   const verifyDelay = (took: number) =>
     Effect.map(Random.next, (random) => Freshness.verifyDelay(options.maxStaleness, took, random))
 
@@ -90,7 +86,7 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
       const diff = yield* session.diff(replicas.keys, Snapshot.fingerprints(asked))
       // The session answered. What applying the answer may wait for (the history, of a bad row) says nothing about it.
       followed.answerBy = never
-      followed.patience = AdaptiveTimeout.afterAnswer(patience, (yield* MonotonicClock.millis) - asked.time)
+      followed.patience = nextAnswer.afterAnswer(usualPatience, (yield* MonotonicClock.millis) - asked.time)
       const { inconclusive, published } = yield* replicas.applyDiff(replica, diff, asked)
       const took = (yield* MonotonicClock.millis) - asked.time
       return { inconclusive, diff, published, took }
@@ -193,7 +189,7 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
       }
       if (followed.answerBy <= now) {
         followed.answerBy = never
-        followed.patience = AdaptiveTimeout.afterSilence(patience, followed.patience)
+        followed.patience = nextAnswer.afterSilence(followed.patience)
         giveUp(followed)
       }
       return overdueAt(followed.replica) <= now
@@ -227,7 +223,7 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
         Effect.flatMap(MonotonicClock.millis, (now) => telemetry.warmLoaded(replica.tenant, (now - startedAt) / 1000))
       ),
       session: undefined,
-      patience: patience.usual,
+      patience: usualPatience,
       verifyAt: never,
       answerBy: never,
       loadError: undefined

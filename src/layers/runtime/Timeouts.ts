@@ -3,8 +3,7 @@
  *
  * The constants of time of `src/layers` are here, but for the resolutions of clocks and timers, with the sums that the
  * docstrings of the public API promise. The times that follow from an option are computed in `schema/`: Freshness
- * (`maxStaleness`) and ReconnectDelays; how long a feed waits in AdaptiveTimeout, and how soon it reads again in
- * ReadPace.
+ * (`maxStaleness`) and ReconnectDelays, and how soon a feed reads again in ReadPace.
  *
  * ```
  *   a read of the database                   5 s     its turn, the connection and the answer together
@@ -38,6 +37,17 @@ export const transactionTimeout = "1 minute"
  * over a link of 64 kB a second, and as much again for the server. In milliseconds.
  */
 export const longestDiff = 60_000
+
+/**
+ * How long the feed waits for the next answer, in milliseconds, if it waits `usual` for a server that is well. A fixed
+ * time would be too long for one server or too short for another: if a read of 10,000 keys over a slow link takes
+ * longer than that, every session would be abandoned before its first read is done, and the next one again, for ever.
+ * So the time doubles whenever it ran out, and is twice what the last answer took once there is one.
+ */
+export const nextAnswer = {
+  afterAnswer: (usual: number, took: number): number => Math.min(Math.max(usual, 2 * took), longestDiff),
+  afterSilence: (waited: number): number => Math.min(2 * waited, longestDiff)
+} as const
 
 /** How long a read waits for the history to say what was in force before a row that does not decode. */
 export const recallTimeout = "2 seconds"

@@ -1,6 +1,11 @@
 /**
  * A service with `effect/http-api`. Its tenant comes from a bearer token; its limit changes while it runs; operators have
  * `/healthz`, `/readyz` and `/metrics`; Ctrl-C drains it.
+ *
+ * ```
+ *   DATABASE_URL_TEMPLATE=postgres://app@localhost/tenant_{tenant} node examples/http-service.ts
+ *   curl -H 'authorization: Bearer token-of-acme' -H 'content-type: application/json' -d '{"jobs": 7}' localhost:3000/jobs
+ * ```
  */
 import { createServer } from "node:http"
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"

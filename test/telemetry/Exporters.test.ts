@@ -68,6 +68,7 @@ const assertExported = (points: ReadonlyArray<Point>, nameOf: (name: string) => 
   }
 }
 
+const repository = "https://github.com/effect-systemplane/effect-systemplane/blob/main"
 const read = (file: string) => readFileSync(new URL(`../../${file}`, import.meta.url), "utf8")
 
 const namesOf = ({ name, type }: Point): ReadonlyArray<string> =>
@@ -157,7 +158,7 @@ layer(Layer.effect(Exports, exports.run), { timeout: "60 seconds", excludeTestSe
           const alerts = [...read("dashboards/alerts.yml").matchAll(/- alert: (\w+).*?runbook: (\S+)/gs)]
           assert.isAbove(alerts.length, 5)
           for (const [, alert, runbook] of alerts) {
-            assert.strictEqual(runbook, `docs/operating.md#${alert!.toLowerCase()}`)
+            assert.strictEqual(runbook, `${repository}/docs/operating.md#${alert!.toLowerCase()}`)
             assert.include(page, `\n### ${alert}\n`)
           }
         })

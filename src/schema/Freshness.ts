@@ -5,11 +5,11 @@
  * A silent feed is verified after a quarter to a third of the bound, and has a third of it to answer. So a dead session
  * is noticed within two thirds, which leaves a third for reconnecting before the values count as overdue.
  *
- * An entry is also shown as stale while its tenant is not live (TenantStatus says when that is), and after an own write
- * that could not be placed, until a later read (`Snapshot.isDisowned`).
+ * An entry is also shown as stale while its tenant is not live: TenantStatus says when that is.
  *
  * @since 0.1.0
  */
+import * as Snapshot from "./Snapshot.ts"
 
 /** When what was confirmed at a moment becomes stale. */
 export const staleAt = (confirmedAt: number, maxStaleness: number): number => confirmedAt + maxStaleness
@@ -17,6 +17,13 @@ export const staleAt = (confirmedAt: number, maxStaleness: number): number => co
 /** Whether what was confirmed at a moment is stale now: the bound itself is too late. */
 export const isStale = (confirmedAt: number, now: number, maxStaleness: number): boolean =>
   now - confirmedAt >= maxStaleness
+
+/**
+ * Whether a snapshot is not to be trusted: confirmed too long ago, or without an own write that could not be placed,
+ * until a later read.
+ */
+export const isOverdue = (snapshot: Snapshot.State, now: number, maxStaleness: number): boolean =>
+  Snapshot.isDisowned(snapshot) || isStale(snapshot.confirmedAt, now, maxStaleness)
 
 /** A server that is well answers a short statement within this time, however large the bound is. */
 const longestUsualAnswer = 5_000

@@ -6,7 +6,7 @@ import * as PostgresServer from "../../dev/PostgresServer.ts"
 import * as PgCursorDiff from "../../src/layers/postgres/diff/PgCursorDiff.ts"
 import * as PgCatalog from "../../src/layers/postgres/PgCatalog.ts"
 import * as PgRows from "../../src/layers/postgres/PgRows.ts"
-import * as PgStatements from "../../src/layers/postgres/PgStatements.ts"
+import * as PgEntryRead from "../../src/layers/postgres/PgEntryRead.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalog from "./Catalog.ts"
 
@@ -150,7 +150,7 @@ for (const version of [14, 18] as const) {
           )
           yield* owner.run(PgCatalog.glimpse)
           yield* owner.run(PgCatalog.glance("true"), ["{}"])
-          assert.lengthOf(yield* owner.run(PgStatements.selectRow, ["a", "b"]), 1)
+          assert.lengthOf(yield* owner.run(PgEntryRead.selectRow, ["a", "b"]), 1)
           assert.lengthOf(
             yield* owner.run(PgCursorDiff.selectWhole, [
               "{a}",

@@ -13,7 +13,7 @@ import * as PgKeyDeclarations from "../../src/layers/postgres/PgKeyDeclarations.
 import * as PgOneTenantPerDatabase from "../../src/layers/postgres/PgOneTenantPerDatabase.ts"
 import * as PgSchemaCheck from "../../src/layers/postgres/PgSchemaCheck.ts"
 import * as PgSeeding from "../../src/layers/postgres/PgSeeding.ts"
-import * as PgStatements from "../../src/layers/postgres/PgStatements.ts"
+import * as PgEntryRead from "../../src/layers/postgres/PgEntryRead.ts"
 import * as PgWrites from "../../src/layers/postgres/PgWrites.ts"
 
 export interface ScriptedTenant {
@@ -192,7 +192,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       tenantOf(tenant).script.write(`${namespace}/${key}`, JSON.parse(json!))
       return [{ actual: 0, guard: null, deleted: null, put: true, ...table.get(`${namespace}/${key}`) }]
     }
-    if (sql === PgStatements.selectRow) {
+    if (sql === PgEntryRead.selectRow) {
       const row = table.get(`${params[0]}/${params[1]}`)
       return row === undefined ? [] : [row]
     }

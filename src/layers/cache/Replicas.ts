@@ -193,12 +193,8 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
   const resume = (replica: Replica.Replica) =>
     setCondition(replica, { suspended: false, loaded: replica.condition.loaded && !replica.condition.suspended })
 
-  /**
-   * Whether the snapshot is not to be trusted: confirmed too long ago, or without a write of ours that it could not
-   * place.
-   */
   const isOverdue = (snapshot: Snapshot.State, time: number) =>
-    Snapshot.isDisowned(snapshot) || Freshness.isStale(snapshot.confirmedAt, time, options.maxStaleness)
+    Freshness.isOverdue(snapshot, time, options.maxStaleness)
 
   const isPast = (time: number) => Freshness.isStale(time, now(), options.maxStaleness)
 

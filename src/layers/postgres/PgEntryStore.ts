@@ -26,7 +26,7 @@ import * as PgFailure from "./connection/PgFailure.ts"
 import * as PgDiff from "./diff/PgDiff.ts"
 import * as PgEncodableKeys from "./diff/PgEncodableKeys.ts"
 import { PgDatabases } from "./PgDatabases.ts"
-import * as PgStatements from "./PgStatements.ts"
+import * as PgEntryRead from "./PgEntryRead.ts"
 import * as PgWrites from "./PgWrites.ts"
 
 const runAgain = <A>(statement: Effect.Effect<A, EntryStoreError>): Effect.Effect<A, EntryStoreError> =>
@@ -49,7 +49,7 @@ const attempts = 3
 const make = Effect.map(PgDatabases, (databases) => {
   const budgetOf = (writes: ReadonlyArray<EntryWrite>) => writeTimeout(writes.map(({ json }) => json))
   return EntryStore.of({
-    read: (tenant, key) => databases.run(tenant, (query) => PgStatements.read(query, key)),
+    read: (tenant, key) => databases.run(tenant, (query) => PgEntryRead.read(query, key)),
     diff: (tenant) => (keys, known) =>
       databases.run(tenant, (query) =>
         PgEncodableKeys.among(query, (keys, known) => PgDiff.diff(query, keys, known))(keys, known)

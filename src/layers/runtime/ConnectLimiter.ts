@@ -29,7 +29,7 @@ import * as MissingTenants from "./MissingTenants.ts"
 import * as MonotonicClock from "./MonotonicClock.ts"
 import * as NewestFirst from "./NewestFirst.ts"
 import * as TenantLimiter from "./TenantLimiter.ts"
-import { longestConnectTurn, statementTimeout } from "./Timeouts.ts"
+import { longestConnectTurn, readTimeout } from "./Timeouts.ts"
 
 export interface ConnectLimiterOptions {
   /** Connections that are being opened at once: that many sessions, and that many clients. */
@@ -83,7 +83,7 @@ const make = Effect.fnUntraced(function* (options: ConnectLimiterOptions) {
     turns: NewestFirst.make({
       permits: turnsOfNewcomers.permits,
       mostWaiting,
-      longestWait: Duration.toMillis(statementTimeout),
+      longestWait: Duration.toMillis(readTimeout),
       refusal: "crowded" as const
     })
   })

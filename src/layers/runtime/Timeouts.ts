@@ -92,7 +92,7 @@ const perRow = 2
 
 /** How long a write of these values may take, in milliseconds: 5 seconds, and more for more rows and more bytes. */
 export const writeTimeout = (texts: ReadonlyArray<string | undefined>): number => {
-  const bytes = texts.reduce((sum, text) => sum + (text?.length ?? 0), 0)
+  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text ?? ""), 0)
   return Duration.toMillis(statementTimeout) + (texts.length - 1) * perRow + (2000 * bytes) / slowLink
 }
 

@@ -1,5 +1,5 @@
 /**
- * The statements about single entries. Each is one round trip, and decodes what it returns.
+ * The read of one entry: one round trip.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

@@ -8,12 +8,12 @@ import { Connector, ConnectorError, type TenantId } from "effect-systemplane"
 import * as PgCursorDiff from "../../src/layers/postgres/diff/PgCursorDiff.ts"
 import * as PgDiff from "../../src/layers/postgres/diff/PgDiff.ts"
 import * as PgNamespaceScan from "../../src/layers/postgres/diff/PgNamespaceScan.ts"
+import * as PgEntryRead from "../../src/layers/postgres/PgEntryRead.ts"
 import * as PgHistoryStore from "../../src/layers/postgres/PgHistoryStore.ts"
 import * as PgKeyDeclarations from "../../src/layers/postgres/PgKeyDeclarations.ts"
 import * as PgOneTenantPerDatabase from "../../src/layers/postgres/PgOneTenantPerDatabase.ts"
 import * as PgSchemaCheck from "../../src/layers/postgres/PgSchemaCheck.ts"
 import * as PgSeeding from "../../src/layers/postgres/PgSeeding.ts"
-import * as PgEntryRead from "../../src/layers/postgres/PgEntryRead.ts"
 import * as PgWrites from "../../src/layers/postgres/PgWrites.ts"
 
 export interface ScriptedTenant {

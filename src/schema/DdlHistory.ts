@@ -263,7 +263,9 @@ const recordUpdate = record(
 )
 
 // Closes what the triggers did not see: entries that differ from the last record of their key, and keys that have gone.
-// At the creation of the history this is the baseline; later it is what was written while the triggers were off.
+// At the creation of the history this is the baseline; later it is what was written while the triggers were off. It lets
+// no writer in: the newest record of a key would be the one that is written here, though a writer under way changed the
+// entry after it.
 const recordUnrecorded: FunctionObject = {
   ...invoker("systemplane_record_unrecorded", ""),
   returns: "bigint",
@@ -274,6 +276,7 @@ DECLARE
   written bigint;
 BEGIN
   PERFORM pg_advisory_xact_lock(${lockKey});
+  LOCK TABLE {schema}.systemplane_entries IN SHARE ROW EXCLUSIVE MODE;
   change := {schema}.systemplane_history_begin();
   baseline := NOT EXISTS (SELECT FROM ${history} AS h WHERE h.change_id IS NOT NULL);
   INSERT INTO ${history} (namespace, key, operation, revision, previous_revision, previous_value, value,

@@ -1,5 +1,5 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer, Option, Schema, Stream } from "effect"
+import { Effect, Fiber, Layer, Option, Schema, type Scope, Stream } from "effect"
 import { ChangeHistory, Config, ConfigKey, Ddl, withTenant } from "effect-systemplane"
 import { Burst, Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
@@ -26,6 +26,42 @@ layer(Layer.empty, { excludeTestServices: true })("the history on PostgreSQL", (
           assert.strictEqual(yield* ChangeHistory.verify, 0)
         }),
       { maxStaleness: "1 second" }
+    )
+  )
+
+  it.effect("G16: a gap is not closed beside a writer, whose record would then come before the one of the gap", () =>
+    TestPlane.onAcme((acme) =>
+      Effect.gen(function* () {
+        yield* Config.set(Limit, 1, { actor: "ada" })
+        const verify = yield* Effect.map(Effect.context<ChangeHistory | Scope.Scope>(), (context) =>
+          Effect.provide(Effect.forkScoped(ChangeHistory.verify), context)
+        )
+        const isWaiting = Effect.map(
+          acme.run("SELECT FROM pg_locks WHERE mode = 'ShareRowExclusiveLock' AND NOT granted"),
+          (locks) => locks.length > 0
+        )
+        yield* Catalog.withoutTriggers(
+          acme,
+          acme.run("UPDATE systemplane_entries SET value = '9' WHERE key = $1", [Limit.key])
+        )
+        const verifying = yield* acme.transaction(
+          Effect.gen(function* () {
+            yield* acme.run("UPDATE systemplane_entries SET value = '10' WHERE key = $1", [Limit.key])
+            const verifying = yield* verify
+            yield* TestDatabase.eventually("the verification waits for the writer", isWaiting)
+            return verifying
+          })
+        )
+        assert.strictEqual(yield* Fiber.join(verifying), 0)
+        const { records } = yield* ChangeHistory.ofKey(Limit)
+        assert.deepStrictEqual(
+          records.map(({ value, previousValue }) => [value, previousValue]),
+          [
+            [10, 9],
+            [1, undefined]
+          ]
+        )
+      })
     )
   )
 

@@ -7,8 +7,10 @@
  * found, and one that begins after a crash under a number that was used before.
  */
 import * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
 import { type EntryStoreError, saysObjectsMissing } from "../../schema/EntryStoreError.ts"
@@ -26,6 +28,7 @@ import {
   type PastRow,
   type Retention
 } from "../../services/HistoryStore.ts"
+import { verifyLock } from "../runtime/Timeouts.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import { arrayOf, columnsWith, decodeRows, inRange, isStored, unexpectedShape } from "./PgRows.ts"
 
@@ -56,13 +59,25 @@ const make = Effect.map(PgDatabases, (databases) => {
 // A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
 export const layer = () => Layer.effect(HistoryStore, make)
 
+/** How often a verification that finds writers at work all the time is tried again. */
+export interface VerifyPatience {
+  readonly pause: Duration.Input
+  readonly times: number
+}
+
 /** `HistoryStore.verify`. A role that may only read reports the gap, and closes nothing. */
 export const verifying =
-  (databases: PgDatabases["Service"]) =>
+  (databases: PgDatabases["Service"], { pause, times }: VerifyPatience = verifyLock.asked) =>
   (tenant: TenantId): Effect.Effect<number, HistoryStoreError> =>
-    Effect.catchIf(databases.runInTransaction(tenant, verify), mayOnlyRead, () =>
-      databases.run(tenant, (query) => counted(query(countUnrecorded)))
-    ).pipe(Effect.mapError(missing(tenant)))
+    databases.runInTransaction(tenant, verify).pipe(
+      Effect.retry({ while: isLocked, schedule: Schedule.spaced(pause), times }),
+      Effect.catchIf(mayOnlyRead, () => databases.run(tenant, (query) => counted(query(countUnrecorded)))),
+      Effect.mapError(missing(tenant))
+    )
+
+/** Whether a verification found writers at work all the time. */
+const isLocked = (error: HistoryStoreError): boolean =>
+  error._tag === "EntryStoreError" && error.reason._tag === "Refused" && error.reason.code === "55P03"
 
 const mayOnlyRead = ({ reason }: EntryStoreError) =>
   reason._tag === "Refused" && (reason.code === "42501" || reason.code === "25006")
@@ -392,10 +407,14 @@ const counted = (rows: Effect.Effect<ReadonlyArray<unknown>, SqlError>): Effect.
     unexpectedShape
   )
 
-// The statement touches no row; its trigger, which has the rights of the owner, writes the records.
+// The statement touches no row; its trigger, which has the rights of the owner, writes the records. It must not run
+// beside a writer. Other writers wait behind this lock, and so it is given up soon.
 const verify = (query: Query): Effect.Effect<number, SqlError> =>
   Effect.gen(function* () {
-    yield* query("SELECT set_config('systemplane.verify', 'on', true)")
+    yield* query(
+      `SELECT set_config('systemplane.verify', 'on', true), set_config('lock_timeout', '${verifyLock.timeout}', true)`
+    )
+    yield* query("LOCK TABLE systemplane_entries IN SHARE ROW EXCLUSIVE MODE")
     yield* query("DELETE FROM systemplane_entries WHERE false")
     return yield* counted(
       query(`SELECT count(*)::float8 AS count FROM systemplane_history AS h

@@ -2,7 +2,7 @@
  * Change feeds over `LISTEN`: one session per feed, reconnected for ever.
  */
 import * as Effect from "effect/Effect"
-import * as FiberSet from "effect/FiberSet"
+import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
 import * as Ddl from "../../schema/Ddl.ts"
 import { EntryStoreError } from "../../schema/EntryStoreError.ts"
@@ -11,6 +11,7 @@ import { type KeyName, show } from "../../schema/KeyName.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { ListenFeed } from "../../services/ListenFeed.ts"
 import * as ReconnectingFeed from "../feed/ReconnectingFeed.ts"
+import { verifyLock } from "../runtime/Timeouts.ts"
 import * as ReportedOnce from "../store/ReportedOnce.ts"
 import { Telemetry } from "../telemetry/Telemetry.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
@@ -30,13 +31,15 @@ export interface PgListenFeedOptions {
 const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
   const databases = yield* PgDatabases
   const telemetry = yield* Telemetry
-  const run = yield* FiberSet.makeRuntime()
+  const run = yield* FiberMap.makeRuntime<never, TenantId>()
   const objects = Ddl.objects(options.history)
+  const close = PgHistoryStore.verifying(databases, verifyLock.background)
 
   /** Rows that no record tells of are recorded, and reported: the triggers were off, or a dump was restored. */
   const verify = (tenant: TenantId) => {
     run(
-      PgHistoryStore.verifying(databases)(tenant).pipe(
+      tenant,
+      close(tenant).pipe(
         Effect.flatMap((found) =>
           found === 0
             ? Effect.void

@@ -82,6 +82,16 @@ export const schemaLockTimeout = "10s"
  */
 export const schemaSilenceTimeout = "5s"
 
+/**
+ * How long a verification of the history waits for writers to be done, while others wait behind it. What it did not get
+ * it tries again: for about two seconds if a caller waits for it, and then for an hour in the background.
+ */
+export const verifyLock = {
+  timeout: "100ms",
+  asked: { pause: "200 millis", times: 6 },
+  background: { pause: "10 seconds", times: 360 }
+} as const
+
 // Writes.
 
 /** The bytes that a slow link carries in a second, each way. */

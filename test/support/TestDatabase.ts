@@ -5,6 +5,7 @@ import { PgClient } from "@effect/sql-pg"
 import { type Duration, Effect, Redacted, Schedule, Schema, Scope } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { inject } from "vitest"
+import * as EmptyDatabases from "./EmptyDatabases.ts"
 
 /** A connection of a stranger: not of the plane, and told apart from it in `pg_stat_activity`. */
 export interface Stranger {
@@ -67,12 +68,23 @@ const theServer = Effect.promise(() => {
   return shared
 })
 
-/** A new database that is dropped with the scope. */
-export const make = Effect.suspend(() => makeBy(Redacted.make(inject("postgresUrl")), theServer))
+/** An empty database, as long as the scope. */
+export const make = Effect.suspend(() => {
+  const url = Redacted.make(inject("postgresUrl"))
+  const pool = EmptyDatabases.pool
+  return makeBy(
+    url,
+    theServer,
+    (server) => Effect.suspend(() => pool.take() ?? create(server, "")),
+    (server, name) => pool.giveBack(server, name, connect(urlOn(url, name)))
+  )
+})
 
 /** A new database with another encoding, such as `LATIN1`. */
 export const makeEncoded = (encoding: string) =>
-  makeBy(Redacted.make(inject("postgresUrl")), theServer, ` TEMPLATE template0 ENCODING '${encoding}' LOCALE 'C'`)
+  makeBy(Redacted.make(inject("postgresUrl")), theServer, (server) =>
+    create(server, ` TEMPLATE template0 ENCODING '${encoding}' LOCALE 'C'`)
+  )
 
 /** The same on any server, which the URL reaches as a superuser, and which may be replaced meanwhile. */
 export const makeOn = (url: Redacted.Redacted) => makeBy(url, connect(urlOn(url, "postgres")))
@@ -80,18 +92,31 @@ export const makeOn = (url: Redacted.Redacted) => makeBy(url, connect(urlOn(url,
 // Copying the files costs a quarter of what copying through the log does. PostgreSQL 14 does nothing else, and has no such option.
 const copiesFiles = "SELECT current_setting('server_version_num')::int >= 150000 AS copies"
 
+const create = Effect.fnUntraced(function* (server: Stranger, options: string) {
+  const name = uniqueName("systemplane")
+  const strategy = (yield* server.run(copiesFiles))[0].copies ? " STRATEGY file_copy" : ""
+  yield* server.run(`CREATE DATABASE ${name}${options}${strategy}`)
+  return name
+})
+
 const makeBy = Effect.fnUntraced(function* (
   url: Redacted.Redacted,
   administer: Effect.Effect<Stranger, never, Scope.Scope>,
-  options = ""
+  acquire: (server: Stranger) => Effect.Effect<string> = (server) => create(server, ""),
+  release?: (server: Stranger, name: string) => Effect.Effect<boolean>
 ) {
   const urlOf = (database: string, role?: TestRole) => urlOn(url, database, role)
   const server = yield* administer
-  const name = uniqueName("systemplane")
-  // Anew: the server may have been replaced since.
-  const drop = Effect.flatMap(administer, (server) => server.run(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))
-  const strategy = (yield* server.run(copiesFiles))[0].copies ? " STRATEGY file_copy" : ""
-  yield* Effect.acquireRelease(server.run(`CREATE DATABASE ${name}${options}${strategy}`), () => Effect.scoped(drop))
+  const name = yield* Effect.acquireRelease(acquire(server), (name) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        // Anew: the server may have been replaced since.
+        const server = yield* administer
+        if (release !== undefined && (yield* release(server, name))) return
+        yield* server.run(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+      })
+    )
+  )
   const stranger = yield* connect(urlOf(name))
   const sessions = Effect.map(
     server.run(

@@ -62,6 +62,7 @@ const drive = (database: TestDatabase.TestDatabase) =>
     )
     yield* seen(8)
     yield* counted("unrecorded_rows_total", "tenant_id", tenant, 1)
+    yield* counted("reconcile_total", "reason", "verify", 1)
 
     const again = yield* counted("reconcile_total", "reason", "connect", 2).pipe(Effect.forkScoped)
     yield* database.killListeners

@@ -25,17 +25,17 @@ const isPlain = `
     AND NOT EXISTS (SELECT FROM pg_foreign_data_wrapper)
     AND NOT EXISTS (SELECT FROM pg_largeobject_metadata)
     AND NOT EXISTS (SELECT FROM pg_cast AS c WHERE c.oid >= 16384)
-    AND NOT EXISTS (
-      SELECT FROM pg_class AS c WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relacl IS DISTINCT FROM (
-        SELECT i.initprivs FROM pg_init_privs AS i
-        WHERE i.classoid = 'pg_class'::regclass AND i.objoid = c.oid AND i.objsubid = 0
-      )
+    AND NOT EXISTS (SELECT FROM pg_proc AS p WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.oid >= 16384)
+    AND (
+      SELECT sum(hashtext(p.proacl::text)) FROM pg_proc AS p WHERE p.pronamespace = 'pg_catalog'::regnamespace
+    ) = (
+      SELECT sum(hashtext(i.initprivs::text)) FROM pg_init_privs AS i WHERE i.classoid = 'pg_proc'::regclass
     )
-    AND NOT EXISTS (
-      SELECT FROM pg_proc AS p WHERE p.pronamespace = 'pg_catalog'::regnamespace
-        AND (p.oid >= 16384 OR p.proacl IS DISTINCT FROM (
-          SELECT i.initprivs FROM pg_init_privs AS i WHERE i.classoid = 'pg_proc'::regclass AND i.objoid = p.oid
-        ))
+    AND (
+      SELECT sum(hashtext(c.relacl::text)) FROM pg_class AS c WHERE c.relnamespace = 'pg_catalog'::regnamespace
+    ) = (
+      SELECT sum(hashtext(i.initprivs::text)) FROM pg_init_privs AS i JOIN pg_class AS c ON c.oid = i.objoid
+      WHERE i.classoid = 'pg_class'::regclass AND i.objsubid = 0 AND c.relnamespace = 'pg_catalog'::regnamespace
     ) AS plain
   FROM pg_database AS d WHERE d.datname = current_database()`
 

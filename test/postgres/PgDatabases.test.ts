@@ -116,7 +116,7 @@ describe("a session that was opened ahead", () => {
           Effect.as(Effect.sleep("20 seconds"), {
             query: (sql) =>
               Effect.succeed([
-                sql === PgOneTenantPerDatabase.identify ? { system: "1", started: 1, database: "a" } : { one: 1 }
+                sql === PgOneTenantPerDatabase.identify ? { system: "1", started: "1", database: "a" } : { one: 1 }
               ]),
             payloads: Effect.never,
             abandon: Effect.void
@@ -139,7 +139,7 @@ describe("a client that was not answered", () => {
         // Statements that say so are never answered.
         const answer = (sql: string): Effect.Effect<ReadonlyArray<unknown>> => {
           if (sql === PgOneTenantPerDatabase.identify) {
-            return Effect.succeed([{ system: "1", started: 1, database: "a" }])
+            return Effect.succeed([{ system: "1", started: "1", database: "a" }])
           }
           if (sql === "answered") return Effect.succeed([])
           return Effect.onInterrupt(Effect.never, () => Effect.sync(() => abandoned++))
@@ -186,7 +186,7 @@ describe("statements with an address of their own", () => {
       Effect.gen(function* () {
         let isPoolerDown = true
         const query = (sql: string) =>
-          Effect.succeed(sql === PgOneTenantPerDatabase.identify ? [{ system: "1", started: 1, database: "a" }] : [])
+          Effect.succeed(sql === PgOneTenantPerDatabase.identify ? [{ system: "1", started: "1", database: "a" }] : [])
         const refused = (tenant: TenantId) =>
           Effect.fail(ConnectorError.of(tenant, new ConnectorError.ConnectFailed({ code: "ECONNREFUSED" })))
         const connector = Connector.of({

@@ -7,10 +7,13 @@ import type { Query } from "../../src/services/Connector.ts"
 import * as keys from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 
-const [acme, globex] = [TenantId.make("acme"), TenantId.make("globex")]
+const [acme, globex, initech] = [TenantId.make("acme"), TenantId.make("globex"), TenantId.make("initech")]
 
-/** A server as `identify` shows it. */
-const at = (system: string, started: number) => () => Effect.succeed([{ system, started, database: "app" }])
+/** A database as `identify` shows it; `system` is `null` to a role that may not ask for it. */
+const at =
+  (system: string | null, started: number, database = "app") =>
+  () =>
+    Effect.succeed([{ system, started: String(started), database }])
 
 /** A connection that is lost. */
 const gone = Effect.fail(
@@ -99,6 +102,88 @@ describe("claims of databases", () => {
       yield* client.close
       yield* open(claims, globex, at("1", 1), "session")
     })
+  )
+
+  it.effect("G5: one database is known to be one by roles of which only some may ask for the system identifier", () =>
+    Effect.gen(function* () {
+      for (const [first, second] of [
+        [null, "1"],
+        ["1", null],
+        [null, null]
+      ] as const) {
+        const claims = PgOneTenantPerDatabase.make()
+        yield* open(claims, acme, at(first, 1), "session")
+        yield* open(claims, acme, at(second, 1), "client")
+        for (const system of [first, second]) {
+          assert.strictEqual(yield* refusal(open(claims, globex, at(system, 1), "session")), "DatabaseShared")
+        }
+        yield* open(claims, globex, at(second, 1, "another"), "session")
+        // Databases of two servers have equal numbers as a rule.
+        yield* open(claims, initech, at(second, 2), "session")
+      }
+    })
+  )
+
+  it.effect("G5: databases that are renamed to each other's names go to the tenants whose addresses lead there", () =>
+    Effect.gen(function* () {
+      const everyone = [acme, globex, initech]
+      for (const tenants of [everyone.slice(0, 2), everyone]) {
+        const claims = PgOneTenantPerDatabase.make()
+        /** The number of the database that each name leads to. */
+        let numbers = tenants.map((_, number) => String(number))
+        const server = (index: number) => () => Effect.suspend(() => at("1", 1, numbers[index])())
+        for (const [index, tenant] of tenants.entries()) {
+          yield* (yield* open(claims, tenant, server(index), "session")).close
+        }
+        numbers = [...numbers.slice(1), numbers[0]!]
+        let refused = [...tenants.keys()]
+        for (let round = 0; round < 2; round++) {
+          refused = yield* Effect.filter(refused, (index) =>
+            Effect.map(Effect.exit(open(claims, tenants[index]!, server(index), "session")), Exit.isFailure)
+          )
+        }
+        assert.deepStrictEqual(refused, [])
+      }
+    })
+  )
+
+  it.effect(
+    "G5: a client that has connected to another database since holds its first one for its tenant no more",
+    () =>
+      Effect.gen(function* () {
+        const claims = PgOneTenantPerDatabase.make()
+        let number = "a"
+        const session = yield* open(claims, acme, at("1", 1, "a"), "session")
+        yield* open(claims, acme, () => Effect.suspend(() => at("1", 1, number)()), "client")
+        yield* session.close
+        assert.strictEqual(yield* refusal(open(claims, globex, at("1", 1, "a"), "session")), "DatabaseShared")
+        number = "b"
+        yield* open(claims, globex, at("1", 1, "a"), "session")
+        yield* open(claims, acme, at("1", 1, "b"), "session")
+      })
+  )
+
+  it.live("G5: a role that may not ask for the system identifier shares no database with one that may", () =>
+    Effect.gen(function* () {
+      const role = yield* TestDatabase.makeRole
+      const database = yield* TestDatabase.make
+      yield* database.run("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+      yield* database.run(`GRANT ALL ON SCHEMA public TO ${role.user}`)
+      const { url } = database
+      const byRole = database.urlAs(role)
+      yield* Effect.gen(function* () {
+        const manager = yield* TenantManager
+        yield* manager.activate("acme")
+        assert.strictEqual((yield* Effect.flip(manager.activate("globex"))).reason._tag, "DatabaseShared")
+        assert.strictEqual(yield* Config.get(keys.Limit).pipe(withTenant("acme")), 600)
+      }).pipe(
+        Effect.provide(
+          SystemplaneLive({ keys: keys.all, boot: "background" }).pipe(
+            Layer.provide(PgConnector.layerRecord({ acme: { url: byRole, listenUrl: url }, globex: { url } }))
+          )
+        )
+      )
+    }).pipe(Effect.scoped)
   )
 
   it.live("G5: a tenant whose statements and whose session reach two databases is refused", () =>

@@ -148,7 +148,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
 
   const statement = (tenant: string, sql: string, params: ReadonlyArray<unknown> = []): ReadonlyArray<unknown> => {
     const { table } = tenantOf(tenant)
-    if (identifies(sql)) return [{ system: "1", started: 1, database: tenant }]
+    if (identifies(sql)) return [{ system: "1", started: "1", database: tenant }]
     if (readsAll(sql) || readsNewer(sql)) {
       const [sent, , above = -1n] = params as [string, number, bigint?]
       const namespaces = elementsOf(sent)

@@ -11,8 +11,11 @@
  * backup share both, and so do a primary and the standby that took its place. They are told apart by the start of their
  * servers, and what is open says so itself: if two starts differ, the one that was opened before is asked again. Its
  * answer proves that its server still runs, hence is another one; no answer proves nothing, since the server may have
- * been restarted. A tenant keeps its claim from its first session until it is released. A tenant that never had one,
- * such as one that only a late read asked for, keeps it as long as its client is open.
+ * been restarted. A role that may not ask for the system identifier does not know that part: then the other two decide.
+ *
+ * A tenant keeps its claim from its first session until it is released, or until what it opens leads elsewhere:
+ * databases may be renamed, even to each other's names. A tenant that never had a session, such as one that only a late
+ * read asked for, keeps its claim as long as its client is open.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -23,38 +26,56 @@ import type { Query } from "../../services/Connector.ts"
 import { statementTimeout } from "../runtime/Timeouts.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
 
+// As text: how many digits of a number are sent is a setting of the role.
 const identifyBy = (system: string, from: string): string =>
-  `SELECT ${system} AS system, (pg_get_object_address('database', ARRAY[current_database()::text], '{}')).objid::text AS database,` +
-  ` date_part('epoch', pg_postmaster_start_time()) AS started${from}`
+  `SELECT ${system}::text AS system, (pg_get_object_address('database', ARRAY[current_database()::text], '{}')).objid::text AS database,` +
+  ` extract(epoch FROM pg_postmaster_start_time())::text AS started${from}`
 
 /**
  * Which database a session reaches. By functions alone: a new session would first have to learn what a catalog table
  * looks like. Every role may run them by default. Exported so that tests recognise it by identity.
  */
-export const identify = identifyBy("system_identifier::text", " FROM pg_control_system()")
+export const identify = identifyBy("system_identifier", " FROM pg_control_system()")
 
-/**
- * Where an administrator took the right to run that function from the role, a claim ends with a restart of the server.
- */
-const identifyWithoutControl = identifyBy("'started ' || pg_postmaster_start_time()::text", "")
+/** An administrator may take the right to run that function from a role. */
+const identifyWithoutControl = identifyBy("NULL", "")
 
-const Identity = Schema.Struct({ system: Schema.String, started: Schema.Finite, database: Schema.String })
-const decodeIdentity = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Identity))
+const Place = Schema.Struct({
+  /** `null` if the role may not ask. */
+  system: Schema.NullOr(Schema.String),
+  database: Schema.String,
+  /** When the server was started. */
+  started: Schema.String
+})
+/** Where a client or a session is. */
+type Place = typeof Place.Type
+const decodePlaces = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Place))
 
-const identityOf = (tenant: TenantId, query: Query) =>
+const placeOf = (tenant: TenantId, query: Query): Effect.Effect<Place, ConnectorError> =>
   query(identify).pipe(
     Effect.catchIf(
       (error) => PgFailure.codeOf(error).code === "42501" && error.reason.operation !== "connect",
       () => query(identifyWithoutControl)
     ),
     Effect.mapError((error) => PgFailure.connectFailure(tenant, error)),
-    Effect.flatMap((rows) => Effect.mapError(decodeIdentity(rows), () => PgFailure.notConnected(tenant))),
+    Effect.flatMap((rows) => Effect.mapError(decodePlaces(rows), () => PgFailure.notConnected(tenant))),
     Effect.timeoutOrElse({
       duration: statementTimeout,
       orElse: () => Effect.fail(PgFailure.notConnected(tenant, "ETIMEDOUT"))
     }),
-    Effect.map(([{ database, started, system }]) => ({ database: `${system}/${database}`, started }))
+    Effect.map(([place]) => place)
   )
+
+/** Whether no part says that they are two databases, a restart of the server left aside. */
+const mayBeOne = (a: Place, b: Place): boolean =>
+  a.database === b.database && (a.system === null || b.system === null || a.system === b.system)
+
+/** Whether they are one database of one running server. */
+const isHere = (a: Place, b: Place): boolean => mayBeOne(a, b) && a.started === b.started
+
+/** Whether they are one database, maybe before and after a restart: only the system identifier outlasts one. */
+const areOne = (a: Place, b: Place): boolean =>
+  mayBeOne(a, b) && (a.started === b.started || (a.system !== null && b.system !== null))
 
 /** What claims a database: the pooled client of a tenant, or a session that listens. */
 export type Kind = "client" | "session"
@@ -63,13 +84,13 @@ export type Kind = "client" | "session"
 interface Open {
   readonly kind: Kind
   readonly query: Query
-  /** When its server was started, as it said last. */
-  started: number
+  /** Where it was when it was asked last. */
+  place: Place
 }
 
 /** The claim of one tenant. */
 interface Claim {
-  readonly database: string
+  place: Place
   readonly open: Set<Open>
   /** Whether it outlasts what is open: from the first session until the tenant is released. */
   kept: boolean
@@ -79,66 +100,108 @@ interface Claim {
 
 export const make = () => {
   const claims = new Map<TenantId, Claim>()
+  /** The tenants that claim a database, by the part of its place that each role knows. */
   const tenants = new Map<string, Set<TenantId>>()
 
-  const drop = (tenant: TenantId, claim: Claim): void => {
-    if (claims.get(tenant) !== claim) return
-    claims.delete(tenant)
-    const others = tenants.get(claim.database)
+  const index = (tenant: TenantId, { database }: Place): void => {
+    tenants.set(database, (tenants.get(database) ?? new Set()).add(tenant))
+  }
+
+  const unindex = (tenant: TenantId, { database }: Place): void => {
+    const others = tenants.get(database)
     others?.delete(tenant)
-    if (others?.size === 0) tenants.delete(claim.database)
+    if (others?.size === 0) tenants.delete(database)
   }
 
   const dropUnused = (tenant: TenantId, claim: Claim): void => {
-    if (claim.open.size === 0 && !claim.kept) drop(tenant, claim)
+    if (claim.open.size > 0 || claim.kept || claims.get(tenant) !== claim) return
+    claims.delete(tenant)
+    unindex(tenant, claim.place)
   }
 
-  const holdersOf = (database: string) => [...(tenants.get(database) ?? [])]
+  /** Asks where it is now. `undefined` if it does not answer. */
+  const ask = (tenant: TenantId, one: Open): Effect.Effect<Place | undefined> =>
+    placeOf(tenant, one.query).pipe(
+      Effect.tap((place) =>
+        Effect.sync(() => {
+          one.place = place
+        })
+      ),
+      Effect.orElseSucceed(() => undefined)
+    )
 
-  /** Whether what is open still reaches a server, and that is not this one. It is asked only if it said so before. */
-  const isElsewhere = (tenant: TenantId, one: Open, database: string, started: number): Effect.Effect<boolean> =>
-    claims.get(tenant)?.database === database && one.started === started
-      ? Effect.succeed(false)
-      : identityOf(tenant, one.query).pipe(
-          Effect.map((now) => {
-            one.started = now.started
-            return now.database !== database || now.started !== started
-          }),
-          Effect.orElseSucceed(() => false)
-        )
+  /**
+   * Whether a tenant that claims the place has left it: what it has open answers from elsewhere. A session stays where
+   * it is, and is asked only if that was another start of a server; a client may have connected anew.
+   */
+  const hasLeft = Effect.fnUntraced(function* (tenant: TenantId, claim: Claim, place: Place) {
+    let elsewhere = !areOne(claim.place, place)
+    for (const one of [...claim.open]) {
+      if (one.kind === "session" && isHere(one.place, place)) return false
+      const now = yield* ask(tenant, one)
+      if (now !== undefined && isHere(now, place)) return false
+      elsewhere ||= now !== undefined
+    }
+    return elsewhere
+  })
 
-  /** Whether something that the tenant has open is elsewhere; of another kind than this, if one is given. */
-  const someElsewhere = Effect.fnUntraced(function* (tenant: TenantId, database: string, started: number, kind?: Kind) {
+  /** The tenants that claim the place, and were not seen to have left it. */
+  const holdersOf = (place: Place, but: TenantId, left: ReadonlySet<TenantId> = new Set()) =>
+    [...(tenants.get(place.database) ?? [])].flatMap((tenant) => {
+      const claim = claims.get(tenant)
+      return claim === undefined || tenant === but || left.has(tenant) || !mayBeOne(claim.place, place)
+        ? []
+        : [{ tenant, claim }]
+    })
+
+  /** Whether something of another kind that the tenant has open is elsewhere. It is asked only if it said so before. */
+  const differs = Effect.fnUntraced(function* (tenant: TenantId, place: Place, kind: Kind) {
     for (const one of [...(claims.get(tenant)?.open ?? [])]) {
-      if (one.kind !== kind && (yield* isElsewhere(tenant, one, database, started))) return true
+      if (one.kind === kind || isHere(one.place, place)) continue
+      const now = yield* ask(tenant, one)
+      if (now !== undefined && !isHere(now, place)) return true
     }
     return false
   })
 
-  /** The tenant's claim on this database, in the place of an earlier one on another. */
-  const claimOf = (tenant: TenantId, database: string): Claim => {
-    const known = claims.get(tenant)
-    if (known?.database === database) return known
-    if (known !== undefined) drop(tenant, known)
-    const claim: Claim = { database, open: new Set(), kept: false, reachedByClient: false }
-    claims.set(tenant, claim)
-    tenants.set(database, (tenants.get(database) ?? new Set()).add(tenant))
+  /** The tenant's claim, which is on this place from now on. */
+  const claimOn = (tenant: TenantId, place: Place): Claim => {
+    const claim = claims.get(tenant)
+    if (claim === undefined) {
+      const first: Claim = { place, open: new Set(), kept: false, reachedByClient: false }
+      claims.set(tenant, first)
+      index(tenant, place)
+      return first
+    }
+    unindex(tenant, claim.place)
+    index(tenant, place)
+    if (areOne(claim.place, place)) {
+      claim.place = { ...place, system: place.system ?? claim.place.system }
+    } else {
+      claim.place = place
+      claim.reachedByClient = [...claim.open].some((one) => one.kind === "client" && isHere(one.place, place))
+    }
     return claim
   }
 
-  /** Whether a tenant holds the database that was not seen to be elsewhere. */
-  const sharedBy = (tenant: TenantId, database: string, elsewhere: ReadonlySet<TenantId>) => {
-    const other = holdersOf(database).find((other) => other !== tenant && !elsewhere.has(other))
-    return other === undefined ? undefined : ConnectorError.of(tenant, new DatabaseShared({ other }))
+  /** What the tenant opened leads to another place than the one that it claims: that claim ends with what is open. */
+  const leave = (tenant: TenantId, place: Place): void => {
+    const claim = claims.get(tenant)
+    if (claim === undefined || areOne(claim.place, place)) return
+    claim.kept = false
+    dropUnused(tenant, claim)
   }
 
   /** Adds what is open to the tenant's claim. Another tenant may hold the database since it was looked for. */
-  const add = (tenant: TenantId, database: string, one: Open, elsewhere: ReadonlySet<TenantId>) =>
+  const add = (tenant: TenantId, one: Open, left: ReadonlySet<TenantId>) =>
     Effect.acquireRelease(
       Effect.suspend(() => {
-        const shared = sharedBy(tenant, database, elsewhere)
-        if (shared !== undefined) return Effect.fail(shared)
-        const claim = claimOf(tenant, database)
+        const [other] = holdersOf(one.place, tenant, left)
+        if (other !== undefined) {
+          leave(tenant, one.place)
+          return Effect.fail(ConnectorError.of(tenant, new DatabaseShared({ other: other.tenant })))
+        }
+        const claim = claimOn(tenant, one.place)
         claim.open.add(one)
         if (one.kind === "session") claim.kept = true
         else claim.reachedByClient = true
@@ -170,17 +233,15 @@ export const make = () => {
       query: Query,
       kind: Kind
     ): Effect.fn.Return<void, ConnectorError, Scope.Scope> {
-      const { database, started } = yield* identityOf(tenant, query)
-      const elsewhere = new Set<TenantId>()
-      for (const other of holdersOf(database)) {
-        if (other !== tenant && (yield* someElsewhere(other, database, started))) elsewhere.add(other)
+      const place = yield* placeOf(tenant, query)
+      const left = new Set<TenantId>()
+      for (const { claim, tenant: other } of holdersOf(place, tenant)) {
+        if (yield* hasLeft(other, claim, place)) left.add(other)
       }
-      const shared = sharedBy(tenant, database, elsewhere)
-      if (shared !== undefined) return yield* shared
-      if (yield* someElsewhere(tenant, database, started, kind)) {
+      if (holdersOf(place, tenant, left).length === 0 && (yield* differs(tenant, place, kind))) {
         return yield* ConnectorError.of(tenant, new DatabasesDiffer())
       }
-      yield* add(tenant, database, { kind, query, started }, elsewhere)
+      yield* add(tenant, { kind, query, place }, left)
     })
   }
 }

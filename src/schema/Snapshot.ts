@@ -71,7 +71,7 @@ export interface Slot {
   readonly highestRevision: number
   /** `State.version` when the slot was last published, deleted by us, or found without a row by a read of its key. */
   readonly publishedAt: number
-  /** When a read of this key alone last confirmed it, in milliseconds of a monotonic clock. */
+  /** When a read of this key alone last confirmed it, in milliseconds of a monotonic clock; or {@link never}. */
   readonly confirmedAt: number
 }
 
@@ -95,7 +95,7 @@ export interface State {
   readonly readAlone: ReadonlyArray<number>
   /** The slots whose row was rejected, and for which the history was not asked since. */
   readonly unrecalled: ReadonlyArray<number>
-  /** When a whole read last confirmed every key, in milliseconds of a monotonic clock. */
+  /** When a whole read last confirmed every key, in milliseconds of a monotonic clock; or {@link never}. */
   readonly confirmedAt: number
 }
 
@@ -160,6 +160,9 @@ export interface Outcome {
 
 const unseen = -1
 
+/** When something was confirmed that never was. Before every time of a clock: 0 is one of them. */
+export const never = Number.NEGATIVE_INFINITY
+
 /** @since 0.1.0 */
 export const make = (keys: ReadonlyArray<SnapshotKey>): State => ({
   keys,
@@ -169,7 +172,7 @@ export const make = (keys: ReadonlyArray<SnapshotKey>): State => ({
     seen: undefined,
     highestRevision: unseen,
     publishedAt: 0,
-    confirmedAt: 0
+    confirmedAt: never
   })),
   version: 0,
   epoch: 0,
@@ -179,7 +182,7 @@ export const make = (keys: ReadonlyArray<SnapshotKey>): State => ({
   loaded: false,
   readAlone: [],
   unrecalled: [],
-  confirmedAt: 0
+  confirmedAt: never
 })
 
 /** To be noted before a read is sent. */
@@ -195,7 +198,7 @@ export const revision = (slot: Slot): number => slot.inForce?.revision ?? 0
 /** Whether a write of our own could not be placed, and no whole read that began after its answer was applied since. */
 export const isDisowned = ({ disownedVersion, wholeVersion }: State): boolean => disownedVersion > wholeVersion
 
-/** When the slot was last confirmed, by a whole read or on its own; 0 if it never was. */
+/** When the slot was last confirmed, by a whole read or on its own; or {@link never}. */
 export const confirmedAt = (state: State, slot: number): number =>
   Math.max(state.confirmedAt, state.slots[slot]!.confirmedAt)
 

@@ -311,6 +311,22 @@ describe("confirmedAt and stale of entries and statuses", () => {
     })
   )
 
+  it.effect("G4: a tenant that was never confirmed as a whole shows no time, though one of its keys was read", () =>
+    onPlane(function* ({ acme }) {
+      acme.opening = "fail"
+      yield* Effect.forkScoped(Effect.exit(live), { startImmediately: true })
+      yield* breathe
+      assert.strictEqual(seconds((yield* limit).confirmedAt), 0)
+      const { confirmedAt, state } = yield* status
+      assert.deepStrictEqual([state, confirmedAt], ["activating", undefined])
+      const { tenants } = yield* TenantManager.use((manager) => manager.health)
+      assert.strictEqual(tenants[0]?.confirmedAt, undefined)
+      acme.opening = "succeed"
+      yield* live
+      assert.strictEqual(seconds((yield* status).confirmedAt), 0)
+    })
+  )
+
   it.effect("the first failure of an activation is logged, and those after it are not", () =>
     onPlane(function* ({ acme, lines }) {
       acme.opening = "fail"

@@ -20,7 +20,7 @@ export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean, 
     updatedAt: inForce && DateTime.makeUnsafe(inForce.updatedAt),
     updatedBy: inForce?.updatedBy,
     stale,
-    confirmedAt: confirmedAt === 0 ? undefined : shownConfirmation(clock, confirmedAt, inForce?.updatedAt),
+    confirmedAt: confirmedAt === Snapshot.never ? undefined : shownConfirmation(clock, confirmedAt, inForce?.updatedAt),
     ...(rejection === undefined || seen === undefined
       ? {}
       : { rejected: { revision: seen.revision, reason: rejection } })

@@ -11,7 +11,7 @@ import { memoize } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
-import type * as Snapshot from "../../schema/Snapshot.ts"
+import * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { TenantStatus } from "../../schema/TenantStatus.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
@@ -73,7 +73,8 @@ const make = Effect.gen(function* () {
   const current = (status: TenantStatus): TenantStatus => {
     const latest = known.get(status.tenant)
     if (latest === undefined) return status
-    const confirmedAt = MonotonicClock.timeOfDay(clock, latest.confirmedAt)
+    const confirmedAt =
+      latest.confirmedAt === Snapshot.never ? undefined : MonotonicClock.timeOfDay(clock, latest.confirmedAt)
     return { ...status, confirmedAt, rejected: rejectedOf(latest.slots) }
   }
 

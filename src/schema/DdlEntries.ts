@@ -6,6 +6,8 @@
  * sequence is compared with the highest revision of the table, by an index: a table that was copied, restored or
  * replicated brings rows along that the sequence of this database never drew.
  */
+import * as DdlColumns from "./DdlColumns.ts"
+import { type Column, hasColumn } from "./DdlColumns.ts"
 import {
   alone,
   type DdlObject,
@@ -14,11 +16,13 @@ import {
   invoker,
   lockKey,
   onlyOn,
+  type RelationObject,
   type RuleObject,
   setting,
   trigger,
   versioned
 } from "./DdlObjects.ts"
+import * as DdlTriggers from "./DdlTriggers.ts"
 import * as DdlVersion1 from "./DdlVersion1.ts"
 import { isUntouched } from "./SeedMark.ts"
 
@@ -31,56 +35,31 @@ export const sequence: DdlObject = {
   create: ["CREATE SEQUENCE {schema}.systemplane_revision_seq"]
 }
 
-/** The columns that may be dropped and made anew; revisions have a rule of their own. */
-const columnTypes = {
-  namespace: "text NOT NULL",
-  key: "text NOT NULL",
-  value: "jsonb NOT NULL",
-  updated_at: "timestamptz NOT NULL DEFAULT now()",
-  updated_by: "text NOT NULL DEFAULT ''"
-}
+/** Revisions come with a rule of their own. */
+export const columnsOfEntries: ReadonlyArray<Column> = [
+  { name: "namespace", type: "text", or: ["character varying"], definition: " NOT NULL" },
+  { name: "key", type: "text", or: ["character varying"], definition: " NOT NULL" },
+  { name: "value", type: "jsonb", definition: " NOT NULL" },
+  { name: "revision", type: "bigint", definition: undefined },
+  { name: "updated_at", type: "timestamp with time zone", definition: " NOT NULL DEFAULT now()" },
+  { name: "updated_by", type: "text", or: ["character varying"], definition: " NOT NULL DEFAULT ''" }
+]
 
-export const table: DdlObject = {
+export const table: RelationObject = {
   kind: "relation",
   name: "table systemplane_entries",
   relation: "systemplane_entries",
-  relkinds: ["r", "p"],
+  relkinds: ["r"],
   owned: false,
   create: [
     `CREATE TABLE {schema}.systemplane_entries (
-  namespace ${columnTypes.namespace},
-  key ${columnTypes.key},
-  value ${columnTypes.value},
-  revision bigint NOT NULL,
-  updated_at ${columnTypes.updated_at},
-  updated_by ${columnTypes.updated_by},
+  ${columnsOfEntries.map(({ definition = " NOT NULL", name, type }) => `${name} ${type}${definition}`).join(",\n  ")},
   PRIMARY KEY (namespace, key)
 )`
   ]
 }
 
-/** Whether the table has this column. */
-export const hasColumn = (relation: string, column: string, also = ""): string => `EXISTS (
-    SELECT FROM pg_attribute AS a
-    WHERE a.attrelid = to_regclass('{schema:literal}.${relation}') AND a.attname = '${column}' AND NOT a.attisdropped${also}
-  )`
-
-export const columnNames: ReadonlyArray<string> = Object.keys(columnTypes)
-
-/**
- * What the lost columns held is lost. A table with rows and without a column that has no default is refused by the
- * server.
- */
-export const columns: RuleObject = {
-  kind: "rule",
-  name: "columns of systemplane_entries",
-  holds: columnNames.map((name) => hasColumn("systemplane_entries", name)).join(" AND "),
-  mend: [
-    `ALTER TABLE {schema}.systemplane_entries ${Object.entries(columnTypes)
-      .map(([name, type]) => `ADD COLUMN IF NOT EXISTS ${name} ${type}`)
-      .join(", ")}`
-  ]
-}
+export const columns: RuleObject = DdlColumns.rule("systemplane_entries", columnsOfEntries)
 
 const entries = "to_regclass('{schema:literal}.systemplane_entries')"
 
@@ -206,14 +185,35 @@ BEGIN
 END`)
 }
 
-// A revision that JavaScript cannot express was not drawn, and does not count.
+/**
+ * What a revision is below to count for where the sequence stands. No sequence gets there by drawing, and one that was
+ * set behind a higher revision, as somebody wrote it by hand, would soon draw what JavaScript cannot express.
+ */
+const tooHigh = "4503599627370496"
+
+const highestOf = (alias: string, table: string) =>
+  `(SELECT max(${alias}.revision) FROM ${table} AS ${alias} WHERE ${alias}.revision < ${tooHigh})`
+
+/** The highest revision of the table that counts. */
+export const highestOfEntries = (table: string): string => highestOf("e", table)
+
+/** The same of the history, which knows the revisions of rows that were deleted. */
+export const highestOfHistory = (table: string): string => highestOf("h", table)
+
+const entriesTable = "{schema}.systemplane_entries"
+const historyTable = "{schema}.systemplane_history"
+const isThereHistory = "to_regclass('{schema:literal}.systemplane_history') IS NOT NULL"
+
 export const raiseRevision: FunctionObject = definer(
   "systemplane_entries_raise_revision",
   `
 DECLARE
   highest bigint;
 BEGIN${onlyOn("systemplane_entries")}
-  SELECT max(e.revision) INTO highest FROM {schema}.systemplane_entries AS e WHERE e.revision <= 9007199254740991;
+  highest := ${highestOfEntries(entriesTable)};
+  IF ${isThereHistory} THEN
+    highest := greatest(highest, ${highestOfHistory(historyTable)});
+  END IF;
   IF highest > coalesce(pg_sequence_last_value('{schema:literal}.systemplane_revision_seq'::regclass), 0) THEN
     PERFORM {schema}.systemplane_sequence_raise('{schema:literal}.systemplane_revision_seq'::regclass, highest);
   END IF;
@@ -246,6 +246,8 @@ export const notifyUpdateTrigger = trigger({
   on: ["UPDATE"],
   each: "ROW",
   run: notify.name,
+  // Older versions and other services leave out updates that change nothing.
+  acceptable: [DdlTriggers.rowDiffers],
   tolerated: ["systemplane_notify_v4"],
   always: true
 })
@@ -302,15 +304,14 @@ export const revisionIndex: DdlObject = {
 
 const revisions = "'{schema:literal}.systemplane_revision_seq'::regclass"
 
-const highest = "(SELECT max(e.revision) FROM {schema}.systemplane_entries AS e WHERE e.revision <= 9007199254740991)"
-
 /**
- * Whether each number is drawn once, in order. A cache hands numbers to sessions ahead of time: a later write may draw
- * a lower one.
+ * Whether each number is drawn once, in order, and without an end. A cache hands numbers to sessions ahead of time: a
+ * later write may draw a lower one.
  */
 export const drawsInOrder = (sequence: string): string => `EXISTS (
     SELECT FROM pg_sequence AS s
     WHERE s.seqrelid = ${sequence} AND s.seqcache = 1 AND s.seqincrement = 1 AND NOT s.seqcycle
+      AND s.seqtypid = 'pg_catalog.int8'::regtype AND s.seqmin = 1 AND s.seqmax > ${tooHigh}
   )`
 
 /**
@@ -318,27 +319,47 @@ export const drawsInOrder = (sequence: string): string => `EXISTS (
  */
 export const isAhead = (sequence: string, highestRevision: string): string =>
   `CASE WHEN has_sequence_privilege(${sequence}, 'SELECT')
-    THEN coalesce(pg_sequence_last_value(${sequence}), 0) >= coalesce(${highestRevision}, 0) ELSE true END`
+    THEN coalesce(pg_sequence_last_value(${sequence}), 0) BETWEEN coalesce(${highestRevision}, 0) AND ${tooHigh} ELSE true END`
 
 // `ALTER SEQUENCE` waits for each transaction that has drawn, and lets none draw until it is committed: so no number is
 // drawn twice. `RESTART` makes sessions forget the numbers that they hold ahead of time.
-export const sequencePosition: DdlObject = {
-  kind: "rule",
-  name: "position of systemplane_revision_seq",
-  holds: `${drawsInOrder(revisions)}
-  AND ${isAhead(revisions, highest)}`,
-  mend: [
-    "ALTER SEQUENCE {schema}.systemplane_revision_seq INCREMENT BY 1 NO CYCLE CACHE 1",
-    `DO $position$
+const setPosition: ReadonlyArray<string> = [
+  "ALTER SEQUENCE {schema}.systemplane_revision_seq CACHE 1",
+  `DO $position$
 DECLARE
-  last bigint := greatest(coalesce(pg_sequence_last_value(${revisions}), 0), ${highest});
+  last bigint := coalesce(pg_sequence_last_value(${revisions}), 0);
 BEGIN
-  EXECUTE 'ALTER SEQUENCE {schema:literal}.systemplane_revision_seq RESTART WITH ' || (last + 1)::text;
+  IF last > ${tooHigh} THEN
+    last := 0;
+  END IF;
+  last := greatest(last, 0, ${highestOfEntries(entriesTable)});
+  IF ${isThereHistory} THEN
+    last := greatest(last, ${highestOfHistory(historyTable)});
+  END IF;
+  EXECUTE 'ALTER SEQUENCE {schema:literal}.systemplane_revision_seq AS bigint INCREMENT BY 1 MINVALUE 1 NO MAXVALUE START WITH 1 NO CYCLE RESTART WITH '
+    || (last + 1)::text;
   IF last > 0 THEN
     PERFORM setval(${revisions}, last);
   END IF;
 END $position$`
-  ]
+]
+
+export const sequencePosition: RuleObject = {
+  kind: "rule",
+  name: "position of systemplane_revision_seq",
+  holds: `${drawsInOrder(revisions)}
+  AND ${isAhead(revisions, highestOfEntries(entriesTable))}`,
+  reads: "systemplane_entries",
+  mend: setPosition
+}
+
+/** The same, once there is a history: rows may have been deleted, and the sequence set back. */
+export const positionAfterHistory: RuleObject = {
+  kind: "rule",
+  name: "position of systemplane_revision_seq after systemplane_history",
+  holds: isAhead(revisions, highestOfHistory(historyTable)),
+  reads: "systemplane_history",
+  mend: setPosition
 }
 
 export const functions: ReadonlyArray<FunctionObject> = [

@@ -21,7 +21,7 @@ const keysTable: RelationObject = {
   kind: "relation",
   name: "table systemplane_keys",
   relation: "systemplane_keys",
-  relkinds: ["r", "p"],
+  relkinds: ["r"],
   owned: true,
   create: [
     `CREATE TABLE ${keys} (

@@ -72,12 +72,16 @@ export interface TriggerObject {
   readonly table: string
   /** `pg_trigger.tgtype`: row 1, before 2, insert 4, delete 8, update 16, truncate 32. */
   readonly tgtype: number
-  /** From `BEFORE` or `AFTER` up to `EXECUTE FUNCTION`, without the table: `{table}` stands for it. */
+  /** From `BEFORE` or `AFTER` up to `EXECUTE FUNCTION`. */
   readonly fires: string
-  /** Whether it has a `WHEN`. */
-  readonly conditional: boolean
+  /** Its `WHEN`, as {@link DdlTriggers.conditionOf} shows it: the empty text if there is none. */
+  readonly condition: string
+  /** Conditions of older versions and other services under which no change is lost. */
+  readonly acceptable: ReadonlyArray<string>
+  /** The names of its transition tables, as `old/new`. */
+  readonly tables: string
   readonly function: string
-  /** Functions of other services that do the same, if their trigger has no argument. */
+  /** Functions of other services that do the same. */
   readonly tolerated: ReadonlyArray<string>
   /** `O`: not while a subscriber applies what it replicates. `A`: always. */
   readonly enabled: "O" | "A"
@@ -111,10 +115,16 @@ export interface RuleObject {
   readonly kind: "rule"
   readonly name: string
   readonly holds: string
+  /** The table whose rows `holds` looks at. */
+  readonly reads?: string | undefined
   readonly mend: ReadonlyArray<string>
 }
 
 export type DdlObject = FunctionObject | TriggerGroup | RelationObject | RuleObject
+
+/** Whether a function is what `CREATE FUNCTION … LANGUAGE plpgsql` makes: one that may change rows, and sees changes. */
+export const isPlain = (fn: string): string =>
+  `${fn}.prokind = 'f' AND ${fn}.provolatile = 'v' AND NOT ${fn}.proisstrict AND ${fn}.prolang = (SELECT l.oid FROM pg_language AS l WHERE l.lanname = 'plpgsql')`
 
 /** A trigger function with its owner's rights, executable by no other role. */
 export const definer = (name: string, body: string, older?: ReadonlyArray<string>): FunctionObject => ({
@@ -152,8 +162,10 @@ export const trigger = (options: {
   readonly when: "BEFORE" | "AFTER"
   readonly on: ReadonlyArray<"INSERT" | "UPDATE" | "DELETE" | "TRUNCATE">
   readonly each: "ROW" | "STATEMENT"
-  readonly referencing?: string
-  readonly condition?: string
+  readonly before?: string
+  readonly after?: string
+  readonly condition?: { readonly sql: string; readonly shown: string }
+  readonly acceptable?: ReadonlyArray<string>
   readonly run: string
   readonly tolerated?: ReadonlyArray<string>
   readonly always?: boolean
@@ -167,11 +179,15 @@ export const trigger = (options: {
     options.on.reduce((sum, event) => sum + bits[event.toLowerCase() as Lowercase<typeof event>], 0),
   fires: [
     `${options.when} ${options.on.join(" OR ")} ON {schema}.${options.table ?? "systemplane_entries"}`,
-    options.referencing === undefined ? "" : ` REFERENCING ${options.referencing}`,
+    options.before === undefined && options.after === undefined ? "" : " REFERENCING",
+    options.before === undefined ? "" : ` OLD TABLE AS ${options.before}`,
+    options.after === undefined ? "" : ` NEW TABLE AS ${options.after}`,
     ` FOR EACH ${options.each}`,
-    options.condition === undefined ? "" : ` WHEN (${options.condition})`
+    options.condition === undefined ? "" : ` WHEN (${options.condition.sql})`
   ].join(""),
-  conditional: options.condition !== undefined,
+  condition: options.condition?.shown ?? "",
+  acceptable: options.acceptable ?? [],
+  tables: `${options.before ?? ""}/${options.after ?? ""}`,
   function: options.run,
   tolerated: options.tolerated ?? [],
   enabled: options.always === true ? "A" : "O"
@@ -188,6 +204,8 @@ export const setting = (name: string): string => `nullif(current_setting('system
 
 export const isOn = (name: string): string => `current_setting('systemplane.${name}', true) IS NOT DISTINCT FROM 'on'`
 
-/** Text with the schema filled in: its name as `quote_ident` gives it. */
+/** Text with the schema filled in: its name as `quote_ident` gives it, which may itself hold what is replaced. */
 export const inSchema = (text: string, quotedSchema: string): string =>
-  text.replaceAll("{schema:literal}", quotedSchema.replaceAll("'", "''")).replaceAll("{schema}", quotedSchema)
+  text.replace(/\{schema(:literal)?\}/g, (_, literal) =>
+    literal === undefined ? quotedSchema : quotedSchema.replaceAll("'", "''")
+  )

@@ -10,6 +10,7 @@
 import {
   type DdlObject,
   type FunctionObject,
+  isPlain,
   lockKey,
   type RelationObject,
   type RuleObject,
@@ -18,6 +19,8 @@ import {
   type TriggerObject,
   version
 } from "./DdlObjects.ts"
+import * as DdlTriggers from "./DdlTriggers.ts"
+import * as DdlUnsuitable from "./DdlUnsuitable.ts"
 
 const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
 
@@ -28,13 +31,19 @@ export const quoted = (text: string, tag: string): string => {
   return `$${free}$${text}$${free}$`
 }
 
-/** The schema is filled in when the block runs. */
-const filled = (text: string): string => `replace(replace(${text}, '{schema:literal}', home_literal), '{schema}', home)`
+/**
+ * Text as `format` takes it, which fills the schema in when the block runs: in one pass, since its name may hold what is
+ * replaced.
+ */
+const template = (text: string): string =>
+  text.replaceAll("%", "%%").replaceAll("{schema:literal}", "%2$s").replaceAll("{schema}", "%1$s")
 
-const execute = (statement: string): string => `EXECUTE ${filled(quoted(statement, "sql"))};`
+const filled = (template: string): string => `format(${template}, home, home_literal)`
+
+const execute = (statement: string): string => `EXECUTE ${filled(quoted(template(statement), "sql"))};`
 
 const unless = (holds: string, then: ReadonlyArray<string>): string => `
-  EXECUTE ${filled(quoted(`SELECT ${holds}`, "look"))} INTO fine;
+  EXECUTE ${filled(quoted(template(`SELECT ${holds}`), "look"))} INTO fine;
   IF fine IS NOT TRUE THEN
     PERFORM pg_advisory_xact_lock(${lockKey});
 ${then.map((line) => `    ${line}`).join("\n")}
@@ -59,23 +68,45 @@ const relation = ({ create, owned, relation, relkinds }: RelationObject): string
   ])}`
 }
 
-const rule = ({ holds, mend }: RuleObject): string => unless(holds, mend.map(execute))
+// Rows are not looked at while a transaction holds their table for itself: it would be waited for.
+const rule = ({ holds, mend, reads }: RuleObject): string => {
+  const made = unless(holds, mend.map(execute))
+  return reads === undefined
+    ? made
+    : `
+  IF NOT EXISTS (
+    SELECT FROM pg_locks AS l
+    WHERE l.relation = to_regclass(home || '.${reads}') AND l.mode = 'AccessExclusiveLock' AND l.granted
+      AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+      AND l.pid <> pg_backend_pid()
+  ) THEN${made}
+  END IF;`
+}
 
-const triggerHolds = (trigger: TriggerObject): string => `EXISTS (
+const triggerHolds = (trigger: TriggerObject): string => {
+  const conditions = (...accepted: ReadonlyArray<string>) =>
+    `${DdlTriggers.conditionOf("g")} IN (${accepted.map(literal).join(", ")})`
+  const theirs = `
+        OR p.proname IN (${trigger.tolerated.map(literal).join(", ")}) AND g.tgenabled IN ('O', 'A')
+          AND encode(g.tgargs, 'hex') IN ('', '73797374656d706c616e655f6368616e67657300')
+          AND ${conditions("", ...trigger.acceptable)}
+          AND ${DdlTriggers.canDoItsPart("p")}`
+  return `EXISTS (
     SELECT FROM pg_trigger AS g JOIN pg_proc AS p ON p.oid = g.tgfoid
     WHERE g.tgrelid = to_regclass('{schema:literal}.${trigger.table}') AND g.tgname = '${trigger.name}'
-      AND g.tgtype = ${trigger.tgtype} AND g.tgattr::text = ''
+      AND ${DdlTriggers.typeOf("g")} = ${trigger.tgtype} AND ${DdlTriggers.tablesOf("g")} = '${trigger.tables}'
       AND (g.tgnargs = 0 AND p.oid = to_regprocedure('{schema:literal}.${trigger.function}()')
-          AND g.tgenabled = '${trigger.enabled}' AND (g.tgqual IS NOT NULL) = ${trigger.conditional}${
-            trigger.tolerated.length === 0
-              ? ""
-              : `
-        OR p.proname IN (${trigger.tolerated.map(literal).join(", ")}) AND g.tgenabled IN ('O', 'A')
-          AND encode(g.tgargs, 'hex') IN ('', '73797374656d706c616e655f6368616e67657300')`
+          AND g.tgenabled = '${trigger.enabled}' AND ${conditions(trigger.condition)}${
+            trigger.tolerated.length === 0 ? "" : theirs
           })
   )`
+}
 
+// A constraint trigger is not replaced by the server, which has to be told to drop it.
 const triggerMade = (trigger: TriggerObject): ReadonlyArray<string> => [
+  `IF EXISTS (SELECT FROM pg_trigger AS g WHERE g.tgrelid = to_regclass(home || '.${trigger.table}') AND g.tgname = '${trigger.name}' AND g.tgconstraint <> 0) THEN`,
+  `  ${execute(`DROP TRIGGER ${trigger.name} ON {schema}.${trigger.table}`)}`,
+  "END IF;",
   execute(`CREATE OR REPLACE TRIGGER ${trigger.name} ${trigger.fires} EXECUTE FUNCTION {schema}.${trigger.function}()`),
   execute(
     `ALTER TABLE {schema}.${trigger.table} ENABLE ${trigger.enabled === "A" ? "ALWAYS " : ""}TRIGGER ${trigger.name}`
@@ -90,7 +121,7 @@ const triggers = (group: TriggerGroup): string =>
 
 const row = (f: FunctionObject): string =>
   `(${[f.name, f.types, f.arguments, f.returns].map(literal).join(", ")}, ${f.definer}, ${literal(f.executable)}, ${quoted(
-    f.body,
+    template(f.body),
     "body"
   )})`
 
@@ -107,8 +138,9 @@ ${all.map(row).join(",\n")}
     SELECT p.* INTO existing FROM pg_proc AS p WHERE p.oid = to_regprocedure(signature);
     created := existing.oid IS NULL;
     IF coalesce(substring(split_part(existing.prosrc, chr(10), 1) FROM '^-- effect-systemplane ([0-9]{1,9})$')::integer, 0) <= ${version}
-      AND (existing.prosrc, existing.prosecdef, existing.proconfig)
-        IS DISTINCT FROM (wanted.body, wanted.definer, ARRAY['search_path=${safePath}']) THEN
+      AND ((existing.prosrc, existing.prosecdef, existing.proconfig)
+          IS DISTINCT FROM (wanted.body, wanted.definer, ARRAY['search_path=${safePath}'])
+        OR (${isPlain("existing")}) IS NOT TRUE) THEN
       PERFORM pg_advisory_xact_lock(${lockKey});
       EXECUTE 'CREATE OR REPLACE FUNCTION ' || home || '.' || wanted.name || '(' || wanted.arguments || ') RETURNS '
         || wanted.returns || ' LANGUAGE plpgsql SECURITY ' || CASE WHEN wanted.definer THEN 'DEFINER' ELSE 'INVOKER' END
@@ -224,12 +256,20 @@ const refusals = `
     RAISE EXCEPTION '%.systemplane_entries has a column tenant_id: it holds the entries of many tenants', home
       USING HINT = 'effect-systemplane needs one database, or one schema, for each tenant.';
   END IF;
-  IF EXISTS (
-    SELECT FROM pg_class AS c
-    WHERE c.oid = to_regclass(home || '.systemplane_entries') AND c.relkind NOT IN ('r', 'p')
-  ) THEN
-    RAISE EXCEPTION '%.systemplane_entries is not a table', home USING HINT = 'Rename it, or use another schema.';
-  END IF;
+  FOR wanted IN ${DdlUnsuitable.inNamespace("home::regnamespace")} ORDER BY u.name
+  LOOP
+    CASE wanted.problem
+      WHEN 'NotATable' THEN
+        RAISE EXCEPTION '%.% is not a table', home, wanted.name USING HINT = 'Rename it, or use another schema.';
+      WHEN 'Partitioned' THEN
+        RAISE EXCEPTION '%.% is partitioned or inherits', home, wanted.name USING HINT = 'Put a plain table with its rows in its place.';
+      WHEN 'HasRules' THEN
+        RAISE EXCEPTION '%.% has rewrite rules, which swallow or change statements', home, wanted.name USING HINT = 'Drop the rules.';
+      ELSE
+        RAISE EXCEPTION 'row level security hides rows of %.% from this role or from its owner', home, wanted.name
+          USING HINT = 'Disable it, or give the role BYPASSRLS: a sequence that is set by some of the rows would go back.';
+    END CASE;
+  END LOOP;
 `
 
 /** These objects as one statement. */

@@ -47,22 +47,28 @@ export class PermissionDenied extends Schema.TaggedError<PermissionDenied>()("Pe
 }
 
 const problems = {
-  NotATable:
-    "systemplane_entries is no table but a view or a foreign table, which may lose rows; rename it, or put the table's schema first in the search_path",
-  ManyTenants:
-    "systemplane_entries has a column tenant_id, hence the entries of many tenants; give each tenant a database or a schema of its own",
-  RowsHidden:
-    "row level security hides rows of systemplane_entries from this role; run as the owner of the table: ALTER TABLE systemplane_entries DISABLE ROW LEVEL SECURITY, or give the role BYPASSRLS",
-  NoSchema:
-    "no schema of the search_path exists, so that there is no place for systemplane_entries; set search_path for the role or the database"
+  NotATable: (table: string) =>
+    `${table} is no table but a view or a foreign table, which may lose rows; rename it, or put the table's schema first in the search_path`,
+  Partitioned: (table: string) =>
+    `${table} is partitioned or inherits, and the triggers of the plane cannot serve it; put a plain table with its rows in its place`,
+  HasRules: (table: string) =>
+    `${table} has rewrite rules, which swallow or change statements; run as the owner of the table: DROP RULE … ON ${table}`,
+  ManyTenants: (table: string) =>
+    `${table} has a column tenant_id, hence the entries of many tenants; give each tenant a database or a schema of its own`,
+  RowsHidden: (table: string) =>
+    `row level security hides rows of ${table} from this role or from the owner; run as the owner of the table: ALTER TABLE ${table} DISABLE ROW LEVEL SECURITY, or give the role BYPASSRLS`,
+  NoSchema: (table: string) =>
+    `no schema of the search_path exists, so that there is no place for ${table}; set search_path for the role or the database`
 } as const
 
-/** The table cannot be served, whatever is made beside it. */
+/** A table cannot be served, whatever is made beside it. */
 export class TableUnsuitable extends Schema.TaggedError<TableUnsuitable>()("TableUnsuitable", {
-  problem: Schema.Literals(["NotATable", "ManyTenants", "RowsHidden", "NoSchema"])
+  problem: Schema.Literals(["NotATable", "Partitioned", "HasRules", "ManyTenants", "RowsHidden", "NoSchema"]),
+  /** The table, if it is not `systemplane_entries`. */
+  table: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return problems[this.problem]
+    return problems[this.problem](this.table ?? "systemplane_entries")
   }
 }
 

@@ -1,8 +1,16 @@
 /** What a test wants to know of a database's schema, and how it changes it. */
 import { PgConnection } from "@effect/sql-pg"
 import { Effect, Queue } from "effect"
+import { isSqlError } from "effect/sql/SqlError"
 import { Ddl } from "effect-systemplane"
+import type { Query } from "../../src/services/Connector.ts"
 import type { Stranger, TestDatabase } from "../support/TestDatabase.ts"
+
+/** Statements as a session of the plane runs them: one that the server refuses is a failure. */
+export const query =
+  ({ run }: Stranger): Query =>
+  (sql, params) =>
+    Effect.catchDefect(run(sql, params), (error) => (isSqlError(error) ? Effect.fail(error) : Effect.die(error)))
 
 /** Runs a script of many statements: the server takes it apart, as it does for `psql`. */
 export const runScript = (database: Stranger, script: string) =>

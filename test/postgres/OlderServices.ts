@@ -38,8 +38,8 @@ export const notifyV3 = (database: Stranger) =>
     )
   })
 
-/** Triggers that do all that ours do, with functions of their own. Needs the table and the sequence. */
-export const triggersV4 = (database: Stranger, channel = "systemplane_changes") =>
+/** Functions that do all that ours do. */
+export const functionsV4 = (database: Stranger) =>
   Effect.gen(function* () {
     yield* database.run(
       `CREATE FUNCTION systemplane_bump_revision_v4() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -64,6 +64,12 @@ export const triggersV4 = (database: Stranger, channel = "systemplane_changes") 
          RETURN NULL;
        END $$`
     )
+  })
+
+/** The triggers that run them. Needs the table and the sequence. */
+export const triggersV4 = (database: Stranger, channel = "systemplane_changes") =>
+  Effect.gen(function* () {
+    yield* functionsV4(database)
     yield* database.run(
       `CREATE OR REPLACE TRIGGER systemplane_bump_revision_trigger BEFORE INSERT OR UPDATE ON systemplane_entries
        FOR EACH ROW EXECUTE FUNCTION systemplane_bump_revision_v4()`

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted } from "effect"
 import { Config, Ddl, SchemaBootstrap, withTenant } from "effect-systemplane"
+import * as PgSchemaCheck from "../../src/layers/postgres/PgSchemaCheck.ts"
 import * as DdlEntries from "../../src/schema/DdlEntries.ts"
 import { Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
@@ -21,7 +22,8 @@ const comesWithTheTable = [
   DdlEntries.primaryKey,
   DdlEntries.revisionColumn,
   DdlEntries.noDefault,
-  DdlEntries.sequencePosition
+  DdlEntries.sequencePosition,
+  DdlEntries.positionAfterHistory
 ].map(({ name }) => name)
 const everything = names(Ddl.parts).filter(
   (name) => !comesWithTheTable.includes(name) && !name.startsWith("columns of")
@@ -33,6 +35,10 @@ const allEntryTriggers = Ddl.objects(true).filter(
   (object) => object.kind === "triggers" && object.triggers[0]?.table === "systemplane_entries"
 )
 const entryFunctions = [drawRevision, notify]
+const updates = names([notifyUpdateTrigger])
+const position = DdlEntries.sequencePosition.name
+const positions = [position, DdlEntries.positionAfterHistory.name]
+const columns = DdlEntries.columns.name
 
 describe("ensure", () => {
   it.live("brings up an empty database, and says what it made", () =>
@@ -104,10 +110,11 @@ describe("ensure", () => {
   it.live("works in another schema than public, and the plane with it", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
-      const schema = '"Plane""1"'
+      // What a name may hold, and what templates, formats and regular expressions take for themselves.
+      const schema = '"Plane""1 {schema} {schema:literal} $& %s \'"'
       yield* database.run(`CREATE SCHEMA ${schema}`)
       const url = new URL(Redacted.value(database.url))
-      url.searchParams.set("options", `-c search_path=${schema}`)
+      url.searchParams.set("options", `-c search_path=${schema.replaceAll(/[\\ ]/g, "\\$&")}`)
       const inSchema = { ...database, url: Redacted.make(url.toString()) }
 
       yield* Effect.gen(function* () {
@@ -130,47 +137,20 @@ describe("ensure", () => {
 })
 
 describe("ensure restores what was lost or changed", () => {
-  for (const { name } of entryTriggers) {
-    it.live(`the missing trigger ${name}`, () =>
-      onEmptyDatabase((database) =>
-        Effect.gen(function* () {
-          yield* ensure
-          const before = yield* Catalog.triggers(database)
-          yield* database.run(`DROP TRIGGER ${name} ON systemplane_entries`)
-          assert.deepStrictEqual(yield* ensure, [name])
-          assert.deepStrictEqual(yield* Catalog.triggers(database), before)
-        })
-      )
-    )
-  }
-
-  it.live("triggers that are disabled, or fire on replicas only", () =>
+  it.live("triggers that are missing, disabled, or fire on replicas only", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* ensure
         const before = yield* Catalog.triggers(database)
-        for (const change of ["DISABLE", "ENABLE REPLICA"]) {
-          for (const { name } of entryTriggers) {
-            yield* database.run(`ALTER TABLE systemplane_entries ${change} TRIGGER ${name}`)
-          }
+        for (const change of [
+          (name: string) => `DROP TRIGGER ${name} ON systemplane_entries`,
+          (name: string) => `ALTER TABLE systemplane_entries DISABLE TRIGGER ${name}`,
+          (name: string) => `ALTER TABLE systemplane_entries ENABLE REPLICA TRIGGER ${name}`
+        ]) {
+          for (const { name } of entryTriggers) yield* database.run(change(name))
           assert.deepStrictEqual(yield* ensure, names(entryTriggers))
           assert.deepStrictEqual(yield* Catalog.triggers(database), before)
         }
-      })
-    )
-  )
-
-  it.live("a trigger that fires on something else", () =>
-    onEmptyDatabase((database) =>
-      Effect.gen(function* () {
-        yield* ensure
-        const before = yield* Catalog.triggers(database)
-        yield* database.run(
-          `CREATE OR REPLACE TRIGGER systemplane_notify_trigger AFTER INSERT ON systemplane_entries
-           FOR EACH ROW EXECUTE FUNCTION ${notify.name}()`
-        )
-        assert.deepStrictEqual(yield* ensure, ["systemplane_notify_trigger"])
-        assert.deepStrictEqual(yield* Catalog.triggers(database), before)
       })
     )
   )
@@ -187,38 +167,20 @@ describe("ensure restores what was lost or changed", () => {
     )
   )
 
-  for (const { name } of entryFunctions) {
-    it.live(`an outdated body of the function ${name}`, () =>
-      onEmptyDatabase((database) =>
-        Effect.gen(function* () {
-          yield* ensure
+  it.live("an outdated body of a function, and the rights with which it runs", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* ensure
+        for (const { body, definer, name } of entryFunctions) {
           yield* database.run(
             `CREATE OR REPLACE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$`
           )
           assert.deepStrictEqual(yield* ensure, [name])
-          const body = yield* database.run("SELECT prosrc AS body FROM pg_proc WHERE proname = $1", [name])
-          assert.deepStrictEqual(body, [
-            {
-              body: entryFunctions
-                .find((part) => part.name === name)
-                ?.body.replaceAll(/\{schema(:literal)?\}/g, "public")
-            }
-          ])
-        })
-      )
-    )
-  }
-
-  it.live("the rights with which revisions are drawn", () =>
-    onEmptyDatabase((database) =>
-      Effect.gen(function* () {
-        yield* ensure
-        yield* database.run(`ALTER FUNCTION ${drawRevision.name}() SECURITY INVOKER`)
-        assert.deepStrictEqual(yield* ensure, [drawRevision.name])
-        const rights = yield* database.run("SELECT prosecdef AS owner FROM pg_proc WHERE proname = $1", [
-          drawRevision.name
-        ])
-        assert.deepStrictEqual(rights, [{ owner: true }])
+          assert.deepStrictEqual(
+            yield* database.run("SELECT prosrc AS body, prosecdef AS definer FROM pg_proc WHERE proname = $1", [name]),
+            [{ body: body.replaceAll(/\{schema(:literal)?\}/g, "public"), definer }]
+          )
+        }
       })
     )
   )
@@ -291,27 +253,110 @@ describe("ensure beside other services on one database", () => {
   )
 })
 
-/** Ways in which a prepared database can be out of order, and the parts that are named for it. */
-const disorders: ReadonlyArray<readonly [what: string, statement: string, parts: ReadonlyArray<string>]> = [
+const another = (name: string, rest = "") =>
+  `CREATE OR REPLACE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql ${rest} AS $$ BEGIN RETURN NEW; END $$`
+
+const updateTrigger = (condition: string, run: string = notify.name, columns = "") =>
+  `CREATE OR REPLACE TRIGGER systemplane_notify_update_trigger AFTER UPDATE ${columns} ON systemplane_entries
+   FOR EACH ROW ${condition} EXECUTE FUNCTION ${run}`
+
+/** Changes to a prepared database through which changes or revisions get lost, and the parts that are named for them. */
+const losses: ReadonlyArray<readonly [what: string, statement: string, parts: ReadonlyArray<string>]> = [
   ["no sequence", "DROP SEQUENCE systemplane_revision_seq", names([DdlEntries.sequence, DdlEntries.sequencePosition])],
+  [
+    "something else under the sequence's name",
+    "DROP SEQUENCE systemplane_revision_seq; CREATE VIEW systemplane_revision_seq AS SELECT 1 AS last_value",
+    []
+  ],
+  ["a sequence that soon ends", "ALTER SEQUENCE systemplane_revision_seq MAXVALUE 2000000", [position]],
+  ["a sequence of another type", "ALTER SEQUENCE systemplane_revision_seq AS integer", [position]],
+  ["a sequence that begins below 1", "ALTER SEQUENCE systemplane_revision_seq MINVALUE -10 RESTART -10", positions],
+  ["a sequence at its end", "SELECT setval('systemplane_revision_seq', 9223372036854775807)", positions],
   [
     "no revisions",
     "ALTER TABLE systemplane_entries DROP COLUMN revision",
     names([revisionColumn, DdlEntries.revisionIndex])
+  ],
+  ["revisions that end at 2^31", "ALTER TABLE systemplane_entries ALTER COLUMN revision TYPE integer", [columns]],
+  ["revisions that are text", "ALTER TABLE systemplane_entries ALTER COLUMN revision TYPE text", [columns]],
+  ["values that are json", "ALTER TABLE systemplane_entries ALTER COLUMN value TYPE json", [columns]],
+  [
+    "times without a zone, in a domain",
+    "CREATE DOMAIN clock AS timestamp; ALTER TABLE systemplane_entries ALTER COLUMN updated_at TYPE clock",
+    [columns]
+  ],
+  [
+    "records whose values are text",
+    "DROP VIEW systemplane_recent_changes; ALTER TABLE systemplane_history ALTER COLUMN value TYPE text",
+    ["columns of systemplane_history", "view systemplane_recent_changes"]
   ],
   [
     "renamed functions",
     `ALTER FUNCTION ${notify.name}() RENAME TO old`,
     [notify.name, ...names(entryTriggers.slice(1))]
   ],
-  ["functions without rights", `ALTER FUNCTION ${drawRevision.name}() SECURITY INVOKER`, [drawRevision.name]],
   ["no triggers", `DROP FUNCTION ${notify.name}() CASCADE`, [notify.name, ...names(entryTriggers.slice(1))]],
-  ["disabled triggers", "ALTER TABLE systemplane_entries DISABLE TRIGGER ALL", names(allEntryTriggers)],
+  ["a function with another body", another(notify.name), [notify.name]],
+  ["a function without rights", `ALTER FUNCTION ${drawRevision.name}() SECURITY INVOKER`, [drawRevision.name]],
+  ["a function that sees no changes", `ALTER FUNCTION ${drawRevision.name}() STABLE`, [drawRevision.name]],
   [
-    "triggers that fire for some columns only",
-    `CREATE OR REPLACE TRIGGER systemplane_notify_update_trigger AFTER UPDATE OF updated_by ON systemplane_entries
-     FOR EACH ROW EXECUTE FUNCTION ${notify.name}()`,
-    names([notifyUpdateTrigger])
+    "a record that may not write",
+    "ALTER FUNCTION systemplane_record_update() IMMUTABLE",
+    ["systemplane_record_update"]
+  ],
+  ["disabled triggers", "ALTER TABLE systemplane_entries DISABLE TRIGGER ALL", names(allEntryTriggers)],
+  ["a trigger that fires for some columns only", updateTrigger("", `${notify.name}()`, "OF updated_by"), updates],
+  ["a trigger that never fires", updateTrigger("WHEN (false)", `${notify.name}()`), updates],
+  [
+    "a trigger with another condition",
+    updateTrigger("WHEN (OLD.updated_by IS DISTINCT FROM NEW.updated_by)", `${notify.name}()`),
+    updates
+  ],
+  [
+    "a trigger on a setting",
+    updateTrigger("WHEN (current_setting('systemplane.once', true) = 'on')", `${notify.name}()`),
+    updates
+  ],
+  [
+    "revisions that are drawn on a condition",
+    `CREATE OR REPLACE TRIGGER systemplane_bump_revision_trigger BEFORE INSERT OR UPDATE ON systemplane_entries
+     FOR EACH ROW WHEN (NEW.key IS NULL) EXECUTE FUNCTION ${drawRevision.name}()`,
+    names([bumpTrigger])
+  ],
+  [
+    "a trigger that is put off to the end of the transaction",
+    `DROP TRIGGER systemplane_notify_trigger ON systemplane_entries;
+     CREATE CONSTRAINT TRIGGER systemplane_notify_trigger AFTER INSERT OR DELETE ON systemplane_entries
+     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ${notify.name}();
+     ALTER TABLE systemplane_entries ENABLE ALWAYS TRIGGER systemplane_notify_trigger`,
+    names([notifyTrigger])
+  ],
+  [
+    "an older service's trigger that never fires",
+    updateTrigger("WHEN (false)", "systemplane_notify_v4('systemplane_changes')"),
+    updates
+  ],
+  [
+    "an older service's trigger on another condition",
+    updateTrigger("WHEN (NEW.* IS DISTINCT FROM NEW.*)", "systemplane_notify_v4('systemplane_changes')"),
+    updates
+  ],
+  [
+    "an older service's trigger whose function does nothing",
+    `${updateTrigger("", "systemplane_notify_v4('systemplane_changes')")};
+     CREATE OR REPLACE FUNCTION systemplane_notify_v4() RETURNS trigger LANGUAGE plpgsql AS $$
+     BEGIN
+       -- pg_notify(TG_ARGV[0], 'namespace, key')
+       RETURN NEW;
+     END $$`,
+    updates
+  ],
+  [
+    "an older service's trigger whose function draws nothing",
+    `${another("systemplane_bump_revision_v4")};
+     CREATE OR REPLACE TRIGGER systemplane_bump_revision_trigger BEFORE INSERT OR UPDATE ON systemplane_entries
+     FOR EACH ROW EXECUTE FUNCTION systemplane_bump_revision_v4()`,
+    names([bumpTrigger])
   ]
 ]
 
@@ -333,28 +378,37 @@ describe("verify", () => {
     )
   )
 
-  for (const [what, statement, parts] of disorders) {
-    it.live(`reports SchemaOutdated if there are ${what}, changes nothing, and its SQL mends it`, () =>
+  it.live(
+    "reports SchemaOutdated if changes or revisions would get lost, changes nothing, and its SQL mends it; the fast check finds it too",
+    () =>
       onEmptyDatabase((database) =>
         Effect.gen(function* () {
+          yield* OlderServices.functionsV4(database)
           yield* ensure
-          yield* database.write("any", "key", 1)
-          yield* database.run(statement)
+          const fast = PgSchemaCheck.findsEverything(Catalog.query(database), [])
+          let revision = yield* database.write("any", "key", 0)
           const ddl = yield* Catalog.watchDdl(database)
+          for (const [at, [what, statement, parts]] of losses.entries()) {
+            assert.isTrue(yield* fast, what)
+            yield* Catalog.runScript(database, statement)
+            yield* ddl
 
-          const error = yield* Effect.flip(verify)
-          assert.deepStrictEqual(yield* ddl, [])
-          if (error.reason._tag !== "SchemaOutdated") return assert.fail(error.reason._tag)
-          assert.deepStrictEqual(error.reason.parts, parts)
+            assert.isFalse(yield* fast, what)
+            const error = yield* Effect.flip(verify)
+            assert.deepStrictEqual(yield* ddl, [], what)
+            if (error.reason._tag !== "SchemaOutdated") return assert.fail(`${what}: ${error.message}`)
+            if (parts.length > 0) assert.deepStrictEqual(error.reason.parts, parts, what)
+            else yield* database.run("DROP VIEW systemplane_revision_seq")
 
-          yield* Catalog.runScript(database, error.reason.sql)
-          yield* verify
-          const [row] = yield* Catalog.rows(database)
-          assert.isAbove(yield* database.write("any", "key", 2), row.revision)
+            yield* Catalog.runScript(database, error.reason.sql)
+            assert.deepStrictEqual(yield* verify, { warnings: [] }, what)
+            const drawn = yield* database.write("any", "key", at + 1)
+            assert.isAbove(drawn, revision, what)
+            revision = drawn
+          }
         })
       )
-    )
-  }
+  )
 })
 
 describe("Ddl.sql", () => {

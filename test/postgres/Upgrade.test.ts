@@ -14,7 +14,7 @@ import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 import * as Catalog from "./Catalog.ts"
 import * as OlderServices from "./OlderServices.ts"
-import { acme, onEmptyDatabase } from "./TestStore.ts"
+import { acme, layer, onEmptyDatabase } from "./TestStore.ts"
 
 const ensure = SchemaBootstrap.use((bootstrap) => bootstrap.ensure(acme))
 const verify = SchemaBootstrap.use((bootstrap) => bootstrap.verify(acme))
@@ -190,6 +190,30 @@ describe("a database that lib-systemplane prepared", () => {
   )
 })
 
+const plain = "namespace text, key text, value jsonb, revision bigint, PRIMARY KEY (namespace, key)"
+
+/** Tables under our names that cannot be served: what the script says of them, and the reason. */
+const unsuitable = [
+  [`CREATE TABLE systemplane_entries (${plain}) PARTITION BY LIST (namespace)`, "is partitioned", "Partitioned"],
+  [
+    `CREATE TABLE systemplane_entries (${plain}); CREATE TABLE parent () INHERITS (systemplane_entries)`,
+    "is partitioned",
+    "Partitioned"
+  ],
+  [
+    `CREATE TABLE parent (${plain}); CREATE TABLE systemplane_entries () INHERITS (parent)`,
+    "is partitioned",
+    "Partitioned"
+  ],
+  ["CREATE TABLE systemplane_history (id bigint) PARTITION BY RANGE (id)", "systemplane_history is", "Partitioned"],
+  [
+    `CREATE TABLE systemplane_entries (${plain});
+     CREATE RULE quiet AS ON UPDATE TO systemplane_entries DO INSTEAD NOTHING`,
+    "rewrite rules",
+    "HasRules"
+  ]
+] as const
+
 describe("Ddl.sql", () => {
   it.live("lets an older writer, who may use no sequence, insert between any two of its parts", () =>
     scopedOnEmptyDatabase((database) =>
@@ -233,7 +257,7 @@ describe("Ddl.sql", () => {
   )
 
   it.live(
-    "refuses a second table in the search_path, a view, and the entries of many tenants, before it changes anything",
+    "refuses a second table in the search_path, what is no plain table, and the entries of many tenants, before it changes anything",
     () =>
       scopedOnEmptyDatabase((database) =>
         Effect.gen(function* () {
@@ -250,6 +274,14 @@ describe("Ddl.sql", () => {
           yield* refuses("is not a table")
           assert.deepInclude(yield* reasonOf, { _tag: "TableUnsuitable", problem: "NotATable" })
           yield* database.run("DROP VIEW systemplane_entries")
+          for (const [make, word, problem] of unsuitable) {
+            yield* Catalog.runScript(database, make)
+            yield* refuses(word)
+            const expected = { _tag: "TableUnsuitable", problem } as const
+            assert.deepInclude(yield* reasonOf, expected, make)
+            assert.deepInclude((yield* Effect.flip(ensure)).reason, expected, make)
+            yield* database.run("DROP TABLE IF EXISTS parent, systemplane_entries, systemplane_history CASCADE")
+          }
           yield* database.run(
             "CREATE TABLE systemplane_entries (tenant_id text, namespace text, key text, value jsonb, PRIMARY KEY (tenant_id, namespace, key))"
           )
@@ -300,12 +332,74 @@ describe("a sequence behind the rows, or that hands numbers out ahead of time", 
         yield* behind
         assert.isAbove(yield* database.write("a", "k", 3), revision + 77)
 
+        // The history knows what was drawn for rows that are gone, whichever of them went last.
+        const emptyAndSetBack = Effect.gen(function* () {
+          const last = yield* database.write("a", "last", revision)
+          yield* database.run("DELETE FROM systemplane_entries WHERE key = 'last'")
+          yield* database.run("DELETE FROM systemplane_entries")
+          yield* database.run("SELECT setval('systemplane_revision_seq', 1)")
+          return last
+        })
+        const last = yield* emptyAndSetBack
+        assert.deepInclude(yield* reasonOf, {
+          _tag: "SchemaOutdated",
+          parts: ["position of systemplane_revision_seq after systemplane_history"]
+        })
+        yield* ensure
+        assert.deepStrictEqual(yield* verify, { warnings: [] })
+        assert.isAbove(yield* database.write("a", "k", 4), last)
+        const lastAgain = yield* emptyAndSetBack
+        assert.isAbove(yield* database.write("a", "k", 5), lastAgain)
+
+        // A revision that somebody wrote by hand, and no sequence gets to, does not count.
+        yield* Catalog.withoutTriggers(
+          database,
+          database.run(`UPDATE systemplane_entries SET revision = ${Number.MAX_SAFE_INTEGER}`)
+        )
+        const drawn = yield* database.write("a", "another", 6)
+        assert.isBelow(drawn, 1_000_000)
+        assert.isAbove(yield* database.write("a", "k", 7), drawn)
+
         yield* database.run("ALTER SEQUENCE systemplane_revision_seq CACHE 50")
         assert.strictEqual((yield* reasonOf)._tag, "SchemaOutdated")
         yield* ensure
         assert.deepStrictEqual(yield* verify, { warnings: [] })
       })
     )
+  )
+})
+
+describe("rows that are hidden from the owner, whose rights the functions have", () => {
+  it.live("G2: are RowsHidden to ensure and verify, and the sequence is not set by the others", () =>
+    Effect.gen(function* () {
+      const owner = yield* TestDatabase.makeRole
+      const database = yield* TestDatabase.make
+      yield* database.run(`ALTER DATABASE "${database.name}" OWNER TO ${owner.user}`)
+      yield* database.run(`GRANT ALL ON SCHEMA public TO ${owner.user}`)
+      const asOwner = yield* TestDatabase.asRole(database, owner)
+      yield* asOwner.run(Ddl.sql)
+      yield* Effect.gen(function* () {
+        for (const table of ["systemplane_entries", "systemplane_history"]) {
+          const force = (yes: boolean) =>
+            asOwner.run(
+              `ALTER TABLE ${table} ${yes ? "ENABLE" : "DISABLE"} ROW LEVEL SECURITY, ${yes ? "" : "NO"} FORCE ROW LEVEL SECURITY`
+            )
+          const before = yield* database.write("a", "k", table)
+          yield* force(true)
+          yield* database.run("DROP SEQUENCE systemplane_revision_seq")
+          for (const refused of [verify, ensure]) {
+            const { reason } = yield* Effect.flip(refused)
+            assert.deepInclude(reason, { _tag: "TableUnsuitable", problem: "RowsHidden" })
+            assert.include(reason.message, `rows of ${table}`)
+          }
+          assert.isTrue(Exit.isFailure(yield* Effect.exit(asOwner.run(Ddl.sql))))
+          yield* force(false)
+          yield* ensure
+          assert.isAbove(yield* database.write("a", "k", 1), before)
+        }
+      }).pipe(Effect.provide(layer({ acme: database })))
+      yield* database.run(`DROP OWNED BY ${owner.user} CASCADE`)
+    }).pipe(Effect.scoped)
   )
 })
 
@@ -327,6 +421,9 @@ describe("a process that only reads", () => {
         assert.strictEqual(yield* Config.get(Limit), 7)
       }).pipe(withTenant("acme"), Effect.provide(plane))
 
+      // It reads no history, and needs to see none.
+      yield* database.run("ALTER TABLE systemplane_history ENABLE ROW LEVEL SECURITY")
+      yield* Effect.provide(activate, plane)
       yield* database.run("ALTER TABLE systemplane_entries ENABLE ROW LEVEL SECURITY")
       const { reason } = yield* Effect.provide(Effect.flip(activate), plane)
       assert.include(reason.message, "row level security")

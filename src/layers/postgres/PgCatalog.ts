@@ -7,7 +7,11 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
+import * as DdlColumns from "../../schema/DdlColumns.ts"
 import * as DdlEntries from "../../schema/DdlEntries.ts"
+import { isPlain } from "../../schema/DdlObjects.ts"
+import * as DdlTriggers from "../../schema/DdlTriggers.ts"
+import * as DdlUnsuitable from "../../schema/DdlUnsuitable.ts"
 import type { Query } from "../../services/Connector.ts"
 
 /** Whether the role may do with a table what a process that writes does. */
@@ -22,20 +26,31 @@ const uniqueOnNames = DdlEntries.primaryKey.holds.replaceAll(
 /** The objects of the schema `t.namespace` beside the table `t.oid`, whose owner is `t.owner`. */
 const facts = `pg_catalog.json_build_object(
   'relations', (
-    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(c.relname, c.relkind, c.relowner = t.owner) ORDER BY c.relname), '[]')
+    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+      'name', c.relname, 'kind', c.relkind, 'owned', c.relowner = t.owner
+    ) ORDER BY c.relname), '[]')
     FROM pg_class AS c WHERE c.relnamespace = t.namespace AND c.relname LIKE 'systemplane%'
   ),
+  'unsuitable', (
+    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('table', p.name, 'problem', p.problem) ORDER BY p.name), '[]')
+    FROM (${DdlUnsuitable.inNamespace("t.namespace")}) AS p
+  ),
   'columns', (
-    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(r.name, a.attname, a.atthasdef) ORDER BY r.name, a.attnum), '[]')
+    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+      'table', r.name, 'name', a.attname, 'type', ${DdlColumns.typeOf("y")}, 'default', a.atthasdef
+    ) ORDER BY r.name, a.attnum), '[]')
     FROM (VALUES ('systemplane_entries'), ('systemplane_history')) AS r (name)
     JOIN pg_attribute AS a
       ON a.attrelid = to_regclass(t.schema || '.' || r.name) AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_type AS y ON y.oid = a.atttypid
   ),
   'unique', ${uniqueOnNames},
   'ordered', ${DdlEntries.drawsInOrder("to_regclass(t.schema || '.systemplane_revision_seq')")},
   'triggers', (
-    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
-      c.relname, g.tgname, CASE WHEN g.tgattr::text = '' THEN g.tgtype ELSE -1 END, g.tgenabled, encode(g.tgargs, 'escape'), g.tgqual IS NOT NULL, p.proname, p.pronamespace = t.namespace
+    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+      'table', c.relname, 'name', g.tgname, 'type', ${DdlTriggers.typeOf("g")}, 'tables', ${DdlTriggers.tablesOf("g")},
+      'condition', ${DdlTriggers.conditionOf("g")}, 'enabled', g.tgenabled, 'arguments', encode(g.tgargs, 'escape'),
+      'function', p.proname, 'here', p.pronamespace = t.namespace, 'able', ${DdlTriggers.canDoItsPart("p")}
     ) ORDER BY c.relname, g.tgname), '[]')
     FROM pg_class AS c
     JOIN pg_trigger AS g ON g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgname LIKE 'systemplane%'
@@ -43,21 +58,21 @@ const facts = `pg_catalog.json_build_object(
     WHERE c.relnamespace = t.namespace AND c.relname LIKE 'systemplane%' AND c.relkind IN ('r', 'p')
   ),
   'functions', (
-    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
-      p.proname, oidvectortypes(p.proargtypes), p.prosrc, p.prosecdef, coalesce(pg_catalog.array_to_string(p.proconfig, '; '), ''),
-      p.proowner = t.owner,
+    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+      'name', p.proname, 'types', oidvectortypes(p.proargtypes), 'body', p.prosrc, 'definer', p.prosecdef,
+      'settings', coalesce(pg_catalog.array_to_string(p.proconfig, '; '), ''), 'plain', ${isPlain("p")},
+      'owned', p.proowner = t.owner, 'others',
       (SELECT coalesce(max(CASE a.grantee WHEN 0 THEN 2 ELSE 1 END), 0)
         FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a WHERE a.grantee <> p.proowner)
-    ) ORDER BY p.proname, 2), '[]')
+    ) ORDER BY p.proname, p.proargtypes::text), '[]')
     FROM pg_proc AS p WHERE p.pronamespace = t.namespace AND p.proname LIKE 'systemplane%'
   )
-)`.replace("ORDER BY p.proname, 2)", "ORDER BY p.proname, p.proargtypes::text)")
+)`
 
 const place = `(
     SELECT r.oid, coalesce(c.relnamespace, to_regnamespace(quote_ident(current_schema()))::oid) AS namespace,
       coalesce(n.schema, quote_ident(current_schema())) AS schema,
-      coalesce(c.relowner, quote_ident(current_user)::regrole::oid) AS owner,
-      c.relkind::text AS kind
+      coalesce(c.relowner, quote_ident(current_user)::regrole::oid) AS owner
     FROM to_regclass('systemplane_entries') AS r (oid)
     LEFT JOIN pg_class AS c ON c.oid = r.oid,
     LATERAL (SELECT (pg_catalog.pg_identify_object('pg_class'::regclass, r.oid, 0)).schema) AS n
@@ -69,43 +84,44 @@ const look = `
     current_user::text AS role,
     t.schema,
     t.oid IS NOT NULL AS "table",
-    t.kind,
     coalesce(has_table_privilege(t.oid, 'SELECT'), true) AS readable,
+    coalesce(has_table_privilege(to_regclass(t.schema || '.systemplane_history'), 'SELECT'), false) AS "historyReadable",
     coalesce(${permittedOn("t.oid")}, true) AS writable,
-    coalesce(row_security_active(t.oid), false) AS hidden,
     coalesce(pg_has_role(t.owner, 'USAGE') AND has_schema_privilege(t.namespace, 'CREATE'), false) AS "mayMend",
     coalesce(has_schema_privilege(t.namespace, 'CREATE'), true) AS "mayCreate",
     EXISTS (
-      SELECT FROM pg_locks AS l WHERE l.relation = t.oid AND l.granted AND l.mode = 'AccessExclusiveLock'
+      SELECT FROM pg_locks AS l WHERE l.relation IN (t.oid, to_regclass(t.schema || '.systemplane_history'))
+        AND l.granted AND l.mode = 'AccessExclusiveLock' AND l.pid <> pg_backend_pid()
         AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
     ) AS held,
     ${facts} AS facts
   FROM ${place}`
 
-/** What the plane asks of a database that has been prepared; parsed only if there is a table with revisions. */
-const aheadOf = (sequence: string) =>
-  DdlEntries.isAhead(
-    sequence,
-    "(SELECT max(e.revision) FROM systemplane_entries AS e WHERE e.revision <= 9007199254740991)"
-  )
+const aheadOf = (sequence: string) => DdlEntries.isAhead(sequence, DdlEntries.highestOfEntries("systemplane_entries"))
 
-const position = (schema: string) =>
-  `SELECT ${aheadOf(`to_regclass('${schema.replaceAll("'", "''")}.systemplane_revision_seq')`)} AS ahead`
+/** What the plane asks of a database that has been prepared; parsed only if there are the tables. */
+const position = (schema: string, history: boolean) => {
+  const sequence = `to_regclass('${schema.replaceAll("'", "''")}.systemplane_revision_seq')`
+  const aheadOfHistory = history
+    ? DdlEntries.isAhead(sequence, DdlEntries.highestOfHistory(`${schema}.systemplane_history`))
+    : "true"
+  return `SELECT ${aheadOf(sequence)} AS ahead, ${aheadOfHistory} AS "aheadOfHistory"`
+}
 
 /**
- * The facts, unless their digest is one of `$1`; and whether the role may use the table, sees all rows, and the
- * sequence is ahead. Fails if there is no table, or no column `revision`.
+ * The facts, unless their digest is one of `$1`; and whether the role may use the table, and the sequence is ahead of
+ * its rows. Fails if there is no table, or no column `revision`.
  */
 export const glance = (seeded: string) => `
   SELECT
-    g.schema, g.digest, g.permitted, g.hidden,
+    g.schema, g.digest, g.permitted,
     CASE WHEN g.digest = ANY ($1::text[]) THEN NULL ELSE g.facts END AS facts,
     ${aheadOf("to_regclass(g.schema || '.systemplane_revision_seq')")} AS ahead,
     ${seeded} AS seeded
   FROM (
     SELECT g.*, encode(sha256(convert_to(g.schema || g.facts::text, 'UTF8')), 'hex') AS digest
     FROM (
-      SELECT t.schema, ${facts} AS facts, ${permittedOn("t.oid")} AS permitted, row_security_active(t.oid) AS hidden
+      SELECT t.schema, ${facts} AS facts, ${permittedOn("t.oid")} AS permitted
       FROM ${place}
       WHERE t.oid IS NOT NULL
       OFFSET 0
@@ -118,74 +134,86 @@ export const glance = (seeded: string) => `
 const versionsOf = (catalog: string, place: string, where: string) =>
   `(SELECT bit_xor(pg_catalog.hash_record_extended(ROW(c.xmin, ${place}), 0)) FROM ${catalog} AS c WHERE ${where})`
 
-const tables =
-  "c.oid IN (t.oid, to_regclass('systemplane_history'), to_regclass('systemplane_keys'), to_regclass('systemplane_revision_seq'))"
+const history = "to_regclass('systemplane_history')"
+const sequence = "to_regclass('systemplane_revision_seq')"
 
 /**
  * The versions of the catalogue's rows about our objects, and what this role may do and see: equal as long as nothing
  * changes. It costs a tenth of the facts.
  */
 export const glimpse = `
-  SELECT pg_catalog.concat_ws('/', ${permittedOn("t.oid")}, row_security_active(t.oid),
-    ${versionsOf("pg_class", "c.oid", tables)},
-    ${versionsOf("pg_attribute", "c.attnum", "c.attrelid = t.oid AND c.attnum > 0")},
+  SELECT pg_catalog.concat_ws('/', ${permittedOn("t.oid")}, row_security_active(t.oid), row_security_active(${history}),
+    ${versionsOf("pg_class", "c.oid", `c.oid IN (t.oid, ${history}, to_regclass('systemplane_keys'), ${sequence})`)},
+    ${versionsOf("pg_attribute", "c.attnum", `c.attrelid IN (t.oid, ${history}) AND c.attnum > 0`)},
     ${versionsOf("pg_index", "c.indexrelid", "c.indrelid = t.oid")},
-    ${versionsOf("pg_trigger", "c.oid", "c.tgrelid IN (t.oid, to_regclass('systemplane_history'))")},
+    ${versionsOf("pg_sequence", "c.seqrelid", `c.seqrelid = ${sequence}`)},
+    ${versionsOf("pg_trigger", "c.oid", `c.tgrelid IN (t.oid, ${history})`)},
     ${versionsOf("pg_proc", "c.oid", "c.proname LIKE 'systemplane%'")}
   ) AS digest
   FROM (SELECT to_regclass('systemplane_entries')::oid AS oid OFFSET 0) AS t`
 
 export const Facts = Schema.Struct({
-  /** Name, kind, and whether it belongs to the owner of the table. */
-  relations: Schema.Array(Schema.Tuple([Schema.String, Schema.String, Schema.Boolean])),
-  /** Relation, name, and whether it has a default. */
-  columns: Schema.Array(Schema.Tuple([Schema.String, Schema.String, Schema.Boolean])),
-  unique: Schema.Boolean,
-  ordered: Schema.Boolean,
-  /**
-   * Table, name, `tgtype` (-1 if it fires for some columns only), `tgenabled`, its arguments, whether it has a `WHEN`,
-   * its function, and whether that lies here.
-   */
-  triggers: Schema.Array(
-    Schema.Tuple([
-      Schema.String,
-      Schema.String,
-      Schema.Int,
-      Schema.String,
-      Schema.String,
-      Schema.Boolean,
-      Schema.String,
-      Schema.Boolean
-    ])
+  relations: Schema.Array(
+    Schema.Struct({
+      name: Schema.String,
+      kind: Schema.String,
+      /** Whether it belongs to the owner of the table of entries. */
+      owned: Schema.Boolean
+    })
   ),
-  /**
-   * Name, types, body, whether it has its owner's rights, settings, whether the owner is the table's; 2: by everyone,
-   * 1: by others.
-   */
+  /** Tables that cannot be served. */
+  unsuitable: Schema.Array(Schema.Struct({ table: Schema.String, problem: Schema.Literals(DdlUnsuitable.problems) })),
+  columns: Schema.Array(
+    Schema.Struct({ table: Schema.String, name: Schema.String, type: Schema.String, default: Schema.Boolean })
+  ),
+  /** Whether a name is that of one row only. */
+  unique: Schema.Boolean,
+  /** Whether the sequence gives each number once, in order. */
+  ordered: Schema.Boolean,
+  triggers: Schema.Array(
+    Schema.Struct({
+      table: Schema.String,
+      name: Schema.String,
+      /** `tgtype`, or -1 if it fires for some columns only, or later. */
+      type: Schema.Int,
+      tables: Schema.String,
+      condition: Schema.String,
+      enabled: Schema.String,
+      arguments: Schema.String,
+      function: Schema.String,
+      /** Whether the function lies in the schema of the table. */
+      here: Schema.Boolean,
+      /** Whether the function can do what the trigger is for, if it is another service's. */
+      able: Schema.Boolean
+    })
+  ),
   functions: Schema.Array(
-    Schema.Tuple([
-      Schema.String,
-      Schema.String,
-      Schema.String,
-      Schema.Boolean,
-      Schema.String,
-      Schema.Boolean,
-      Schema.Int
-    ])
+    Schema.Struct({
+      name: Schema.String,
+      types: Schema.String,
+      body: Schema.String,
+      definer: Schema.Boolean,
+      settings: Schema.String,
+      /** Whether it is of the language and the volatility of ours. */
+      plain: Schema.Boolean,
+      /** Whether it belongs to the owner of the table of entries. */
+      owned: Schema.Boolean,
+      /** 2: everyone may execute it, 1: roles beside its owner may, 0: neither. */
+      others: Schema.Int
+    })
   )
 })
 export type Facts = typeof Facts.Type
+export type Trigger = Facts["triggers"][number]
 
 export const Catalog = Schema.Struct({
   role: Schema.String,
   /** Where the table is, or would be made: quoted if it has to be. `null` if the path leads nowhere. */
   schema: Schema.NullOr(Schema.String),
   table: Schema.Boolean,
-  kind: Schema.NullOr(Schema.String),
   readable: Schema.Boolean,
+  historyReadable: Schema.Boolean,
   writable: Schema.Boolean,
-  /** Whether a policy hides rows from the role. */
-  hidden: Schema.Boolean,
   /** Whether the role may be expected to mend what is missing. */
   mayMend: Schema.Boolean,
   /** Whether the role may create objects in the schema. */
@@ -194,33 +222,48 @@ export const Catalog = Schema.Struct({
   facts: Facts
 })
 
-/** The catalogue, and whether the sequence is ahead of every row. */
-export interface Catalog extends Schema.Schema.Type<typeof Catalog> {
+/** The catalogue, and whether the sequence is ahead of every row and of every record. */
+export interface Catalog extends Schema.Schema.Type<typeof Catalog>, Position {}
+
+export interface Position {
   readonly ahead: boolean
+  readonly aheadOfHistory: boolean
 }
 
 const decodeCatalogue = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Catalog))
-const decodeAhead = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Schema.Struct({ ahead: Schema.Boolean })))
+const decodePosition = Schema.decodeUnknownEffect(
+  Schema.NonEmptyArray(Schema.Struct({ ahead: Schema.Boolean, aheadOfHistory: Schema.Boolean }))
+)
 
 const unexpected = (cause: unknown) =>
   new SqlError({ reason: new UnknownError({ cause, message: "Unexpected catalogue", operation: "query" }) })
 
-/** The catalogue as it is now. The rows are looked at only if no transaction holds the table for itself. */
+/** The catalogue as it is now. The rows are looked at only if no transaction holds the tables for itself. */
 export const read = (query: Query): Effect.Effect<Catalog, SqlError> =>
   Effect.gen(function* () {
     const [catalogue] = yield* Effect.flatMap(query(look, []), decodeCatalogue)
     const { facts, schema } = catalogue
-    const asks = schema !== null && !catalogue.held && !catalogue.hidden && catalogue.readable && isPrepared(facts)
-    const [{ ahead }] = asks
-      ? yield* Effect.flatMap(query(position(schema)), decodeAhead)
-      : ([{ ahead: true }] as const)
-    return { ...catalogue, ahead }
+    const asks = schema !== null && !catalogue.held && catalogue.readable && isPrepared(facts)
+    const [found] = asks
+      ? yield* Effect.flatMap(
+          query(
+            position(
+              schema,
+              catalogue.historyReadable && columnOf(facts, "systemplane_history", "revision")?.type === "bigint"
+            )
+          ),
+          decodePosition
+        )
+      : ([{ ahead: true, aheadOfHistory: true }] as const)
+    return { ...catalogue, ...found }
   }).pipe(Effect.catchTag("SchemaError", (cause) => Effect.fail(unexpected(cause))))
 
+/** Whether there are all rows, as numbers, and a sequence to hold them against. */
 const isPrepared = (facts: Facts): boolean =>
-  hasColumn(facts, "systemplane_entries", "revision") &&
-  facts.relations.some(([name, kind]) => name === "systemplane_revision_seq" && kind === "S")
+  facts.unsuitable.length === 0 &&
+  columnOf(facts, "systemplane_entries", "revision")?.type === "bigint" &&
+  facts.relations.some(({ kind, name }) => name === "systemplane_revision_seq" && kind === "S")
 
-/** Whether a relation of ours has the column. */
-export const hasColumn = (facts: Facts, relation: string, column: string): boolean =>
-  facts.columns.some(([of, name]) => of === relation && name === column)
+/** A column of a relation of ours. */
+export const columnOf = (facts: Facts, relation: string, column: string) =>
+  facts.columns.find(({ name, table }) => table === relation && name === column)

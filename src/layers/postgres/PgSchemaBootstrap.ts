@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Ddl from "../../schema/Ddl.ts"
 import * as DdlEntries from "../../schema/DdlEntries.ts"
-import { lockKey } from "../../schema/DdlObjects.ts"
+import { type DdlObject, lockKey } from "../../schema/DdlObjects.ts"
 import * as DdlScript from "../../schema/DdlScript.ts"
 import { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import {
@@ -74,13 +74,21 @@ const deniedMending = ({ catalogue, schema }: Inspected): string =>
 const denied = ({ role }: PgCatalog.Catalog) => new PermissionDenied({ sql: Ddl.grants(role) })
 
 /** Why a table cannot be served, whatever is made beside it. */
-const unsuitable = ({ facts, hidden, kind, schema }: PgCatalog.Catalog): TableUnsuitable | undefined => {
+const unsuitable = (
+  { facts, schema }: PgCatalog.Catalog,
+  objects: ReadonlyArray<DdlObject>
+): TableUnsuitable | undefined => {
   if (schema === null) return new TableUnsuitable({ problem: "NoSchema" })
-  if (kind !== null && kind !== "r" && kind !== "p") return new TableUnsuitable({ problem: "NotATable" })
-  if (facts.columns.some(([of, name]) => of === "systemplane_entries" && name === "tenant_id")) {
-    return new TableUnsuitable({ problem: "ManyTenants" })
+  const found = facts.unsuitable.find(({ table }) =>
+    objects.some((object) => object.kind === "relation" && object.relation === table)
+  )
+  if (found !== undefined) {
+    const { problem, table } = found
+    return new TableUnsuitable(table === DdlEntries.table.relation ? { problem } : { problem, table })
   }
-  return hidden ? new TableUnsuitable({ problem: "RowsHidden" }) : undefined
+  return PgCatalog.columnOf(facts, "systemplane_entries", "tenant_id") === undefined
+    ? undefined
+    : new TableUnsuitable({ problem: "ManyTenants" })
 }
 
 const isPermissionDenied = (error: EntryStoreError) => error.reason._tag === "Refused" && error.reason.code === "42501"
@@ -118,7 +126,7 @@ const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchema
   /** What is not in order. Fails if the table cannot be served, or the role may not use it. */
   const inspect = (tenant: TenantId, readOnly: boolean) =>
     Effect.flatMap(look(tenant), (catalogue): Effect.Effect<Inspected, SchemaBootstrapErrorReason> => {
-      const reason = unsuitable(catalogue)
+      const reason = unsuitable(catalogue, objects)
       if (reason !== undefined) return Effect.fail(reason)
       const result = inspected(catalogue)
       const usable = catalogue.readable && (readOnly || catalogue.writable)

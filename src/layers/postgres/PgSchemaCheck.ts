@@ -35,7 +35,6 @@ const Rows = Schema.Array(
     schema: Schema.String,
     digest: Schema.String,
     permitted: Schema.Boolean,
-    hidden: Schema.Boolean,
     facts: Schema.NullOr(PgCatalog.Facts),
     ahead: Schema.Boolean,
     seeded: Schema.Boolean
@@ -83,9 +82,12 @@ export const findsEverything = (
   }).pipe(
     Effect.flatMap(decodeRows),
     Effect.map(([found]) => {
-      if (found === undefined || found.hidden || !found.permitted || !found.seeded || !found.ahead) return false
-      if (found.facts === null) return true
-      if (PgSchemaFindings.findings(objects, { ...found, facts: found.facts }).length > 0) return false
+      if (found === undefined || !found.permitted || !found.seeded || !found.ahead) return false
+      const { facts } = found
+      if (facts === null) return true
+      // The records are not looked at: the first write does, before it draws a revision.
+      if (facts.unsuitable.length > 0) return false
+      if (PgSchemaFindings.findings(objects, { ...found, facts, aheadOfHistory: true }).length > 0) return false
       knownFor(objects).add(found.digest)
       return true
     }),

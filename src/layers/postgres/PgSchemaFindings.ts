@@ -6,12 +6,15 @@
  * warning: an object is missing that is not needed to serve values, or is unsafe. Triggers of other services that do
  * the same are accepted.
  */
+import * as DdlColumns from "../../schema/DdlColumns.ts"
 import * as DdlEntries from "../../schema/DdlEntries.ts"
+import * as DdlHistory from "../../schema/DdlHistory.ts"
 import {
   type DdlObject,
   type FunctionObject,
   inSchema,
   type RelationObject,
+  type RuleObject,
   safePath,
   type TriggerObject,
   version
@@ -29,11 +32,16 @@ export interface Finding {
   readonly sql?: string | undefined
 }
 
+/** What is known of a database. */
+export interface Known extends PgCatalog.Position {
+  readonly facts: PgCatalog.Facts
+  /** Quoted if it has to be. */
+  readonly schema: string
+}
+
 /** What is not in order, in the order in which the objects build on each other. */
-export const findings = (
-  objects: ReadonlyArray<DdlObject>,
-  { ahead, facts, schema }: { readonly facts: PgCatalog.Facts; readonly ahead: boolean; readonly schema: string }
-): ReadonlyArray<Finding> => {
+export const findings = (objects: ReadonlyArray<DdlObject>, known: Known): ReadonlyArray<Finding> => {
+  const { facts, schema } = known
   const found: Array<Finding> = []
   for (const object of objects) {
     switch (object.kind) {
@@ -51,26 +59,18 @@ export const findings = (
         break
       }
       case "rule":
-        if (!ruleHolds(object, facts, ahead)) {
-          found.push({
-            object,
-            loses: object !== DdlEntries.noDefault && !isOfHistory(object),
-            problem: "is not as it should be"
-          })
-        }
+        found.push(...ofRule(object, known))
     }
   }
   return found
 }
 
-const isOfHistory = ({ name }: DdlObject) => name.includes("systemplane_history")
-
 const ofRelation = (object: RelationObject, facts: PgCatalog.Facts): ReadonlyArray<Finding> => {
-  const there = facts.relations.find(([name]) => name === object.relation)
-  if (there === undefined || !object.relkinds.includes(there[1])) {
+  const there = facts.relations.find(({ name }) => name === object.relation)
+  if (there === undefined || !object.relkinds.includes(there.kind)) {
     return [{ object, loses: object === DdlEntries.table || object === DdlEntries.sequence, problem: "is missing" }]
   }
-  return object.owned && !there[2]
+  return object.owned && !there.owned
     ? [{ object, loses: false, problem: "does not belong to the owner of systemplane_entries" }]
     : []
 }
@@ -79,16 +79,16 @@ const ofRelation = (object: RelationObject, facts: PgCatalog.Facts): ReadonlyArr
 const vital = [DdlEntries.bumpTrigger, DdlEntries.notifyTrigger, DdlEntries.notifyUpdateTrigger]
 
 const triggerOf = (trigger: TriggerObject, facts: PgCatalog.Facts) =>
-  facts.triggers.find(([table, name]) => table === trigger.table && name === trigger.name)
+  facts.triggers.find(({ name, table }) => table === trigger.table && name === trigger.name)
 
 /** Whether the trigger is one of another service, which does the same. */
 const isTolerated = (trigger: TriggerObject, facts: PgCatalog.Facts): boolean => {
   const there = triggerOf(trigger, facts)
-  return there !== undefined && hasArguments(trigger, there[6], there[4]) && trigger.tolerated.includes(there[6])
+  return there !== undefined && trigger.tolerated.includes(there.function) && ofTrigger(trigger, facts).length === 0
 }
 
 /** Ours have none. That of another service may name the channel, which must be ours then. */
-const hasArguments = (trigger: TriggerObject, run: string, args: string): boolean =>
+const hasArguments = (trigger: TriggerObject, { arguments: args, function: run }: PgCatalog.Trigger): boolean =>
   args === "" || (trigger.tolerated.includes(run) && args === "systemplane_changes\\000")
 
 const ofTrigger = (
@@ -98,13 +98,18 @@ const ofTrigger = (
   const loses = vital.includes(trigger)
   const there = triggerOf(trigger, facts)
   if (there === undefined) return [{ loses, problem: "is missing" }]
-  const [, , type, enabled, args, conditional, run, here] = there
-  if (type !== trigger.tgtype || !hasArguments(trigger, run, args))
-    return [{ loses, problem: "fires on something else" }]
+  const { condition, enabled, tables, type } = there
+  if (type !== trigger.tgtype || tables !== trigger.tables || !hasArguments(trigger, there))
+    return [{ loses, problem: "fires on something else, or at another time" }]
   if (enabled !== "O" && enabled !== "A") return [{ loses, problem: "does not fire" }]
-  if (trigger.tolerated.includes(run)) return []
-  if (run !== trigger.function || !here) return [{ loses, problem: "runs another function" }]
-  return enabled === trigger.enabled && conditional === trigger.conditional
+  const isTheirs = trigger.tolerated.includes(there.function)
+  if (!isTheirs && (there.function !== trigger.function || !there.here)) {
+    return [{ loses, problem: "runs another function" }]
+  }
+  const mayLeaveOut = trigger.acceptable.includes(condition) || (isTheirs && condition === "")
+  if (condition !== trigger.condition && !mayLeaveOut) return [{ loses, problem: "fires on another condition" }]
+  if (!there.able) return [{ loses, problem: "runs a function that does something else than it is named for" }]
+  return isTheirs || (enabled === trigger.enabled && condition === trigger.condition)
     ? []
     : [{ loses: false, problem: "is outdated" }]
 }
@@ -118,52 +123,78 @@ const isRun = (object: FunctionObject, facts: PgCatalog.Facts): boolean => {
 const versionOf = (body: string): number => Number(/^-- effect-systemplane (\d{1,9})\n/.exec(body)?.[1] ?? 0)
 
 const ofFunction = (object: FunctionObject, facts: PgCatalog.Facts, schema: string): ReadonlyArray<Finding> => {
-  const there = facts.functions.find(([name, types]) => name === object.name && types === object.types)
+  const there = facts.functions.find(({ name, types }) => name === object.name && types === object.types)
   const loses = object === DdlEntries.drawRevision || object === DdlEntries.notify
   if (there === undefined) return [{ object, loses, problem: "is missing" }]
-  const [, , body, definer, config, owned, others] = there
   const signature = `${schema}.${object.name}(${object.types})`
-  if (versionOf(body) <= version) {
-    if (body !== inSchema(object.body, schema)) {
-      const known = object.older?.includes(body) === true
+  if (versionOf(there.body) <= version) {
+    if (there.body !== inSchema(object.body, schema)) {
+      const known = object.older?.includes(there.body) === true
       return [{ object, loses: loses && !known, problem: known ? "is of an older version" : "has another body" }]
     }
-    if (definer !== object.definer) {
+    // The statements that fire it then fail, or see less than they should.
+    if (!there.plain) {
+      return [{ object, loses: object.executable === "owner", problem: "has another language or volatility" }]
+    }
+    if (there.definer !== object.definer) {
       return [{ object, loses: object === DdlEntries.drawRevision, problem: "has other rights than it needs" }]
     }
   }
   const unsafe = (problem: string, sql: string) => [{ object, loses: false, problem, sql }]
-  if (config !== `search_path=${safePath}`) {
+  if (there.settings !== `search_path=${safePath}`) {
     return unsafe("has another search_path", `ALTER FUNCTION ${signature} SET search_path = ${safePath};`)
   }
-  if (!owned) return unsafe("does not belong to the owner of systemplane_entries", "")
-  if (object.executable !== "everyone" && others > (object.executable === "named" ? 1 : 0)) {
+  if (!there.owned) return unsafe("does not belong to the owner of systemplane_entries", "")
+  if (object.executable !== "everyone" && there.others > (object.executable === "named" ? 1 : 0)) {
     return unsafe("may be executed by other roles", `REVOKE ALL ON FUNCTION ${signature} FROM PUBLIC;`)
   }
   return []
 }
 
-const isThere = (facts: PgCatalog.Facts, relation: string) => facts.relations.some(([name]) => name === relation)
+const isThere = (facts: PgCatalog.Facts, relation: string) => facts.relations.some(({ name }) => name === relation)
 
 /** What a table is made of comes with the table. */
-const ruleHolds = (object: DdlObject, facts: PgCatalog.Facts, ahead: boolean): boolean => {
-  if (!isThere(facts, isOfHistory(object) ? "systemplane_history" : "systemplane_entries")) return true
+const ofRule = (object: RuleObject, { ahead, aheadOfHistory, facts }: Known): ReadonlyArray<Finding> => {
+  const isOfHistory = object === DdlHistory.columns || object === DdlEntries.positionAfterHistory
+  if (!isThere(facts, isOfHistory ? "systemplane_history" : "systemplane_entries")) return []
+  const otherwise = (holds: boolean, loses = true, problem = "is not as it should be") =>
+    holds ? [] : [{ object, loses, problem }]
   switch (object) {
     case DdlEntries.columns:
-      return DdlEntries.columnNames.every((column) => PgCatalog.hasColumn(facts, "systemplane_entries", column))
+      return ofColumns(object, "systemplane_entries", DdlEntries.columnsOfEntries, facts, true)
+    case DdlHistory.columns:
+      return ofColumns(object, "systemplane_history", DdlHistory.columnsOfHistory, facts, false)
     case DdlEntries.primaryKey:
-      return facts.unique
+      return otherwise(facts.unique)
     case DdlEntries.revisionColumn:
-      return PgCatalog.hasColumn(facts, "systemplane_entries", "revision")
+      return otherwise(PgCatalog.columnOf(facts, "systemplane_entries", "revision") !== undefined)
     case DdlEntries.noDefault:
-      return !facts.columns.some(
-        ([of, name, hasDefault]) => of === "systemplane_entries" && name === "revision" && hasDefault
-      )
+      return otherwise(PgCatalog.columnOf(facts, "systemplane_entries", "revision")?.default !== true, false)
     case DdlEntries.sequencePosition:
-      return facts.ordered && ahead
+      return otherwise(facts.ordered && ahead)
+    case DdlEntries.positionAfterHistory:
+      return otherwise(aheadOfHistory)
     default:
-      return ["change_id", "reason", "previous_revision", "redacted", "origin", "transaction_id"].every((column) =>
-        PgCatalog.hasColumn(facts, "systemplane_history", column)
-      )
+      return []
   }
+}
+
+/** A lost column of the history is a warning: triggers of older versions do without. With another type, writes fail. */
+const ofColumns = (
+  object: RuleObject,
+  relation: string,
+  columns: ReadonlyArray<DdlColumns.Column>,
+  facts: PgCatalog.Facts,
+  needed: boolean
+): ReadonlyArray<Finding> => {
+  const lost: Array<string> = []
+  const mistyped: Array<string> = []
+  for (const column of columns) {
+    const there = PgCatalog.columnOf(facts, relation, column.name)
+    if (there !== undefined && !DdlColumns.accepts(column, there.type)) mistyped.push(`${column.name} is ${there.type}`)
+    if (there === undefined && column.definition !== undefined) lost.push(column.name)
+  }
+  if (lost.length + mistyped.length === 0) return []
+  const problem = [...mistyped, ...lost.map((name) => `${name} is missing`)].join(", ")
+  return [{ object, loses: needed || mistyped.length > 0, problem: `are not as they should be: ${problem}` }]
 }

@@ -1,0 +1,39 @@
+/**
+ * Why a table of ours cannot be served, whatever is made beside it, as SQL: it is none, it is partitioned or inherits,
+ * rewrite rules swallow statements on it, or row level security hides its rows.
+ *
+ * `verify` and `ensure` refuse such a table in words, and the script does before it changes anything: a sequence that is
+ * set by rows of which some are hidden would go back. Rows may be hidden from the role that asks, or by `FORCE ROW
+ * LEVEL SECURITY` from the owner, whose rights the functions have.
+ */
+
+/** The problems, in the order in which one hides the next. */
+export const problems = ["NotATable", "Partitioned", "HasRules", "RowsHidden"] as const
+export type Problem = (typeof problems)[number]
+
+const tables = ["systemplane_entries", "systemplane_history", "systemplane_keys", "systemplane_processes"]
+
+const inherits = "EXISTS (SELECT FROM pg_inherits AS i WHERE c.oid IN (i.inhparent, i.inhrelid))"
+
+const hasRules = "EXISTS (SELECT FROM pg_rewrite AS w WHERE w.ev_class = c.oid AND w.ev_enabled <> 'D')"
+
+const hidesFromOwner =
+  "c.relforcerowsecurity AND NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = c.relowner AND (r.rolsuper OR r.rolbypassrls))"
+
+// A process that may not read the history does without it. Which keys are secret is only looked up by the owner.
+const hidesFromRole = `row_security_active(c.oid) AND c.relname <> 'systemplane_keys'
+        AND (c.relname = 'systemplane_entries' OR has_table_privilege(c.oid, 'SELECT'))`
+
+/** Rows of `name` and `problem`, for the tables of the schema with this object identifier. */
+export const inNamespace = (namespace: string): string => `
+    SELECT u.name, u.problem FROM (
+      SELECT c.relname::text AS name, CASE
+        WHEN c.relkind NOT IN ('r', 'p') THEN 'NotATable'
+        WHEN c.relkind = 'p' OR ${inherits} THEN 'Partitioned'
+        WHEN ${hasRules} THEN 'HasRules'
+        WHEN c.relrowsecurity AND c.relname <> 'systemplane_processes' AND (${hidesFromOwner} OR ${hidesFromRole}) THEN 'RowsHidden'
+      END AS problem
+      FROM pg_class AS c
+      WHERE c.relnamespace = ${namespace} AND c.relname IN (${tables.map((name) => `'${name}'`).join(", ")})
+    ) AS u
+    WHERE u.problem IS NOT NULL`

@@ -6,7 +6,7 @@ import * as TenantTimers from "../../src/layers/runtime/TenantTimers.ts"
 
 const never = Number.POSITIVE_INFINITY
 
-/** A duty that is due every so many milliseconds, and when it was done. */
+/** A deadline that is due every so many milliseconds, and when it was done. */
 const every = (period: number, clock: Clock.Clock) => {
   let dueAt = MonotonicClock.millisOf(clock) + period
   const done: Array<number> = []
@@ -28,12 +28,12 @@ const every = (period: number, clock: Clock.Clock) => {
 describe("TenantTimers", () => {
   it.effect("does each when it is due, and no longer than its scope", () =>
     Effect.gen(function* () {
-      const upkeep = yield* TenantTimers.make(1000)
+      const timers = yield* TenantTimers.make(1000)
       const clock = yield* Clock.Clock
       const [often, seldom] = [every(250, clock), every(2300, clock)]
-      yield* upkeep.add(often)
+      yield* timers.add(often)
       const scope = yield* Scope.make()
-      yield* Scope.provide(upkeep.add(seldom), scope)
+      yield* Scope.provide(timers.add(seldom), scope)
       yield* TestClock.adjust("2400 millis")
       assert.deepStrictEqual(often.done.slice(0, 3), [250, 500, 750])
       assert.deepStrictEqual(seldom.done, [2300])
@@ -45,10 +45,10 @@ describe("TenantTimers", () => {
 
   it.effect("what became due earlier than it was is late by the longest pause at most", () =>
     Effect.gen(function* () {
-      const upkeep = yield* TenantTimers.make(1000)
+      const timers = yield* TenantTimers.make(1000)
       let dueAt = never
       let doneAt: number | undefined
-      yield* upkeep.add({
+      yield* timers.add({
         dueAt: () => dueAt,
         perform: Effect.map(MonotonicClock.millis, (now) => {
           doneAt = now
@@ -64,11 +64,11 @@ describe("TenantTimers", () => {
 
   it.effect("one that dies keeps none of the others waiting", () =>
     Effect.gen(function* () {
-      const upkeep = yield* TenantTimers.make(1000)
+      const timers = yield* TenantTimers.make(1000)
       const clock = yield* Clock.Clock
       const [dies, lives] = [every(100, clock), every(100, clock)]
-      yield* upkeep.add({ ...dies, perform: Effect.andThen(dies.perform, Effect.die(new Error("no"))) })
-      yield* upkeep.add(lives)
+      yield* timers.add({ ...dies, perform: Effect.andThen(dies.perform, Effect.die(new Error("no"))) })
+      yield* timers.add(lives)
       yield* TestClock.adjust("5 seconds")
       assert.isAbove(lives.done.length, 30)
       assert.deepStrictEqual(dies.done, lives.done)
@@ -77,14 +77,14 @@ describe("TenantTimers", () => {
 
   it.effect("the more there are, the more rarely all of them are looked at", () =>
     Effect.gen(function* () {
-      const upkeep = yield* TenantTimers.make(1000)
+      const timers = yield* TenantTimers.make(1000)
       const clock = yield* Clock.Clock
-      const duties = Array.from({ length: 1000 }, (_, i) => every(10 + (i % 10), clock))
-      yield* Effect.forEach(duties, upkeep.add, { discard: true })
+      const deadlines = Array.from({ length: 1000 }, (_, i) => every(10 + (i % 10), clock))
+      yield* Effect.forEach(deadlines, timers.add, { discard: true })
       yield* TestClock.adjust("10 seconds")
       // Twice a turn, and a turn every 100 ms, with one at either end.
-      for (const { looks } of duties) assert.isAtMost(looks(), 202)
-      assert.isAbove(Math.min(...duties.map(({ done }) => done.length)), 80)
+      for (const { looks } of deadlines) assert.isAtMost(looks(), 202)
+      assert.isAbove(Math.min(...deadlines.map(({ done }) => done.length)), 80)
     }).pipe(Effect.scoped)
   )
 })

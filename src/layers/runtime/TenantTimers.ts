@@ -20,24 +20,24 @@ export interface Deadline {
 
 export interface TenantTimers {
   /** Looks after it as long as the scope. */
-  readonly add: (duty: Deadline) => Effect.Effect<void, never, Scope.Scope>
+  readonly add: (deadline: Deadline) => Effect.Effect<void, never, Scope.Scope>
 }
 
-/** One turn looks at all duties: so it takes a hundredth of the time at most, however many there are. */
-const millisPerDuty = 0.1
+/** One turn looks at all deadlines: so it takes a hundredth of the time at most, however many there are. */
+const millisPerDeadline = 0.1
 
-/** `longestPause`: by how much a duty may be late that became due earlier than it was, in milliseconds. */
+/** `longestPause`: by how much a deadline may be late that became due earlier than it was, in milliseconds. */
 export const make = Effect.fnUntraced(function* (longestPause: number) {
-  const duties = new Set<Deadline>()
+  const deadlines = new Set<Deadline>()
 
   const turn = Effect.gen(function* () {
     const now = yield* MonotonicClock.millis
     let next = now + longestPause
-    for (const duty of duties) {
-      if (duty.dueAt() <= now) yield* Effect.exit(duty.perform)
-      next = Math.min(next, duty.dueAt())
+    for (const deadline of deadlines) {
+      if (deadline.dueAt() <= now) yield* Effect.exit(deadline.perform)
+      next = Math.min(next, deadline.dueAt())
     }
-    yield* Effect.sleep(Math.max(next - now, duties.size * millisPerDuty, 1))
+    yield* Effect.sleep(Math.max(next - now, deadlines.size * millisPerDeadline, 1))
   })
 
   // It goes on for ever, and belongs to no span in which the plane was built.
@@ -46,17 +46,17 @@ export const make = Effect.fnUntraced(function* (longestPause: number) {
     Effect.forkScoped
   )
 
-  const upkeep: TenantTimers = {
-    add: (duty) =>
+  const timers: TenantTimers = {
+    add: (deadline) =>
       Effect.acquireRelease(
         Effect.sync(() => {
-          duties.add(duty)
+          deadlines.add(deadline)
         }),
         () =>
           Effect.sync(() => {
-            duties.delete(duty)
+            deadlines.delete(deadline)
           })
       )
   }
-  return upkeep
+  return timers
 })

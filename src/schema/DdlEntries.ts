@@ -107,7 +107,7 @@ BEGIN${onlyOn("systemplane_entries")}
   END IF;
   RETURN NEW;
 END`,
-  [DdlVersion1.drawRevision]
+  { older: [DdlVersion1.drawRevision] }
 )
 
 // A payload is limited to 7999 bytes (https://www.postgresql.org/docs/18/sql-notify.html). No write may fail because a
@@ -141,7 +141,7 @@ BEGIN${onlyOn("systemplane_entries")}
   END IF;
   RETURN NULL;
 END`,
-  [DdlVersion1.notify]
+  { older: [DdlVersion1.notify] }
 )
 
 // With the owner's rights: a role that may truncate need not be able to read.
@@ -218,7 +218,22 @@ BEGIN${onlyOn("systemplane_entries")}
     PERFORM {schema}.systemplane_sequence_raise('{schema:literal}.systemplane_revision_seq'::regclass, highest);
   END IF;
   RETURN NULL;
-END`
+END`,
+  { version: 3 }
+)
+
+// A subscriber's transaction may have begun before rows were replicated to it, and does not see their revisions.
+const followRevision: FunctionObject = definer(
+  "systemplane_entries_follow_revision",
+  `
+BEGIN${onlyOn("systemplane_entries")}
+  IF NEW.revision < ${tooHigh}
+    AND NEW.revision > coalesce(pg_sequence_last_value('{schema:literal}.systemplane_revision_seq'::regclass), 0) THEN
+    PERFORM {schema}.systemplane_sequence_raise('{schema:literal}.systemplane_revision_seq'::regclass, NEW.revision);
+  END IF;
+  RETURN NULL;
+END`,
+  { version: 3 }
 )
 
 export const bumpTrigger = trigger({
@@ -237,7 +252,7 @@ export const notifyTrigger = trigger({
   each: "ROW",
   run: notify.name,
   tolerated: ["systemplane_notify_v4"],
-  always: true
+  enabled: "A"
 })
 
 export const notifyUpdateTrigger = trigger({
@@ -249,7 +264,7 @@ export const notifyUpdateTrigger = trigger({
   // Older versions and other services leave out updates that change nothing.
   acceptable: [DdlTriggers.rowDiffers],
   tolerated: ["systemplane_notify_v4"],
-  always: true
+  enabled: "A"
 })
 
 const notifyTruncateTrigger = trigger({
@@ -258,7 +273,7 @@ const notifyTruncateTrigger = trigger({
   on: ["TRUNCATE"],
   each: "STATEMENT",
   run: notifyTruncate.name,
-  always: true
+  enabled: "A"
 })
 
 const raiseTrigger = trigger({
@@ -267,6 +282,15 @@ const raiseTrigger = trigger({
   on: ["INSERT", "UPDATE"],
   each: "STATEMENT",
   run: raiseRevision.name
+})
+
+const followTrigger = trigger({
+  name: "systemplane_follow_revision_trigger",
+  when: "AFTER",
+  on: ["INSERT", "UPDATE"],
+  each: "ROW",
+  run: followRevision.name,
+  enabled: "R"
 })
 
 const dropDefault = "ALTER TABLE {schema}.systemplane_entries ALTER COLUMN revision DROP DEFAULT"
@@ -367,7 +391,8 @@ export const functions: ReadonlyArray<FunctionObject> = [
   notify,
   notifyTruncate,
   raiseSequence,
-  raiseRevision
+  raiseRevision,
+  followRevision
 ]
 
 /** In the order in which they build on each other. */
@@ -383,6 +408,7 @@ export const objects: ReadonlyArray<DdlObject> = [
   sequencePosition,
   revisionIndex,
   alone(raiseTrigger),
+  alone(followTrigger),
   alone(notifyTrigger),
   alone(notifyUpdateTrigger),
   alone(notifyTruncateTrigger)

@@ -277,7 +277,8 @@ const recordUpdate = record(
 const recordUnrecorded: FunctionObject = {
   ...invoker("systemplane_record_unrecorded", ""),
   returns: "bigint",
-  body: versioned(`
+  body: versioned(
+    `
 DECLARE
   change uuid;
   baseline boolean;
@@ -316,7 +317,9 @@ BEGIN
   GET DIAGNOSTICS written = ROW_COUNT;
   PERFORM set_config('systemplane.recording', '', true);
   RETURN written;
-END`)
+END`,
+    3
+  )
 }
 
 // Another service's row takes the record of the trigger over whole; only a reason may come from the row. A row without
@@ -471,7 +474,7 @@ export const objects: ReadonlyArray<DdlObject> = [
     each: "ROW",
     condition: DdlTriggers.settingIsNotOn("recording"),
     run: adopt.name,
-    always: true
+    enabled: "A"
   }),
   onHistory({
     name: "systemplane_history_writer_trigger",
@@ -479,7 +482,7 @@ export const objects: ReadonlyArray<DdlObject> = [
     on: ["INSERT"],
     each: "STATEMENT",
     run: writer.name,
-    always: true
+    enabled: "A"
   }),
   onHistory({
     name: "systemplane_history_keep_trigger",

@@ -22,16 +22,18 @@ export interface Part {
   readonly statements: ReadonlyArray<string>
 }
 
+/** The version of the library that last changed the body of a function, if that says no other. */
+const firstVersion = 2
+
 /**
- * The version of these objects. It is the first line of each function's body; an older library leaves newer bodies
- * alone.
+ * A function body, with the version of the library that last changed it as its first line: an older library leaves it
+ * alone, and one that did not change it since takes it for its own.
  */
-export const version = 2
+export const versioned = (body: string, version: number = firstVersion): string =>
+  `-- effect-systemplane ${version}\n${body.trim()}\n`
 
-export const versionLine = `-- effect-systemplane ${version}`
-
-/** A function body, with the version as its first line. */
-export const versioned = (body: string): string => `${versionLine}\n${body.trim()}\n`
+/** The version in a body; 0 if there is none. */
+export const versionOf = (body: string): number => Number(/^-- effect-systemplane (\d{1,9})\n/.exec(body)?.[1] ?? 0)
 
 /** The only path on which a function of ours looks for names. */
 export const safePath = "pg_catalog, pg_temp"
@@ -83,8 +85,8 @@ export interface TriggerObject {
   readonly function: string
   /** Functions of other services that do the same. */
   readonly tolerated: ReadonlyArray<string>
-  /** `O`: not while a subscriber applies what it replicates. `A`: always. */
-  readonly enabled: "O" | "A"
+  /** `O`: not while a subscriber applies what it replicates. `R`: only then. `A`: always. */
+  readonly enabled: "O" | "R" | "A"
 }
 
 /**
@@ -127,21 +129,25 @@ export const isPlain = (fn: string): string =>
   `${fn}.prokind = 'f' AND ${fn}.provolatile = 'v' AND NOT ${fn}.proisstrict AND ${fn}.prolang = (SELECT l.oid FROM pg_language AS l WHERE l.lanname = 'plpgsql')`
 
 /** A trigger function with its owner's rights, executable by no other role. */
-export const definer = (name: string, body: string, older?: ReadonlyArray<string>): FunctionObject => ({
+export const definer = (
+  name: string,
+  body: string,
+  { older, version }: { readonly older?: ReadonlyArray<string>; readonly version?: number } = {}
+): FunctionObject => ({
   kind: "function",
   name,
   types: "",
   arguments: "",
   returns: "trigger",
-  body: versioned(body),
+  body: versioned(body, version),
   definer: true,
   executable: "owner",
   older
 })
 
 /** A trigger function with the rights of the role that fires it. */
-export const invoker = (name: string, body: string, older?: ReadonlyArray<string>): FunctionObject => ({
-  ...definer(name, body, older),
+export const invoker = (...args: Parameters<typeof definer>): FunctionObject => ({
+  ...definer(...args),
   definer: false
 })
 
@@ -168,7 +174,7 @@ export const trigger = (options: {
   readonly acceptable?: ReadonlyArray<string>
   readonly run: string
   readonly tolerated?: ReadonlyArray<string>
-  readonly always?: boolean
+  readonly enabled?: TriggerObject["enabled"]
 }): TriggerObject => ({
   kind: "trigger",
   name: options.name,
@@ -190,7 +196,7 @@ export const trigger = (options: {
   tables: `${options.before ?? ""}/${options.after ?? ""}`,
   function: options.run,
   tolerated: options.tolerated ?? [],
-  enabled: options.always === true ? "A" : "O"
+  enabled: options.enabled ?? "O"
 })
 
 /** The first lines of a trigger function that runs with its owner's rights: it serves its own table and no other. */

@@ -17,7 +17,7 @@ import {
   safePath,
   type TriggerGroup,
   type TriggerObject,
-  version
+  versionOf
 } from "./DdlObjects.ts"
 import * as DdlTriggers from "./DdlTriggers.ts"
 import * as DdlUnsuitable from "./DdlUnsuitable.ts"
@@ -109,7 +109,7 @@ const triggerMade = (trigger: TriggerObject): ReadonlyArray<string> => [
   "END IF;",
   execute(`CREATE OR REPLACE TRIGGER ${trigger.name} ${trigger.fires} EXECUTE FUNCTION {schema}.${trigger.function}()`),
   execute(
-    `ALTER TABLE {schema}.${trigger.table} ENABLE ${trigger.enabled === "A" ? "ALWAYS " : ""}TRIGGER ${trigger.name}`
+    `ALTER TABLE {schema}.${trigger.table} ENABLE ${{ O: "", R: "REPLICA ", A: "ALWAYS " }[trigger.enabled]}TRIGGER ${trigger.name}`
   )
 ]
 
@@ -120,7 +120,7 @@ const triggers = (group: TriggerGroup): string =>
   ])
 
 const row = (f: FunctionObject): string =>
-  `(${[f.name, f.types, f.arguments, f.returns].map(literal).join(", ")}, ${f.definer}, ${literal(f.executable)}, ${quoted(
+  `(${[f.name, f.types, f.arguments, f.returns].map(literal).join(", ")}, ${f.definer}, ${literal(f.executable)}, ${versionOf(f.body)}, ${quoted(
     template(f.body),
     "body"
   )})`
@@ -131,13 +131,13 @@ const functions = (all: ReadonlyArray<FunctionObject>): string => `
   FOR wanted IN
     SELECT * FROM (VALUES
 ${all.map(row).join(",\n")}
-    ) AS f (name, types, arguments, returns, definer, executable, body)
+    ) AS f (name, types, arguments, returns, definer, executable, version, body)
   LOOP
     wanted.body := ${filled("wanted.body")};
     signature := home || '.' || wanted.name || '(' || wanted.types || ')';
     SELECT p.* INTO existing FROM pg_proc AS p WHERE p.oid = to_regprocedure(signature);
     created := existing.oid IS NULL;
-    IF coalesce(substring(split_part(existing.prosrc, chr(10), 1) FROM '^-- effect-systemplane ([0-9]{1,9})$')::integer, 0) <= ${version}
+    IF coalesce(substring(split_part(existing.prosrc, chr(10), 1) FROM '^-- effect-systemplane ([0-9]{1,9})$')::integer, 0) <= wanted.version
       AND ((existing.prosrc, existing.prosecdef, existing.proconfig)
           IS DISTINCT FROM (wanted.body, wanted.definer, ARRAY['search_path=${safePath}'])
         OR (${isPlain("existing")}) IS NOT TRUE) THEN

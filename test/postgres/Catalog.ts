@@ -75,20 +75,23 @@ export const blocked = (database: TestDatabase) =>
     )
   )
 
-const notifying = [
-  "systemplane_notify_trigger",
-  "systemplane_notify_update_trigger",
-  "systemplane_notify_truncate_trigger"
-]
+const onSubscribers = [
+  ["systemplane_notify_trigger", "ALWAYS"],
+  ["systemplane_notify_update_trigger", "ALWAYS"],
+  ["systemplane_notify_truncate_trigger", "ALWAYS"],
+  ["systemplane_follow_revision_trigger", "REPLICA"]
+] as const
 
-/** Runs it in a transaction in which no trigger of the plane fires, not even those that serve a subscriber's listeners. */
+/** Runs it in a transaction in which no trigger of the plane fires, not even those that serve a subscriber. */
 export const withoutTriggers = <A>(database: Stranger, effect: Effect.Effect<A>) =>
   database.transaction(
     Effect.gen(function* () {
       yield* database.run("SET LOCAL session_replication_role = replica")
-      for (const name of notifying) yield* database.run(`ALTER TABLE systemplane_entries DISABLE TRIGGER ${name}`)
+      for (const [name] of onSubscribers) yield* database.run(`ALTER TABLE systemplane_entries DISABLE TRIGGER ${name}`)
       const result = yield* effect
-      for (const name of notifying) yield* database.run(`ALTER TABLE systemplane_entries ENABLE ALWAYS TRIGGER ${name}`)
+      for (const [name, when] of onSubscribers) {
+        yield* database.run(`ALTER TABLE systemplane_entries ENABLE ${when} TRIGGER ${name}`)
+      }
       return result
     })
   )

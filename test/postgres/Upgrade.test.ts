@@ -1,4 +1,5 @@
 /** Databases that older versions and other services left, and tables that cannot be served. */
+import { createHash } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Option, Redacted, type Scope } from "effect"
 import {
@@ -9,6 +10,7 @@ import {
   TenantManager,
   withTenant
 } from "effect-systemplane"
+import { versionOf } from "../../src/schema/DdlObjects.ts"
 import { Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
@@ -113,6 +115,17 @@ describe("what makes a prepared database unsafe is a warning of verify with what
 })
 
 describe("objects of a newer version", () => {
+  it("each function says which version changed it last: another body needs another version, and then another digest here", () => {
+    const digests: Record<number, string> = {}
+    for (const version of [2, 3]) {
+      const bodies = Ddl.objects(true).flatMap((object) =>
+        object.kind === "function" && versionOf(object.body) === version ? [`${object.name} ${object.body}`] : []
+      )
+      digests[version] = createHash("sha256").update(bodies.join("\n")).digest("hex").slice(0, 16)
+    }
+    assert.deepStrictEqual(digests, { 2: "cc3436bf1908d477", 3: "bb407c797812ef76" })
+  })
+
   it.live(
     "are left alone by ensure and by Ddl.sql, and accepted by verify; their rights are looked at all the same",
     () =>
@@ -314,7 +327,7 @@ describe("Ddl.sql", () => {
 
 describe("a sequence behind the rows, or that hands numbers out ahead of time", () => {
   it.live("G2: is found by verify, raised by ensure, and by the writer's own statement without either", () =>
-    onEmptyDatabase((database) =>
+    scopedOnEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* ensure
         yield* database.run(add("k"))
@@ -359,6 +372,26 @@ describe("a sequence behind the rows, or that hands numbers out ahead of time", 
         const drawn = yield* database.write("a", "another", 6)
         assert.isBelow(drawn, 1_000_000)
         assert.isAbove(yield* database.write("a", "k", 7), drawn)
+
+        // Rows that are replicated raise the sequence: a transaction that began before does not see them.
+        const early = yield* TestDatabase.connect(database.url)
+        const late = yield* early.transaction(
+          Effect.gen(function* () {
+            yield* early.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            yield* early.run("SELECT FROM systemplane_entries")
+            yield* database.transaction(
+              Effect.andThen(
+                database.run("SET LOCAL session_replication_role = replica"),
+                database.run(
+                  `INSERT INTO systemplane_entries (namespace, key, value, revision) VALUES ('a', 'r', '1', ${drawn + 5000})`
+                )
+              )
+            )
+            return yield* early.run(`${add("early")} RETURNING revision::int`)
+          })
+        )
+        assert.isAbove(late[0].revision, drawn + 5000)
+        assert.deepStrictEqual(yield* verify, { warnings: [] })
 
         yield* database.run("ALTER SEQUENCE systemplane_revision_seq CACHE 50")
         assert.strictEqual((yield* reasonOf)._tag, "SchemaOutdated")

@@ -17,7 +17,7 @@ import {
   type RuleObject,
   safePath,
   type TriggerObject,
-  version
+  versionOf
 } from "../../schema/DdlObjects.ts"
 import * as PgCatalog from "./PgCatalog.ts"
 
@@ -101,7 +101,7 @@ const ofTrigger = (
   const { condition, enabled, tables, type } = there
   if (type !== trigger.tgtype || tables !== trigger.tables || !hasArguments(trigger, there))
     return [{ loses, problem: "fires on something else, or at another time" }]
-  if (enabled !== "O" && enabled !== "A") return [{ loses, problem: "does not fire" }]
+  if (enabled !== trigger.enabled && enabled !== "O" && enabled !== "A") return [{ loses, problem: "does not fire" }]
   const isTheirs = trigger.tolerated.includes(there.function)
   if (!isTheirs && (there.function !== trigger.function || !there.here)) {
     return [{ loses, problem: "runs another function" }]
@@ -120,17 +120,17 @@ const isRun = (object: FunctionObject, facts: PgCatalog.Facts): boolean => {
   return triggers.length === 0 || triggers.some((trigger) => !isTolerated(trigger, facts))
 }
 
-const versionOf = (body: string): number => Number(/^-- effect-systemplane (\d{1,9})\n/.exec(body)?.[1] ?? 0)
-
 const ofFunction = (object: FunctionObject, facts: PgCatalog.Facts, schema: string): ReadonlyArray<Finding> => {
   const there = facts.functions.find(({ name, types }) => name === object.name && types === object.types)
   const loses = object === DdlEntries.drawRevision || object === DdlEntries.notify
   if (there === undefined) return [{ object, loses, problem: "is missing" }]
   const signature = `${schema}.${object.name}(${object.types})`
-  if (versionOf(there.body) <= version) {
+  const [version, ours] = [versionOf(there.body), versionOf(object.body)]
+  if (version <= ours) {
     if (there.body !== inSchema(object.body, schema)) {
       const known = object.older?.includes(there.body) === true
-      return [{ object, loses: loses && !known, problem: known ? "is of an older version" : "has another body" }]
+      const older = known || (version > 0 && version < ours)
+      return [{ object, loses: loses && !known, problem: older ? "is of an older version" : "has another body" }]
     }
     // The statements that fire it then fail, or see less than they should.
     if (!there.plain) {

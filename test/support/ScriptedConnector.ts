@@ -8,8 +8,8 @@ import { Connector, ConnectorError, type TenantId } from "effect-systemplane"
 import * as PgCursorDiff from "../../src/layers/postgres/diff/PgCursorDiff.ts"
 import * as PgDiff from "../../src/layers/postgres/diff/PgDiff.ts"
 import * as PgNamespaceScan from "../../src/layers/postgres/diff/PgNamespaceScan.ts"
+import * as PgPast from "../../src/layers/postgres/history/PgPast.ts"
 import * as PgEntryRead from "../../src/layers/postgres/PgEntryRead.ts"
-import * as PgHistoryStore from "../../src/layers/postgres/PgHistoryStore.ts"
 import * as PgKeyDeclarations from "../../src/layers/postgres/PgKeyDeclarations.ts"
 import * as PgOneTenantPerDatabase from "../../src/layers/postgres/PgOneTenantPerDatabase.ts"
 import * as PgSchemaCheck from "../../src/layers/postgres/PgSchemaCheck.ts"
@@ -176,7 +176,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       })
     }
     // Nothing is on record.
-    if (sql === PgHistoryStore.selectPast) return []
+    if (sql === PgPast.selectPast) return []
     // The objects are as they were.
     if (sql === PgSchemaCheck.selectDigest) return [{ digest: "in order" }]
     // The catalogue holds every declaration already.

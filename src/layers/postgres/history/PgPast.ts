@@ -1,0 +1,93 @@
+/**
+ * What keys were before: the records of a key or a change, and all entries as they were at a moment.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { KeyName } from "../../../schema/KeyName.ts"
+import { pastEntry } from "../../../schema/MemoryHistory.ts"
+import type { Query } from "../../../services/Connector.ts"
+import type { PastRequest, PastRow } from "../../../services/HistoryStore.ts"
+import { arrayOf, columnsWith, decodeRows, unexpectedShape } from "../PgRows.ts"
+import { columns, moment, recordsOf, shownAt } from "./PgRecords.ts"
+
+const selectOfKey = `
+  SELECT ${columns} FROM systemplane_history AS h
+  WHERE h.namespace = $1 AND h.key = $2 AND ($3::int8 IS NULL OR h.id < $3)
+  ORDER BY h.id DESC LIMIT $4`
+
+const selectOfRevision = `
+  SELECT ${columns} FROM systemplane_history AS h
+  WHERE h.namespace = $1 AND h.key = $2 AND h.revision = $3 AND h.operation <> 'delete'
+  ORDER BY h.id DESC LIMIT 1`
+
+/** More than this of the records of one key travels only if one record alone is longer. */
+const recalledBytes = 65_536
+
+/** Exported so that tests recognise it. */
+export const selectPast = `
+  SELECT a.place::float8 AS place, e.id::float8 AS id, e.deleted, e.kept, ${columnsWith("0::int8")}
+  FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[]) WITH ORDINALITY AS a (namespace, key, revision, before, place)
+  CROSS JOIN LATERAL (
+    SELECT n.id, n.revision, n.value, n.changed_at AS updated_at, n.changed_by AS updated_by, n.operation = 'delete' AS deleted,
+      n.value IS NOT NULL AND n.redacted IS NOT TRUE AS kept,
+      sum(pg_catalog.pg_column_size(n.value)) OVER (ORDER BY n.id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+    FROM (
+      SELECT h.* FROM systemplane_history AS h
+      WHERE h.namespace = a.namespace AND h.key = a.key AND h.revision <= a.revision AND (a.before IS NULL OR h.id < a.before)
+      ORDER BY h.id DESC LIMIT $5
+    ) AS n
+  ) AS e
+  WHERE coalesce(e.before, 0) < ${recalledBytes}
+  ORDER BY a.place, e.id DESC`
+
+const Past = Schema.Array(
+  Schema.Struct({ place: Schema.Number, id: Schema.Number, deleted: Schema.Boolean, kept: Schema.Boolean })
+)
+
+export const recall = (keys: ReadonlyArray<PastRequest>, limit: number) => (query: Query) =>
+  query(selectPast, [
+    arrayOf(keys.map(({ namespace }) => namespace)),
+    arrayOf(keys.map(({ key }) => key)),
+    `{${keys.map(({ revision }) => revision).join(",")}}`,
+    `{${keys.map(({ before }) => before ?? "NULL").join(",")}}`,
+    limit
+  ]).pipe(
+    Effect.flatMap((rows) =>
+      Effect.zipWith(Schema.decodeUnknownEffect(Past)(rows), decodeRows(rows), (past, rows) => {
+        const found: Array<Array<PastRow>> = keys.map(() => [])
+        for (const [i, { deleted, id, kept, place }] of past.entries()) {
+          const row = rows[i]!
+          found[place - 1]!.push({ id, revision: row.revision, deleted, row: kept ? row : undefined })
+        }
+        return found
+      })
+    ),
+    unexpectedShape
+  )
+
+const selectOfChange = `
+  SELECT ${columns} FROM systemplane_history AS h WHERE h.change_id = $1::uuid ORDER BY h.id`
+
+const selectAt = `
+  SELECT ${columns} FROM (
+    SELECT DISTINCT ON (n.namespace, n.key) n.* FROM systemplane_history AS n
+    WHERE ${shownAt("n")} <= ${moment("$1")}
+    ORDER BY n.namespace, n.key, n.id DESC
+  ) AS h
+  WHERE h.operation <> 'delete'
+  ORDER BY h.namespace COLLATE "C", h.key COLLATE "C"`
+
+export const ofKey =
+  ({ key, namespace }: KeyName, { before, limit }: { readonly before: number | undefined; readonly limit: number }) =>
+  (query: Query) =>
+    recordsOf(query(selectOfKey, [namespace, key, before ?? null, limit]))
+
+export const ofRevision =
+  ({ key, namespace }: KeyName, revision: number) =>
+  (query: Query) =>
+    Effect.map(recordsOf(query(selectOfRevision, [namespace, key, BigInt(revision)])), ([record]) => record)
+
+export const ofChange = (changeId: string) => (query: Query) => recordsOf(query(selectOfChange, [changeId]))
+
+export const at = (millis: number) => (query: Query) =>
+  Effect.map(recordsOf(query(selectAt, [millis])), (records) => records.map(pastEntry))

@@ -1,0 +1,59 @@
+/**
+ * Closing gaps in the history, and removing old records.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Query } from "../../../services/Connector.ts"
+import type { Retention } from "../../../services/HistoryStore.ts"
+import { verifyLock } from "../../runtime/Timeouts.ts"
+import { isStored, unexpectedShape } from "../PgRows.ts"
+
+const Count = Schema.NonEmptyArray(Schema.Struct({ count: Schema.Number }))
+const decodeCount = Schema.decodeUnknownEffect(Count)
+
+const counted = (rows: Effect.Effect<ReadonlyArray<unknown>, SqlError>): Effect.Effect<number, SqlError> =>
+  rows.pipe(
+    Effect.flatMap(decodeCount),
+    Effect.map(([{ count }]) => count),
+    unexpectedShape
+  )
+
+// The statement touches no row; its trigger, which has the rights of the owner, writes the records. It must not run
+// beside a writer. Other writers wait behind this lock, and so it is given up soon.
+export const verify = (query: Query): Effect.Effect<number, SqlError> =>
+  Effect.gen(function* () {
+    yield* query(
+      `SELECT set_config('systemplane.verify', 'on', true), set_config('lock_timeout', '${verifyLock.timeout}', true)`
+    )
+    yield* query("LOCK TABLE systemplane_entries IN SHARE ROW EXCLUSIVE MODE")
+    yield* query("DELETE FROM systemplane_entries WHERE false")
+    return yield* counted(
+      query(`SELECT count(*)::float8 AS count FROM systemplane_history AS h
+             WHERE h.transaction_id = pg_current_xact_id() AND h.changed_by = 'unrecorded'`)
+    )
+  })
+
+const selectUnrecorded = `
+  SELECT count(*)::float8 AS count
+  FROM (SELECT e.* FROM systemplane_entries AS e WHERE ${isStored}) AS e
+  FULL JOIN (
+    SELECT h.* FROM (
+      SELECT DISTINCT ON (h.namespace, h.key) h.* FROM systemplane_history AS h ORDER BY h.namespace, h.key, h.id DESC
+    ) AS h
+    WHERE h.operation <> 'delete'
+  ) AS h ON h.namespace = e.namespace AND h.key = e.key
+  WHERE e.revision IS DISTINCT FROM h.revision OR h.redacted IS NOT TRUE AND e.value IS DISTINCT FROM h.value`
+
+/** One process at a time: another one that purges does the same. */
+const selectPurged = `
+  SELECT CASE WHEN pg_try_advisory_xact_lock(hashtext('systemplane_history_purge'))
+    THEN systemplane_history_purge($1::int, $2::int) ELSE 0 END::float8 AS count`
+
+export const purge =
+  ({ keepDays, keepPerKey }: Retention) =>
+  (query: Query) =>
+    counted(query(selectPurged, [keepDays ?? null, keepPerKey ?? null]))
+
+/** How many gaps `verify` would close. */
+export const countUnrecorded = (query: Query) => counted(query(selectUnrecorded))

@@ -28,7 +28,8 @@ export const rows = (count: number) =>
 export const create = Effect.fnUntraced(function* (
   server: PostgresServer.PostgresServer,
   names: ReadonlyArray<string>,
-  rowCount: number
+  rowCount: number,
+  schema: string = Ddl.sql
 ) {
   const [first, ...others] = names
   const run = (database: string, statements: ReadonlyArray<string>) =>
@@ -40,7 +41,7 @@ export const create = Effect.fnUntraced(function* (
       )
     )
   yield* run("postgres", [`CREATE DATABASE "${first}"`])
-  yield* run(first!, [Ddl.sql, ...(rowCount > 0 ? [rows(rowCount)] : []), "ANALYZE"])
+  yield* run(first!, [schema, ...(rowCount > 0 ? [rows(rowCount)] : []), "ANALYZE"])
   yield* run(
     "postgres",
     others.map((name) => `CREATE DATABASE "${name}" TEMPLATE "${first}" STRATEGY FILE_COPY`)

@@ -40,7 +40,8 @@ const observe = Effect.fnUntraced(function* (tenants: ReadonlyArray<string>) {
   const clock = yield* Clock.Clock
   for (const tenant of tenants) {
     const series = new TenantSeries(`measured ${tenant}`, context, clock)
-    series.join({ wantedSince: 0, observed: { hits: 0, snapshot: { slots: [], confirmedAt: 0 } } })
+    const observed = { hits: 0, snapshot: { slots: [], confirmedAt: 0 } }
+    series.join({ wantedSince: 0, observed, historyBytes: 0 })
     series.warmLoaded(0)
     series.reconciled("connect")
   }

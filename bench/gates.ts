@@ -95,6 +95,24 @@ export const gates = {
     stretch: 1.05,
     note: "the bound is maxStaleness: from when the network swallows everything to the first entry that says it is stale"
   },
+  recordedWrite: {
+    name: "a write on record : without a history",
+    gate: 2,
+    stretch: 1.5,
+    note: "Config.set of one key, one round trip over loopback, on a server that does not wait for its disk: at the worst"
+  },
+  recordedBurst: {
+    name: "10,000 updates on record : without a history",
+    gate: 2,
+    stretch: 1.5,
+    note: "one UPDATE in plain SQL, one transaction; no process listens"
+  },
+  recordedBytes: {
+    name: "bytes of a record : 400",
+    gate: 1,
+    stretch: 0.9,
+    note: "the history with its indexes, without the values before and after, after updates of 10,000 keys"
+  },
   readsByTenants: {
     name: "reads at 1,000 tenants : at 1",
     gate: 2,

@@ -8,6 +8,7 @@ import { Command, Flag } from "effect/cli"
 import * as Feed from "./Feed.ts"
 import * as Growth from "./Growth.ts"
 import * as Herd from "./Herd.ts"
+import * as History from "./History.ts"
 import * as Machine from "./Machine.ts"
 import * as Read from "./Read.ts"
 import * as Report from "./Report.ts"
@@ -15,7 +16,14 @@ import { matching } from "./Section.ts"
 import * as Session from "./Session.ts"
 
 // What is weighed comes before feeds and herds: what they leave behind is let go seconds later, in the middle of it.
-const all = [...Read.sections, ...Session.sections, ...Feed.sections, ...Herd.sections, ...Growth.sections]
+const all = [
+  ...Read.sections,
+  ...Session.sections,
+  ...Feed.sections,
+  ...Herd.sections,
+  ...History.sections,
+  ...Growth.sections
+]
 
 const results = new URL("results/", import.meta.url)
 

@@ -20,6 +20,7 @@ const check = (transactions: number, variant: CursorChecker.Variant) =>
 const follow = Effect.fnUntraced(function* (database: TestDatabase.TestDatabase, lasting = Number.POSITIVE_INFINITY) {
   const statements: Array<string> = []
   let received = 0
+  let mismatches = 0
   const session = yield* TestDatabase.connect(database.url)
   const { diff, heard } = PgCursorDiff.make(
     (sql, parameters) => {
@@ -31,7 +32,7 @@ const follow = Effect.fnUntraced(function* (database: TestDatabase.TestDatabase,
       )
     },
     undefined,
-    { lasting }
+    { lasting, onMismatch: () => mismatches++ }
   )
   const known: Array<bigint | undefined> = [undefined, undefined]
   return {
@@ -44,9 +45,13 @@ const follow = Effect.fnUntraced(function* (database: TestDatabase.TestDatabase,
       // The server orders them as it likes.
       const found = [...(yield* diff(keys, [...known]))].sort((a, b) => a.slot - b.slot)
       for (const { row, slot } of found) known[slot] = row?.fingerprint
-      const sent = statements.map((sql) => (sql === PgCursorDiff.selectSince ? "since" : "whole"))
+      const sent = statements
+        .filter((sql) => sql !== PgCursorDiff.selectUnrecorded)
+        .map((sql) => (sql === PgCursorDiff.selectSince ? "since" : "whole"))
       return { found: found.map(({ row, slot }) => [slot, row?.value]), sent }
     }),
+    /** How often it found what no record tells of. */
+    mismatches: () => mismatches,
     forget: (slot: number) => {
       known[slot] = undefined
     }
@@ -145,6 +150,54 @@ layer(Layer.empty, { excludeTestServices: true })("a read of what changed", (it)
       assert.deepStrictEqual(yield* verifying.read, { found: [[1, undefined]], sent: ["since", "whole"] })
       assert.deepStrictEqual(yield* verifying.read, { found: [], sent: ["since"] })
     })
+  )
+
+  it.effect(
+    "G16: finds what no record tells of by the next verification, also if it was read before it was missed",
+    () =>
+      Effect.gen(function* () {
+        const database = yield* prepared
+        const others = Effect.forEach(["a", "b"], (key) => database.write("n", key, 1))
+        const unrecorded = {
+          "changed before the session": "UPDATE systemplane_entries SET value = '7' WHERE key = 'a'",
+          "deleted before the session": "DELETE FROM systemplane_entries WHERE key = 'b'",
+          "a key that was not declared":
+            "INSERT INTO systemplane_entries (namespace, key, value, revision) VALUES ('n', 'c', '1', 7)"
+        }
+        yield* others
+        for (const [name, sql] of Object.entries(unrecorded)) {
+          yield* withoutTriggers(database, sql)
+          const feed = yield* follow(database, 0)
+          yield* feed.read
+          assert.strictEqual(feed.mismatches(), 0)
+          yield* feed.read
+          assert.strictEqual(feed.mismatches(), 1, name)
+          yield* database.run("DELETE FROM systemplane_entries WHERE key = 'c'")
+          yield* others
+          feed.heard([...keys, { namespace: "n", key: "c" }])
+          yield* feed.read
+          yield* feed.read
+          assert.strictEqual(feed.mismatches(), 1, `${name}, once it was recorded`)
+        }
+        const feed = yield* follow(database, 0)
+        yield* feed.read
+        yield* feed.read
+        const absorbed = {
+          "named by a notification": Effect.sync(() => feed.heard([a])),
+          "known from a write of this process": Effect.sync(() => feed.forget(0)),
+          "after a change that is recorded": database.write("n", "a", 2)
+        }
+        for (const [i, [name, how]] of Object.entries(absorbed).entries()) {
+          yield* how
+          yield* withoutTriggers(database, `UPDATE systemplane_entries SET value = '${i + 10}' WHERE key = 'a'`)
+          assert.deepStrictEqual((yield* feed.read).found, [[0, i + 10]], name)
+          yield* feed.read
+          assert.strictEqual(feed.mismatches(), i + 1, name)
+          yield* database.write("n", "a", 1)
+          yield* feed.read
+          yield* feed.read
+        }
+      })
   )
 
   it.effect("more than 1,000 changed keys are read as a whole", () =>

@@ -26,6 +26,7 @@ const expected: ReadonlyArray<Point> = [
   counter("changes_total", 0, { origin: "own" }),
   counter("get_cache_hits_total", 9, { outcome: "hit" }),
   counter("get_cache_hits_total", 2, { outcome: "miss" }),
+  { ...counter("history_bytes", 0), type: "gauge" },
   counter("listen_disconnects_total", 1, { reason: "SessionLost" }),
   counter("notify_received_total", 1, { op: "delete" }),
   counter("notify_received_total", 1, { op: "malformed" }),
@@ -45,6 +46,7 @@ const expected: ReadonlyArray<Point> = [
 ]
 
 const isStaleness = ({ name }: Point) => name.endsWith("staleness_seconds")
+const isSize = ({ name }: Point) => name.endsWith("history_bytes")
 
 const assertExported = (points: ReadonlyArray<Point>, nameOf: (name: string) => string) => {
   assert.deepStrictEqual(
@@ -52,11 +54,17 @@ const assertExported = (points: ReadonlyArray<Point>, nameOf: (name: string) => 
     expected.map((point) => ({
       ...point,
       name: nameOf(point.name),
-      value: isStaleness(point) ? points.find(isStaleness)!.value : point.value
+      value: isStaleness(point)
+        ? points.find(isStaleness)!.value
+        : isSize(point)
+          ? points.find(isSize)!.value
+          : point.value
     }))
   )
   const staleness = points.find(isStaleness)!.value
   assert.isTrue(staleness >= 0 && staleness < 60, `staleness ${staleness}`)
+  // Empty indexes have a page each.
+  assert.isAbove(points.find(isSize)!.value, 8_000)
   for (const { buckets, name, sum, type, value } of points) {
     if (type !== "histogram") continue
     assert.strictEqual(

@@ -147,10 +147,12 @@ describe("telemetry", () => {
         scopes[tenant]!.hits += 10
       }
       yield* telemetry.disconnected(globex, "ConnectFailed")
+      for (const [i, tenant] of [acme, globex, initech].entries()) telemetry.historySize(tenant, 100 * 2 ** i)
       const above = yield* series
       assert.deepStrictEqual(labels(above), new Set(["aggregate"]))
       assert.deepStrictEqual(valuesOf(above, "tenants_active"), { "": 3 })
       assert.deepStrictEqual(valuesOf(above, "cache_entries"), { aggregate: 4 })
+      assert.deepStrictEqual(valuesOf(above, "history_bytes"), { aggregate: 700 })
       // Counted since the label is there, so that what was counted under another one is not counted again.
       assert.deepStrictEqual(valuesOf(above, "rejected_rows_total"), { aggregate: 3 })
       assert.deepStrictEqual(valuesOf(above, "get_cache_hits_total", "outcome"), { hit: 30, miss: 0 })
@@ -163,7 +165,8 @@ describe("telemetry", () => {
       assert.deepStrictEqual(labels(below), new Set(["acme", "globex"]))
       assert.deepStrictEqual(valuesOf(below, "rejected_rows_total"), { acme: 0, globex: 4 })
       assert.deepStrictEqual(valuesOf(below, "cache_entries"), { acme: 1, globex: 2 })
-      assert.deepStrictEqual(namesFor(below, "acme"), fromTheStart)
+      assert.deepStrictEqual(valuesOf(below, "history_bytes"), { acme: 100, globex: 200 })
+      assert.deepStrictEqual(namesFor(below, "acme"), [...fromTheStart, "history_bytes"].sort())
     }).pipe(Effect.scoped, withRegistry)
   )
 

@@ -69,7 +69,11 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
     const watch = PgSchemaWatch.make(objects, lasting)
     return Effect.map(databases.session(tenant), (session) => {
       const { query, queryEach } = session
-      const following = PgCursorDiff.make(query, queryEach, { lasting, onMismatch: () => verify(tenant) })
+      const following = PgCursorDiff.make(query, queryEach, {
+        lasting,
+        onMismatch: () => verify(tenant),
+        onSize: (bytes) => telemetry.historySize(tenant, bytes)
+      })
       const diff = PgEncodableKeys.among(query, following.diff, unencodable(tenant))
       const isAsItWas = watch.on(query)
       const read = (keys: ReadonlyArray<KeyName>, known: ReadonlyArray<bigint | undefined>) =>

@@ -90,6 +90,7 @@ export const changes = each(origins, (origin) =>
 export const unrecorded = counter("unrecorded_rows_total", "Entries that were changed without a record and were found")
 export const dropped = counter("cache_dropped_total", "Keys left out of a scope for want of room")
 export const entries = gauge("cache_entries", "Stored entries held in memory")
+export const historyBytes = gauge("history_bytes", "Size of the history with its indexes, when it was last looked at")
 export const staleness = gauge("staleness_seconds", "Time since the database last confirmed everything")
 export const warmload = histogram("warmload_latency_seconds", "From opening the feed to live", warmloadBoundaries)
 export const propagation = histogram("propagation_seconds", "From commit to visible", propagationBoundaries)
@@ -101,6 +102,7 @@ export const all: ReadonlyArray<Of<Metric.Metric<never, unknown>>> = [
   rejected,
   dropped,
   entries,
+  historyBytes,
   staleness,
   warmload,
   propagation

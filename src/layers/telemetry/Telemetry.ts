@@ -49,6 +49,8 @@ export class Telemetry extends Context.Service<
     readonly changed: (tenant: TenantId, origin: Instruments.Origin, keys: number) => void
     /** Entries that no record told of, which a verification found. */
     readonly unrecorded: (tenant: TenantId, rows: number) => Effect.Effect<void>
+    /** How large the tenant's history is, in bytes. */
+    readonly historySize: (tenant: TenantId, bytes: number) => void
     readonly dropped: (tenant: TenantId, keys: number) => Effect.Effect<void>
     /** A read went to the database. Those that the snapshot answers are counted by the replica. */
     readonly missed: (tenant: TenantId) => Effect.Effect<void>
@@ -78,7 +80,13 @@ const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThr
   const hold = (tenant: TenantId): Held => {
     const known = tenants.get(tenant)
     if (known !== undefined) return known
-    const held = { wantedSince: undefined, live: false, observed: undefined, series: book.series(labelOf(tenant)) }
+    const held: Held = {
+      wantedSince: undefined,
+      live: false,
+      observed: undefined,
+      historyBytes: undefined,
+      series: book.series(labelOf(tenant))
+    }
     held.series.join(held)
     tenants.set(tenant, held)
     relabel()
@@ -163,6 +171,13 @@ const make = Effect.fnUntraced(function* (options: { readonly aggregateTenantThr
     rejected: (tenant, rows) => recordSome(tenant, rows, (series) => series.rejected(rows)),
     changed: (tenant, origin, keys) => seriesOf(tenant).changed(origin, keys),
     unrecorded: (tenant, rows) => recordSome(tenant, rows, (series) => series.unrecorded(rows)),
+    historySize: (tenant, bytes) => {
+      const held = tenants.get(tenant)
+      if (held === undefined) return
+      const first = held.historyBytes === undefined
+      held.historyBytes = bytes
+      if (first) held.series.refresh()
+    },
     dropped: (tenant, keys) => recordSome(tenant, keys, (series) => series.dropped(keys)),
     missed: (tenant) => record(tenant, (series) => series.missed())
   })

@@ -25,6 +25,8 @@ export interface Counted {
   /** Since when the tenant is wanted active, by the monotonic clock; `undefined` while it is not. */
   wantedSince: number | undefined
   observed: Observed | undefined
+  /** The size of its history; `undefined` if that is not known, or there is none. */
+  historyBytes: number | undefined
 }
 
 /**
@@ -52,6 +54,7 @@ export class TenantSeries {
   readonly #counts = new Map<Instruments.Of<Metric.Counter<number>>, Count>()
   #entries: Metric.Registration | undefined
   #staleness: Metric.Registration | undefined
+  #historyBytes: Metric.Registration | undefined
   #propagation: Metric.Histogram<number> | undefined
   #hits = 0
 
@@ -81,15 +84,28 @@ export class TenantSeries {
     return true
   }
 
-  /** To be called when `wantedSince` of a tenant has changed. No age is shown while no tenant is to be kept current. */
+  /**
+   * To be called when `wantedSince` or `historyBytes` of a tenant has changed. No age is shown while no tenant is to be
+   * kept current, and no size while none is known.
+   */
   refresh(): void {
-    for (const { wantedSince } of this.#tenants) {
-      if (wantedSince === undefined) continue
-      this.#staleness ??= register(Instruments.staleness(this.label), this.#context, () => this.#oldest())
-      return
-    }
-    this.#staleness?.remove()
-    this.#staleness = undefined
+    this.#staleness = this.#shown(this.#staleness, isWanted, () =>
+      register(Instruments.staleness(this.label), this.#context, () => this.#oldest())
+    )
+    this.#historyBytes = this.#shown(this.#historyBytes, hasHistory, () =>
+      register(Instruments.historyBytes(this.label), this.#context, () => this.#sumHistories())
+    )
+  }
+
+  /** A gauge that is there while one of the tenants has something to show in it. */
+  #shown(
+    gauge: Metric.Registration | undefined,
+    shows: (tenant: Counted) => boolean,
+    make: () => Metric.Registration
+  ): Metric.Registration | undefined {
+    for (const tenant of this.#tenants) if (shows(tenant)) return gauge ?? make()
+    gauge?.remove()
+    return undefined
   }
 
   notified(op: Instruments.Operation, count: number): void {
@@ -166,6 +182,12 @@ export class TenantSeries {
     return { value }
   }
 
+  #sumHistories() {
+    let value = 0
+    for (const { historyBytes } of this.#tenants) value += historyBytes ?? 0
+    return { value }
+  }
+
   /**
    * The age of the tenant that waits longest for being confirmed: since the last time, or else since it was activated.
    */
@@ -179,6 +201,9 @@ export class TenantSeries {
     return { value }
   }
 }
+
+const isWanted = ({ wantedSince }: Counted) => wantedSince !== undefined
+const hasHistory = ({ historyBytes }: Counted) => historyBytes !== undefined
 
 const { changes, dropped, notified, reads, reconciled, rejected, unrecorded } = Instruments
 const fromTheStart = [

@@ -19,6 +19,9 @@
  *    transaction ids went back, all rows are read by value.
  * 4. **What no trigger recorded is found by its notification, or by verification**, which happens at least every
  *    `lasting`.
+ * 5. **Every row that was taken is compared with its record by the next verification**: all rows of a session's first
+ *    read, and those that changed since. So what was written without a record does not stay unrecorded because it was
+ *    read before it was missed.
  *
  * Without a history it is `PgDigestDiff`.
  */
@@ -48,6 +51,8 @@ const version = "pg_catalog.hash_record_extended(ROW(e.xmin, e.namespace, e.key)
 const place = `pg_current_snapshot()::text AS cursor, pg_is_in_recovery() AS recovery,
     date_part('epoch', pg_postmaster_start_time()) AS started`
 
+const historyBytes = "pg_total_relation_size(to_regclass('systemplane_history'))::float8"
+
 /** Whether there is a history of ours beside the table, and this role may read it. */
 const hasHistory = `EXISTS (
       SELECT FROM pg_class AS t
@@ -63,8 +68,9 @@ const hasHistory = `EXISTS (
  */
 export const selectWhole = `
   SELECT e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$4"))}, CASE WHEN $3 THEN ${PgRows.age} END AS age, ${version} AS version,
-    CASE WHEN row_number() OVER () = 1 THEN s.cursor END AS cursor, s.recovery, s.started, s.history
-  FROM (SELECT ${place}, ${hasHistory} AS history OFFSET 0) AS s
+    CASE WHEN row_number() OVER () = 1 THEN s.cursor END AS cursor, CASE WHEN row_number() OVER () = 1 THEN s.bytes END AS bytes,
+    s.recovery, s.started, s.history
+  FROM (SELECT ${place}, ${hasHistory} AS history, ${historyBytes} AS bytes OFFSET 0) AS s
   LEFT JOIN systemplane_entries AS e ON e.namespace IN (SELECT pg_catalog.unnest($1::text[])) AND ${PgRows.isStored}
   LIMIT $2`
 
@@ -74,9 +80,10 @@ export const selectWhole = `
 // the table, LATERAL keeps it from hashing all entries, and LIMIT keeps the cost that it guesses below that of
 // compiling the plan.
 export const selectSince = `
-  SELECT s.cursor, s.recovery, s.started, s.digest, k.namespace, k.key, e.*
+  SELECT s.cursor, s.recovery, s.started, s.bytes, s.digest, k.namespace, k.key, e.*
   FROM (
     SELECT ${place},
+      CASE WHEN $5 THEN ${historyBytes} END AS bytes,
       CASE WHEN $5 THEN (
         SELECT bit_xor(v.version) FROM (
           SELECT ${version} AS version FROM systemplane_entries AS e
@@ -103,12 +110,39 @@ export const selectSince = `
     WHERE e.namespace = k.namespace AND e.key = k.key AND ${PgRows.isStored} LIMIT 1
   ) AS e ON true`
 
+/**
+ * Whether a row differs from the last record of its key: among the rows of the namespaces and of these names. A secret
+ * is compared by its revision. `LATERAL` is one look into an index for each key, however long the history is.
+ */
+export const selectUnrecorded = `
+  SELECT EXISTS (
+    SELECT FROM (
+      (SELECT e.namespace, e.key FROM systemplane_entries AS e WHERE e.namespace = ANY ($1::text[]) LIMIT $2)
+      UNION
+      SELECT n.namespace, n.key FROM unnest($3::text[], $4::text[]) AS n (namespace, key)
+    ) AS k
+    LEFT JOIN LATERAL (
+      SELECT e.revision, e.value FROM systemplane_entries AS e
+      WHERE e.namespace = k.namespace AND e.key = k.key AND ${PgRows.isStored} LIMIT 1
+    ) AS e ON true
+    LEFT JOIN LATERAL (
+      SELECT h.operation, h.revision, h.value, h.redacted FROM systemplane_history AS h
+      WHERE h.namespace = k.namespace AND h.key = k.key ORDER BY h.id DESC LIMIT 1
+    ) AS h ON true
+    WHERE e.revision IS DISTINCT FROM CASE WHEN h.operation <> 'delete' THEN h.revision END
+      OR e.revision IS NOT NULL AND h.redacted IS NOT TRUE AND e.value IS DISTINCT FROM h.value
+  ) AS unrecorded`
+
+const Unrecorded = Schema.NonEmptyArray(Schema.Struct({ unrecorded: Schema.Boolean }))
+const decodeUnrecorded = Schema.decodeUnknownEffect(Unrecorded)
+
 const Place = Schema.Struct({
   cursor: Schema.String.check(Schema.isPattern(/^\d+:\d+:[\d,]*$/)),
   recovery: Schema.Boolean,
   started: Schema.Number,
   history: Schema.optional(Schema.NullOr(Schema.Boolean)),
-  digest: Schema.optional(Schema.NullOr(Schema.BigInt))
+  digest: Schema.optional(Schema.NullOr(Schema.BigInt)),
+  bytes: Schema.NullOr(Schema.Number)
 })
 type Place = typeof Place.Type
 const decodePlace = Schema.decodeUnknownResult(Place)
@@ -137,8 +171,10 @@ const asSent = (names: ReadonlyArray<KeyName>) => [
 export interface CursorDiffOptions {
   /** How long a read of what changed is enough, in milliseconds: then the next one verifies the whole table. */
   readonly lasting: number
-  /** Runs when a verification found rows that no record tells of. */
+  /** Runs when a verification finds rows that no record tells of. */
   readonly onMismatch?: (() => void) | undefined
+  /** Runs when the size of the history was looked at: with a session's first read, and with each verification. */
+  readonly onSize?: ((bytes: number) => void) | undefined
 }
 
 export interface CursorDiff {
@@ -151,14 +187,19 @@ export interface CursorDiff {
 export const make = (
   query: Query,
   queryEach: QueryEach = PgNamespaceScan.atOnce(query),
-  { lasting, onMismatch = () => {} }: CursorDiffOptions
+  { lasting, onMismatch = () => {}, onSize = () => {} }: CursorDiffOptions
 ): CursorDiff => {
   let heard = new Map<string, KeyName>()
   const diffOf = memoize((keys: ReadonlyArray<KeyName>) =>
-    following(query, queryEach, keys, lasting, onMismatch, () => {
-      const names = heard
-      heard = new Map()
-      return names
+    following(query, queryEach, keys, {
+      lasting,
+      onMismatch,
+      onSize,
+      takeHeard: () => {
+        const names = heard
+        heard = new Map()
+        return names
+      }
     })
   )
   return {
@@ -173,13 +214,20 @@ const following = (
   query: Query,
   queryEach: QueryEach,
   keys: ReadonlyArray<KeyName>,
-  lasting: number,
-  onMismatch: () => void,
-  takeHeard: () => Map<string, KeyName>
+  {
+    lasting,
+    onMismatch,
+    onSize,
+    takeHeard
+  }: Required<{ readonly [K in keyof CursorDiffOptions]: NonNullable<CursorDiffOptions[K]> }> & {
+    readonly takeHeard: () => Map<string, KeyName>
+  }
 ): ((known: Known) => Diff) => {
   const slotOf = PgNamespaceScan.slotsOf(keys)
   let seen: Seen | undefined
   let verifiedAt = Number.NEGATIVE_INFINITY
+  /** The names of rows that were taken and not yet compared with their records. */
+  let unproven: Map<string, KeyName> | "all" = "all"
   /** Of a database without a history. */
   let digestDiff: ReturnType<typeof PgDigestDiff.make> | undefined
   let scanned: Omit<Seen, "shadow"> | undefined
@@ -237,6 +285,8 @@ const following = (
         const shadow = known.slice()
         for (const { row, slot } of diff) shadow[slot] = row?.fingerprint
         seen = { ...found, shadow }
+        if (found.place.bytes !== null) onSize(found.place.bytes)
+        unproven = "all"
         digestDiff = undefined
         verifiedAt = startedAt
       }
@@ -278,6 +328,7 @@ const following = (
       for (const columns of rows) {
         if (columns.key === null) continue
         const slot = slotOf(columns)
+        prove(columns)
         const found = columns.fingerprint === null ? undefined : present.next().value
         if (slot === undefined) {
           if (found === undefined) seen.others.delete(nameOf(columns))
@@ -297,9 +348,37 @@ const following = (
         }
         verifiedAt = startedAt
       }
+      if (place.success.bytes !== null) onSize(place.success.bytes)
       advance({ ...seen, place: place.success })
       return diff
     })
+
+  const prove = ({ key, namespace }: KeyName) => {
+    if (unproven === "all") return
+    unproven.set(nameOf({ namespace, key }), { namespace, key })
+    if (unproven.size > mostKeys) unproven = "all"
+  }
+
+  /** Compares what was taken since the last verification with its records. */
+  const proven = Effect.suspend((): Effect.Effect<void, SqlError> => {
+    const names = unproven
+    unproven = new Map()
+    if (names !== "all" && names.size === 0) return Effect.void
+    return query(selectUnrecorded, [
+      names === "all" ? PgNamespaceScan.namespacesOf(keys) : "{}",
+      PgNamespaceScan.most(keys) + 1,
+      ...(names === "all" ? PgRows.namesOf(keys) : asSent([...names.values()]))
+    ]).pipe(
+      Effect.flatMap(decodeUnrecorded),
+      Effect.flatMap(([{ unrecorded }]) => (unrecorded ? Effect.sync(onMismatch) : Effect.void)),
+      PgRows.unexpectedShape,
+      Effect.onError(() =>
+        Effect.sync(() => {
+          unproven = "all"
+        })
+      )
+    )
+  })
 
   const namespaces = new Set(keys.map(({ namespace }) => namespace))
   const isOfNamespaces = ({ namespace }: KeyName) => namespaces.has(namespace)
@@ -313,7 +392,8 @@ const following = (
     const current = seen
     return Effect.flatMap(MonotonicClock.millis, (now) => {
       const verify = now - verifiedAt >= lasting
-      return verify && current.versions === undefined ? whole(known) : changed(known, current, verify)
+      if (!verify) return changed(known, current, false)
+      return Effect.andThen(proven, current.versions === undefined ? whole(known) : changed(known, current, true))
     })
   }
 }

@@ -31,6 +31,8 @@ export interface FaultProxy {
   readonly strand: Effect.Effect<void>
   /** Lets what was stranded arrive at the server. */
   readonly deliver: Effect.Effect<void>
+  /** Resets the open connections but for those that were stranded. */
+  readonly cutOthers: Effect.Effect<void>
   /** Closes towards the server what the client has closed without the server's hearing of it. */
   readonly cutDeserted: Effect.Effect<void>
 
@@ -115,10 +117,11 @@ export const makeTo = Effect.fnUntraced(function* (target: URL) {
     for (const connection of connections) loseOne(connection, direction)
   }
 
-  const destroyOpen = () => {
-    for (const { client, server } of connections) {
-      reset(client)
-      server.destroy()
+  const destroyOpen = (but: (connection: Connection) => boolean = () => false) => {
+    for (const connection of connections) {
+      if (but(connection)) continue
+      reset(connection.client)
+      connection.server.destroy()
     }
   }
 
@@ -162,7 +165,8 @@ export const makeTo = Effect.fnUntraced(function* (target: URL) {
       Effect.sync(() => loseOpen())
     ),
     lose: (direction) => Effect.sync(() => loseOpen(direction)),
-    cut: Effect.sync(destroyOpen),
+    cut: Effect.sync(() => destroyOpen()),
+    cutOthers: Effect.sync(() => destroyOpen(({ client }) => client.destroyed)),
     strand: Effect.sync(() => {
       for (const { client, toServer } of connections) {
         toServer.keep(true)

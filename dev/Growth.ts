@@ -38,6 +38,7 @@ const empty = Layer.mergeAll(
     diff: () => () => Effect.succeed([]),
     write: unused,
     outcome: unused,
+    fence: unused,
     release: () => Effect.void
   }),
   Layer.succeed(ListenFeed, {

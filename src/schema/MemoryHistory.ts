@@ -18,6 +18,8 @@ export interface By {
   readonly actor?: string | undefined
   readonly changeId?: string | undefined
   readonly reason?: string | undefined
+  /** Keys whose values the history must not keep. */
+  readonly secrets?: ReadonlyArray<KeyName> | undefined
 }
 
 /** Adds a record. */

@@ -135,7 +135,7 @@ const record = <A>(before: Table, { by = {}, payloads, table }: Done<A>, now: nu
     const name: KeyName = JSON.parse(payload)
     const [old, row] = [find(before, name), find(table, name)]
     if (row === undefined ? old === undefined : isTouched(old, row) && !by.changeId) continue
-    history = MemoryHistory.add(history, withheld(table, recordOf(old, row, by, now, changeId)))
+    history = MemoryHistory.add(history, withheld(table, recordOf(old, row, by, now, changeId), by.secrets))
   }
   return history === table.history ? table : { ...table, history }
 }
@@ -161,8 +161,13 @@ const recordOf = (
 })
 
 /** A record as the history keeps it: of a secret without the values. */
-const withheld = (table: Table, record: ReturnType<typeof recordOf>): ReturnType<typeof recordOf> => {
-  if (!MemoryCatalog.isSecret(table.declarations, record)) return record
+const withheld = (
+  table: Table,
+  record: ReturnType<typeof recordOf>,
+  secrets: ReadonlyArray<KeyName> = []
+): ReturnType<typeof recordOf> => {
+  const named = secrets.some((name) => idOf(name) === idOf(record))
+  if (!named && !MemoryCatalog.isSecret(table.declarations, record)) return record
   const { previousValue: _, value: __, ...rest } = record
   return { ...rest, redacted: true }
 }
@@ -345,6 +350,8 @@ export const seed =
 export interface Item extends KeyName {
   readonly json: string | undefined
   readonly ifRevision?: number | undefined
+  /** Whether the history must not keep the value. */
+  readonly secret?: boolean | undefined
 }
 
 /** What a change made of one key. */
@@ -381,7 +388,7 @@ export const change =
       table: { ...next, changes: made },
       payloads,
       value: receipt,
-      by: { changeId: id, actor, ...(reason === undefined ? {} : { reason }) }
+      by: { changeId: id, actor, reason, secrets: items.filter(({ secret }) => secret === true) }
     })
   }
 
@@ -414,6 +421,18 @@ export const outcome = (
   )
   return { _tag: "Landed", receipt: { ...made.receipt, current } }
 }
+
+/** Keeps a change from taking effect later; returns what it wrote if it did before. */
+export const fence =
+  (items: ReadonlyArray<Item>, { id }: { readonly id: string }): Statement<Receipt | undefined> =>
+  (table) => {
+    const before = outcome(table, items, { id })
+    if (before === "reused" || before._tag === "Landed") {
+      return Result.succeed({ table, payloads: [], value: before === "reused" ? undefined : before.receipt })
+    }
+    const changes = HashMap.set(table.changes, id, { content: "", receipt: { written: [], current: false } })
+    return Result.succeed({ table: { ...table, changes }, payloads: [], value: undefined })
+  }
 
 /**
  * Writes a row as plain SQL by hand does: `updated_at` moves only with the value, and a row that stays as it was is not

@@ -24,6 +24,8 @@ export interface ChangeRequest {
   readonly id: string
   readonly actor: string
   readonly reason?: string | undefined
+  /** Whether the caller gave the id, and so may have sent the change before. */
+  readonly given?: boolean | undefined
 }
 
 /** What a caller says of a change. */
@@ -80,7 +82,11 @@ export const changeOf = ({ actor, changeId, reason }: ChangeOptions): Result.Res
   if (changeId !== undefined && !uuid.test(changeId)) {
     return Result.fail(new ConfigError({ reason: new InvalidChange({ problem: "its changeId is no UUID" }) }))
   }
-  return Result.succeed({ id: changeId?.toLowerCase() ?? crypto.randomUUID(), actor, reason })
+  return Result.succeed(
+    changeId === undefined
+      ? { id: crypto.randomUUID(), actor, reason }
+      : { id: changeId.toLowerCase(), actor, reason, given: true }
+  )
 }
 
 /** A value in force as JSON, for tools. */

@@ -19,6 +19,8 @@ export interface EntryWrite extends KeyName {
   readonly json: string | undefined
   /** Write only over this revision; 0: only if the default is in force. */
   readonly ifRevision?: number | undefined
+  /** Whether the history must not keep the value, also if no application has declared the key in the database. */
+  readonly secret?: boolean | undefined
 }
 
 /** What a change made of one key. */
@@ -92,6 +94,17 @@ export class EntryStore extends Context.Service<
       writes: ReadonlyArray<EntryWrite>,
       change: ChangeRequest
     ) => Effect.Effect<ChangeOutcome, EntryStoreError>
+    /**
+     * Keeps every copy of a change that wrote nothing from taking effect later, by a record under its id that changes
+     * nothing; `one` is one of its writes. Returns what the change wrote if a copy took effect before. A transaction of
+     * five round trips, which only a lost answer calls for; it fails on a database without a history.
+     */
+    readonly fence: (
+      tenant: TenantId,
+      writes: ReadonlyArray<EntryWrite>,
+      one: EntryWrite,
+      change: ChangeRequest
+    ) => Effect.Effect<Option.Option<Receipt>, EntryStoreError>
     /** Lets go of what is held for the tenant, after the statements under way; the next one resolves it afresh. */
     readonly release: (tenant: TenantId) => Effect.Effect<void>
   }

@@ -73,9 +73,13 @@ export class SchemaBootstrap extends Context.Service<
     /**
      * Looks first, and changes only what is missing or outdated, in one transaction: an up-to-date database sees no DDL
      * and no lock. Returns the names of the parts it changed. A role that may not change the schema fails with
-     * `SchemaMissing` or `SchemaOutdated`, as `verify` does, and otherwise gets the warnings of `verify`.
+     * `SchemaMissing` or `SchemaOutdated`, as `verify` does, and otherwise gets the warnings of `verify`. A history that
+     * is made keeps no value of these secrets, though no application has declared them yet.
      */
-    readonly ensure: (tenant: TenantId) => Effect.Effect<Ensured, SchemaBootstrapError>
+    readonly ensure: (
+      tenant: TenantId,
+      secrets?: ReadonlyArray<KeyName>
+    ) => Effect.Effect<Ensured, SchemaBootstrapError>
     /**
      * Looks, and changes nothing. Fails if changes or revisions would get lost; what is unsafe, or missing and not
      * needed to serve values, comes back as warnings with the SQL that mends it. `readOnly`: `SELECT` on the entries is

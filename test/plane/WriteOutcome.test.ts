@@ -177,6 +177,31 @@ const writes: ReadonlyArray<Write> = [
   }
 ]
 
+/** Writes that write nothing, and what another writer does afterwards that a late copy could write over. */
+const idle: ReadonlyArray<{
+  readonly name: string
+  readonly run: (change: Change) => Effect.Effect<unknown, any, Config>
+  readonly outcome: Outcome
+  /** Which message is lost first: one has every second message lost, and the other the rest. */
+  readonly from: number
+  readonly meanwhile: (acme: TestDatabase.TestDatabase) => Effect.Effect<unknown>
+}> = [
+  {
+    name: "remove of a key without a row",
+    run: (change) => Config.remove(Burst, change),
+    outcome: "landed",
+    from: 0,
+    meanwhile: (acme) => acme.write(Burst.namespace, Burst.key, 77)
+  },
+  {
+    name: "set, guarded, of a key that has a row",
+    run: (change) => Config.set(Greeting, "after", { ...change, ifRevision: 0 }),
+    outcome: "conflict",
+    from: 1,
+    meanwhile: (acme) => acme.erase(Greeting.namespace, Greeting.key)
+  }
+]
+
 const shared = { excludeTestServices: true, timeout: "30 seconds" } as const
 
 const tableOf = ({ run }: TestDatabase.TestDatabase) =>
@@ -252,6 +277,45 @@ layer(Acme.layer, shared)(
           yield* quiet(acme)
           assert.deepStrictEqual(yield* tableOf(acme), { [Greeting.key]: 77, [Limit.key]: 77, [Burst.key]: 77 })
           assert.strictEqual(yield* recordsOf(acme, changeId), records)
+        })
+    )
+
+    it.effect.each(idle)(
+      "$name, when a copy arrives late that would find something to write by then, whichever message was lost as well",
+      ({ from, meanwhile, outcome, run }) =>
+        Effect.gen(function* () {
+          const { acme, onPlane, proxy, reset } = yield* make
+          for (let passing = from, ended = false; !ended; passing += 2) {
+            yield* reset
+            yield* onPlane(Config.get(Greeting))
+            yield* proxy.hold("toServer")
+            const fiber = yield* Effect.forkScoped(Effect.exit(onPlane(run(actor))), { startImmediately: true })
+            const held = proxy.underWay("toServer")
+            yield* TestDatabase.eventually(
+              "the first copy is held",
+              Effect.map(held, (pieces) => pieces > 0)
+            )
+            yield* proxy.strand
+            const stranded = yield* held
+            yield* proxy.hold("toServer", passing)
+            yield* TestDatabase.eventually(
+              "another piece is held, or the write ended",
+              Effect.map(held, (pieces) => pieces > stranded || fiber.pollUnsafe() !== undefined)
+            )
+            ended = fiber.pollUnsafe() !== undefined
+            if (!ended) yield* proxy.cutOthers
+            yield* proxy.release
+            assert.strictEqual(outcomeOf(yield* Fiber.join(fiber)), outcome, `${passing}`)
+            yield* meanwhile(acme)
+            const before = yield* tableOf(acme)
+            yield* proxy.deliver
+            yield* TestDatabase.eventually(
+              "the first copy arrived",
+              Effect.map(held, (pieces) => pieces === 0)
+            )
+            yield* quiet(acme)
+            assert.deepStrictEqual(yield* tableOf(acme), before, `${passing}`)
+          }
         })
     )
 

@@ -1,6 +1,14 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, Schema, type Scope, Stream } from "effect"
-import { ChangeHistory, Config, ConfigKey, Ddl, withTenant } from "effect-systemplane"
+import {
+  ChangeHistory,
+  Config,
+  ConfigKey,
+  Ddl,
+  PgConnector,
+  SystemplaneReadThrough,
+  withTenant
+} from "effect-systemplane"
 import { Burst, Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
@@ -132,6 +140,41 @@ layer(Layer.empty, { excludeTestServices: true })("the history on PostgreSQL", (
           assert.strictEqual(yield* ChangeHistory.verify, 0)
         }).pipe(withTenant("acme"), Effect.provide(plane))
       })
+  )
+
+  it.effect("G16: no value of a secret that no application has declared in the database is on record", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      const secrets = ["secret", "it's; \"quoted\"';'"].map((name) =>
+        ConfigKey.make("vault", name, { schema: Schema.String, defaultValue: "none", secret: true })
+      )
+      const onRecord = Effect.map(
+        acme.run(
+          "SELECT count(*)::int AS all, count(*) FILTER (WHERE h::text LIKE '%canary%')::int AS shown FROM systemplane_history AS h"
+        ),
+        ([counts]) => counts
+      )
+      yield* Catalog.runScript(acme, Ddl.script({ history: false }))
+      for (const { key } of secrets) yield* acme.write("vault", key, "canary-before")
+      // A plane without a cache declares nothing, nor does one that is told to leave the schema alone.
+      const connector = PgConnector.layerRecord({ acme: { url: acme.url } })
+      const direct = SystemplaneReadThrough({ keys: secrets, bootstrap: "ensure" }).pipe(Layer.provide(connector))
+      const change = (count: number) =>
+        Effect.gen(function* () {
+          for (const secret of secrets) {
+            assert.strictEqual(yield* Config.get(secret), "canary-before")
+            yield* Config.set(secret, "canary-of-ours", { actor: "ada" })
+            yield* Config.remove(secret, { actor: "ada" })
+            yield* Config.remove(secret, { actor: "ada", changeId: crypto.randomUUID() })
+            yield* Config.set(secret, "canary-before", { actor: "ada" })
+          }
+          assert.deepStrictEqual(yield* onRecord, { all: count, shown: 0 })
+        }).pipe(withTenant("acme"))
+      yield* Effect.provide(change(2 + 8), direct)
+      const following = TestPlane.layer({ acme }, { keys: secrets, bootstrap: "skip", seedDefaults: false })
+      yield* Effect.provide(change(2 + 8 + 8), following)
+      assert.deepStrictEqual(yield* acme.run("SELECT FROM systemplane_keys"), [])
+    })
   )
 
   it.effect(

@@ -28,6 +28,10 @@ const make = Effect.map(MemoryClients, (clients) =>
             ? Effect.fail(EntryStoreError.of(tenant, new ChangeIdReused({ id: change.id })))
             : Effect.succeed(found)
       ),
+    fence: (tenant, writes, _, change) =>
+      Effect.map(clients.run(tenant, [MemoryTable.fence(writes, change)]), ([receipt]) =>
+        Option.fromUndefinedOr(receipt)
+      ),
     release: clients.release
   })
 )

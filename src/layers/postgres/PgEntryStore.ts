@@ -7,6 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { SqlError } from "effect/sql/SqlError"
 import { changeIdReused } from "../../schema/DdlHistory.ts"
@@ -27,6 +28,7 @@ import * as PgDiff from "./diff/PgDiff.ts"
 import * as PgEncodableKeys from "./diff/PgEncodableKeys.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import * as PgEntryRead from "./PgEntryRead.ts"
+import * as PgFence from "./PgFence.ts"
 import * as PgWrites from "./PgWrites.ts"
 
 const runAgain = <A>(statement: Effect.Effect<A, EntryStoreError>): Effect.Effect<A, EntryStoreError> =>
@@ -37,6 +39,8 @@ const runAgain = <A>(statement: Effect.Effect<A, EntryStoreError>): Effect.Effec
       Schedule.upTo({ times: rollbackRetries.times, duration: rollbackRetries.within })
     )
   })
+
+const isRefused = ({ reason }: EntryStoreError): boolean => reason._tag === "Refused"
 
 const isTorn = ({ reason }: EntryStoreError): boolean => reason._tag === "Refused" && reason.code === PgWrites.torn
 
@@ -62,6 +66,19 @@ const make = Effect.map(PgDatabases, (databases) => {
           ),
     outcome: (tenant, writes, change) =>
       databases.run(tenant, (query) => outcome(tenant, query, writes, change), budgetOf(writes)),
+    fence: (tenant, writes, one, change) =>
+      databases
+        .runInTransaction(tenant, (query) => PgFence.fence(query, one, change))
+        .pipe(
+          Effect.as(Option.none<Receipt>()),
+          // A copy that took effect meanwhile is the reason, or the history tells nothing new.
+          Effect.catchIf(isRefused, (refusal) =>
+            Effect.flatMap(
+              databases.run(tenant, (query) => outcome(tenant, query, writes, change), budgetOf(writes)),
+              (found) => (found._tag === "Landed" ? Effect.succeedSome(found.receipt) : Effect.fail(refusal))
+            )
+          )
+        ),
     release: databases.release
   })
 })

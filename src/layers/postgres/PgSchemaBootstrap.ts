@@ -8,6 +8,7 @@ import * as DdlEntries from "../../schema/DdlEntries.ts"
 import { type DdlObject, lockKey } from "../../schema/DdlObjects.ts"
 import * as DdlScript from "../../schema/DdlScript.ts"
 import { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import type { KeyName } from "../../schema/KeyName.ts"
 import {
   PermissionDenied,
   SchemaBootstrapError,
@@ -16,6 +17,7 @@ import {
   SchemaOutdated,
   TableUnsuitable
 } from "../../schema/SchemaBootstrapError.ts"
+import * as SecretNames from "../../schema/SecretNames.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { Query } from "../../services/Connector.ts"
 import { type Ensured, SchemaBootstrap, type Verified } from "../../services/SchemaBootstrap.ts"
@@ -26,8 +28,9 @@ import * as PgSchemaCheck from "./PgSchemaCheck.ts"
 import * as PgSchemaFindings from "./PgSchemaFindings.ts"
 import * as PgSeeding from "./PgSeeding.ts"
 
-const timeouts = `SELECT set_config('lock_timeout', '${schemaLockTimeout}', true),
-  set_config('idle_in_transaction_session_timeout', '${schemaSilenceTimeout}', true)`
+const settings = `SELECT set_config('lock_timeout', '${schemaLockTimeout}', true),
+  set_config('idle_in_transaction_session_timeout', '${schemaSilenceTimeout}', true),
+  set_config('systemplane.secret', $1::text, true)`
 
 const lock = `SELECT pg_advisory_xact_lock(${lockKey})`
 
@@ -137,8 +140,8 @@ const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchema
   const losesIn = ({ found }: Inspected) => found.some(({ loses }) => loses)
 
   // Looks again under the lock: another process may have done the work meanwhile.
-  const mend = Effect.fnUntraced(function* (query: Query) {
-    yield* query(timeouts)
+  const mend = Effect.fnUntraced(function* (query: Query, secrets: ReadonlyArray<KeyName>) {
+    yield* query(settings, [SecretNames.encode(secrets)])
     yield* query(lock)
     const now = inspected(yield* PgCatalog.read(query))
     if (now.found.length > 0) yield* query(DdlScript.statement(objectsOf(now.found)))
@@ -153,21 +156,23 @@ const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchema
         Effect.catchIf(isUnanswered, () => Effect.succeed(false)),
         Effect.mapError(SchemaBootstrapError.from)
       ),
-    ensure: (tenant) =>
+    ensure: (tenant, secrets = []) =>
       Effect.gen(function* (): Effect.fn.Return<Ensured, SchemaBootstrapErrorReason> {
         const result = yield* inspect(tenant, false)
         if (result.found.length === 0) return { changed: [], warnings: [] }
         // A role that cannot mend what only warns does not take a connection to find that out, each time.
         if (!losesIn(result) && !result.catalogue.mayMend) return { changed: [], warnings: warningsOf(result) }
-        return yield* databases.transaction(tenant, mend).pipe(
-          Effect.catch((error): Effect.Effect<Ensured, SchemaBootstrapErrorReason> => {
-            if (isNameTwice(error, result)) return Effect.fail(new EntryStoreError.Refused({ code: "42P10" }))
-            if (!isPermissionDenied(error)) return Effect.fail(failed(error))
-            return losesIn(result)
-              ? Effect.fail(notAsItShouldBe(result, deniedMending(result)))
-              : Effect.succeed({ changed: [], warnings: warningsOf(result) })
-          })
-        )
+        return yield* databases
+          .transaction(tenant, (query) => mend(query, secrets))
+          .pipe(
+            Effect.catch((error): Effect.Effect<Ensured, SchemaBootstrapErrorReason> => {
+              if (isNameTwice(error, result)) return Effect.fail(new EntryStoreError.Refused({ code: "42P10" }))
+              if (!isPermissionDenied(error)) return Effect.fail(failed(error))
+              return losesIn(result)
+                ? Effect.fail(notAsItShouldBe(result, deniedMending(result)))
+                : Effect.succeed({ changed: [], warnings: warningsOf(result) })
+            })
+          )
       }).pipe(Effect.mapError(failedFor(tenant))),
     verify: (tenant, { readOnly = false } = {}) =>
       Effect.gen(function* (): Effect.fn.Return<Verified, SchemaBootstrapErrorReason> {

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
 import type { EntryRow } from "../../schema/EntryRow.ts"
+import * as SecretNames from "../../schema/SecretNames.ts"
 import type { ChangeRequest } from "../../schema/WriteRequest.ts"
 import type { Query } from "../../services/Connector.ts"
 import type { ChangeOutcome, EntryWrite, Written } from "../../services/EntryStore.ts"
@@ -22,12 +23,13 @@ import { arrayOf, columns, decodeRows, inRange, isStored, shownRevision, unexpec
  * Set in the statement itself, since a pooler may give the next one to another session. The bound on waiting for a lock
  * is looked at whenever a wait begins, unlike `statement_timeout`.
  */
-const settings = `
+export const settings = (id: string, actor: string, reason: string, secrets: string) => `
   SELECT
     set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), '${writeLockTimeout}'), true),
-    set_config('systemplane.change', $5::text, true),
-    set_config('systemplane.actor', $6::text, true),
-    set_config('systemplane.reason', $7::text, true),
+    set_config('systemplane.change', ${id}::text, true),
+    set_config('systemplane.actor', ${actor}::text, true),
+    set_config('systemplane.reason', ${reason}::text, true),
+    set_config('systemplane.secret', ${secrets}::text, true),
     set_config('systemplane.once', 'on', true)`
 
 const asked =
@@ -51,7 +53,7 @@ const whole = `
 
 /** The statement of `put`. Exported so that tests recognise it by identity. */
 export const writeEntries = `
-  WITH settings AS MATERIALIZED (${settings}),
+  WITH settings AS MATERIALIZED (${settings("$5", "$6", "$7", "$8")}),
   asked AS MATERIALIZED (SELECT a.* FROM settings CROSS JOIN ${asked}),
   locked AS MATERIALIZED (
     SELECT a.place, ${isStored} AS stored, ${shownRevision} AS revision
@@ -110,7 +112,13 @@ export const put = (
   writes: ReadonlyArray<EntryWrite>,
   change: ChangeRequest
 ): Effect.Effect<ReadonlyArray<Attempt>, SqlError> =>
-  query(writeEntries, [...parametersOf(writes), change.id, change.actor, change.reason ?? ""]).pipe(
+  query(writeEntries, [
+    ...parametersOf(writes),
+    change.id,
+    change.actor,
+    change.reason ?? "",
+    SecretNames.encode(writes.filter(({ secret }) => secret === true))
+  ]).pipe(
     Effect.flatMap((answers) =>
       Effect.zipWith(decodeAnswer(answers), decodeRows(answers.filter(hasRow)), (keys, rows) => {
         let next = 0

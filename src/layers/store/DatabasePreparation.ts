@@ -28,6 +28,7 @@ export const prepare = Effect.fnUntraced(function* (options: DatabasePreparation
   const registry = yield* KeyRegistry
 
   const seeds = options.seedDefaults ? registry.seeds : []
+  const secrets = registry.keys.filter(({ secret }) => secret)
   const reported = ReportedOnce.make<string>()
   const logOnce = (tenant: TenantId, annotations: Readonly<Record<string, unknown>>) =>
     Effect.suspend(() => {
@@ -53,7 +54,7 @@ export const prepare = Effect.fnUntraced(function* (options: DatabasePreparation
 
   // A process that writes no default may be one that only reads, and then needs no more than that.
   const prepareSchema = {
-    ensure: bootstrap.ensure,
+    ensure: (tenant: TenantId) => bootstrap.ensure(tenant, secrets),
     verify: (tenant: TenantId) => bootstrap.verify(tenant, { readOnly: seeds.length === 0 })
   }[options.bootstrap]
 

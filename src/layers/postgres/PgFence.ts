@@ -1,0 +1,54 @@
+/**
+ * Keeps the late copies of a change that wrote nothing from taking effect.
+ *
+ * A change id takes effect once because its first copy leaves a record. A removal that finds no row leaves none, nor
+ * does a write that expects no row and finds one: an earlier copy, still on its way, would take effect as soon as
+ * another writer creates or deletes that row. Here the id gets a record that changes nothing. A row is written again as
+ * it is; in the place of a row that is missing, a seed is inserted and deleted in the same transaction, which no reader
+ * sees. In both cases the lock is that of the key, so that no copy takes effect at the same time.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { SqlError, UnknownError } from "effect/sql/SqlError"
+import * as SecretNames from "../../schema/SecretNames.ts"
+import * as SeedMark from "../../schema/SeedMark.ts"
+import type { ChangeRequest } from "../../schema/WriteRequest.ts"
+import type { Query } from "../../services/Connector.ts"
+import type { EntryWrite } from "../../services/EntryStore.ts"
+import { isStored, unexpectedShape } from "./PgRows.ts"
+import { settings } from "./PgWrites.ts"
+
+const occupy = `
+  WITH settings AS MATERIALIZED (${settings("$3", "$4", "$5", "$6")})
+  INSERT INTO systemplane_entries AS e (namespace, key, value, updated_by)
+  SELECT $1::text, $2::text, g.value, ${SeedMark.seedMark("g.value")}
+  FROM settings CROSS JOIN (SELECT 'null'::jsonb AS value) AS g
+  ON CONFLICT (namespace, key) DO UPDATE SET value = e.value WHERE ${isStored}`
+
+const vacate = `
+  DELETE FROM systemplane_entries AS e WHERE e.namespace = $1 AND e.key = $2 AND NOT (${isStored})`
+
+const selectFenced = `
+  SELECT EXISTS (
+    SELECT FROM systemplane_history AS h WHERE h.change_id = $1::uuid AND h.transaction_id = pg_current_xact_id()
+  ) AS fenced`
+
+const Fenced = Schema.NonEmptyArray(Schema.Struct({ fenced: Schema.Boolean }))
+const decodeFenced = Schema.decodeUnknownEffect(Fenced)
+
+const notFenced = new SqlError({
+  reason: new UnknownError({ cause: { code: "40001" }, message: "The change left no record", operation: "query" })
+})
+
+/** Runs in a transaction of its own. Fails if a copy took effect before, and then leaves nothing behind. */
+export const fence = (query: Query, write: EntryWrite, { actor, id, reason }: ChangeRequest) => {
+  const { key, namespace, secret } = write
+  const secrets = SecretNames.encode(secret === true ? [write] : [])
+  return query(occupy, [namespace, key, id, actor, reason ?? "", secrets]).pipe(
+    Effect.andThen(query(vacate, [namespace, key])),
+    Effect.andThen(query(selectFenced, [id])),
+    Effect.flatMap(decodeFenced),
+    unexpectedShape,
+    Effect.flatMap(([{ fenced }]) => (fenced ? Effect.void : Effect.fail(notFenced)))
+  )
+}

@@ -22,6 +22,7 @@ import * as PgHistoryStore from "./postgres/PgHistoryStore.ts"
 import * as PgSchemaBootstrap from "./postgres/PgSchemaBootstrap.ts"
 import * as ConnectLimiter from "./runtime/ConnectLimiter.ts"
 import * as Lifetime from "./runtime/Lifetime.ts"
+import * as ApplicationCode from "./telemetry/ApplicationCode.ts"
 
 /**
  * Options of `SystemplaneReadThrough`. Nothing is prepared unless asked for: a function that starts a thousand times a
@@ -105,7 +106,8 @@ export const SystemplaneReadThrough = (
         Layer.provide(PgDatabases.layer()),
         Layer.provide(Lifetime.layer(settings)),
         Layer.provide(ConnectLimiter.layer(settings)),
-        Layer.provideMerge(KeyRegistry.layer(options.keys))
+        Layer.provideMerge(KeyRegistry.layer(options.keys)),
+        Layer.provide(Layer.fresh(ApplicationCode.layer))
       )
     })
   )

@@ -54,10 +54,10 @@ export class NotAsked extends Schema.TaggedError<NotAsked>()("NotAsked", {
   }
 }
 
-/** Too many reads wait for tenants that this process never connected to; nothing was sent. */
+/** Too many reads and writes wait for tenants that this process never connected to; nothing was sent. */
 export class Crowded extends Schema.TaggedError<Crowded>()("Crowded", {}) {
   override get message() {
-    return "too many reads wait for tenants that this process never connected to; check where the tenant ids come from, and activate those that exist"
+    return "too many reads and writes wait for tenants that this process never connected to; check where the tenant ids come from, and activate those that exist"
   }
 }
 

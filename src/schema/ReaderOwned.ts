@@ -47,8 +47,15 @@ export const handOut = <A>(held: unknown): A => (held instanceof ReaderOwned ? h
 /** Whether each reader has to be given a value of its own. */
 export const isOwned = (held: unknown): boolean => held instanceof ReaderOwned
 
-/** Whether two values that are held are equal. */
-export const isSame = (a: unknown, b: unknown): boolean => a === b || Equal.equals(compared(a), compared(b))
+/** Whether two values that are held are equal. Values whose own code throws when they are compared are not. */
+export const isSame = (a: unknown, b: unknown): boolean => {
+  if (a === b) return true
+  try {
+    return Equal.equals(compared(a), compared(b))
+  } catch {
+    return false
+  }
+}
 
 const compared = (held: unknown): unknown => (held instanceof ReaderOwned ? held.pristine : held)
 

@@ -1,11 +1,35 @@
-/** What the application's loggers, tracer and schedule throw ends nothing. */
+/** What code of the application throws, in the plane's context or in a caller's, ends nothing. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Logger, References, Schedule, Tracer } from "effect"
+import {
+  Clock,
+  Effect,
+  Equal,
+  Exit,
+  Fiber,
+  Hash,
+  Layer,
+  Logger,
+  Random,
+  References,
+  Schedule,
+  Schema,
+  SchemaTransformation,
+  Stream,
+  Tracer
+} from "effect"
 import { TestClock } from "effect/testing"
-import { Config, Connector, SystemplaneReadThrough, type TenantId, TenantManager, withTenant } from "effect-systemplane"
-import { Limit } from "../support/keys.ts"
+import {
+  Config,
+  ConfigKey,
+  Connector,
+  SystemplaneReadThrough,
+  type TenantId,
+  TenantManager,
+  withTenant
+} from "effect-systemplane"
+import { Greeting, Limit } from "../support/keys.ts"
 import * as ScriptedConnector from "../support/ScriptedConnector.ts"
-import { activate, breathe, capture, limitKey, make, onPlane, statusOf, withRandom } from "./ScriptedPlane.ts"
+import { activate, breathe, capture, change, limitKey, make, onPlane, statusOf, withRandom } from "./ScriptedPlane.ts"
 
 const fault = () => {
   throw new Error("a fault of the application")
@@ -30,13 +54,71 @@ const throwingTracer = (what: "span" | "end" | "attribute") =>
     })
   )
 
+/** Throws two times out of three. */
+const moody = <A>(run: () => A): (() => A) => {
+  let calls = 0
+  return () => (calls++ % 3 === 0 ? run() : fault())
+}
+
+const moodyClock = Layer.effect(
+  Clock.Clock,
+  Effect.map(Clock.Clock, (clock): Clock.Clock => {
+    const [millis, nanos, monotonic] = [
+      moody(() => clock.currentTimeMillisUnsafe()),
+      moody(() => clock.currentTimeNanosUnsafe()),
+      moody(() => clock.monotonicTimeNanosUnsafe())
+    ]
+    return {
+      currentTimeMillisUnsafe: millis,
+      currentTimeMillis: Effect.sync(millis),
+      currentTimeNanosUnsafe: nanos,
+      currentTimeNanos: Effect.sync(nanos),
+      monotonicTimeNanosUnsafe: monotonic,
+      monotonicTimeNanos: Effect.sync(monotonic),
+      sleep: (duration) => clock.sleep(duration)
+    }
+  })
+)
+
+const brokenRandom = { nextIntUnsafe: fault, nextDoubleUnsafe: fault }
+
+const brokenClock: Clock.Clock = {
+  currentTimeMillisUnsafe: fault,
+  currentTimeMillis: Effect.sync(fault),
+  currentTimeNanosUnsafe: fault,
+  currentTimeNanos: Effect.sync(fault),
+  monotonicTimeNanosUnsafe: fault,
+  monotonicTimeNanos: Effect.sync(fault),
+  sleep: fault
+}
+
+/** A tracer that runs each step of a fiber, as that of OpenTelemetry does. */
+const steppingTracer = (throws: "before" | "after", isBroken: () => boolean) => {
+  const evaluate = "~effect/Effect/evaluate"
+  return Layer.succeed(
+    Tracer.Tracer,
+    Tracer.make({
+      span: (options) => new Tracer.NativeSpan(options),
+      context: (step, fiber) => {
+        if (throws === "before" && isBroken()) fault()
+        const result = step[evaluate](fiber)
+        return throws === "after" && isBroken() ? fault() : result
+      }
+    })
+  )
+}
+
 describe("code of the application that throws", () => {
   for (const [what, layer, breaks] of [
     ["a logger that always throws", (_: () => boolean) => throwingLogger(() => true), false],
     ["a logger that throws while a feed is lost", throwingLogger, true],
     ["a tracer that opens no span", () => throwingTracer("span"), false],
     ["a tracer whose spans cannot end", () => throwingTracer("end"), false],
-    ["a tracer whose spans take no attribute", () => throwingTracer("attribute"), false]
+    ["a tracer whose spans take no attribute", () => throwingTracer("attribute"), false],
+    ["a tracer that throws before each step", (isBroken: () => boolean) => steppingTracer("before", isBroken), true],
+    ["a tracer that throws after each step", (isBroken: () => boolean) => steppingTracer("after", isBroken), true],
+    ["a clock that throws now and then", () => moodyClock, false],
+    ["a source of random numbers that throws", () => Layer.succeed(Random.Random, brokenRandom), false]
   ] as const) {
     it.effect(`G13: ${what} ends no tenant's feed`, () =>
       Effect.suspend(() => {
@@ -83,6 +165,146 @@ describe("code of the application that throws", () => {
       })
     )
   }
+})
+
+describe("code in the context of a caller's fiber that throws", () => {
+  const contexts: Readonly<Record<string, Layer.Layer<never>>> = {
+    "a logger": throwingLogger(() => true),
+    "a tracer that opens no span": throwingTracer("span"),
+    "a tracer whose spans cannot end": throwingTracer("end"),
+    "a clock": Layer.succeed(Clock.Clock, brokenClock),
+    "random numbers": Layer.succeed(Random.Random, brokenRandom)
+  }
+
+  for (const [what, context] of Object.entries(contexts)) {
+    it.effect(`G13: ${what}: calls do what they should, and nothing of what callers share ends`, () =>
+      onPlane({ tenant: "acme", random: 0.5 }, function* ({ acme, lines }) {
+        const manager = yield* TenantManager
+        const inIt = Effect.provide(context)
+        yield* manager.activate("acme").pipe(inIt)
+        // A write that was committed is known as such, by its caller and by every reader.
+        assert.strictEqual((yield* Config.set(Limit, 7, { actor: "ada" }).pipe(inIt)).value, 7)
+        assert.strictEqual(yield* Config.get(Limit), 7)
+        yield* manager.suspend("acme").pipe(inIt)
+        // The read that others join is begun by this caller, and finds something to report.
+        acme.write(limitKey, "not a number")
+        acme.clientGate.closeUnsafe()
+        const reads = yield* Effect.forEach(
+          [Effect.suspend(() => Config.get(Limit).pipe(inIt)), Config.get(Limit)],
+          (read) => Effect.forkChild(read, { startImmediately: true })
+        )
+        yield* breathe
+        acme.clientGate.openUnsafe()
+        for (const read of reads) assert.strictEqual(yield* Fiber.join(read), 7)
+        assert.lengthOf(
+          lines.filter((line) => line.startsWith("A stored value does not fit")),
+          1
+        )
+        for (const call of [Config.entry(Limit), Config.list(Limit.namespace), Config.snapshot, Config.handle(Limit)]) {
+          yield* Effect.asVoid<unknown, unknown, Config>(call).pipe(inIt)
+        }
+        yield* manager.suspend("unknown").pipe(inIt)
+        yield* manager.handle("not an event").pipe(inIt)
+        yield* manager.activate("acme").pipe(inIt)
+        yield* manager.rotateCredentials("acme").pipe(inIt)
+        assert.deepInclude((yield* manager.health.pipe(inIt)).counts, { live: 1, degraded: 0, down: 0 })
+        acme.write(limitKey, 8)
+        yield* TestClock.adjust("1 minute")
+        const { stale, value } = yield* Config.entry(Limit)
+        assert.deepStrictEqual([value, stale], [8, false])
+      })
+    )
+  }
+
+  it.effect("G13: a clock of a caller that is elsewhere in time makes no value older or younger", () =>
+    onPlane({ tenant: "acme" }, function* ({ acme }) {
+      const manager = yield* TenantManager
+      yield* activate()
+      yield* manager.suspend("acme")
+      yield* TestClock.adjust("1 second")
+      for (const nanos of [0n, 10n ** 18n]) {
+        const elsewhere: Clock.Clock = {
+          ...brokenClock,
+          currentTimeMillisUnsafe: () => Number(nanos / 1_000_000n),
+          monotonicTimeNanosUnsafe: () => nanos
+        }
+        const { confirmedAt, stale } = yield* Config.entry(Limit).pipe(Effect.provideService(Clock.Clock, elsewhere))
+        assert.deepStrictEqual([confirmedAt?.epochMilliseconds, stale], [yield* Clock.currentTimeMillis, false])
+      }
+      yield* activate()
+      acme.opening = "fail"
+      acme.answering = "never"
+      acme.lose()
+      yield* TestClock.adjust("1 minute")
+      assert.deepInclude(yield* statusOf(), { state: "stale" })
+    })
+  )
+
+  it.effect("G8: a handler that interrupts its own fiber, or whose logger throws, is called for the next change", () =>
+    onPlane({ tenant: "acme" }, function* ({ acme }) {
+      yield* activate()
+      const told: Array<number> = []
+      const interrupting = (value: number) =>
+        Effect.withFiber<void>((fiber) => {
+          told.push(value)
+          fiber.interruptUnsafe()
+          return Effect.never
+        })
+      yield* Config.onChange(Limit, ({ value }) => interrupting(value))
+      yield* Config.onChange(Limit, ({ value }) =>
+        Effect.sync(() => told.push(value)).pipe(Effect.andThen(Effect.die("a fault")))
+      ).pipe(Effect.provide(throwingLogger(() => true)))
+      for (const value of [7, 8, 9]) yield* change(acme, value)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(
+        told.filter((value) => value === 9),
+        [9, 9]
+      )
+      assert.isAtLeast(told.length, 4)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("G8: values that throw when they are compared keep no subscriber and no watcher from the next one", () => {
+    class Touchy implements Equal.Equal {
+      readonly text: string
+      constructor(text: string) {
+        this.text = text
+      }
+      [Equal.symbol](): boolean {
+        return fault()
+      }
+      [Hash.symbol](): number {
+        return fault()
+      }
+    }
+    const Text = ConfigKey.make("touchy", "text", {
+      schema: Schema.String.pipe(
+        Schema.decodeTo(
+          Schema.instanceOf(Touchy),
+          SchemaTransformation.transform({ decode: (text) => new Touchy(text), encode: ({ text }) => text })
+        )
+      ),
+      defaultValue: new Touchy("none")
+    })
+    return onPlane({ tenant: "acme", keys: [Text, Limit, Greeting] }, function* ({ acme }) {
+      yield* activate()
+      const told: Array<string> = []
+      yield* Config.onChange(Text, ({ value }) => Effect.sync(() => told.push(value.text)))
+      yield* Config.onChange(Limit, ({ value }) => Effect.sync(() => told.push(String(value))))
+      yield* Effect.forkScoped(
+        Stream.runForEach(Config.watch(Text), ({ value }) => Effect.sync(() => told.push(`watched ${value.text}`)))
+      )
+      yield* breathe
+      for (const text of ["a", "b"]) {
+        acme.write("touchy/text", text)
+        acme.write(limitKey, text.charCodeAt(0))
+        acme.notify(ScriptedConnector.upsert("touchy", "text"))
+        yield* TestClock.adjust("1 minute")
+      }
+      for (const text of ["a", "b", "97", "98", "watched a", "watched b"]) assert.include(told, text)
+      assert.deepInclude(yield* statusOf(), { state: "live", failures: 0 })
+    }).pipe(Effect.scoped)
+  })
 })
 
 describe("many tenants in the log and in health", () => {

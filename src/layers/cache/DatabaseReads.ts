@@ -14,7 +14,6 @@ import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
-import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import { readTimeout, timedOut } from "../runtime/Timeouts.ts"
 import { Telemetry } from "../telemetry/Telemetry.ts"
@@ -41,7 +40,6 @@ export type DatabaseReads = Effect.Success<ReturnType<typeof make>>
 export const make = Effect.fnUntraced(function* (replicas: Replicas, reconciling: Reconciling) {
   const store = yield* EntryStore
   const telemetry = yield* Telemetry
-  const limiter = yield* ConnectLimiter
   const throughCircuit = yield* ReadCircuits.make
   const fibers = yield* FiberSet.make()
   const lanes = new Map<TenantId, Lane>()
@@ -75,7 +73,7 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, reconciling
   ): Effect.Effect<Answer> => {
     const answer: Answer = Deferred.makeUnsafe()
     lane.running.set(subject, answer)
-    return limiter.read(tenant, lane.turns.withPermit(throughCircuit(tenant, read))).pipe(
+    return lane.turns.withPermit(throughCircuit(tenant, read)).pipe(
       Effect.onExit((exit) =>
         Effect.sync(() => {
           // Finished first: the readers that wait continue within the next line, and may read again at once.

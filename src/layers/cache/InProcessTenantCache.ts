@@ -3,7 +3,6 @@
  */
 
 import * as Effect from "effect/Effect"
-import * as Equal from "effect/Equal"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { ConfigError, NotSupported } from "../../schema/ConfigError.ts"
@@ -26,6 +25,7 @@ import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import { failWith, unknownKey } from "../store/ConfigFailure.ts"
 import { entryOf } from "../store/Entries.ts"
 import * as WritesUnderWay from "../store/WritesUnderWay.ts"
+import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
 import * as DatabaseReads from "./DatabaseReads.ts"
 import * as Fanout from "./Fanout.ts"
 import * as FeedFollower from "./FeedFollower.ts"
@@ -46,6 +46,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
   const writeThrough = yield* WriteThrough.make(replicas, reconciling, databaseReads)
   const underWay = yield* WritesUnderWay.make
   const follow = yield* FeedFollower.make(replicas, options)
+  const enter = yield* ApplicationCode.entrance
 
   const declared = (key: ConfigKey.Any): Effect.Effect<void, ConfigError> =>
     registry.slotOf(key) === undefined ? failWith(unknownKey(key)) : Effect.void
@@ -196,7 +197,7 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
         // Subscribed before the first entry is read, so that no change falls between them.
         const changed = Fanout.makeMailbox<void, void>(() => undefined)
         yield* replicas.watchers.subscribe(replicas.watchTopic(tenant, slot), changed)
-        const first = yield* entry(tenant, key)
+        const first = yield* enter(entry(tenant, key))
         return Stream.changesWith(Stream.concat(Stream.succeed(first), laterEntries(tenant, key, changed)), sameEntry)
       })
     )
@@ -216,18 +217,15 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
         const view = replicas.view(tenant)
         const known = view === undefined ? notInMemory : view.peek(key)
         return known === notInMemory
-          ? Effect.andThen(
-              declared(key),
-              Effect.map(entryInDatabase(tenant, key), ({ value }) => value)
-            )
+          ? Effect.andThen(declared(key), enter(Effect.map(entryInDatabase(tenant, key), ({ value }) => value)))
           : Effect.succeed(known)
       }),
-    entry,
-    entries,
+    entry: (tenant, key) => enter(entry(tenant, key)),
+    entries: (tenant, keys) => enter(entries(tenant, keys)),
     lastKnown,
-    handle,
-    snapshot,
-    write,
+    handle: (tenant, key) => enter(handle(tenant, key)),
+    snapshot: (tenant) => enter(snapshot(tenant)),
+    write: (tenant, request) => enter(write(tenant, request)),
     watch,
     subscribe,
     follow,
@@ -249,4 +247,5 @@ const notCached = (key: ConfigKey.Any, what: string) =>
     problem: `${show(key)} is beyond maxEntriesPerTenant and cannot be ${what}; raise the limit`
   })
 
-const sameEntry = (a: Entry<unknown>, b: Entry<unknown>) => a.revision === b.revision && Equal.equals(a.value, b.value)
+const sameEntry = (a: Entry<unknown>, b: Entry<unknown>) =>
+  a.revision === b.revision && ReaderOwned.isSame(a.value, b.value)

@@ -17,7 +17,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
-import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { EntryStoreError, NotAsked } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
@@ -47,15 +46,11 @@ export const make = Effect.gen(function* () {
     onStoreError: "fail"
   })
 
-  // Jitter is drawn from where the plane draws, not from where the reader does.
-  const random = yield* Random.Random
-
   /** Runs a read, or what came of one, if the tenant's circuit allows it. */
   const throughBreaker = <A>(tenant: TenantId, read: Effect.Effect<A, EntryStoreError>) =>
     Effect.clockWith((clock) =>
       // The circuit measures by the clock it is given, and the read goes on by the one there was.
       breaker.execute(Effect.provideService(read, Clock.Clock, clock), { key: tenant, classify: outcomeOf }).pipe(
-        Effect.provideService(Random.Random, random),
         MonotonicClock.measured,
         Effect.catchTag("CircuitBreakerError", ({ reason }) => {
           switch (reason._tag) {
@@ -99,8 +94,12 @@ const isFailure = (exit: Exit.Exit<unknown, EntryStoreError>): boolean => {
   return error === undefined || !isAnswer(error)
 }
 
-/** That the server refused a statement is an answer, and so is that there is no such tenant, or no such database. */
-const isAnswer = (error: EntryStoreError): boolean => error.reason._tag === "Refused" || MissingTenants.isMissing(error)
+/**
+ * That the server refused a statement is an answer, and so is that there is no such tenant, or no such database. A read
+ * that had no turn says nothing of the database.
+ */
+const isAnswer = (error: EntryStoreError): boolean =>
+  error.reason._tag === "Refused" || error.reason._tag === "Crowded" || MissingTenants.isMissing(error)
 
 const notAsked = (tenant: TenantId, retryAfter?: Duration.Duration) =>
   Effect.fail(EntryStoreError.of(tenant, new NotAsked(retryAfter === undefined ? {} : { retryAfter })))

@@ -16,6 +16,7 @@ import { KeyDeclarations } from "../../services/KeyDeclarations.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { failWith, unknownKey } from "../store/ConfigFailure.ts"
 import * as ReportedOnce from "../store/ReportedOnce.ts"
+import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
 import { StatusBoard } from "../telemetry/StatusBoard.ts"
 
 export interface DeclaredKeyCatalogOptions {
@@ -32,6 +33,7 @@ const make = Effect.fnUntraced(function* ({ declaredBy, sole }: DeclaredKeyCatal
   const store = yield* KeyDeclarations
   const registry = yield* KeyRegistry
   const board = yield* StatusBoard
+  const enter = yield* ApplicationCode.entrance
   const declarations = registry.keys.map(of)
   const hasSecrets = declarations.some(({ secret }) => secret)
   const logged = ReportedOnce.make<string>()
@@ -46,7 +48,7 @@ const make = Effect.fnUntraced(function* ({ declaredBy, sole }: DeclaredKeyCatal
       Effect.catchIf(isRefused, () => Effect.succeed(own)),
       Effect.mapError((error) => new ConfigError({ reason: ConfigReasons.ofRead(error) }))
     )
-  )
+  ).pipe(enter)
 
   return KeyCatalog.of({
     read,

@@ -25,6 +25,7 @@ import { TenantCache } from "../../services/TenantCache.ts"
 import { TenantManager } from "../../services/TenantManager.ts"
 import { Lifetime } from "../runtime/Lifetime.ts"
 import { failWith, namesNoTenant, unknownKey, unknownNamespace } from "../store/ConfigFailure.ts"
+import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
 import * as byName from "./byName.ts"
 import * as ChangeHandlers from "./ChangeHandlers.ts"
 import { writeSpan, writesSpan } from "./spans.ts"
@@ -43,13 +44,14 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
   const registry = yield* KeyRegistry
   const sole = Option.getOrUndefined(options.sole)
   const current = currentTenant(sole)
+  const enter = yield* ApplicationCode.entrance
 
   /** The current tenant, which the span of the write names. */
   const writtenTenant = Effect.tap(current, (tenant) => Effect.annotateCurrentSpan("tenant", tenant))
 
   /** Runs a read of the current tenant, having told the manager that the tenant is wanted. */
   const reading = <A>(read: (tenant: TenantId) => Effect.Effect<A, ConfigError>): Effect.Effect<A, ConfigError> =>
-    lifetime.orClosed(Effect.flatMap(current, (tenant) => Effect.andThen(manager.demand(tenant), read(tenant))))
+    enter(lifetime.orClosed(Effect.flatMap(current, (tenant) => Effect.andThen(manager.demand(tenant), read(tenant)))))
 
   const viewOf = (fiber: Fiber.Fiber<unknown, unknown>) => {
     const tenant = tenantOf(fiber, sole)
@@ -110,13 +112,15 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     )
 
   const changes = <A>(key: ConfigKey<A>): Stream.Stream<Change<A>> =>
-    Stream.unwrap(Effect.map(cache.subscribe(key), (take) => Stream.flattenIterable(Stream.fromEffectRepeat(take))))
+    Stream.unwrap(
+      Effect.map(enter(cache.subscribe(key)), (take) => Stream.flattenIterable(Stream.fromEffectRepeat(take)))
+    )
 
   const onChange = <A, E, R>(
     key: ConfigKey<A>,
     handler: (change: Change<A>) => Effect.Effect<void, E, R>
   ): Effect.Effect<void, never, R | Scope.Scope> =>
-    Effect.flatMap(cache.subscribe(key), (take) => ChangeHandlers.run(take, handler))
+    Effect.flatMap(enter(cache.subscribe(key)), (take) => ChangeHandlers.run(take, handler, enter))
 
   const write = (request: Result.Result<WriteRequest.WriteRequest, ConfigError>) =>
     Effect.flatMap(writtenTenant, (tenant) =>
@@ -134,13 +138,15 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     { ifRevision, ...options }: WriteOptions
   ): Effect.Effect<Entry<A>, ConfigError> =>
     Effect.map(setAll([{ key, value, ifRevision }], options), ([entry]) => entry as Entry<A>).pipe(
-      writeSpan("Config.set", key, options.actor)
+      writeSpan("Config.set", key, options.actor),
+      enter
     )
 
   const remove = <A>(key: ConfigKey<A>, options: WriteOptions): Effect.Effect<Entry<A>, ConfigError> =>
     Effect.suspend(() => write(WriteRequest.ofRemoval(key, options))).pipe(
       Effect.map(([entry]) => entry as Entry<A>),
-      writeSpan("Config.remove", key, options.actor)
+      writeSpan("Config.remove", key, options.actor),
+      enter
     )
 
   const getGroup = <F extends ConfigKeyGroup.Fields>(
@@ -163,7 +169,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     snapshot,
     getGroup,
     list,
-    setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor))
+    setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor), enter)
   })
   register(config, viewOf)
   yield* Effect.addFinalizer(() => Effect.sync(() => unregister(config)))

@@ -11,29 +11,39 @@
  * the handler fails or dies with is logged and stops nothing.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Option from "effect/Option"
 import type { Change } from "../../schema/Entry.ts"
 import { show } from "../../schema/KeyName.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { CurrentTenant } from "../../services/CurrentTenant.ts"
+import type { Entrance } from "../telemetry/ApplicationCode.ts"
 
-/** Handles what `take` yields for as long as the scope lives. */
+/** Handles what `take` yields for as long as the scope lives. `enter` is how the engine's own steps run. */
 export const run = Effect.fnUntraced(function* <A, E, R>(
   take: Effect.Effect<ReadonlyArray<Change<A>>>,
-  handler: (change: Change<A>) => Effect.Effect<void, E, R>
+  handler: (change: Change<A>) => Effect.Effect<void, E, R>,
+  enter: Entrance
 ) {
   const workers = yield* FiberSet.make()
   const waiting = new Map<TenantId, Change<A>>()
   const busy = new Set<TenantId>()
 
+  // In a fiber of its own: a handler may interrupt the fiber that it runs in.
   const handle = (change: Change<A>) =>
     Effect.suspend(() => handler(change)).pipe(
       Effect.provideService(CurrentTenant, Option.some(change.tenant)),
-      Effect.catchCause((cause) =>
-        Effect.logError("A change handler failed", cause).pipe(
-          Effect.annotateLogs({ tenant: change.tenant, key: show(change) })
-        )
+      Effect.forkChild({ startImmediately: true }),
+      Effect.flatMap(Fiber.await),
+      Effect.flatMap((exit) =>
+        Exit.isSuccess(exit)
+          ? Effect.void
+          : Effect.logError("A change handler failed", exit.cause).pipe(
+              Effect.annotateLogs({ tenant: change.tenant, key: show(change) }),
+              enter
+            )
       )
     )
 

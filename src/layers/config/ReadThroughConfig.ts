@@ -22,7 +22,6 @@ import { Config, type WriteAllOptions, type WriteOptions } from "../../services/
 import { currentTenant } from "../../services/CurrentTenant.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
-import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import { Lifetime } from "../runtime/Lifetime.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import { failWith, namesNoTenant, unknownKey, unknownNamespace } from "../store/ConfigFailure.ts"
@@ -32,6 +31,7 @@ import * as LastValid from "../store/LastValid.ts"
 import * as RejectedRows from "../store/RejectedRows.ts"
 import * as WriteOutcome from "../store/WriteOutcome.ts"
 import * as WritesUnderWay from "../store/WritesUnderWay.ts"
+import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
 import * as byName from "./byName.ts"
 import { writeSpan, writesSpan } from "./spans.ts"
 
@@ -46,7 +46,6 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
   const current = currentTenant(Option.getOrUndefined(options.sole))
   const clock = yield* Clock.Clock
   const store = yield* EntryStore
-  const limiter = yield* ConnectLimiter
   const registry = yield* KeyRegistry
   const lifetime = yield* Lifetime
   const outcome = yield* WriteOutcome.make
@@ -54,6 +53,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
   const prepare = yield* DatabasePreparation.make(options)
   const lastValid = yield* LastValid.make
   const report = RejectedRows.makeReport()
+  const enter = yield* ApplicationCode.entrance
 
   /** Uses declared keys of the current tenant, whose database is ready. */
   const using = <A>(
@@ -70,7 +70,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
     })
 
   const reading = <A>(keys: Keys, read: (tenant: TenantId) => Effect.Effect<A, ConfigError>) =>
-    lifetime.orClosed(using(keys, read))
+    enter(lifetime.orClosed(using(keys, read)))
 
   /**
    * What some rows say about their keys, as of when they were asked for. A row that does not decode is reported, and
@@ -92,15 +92,14 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
   /** Some keys as they are at one moment, in one statement. */
   const read = (keys: Keys): Effect.Effect<ConfigSnapshot, ConfigError> =>
     reading(keys, (tenant) =>
-      limiter
-        .read(
-          tenant,
-          learned(tenant, keys, keys.length === 1 ? readOne(tenant, keys[0]!) : store.diff(tenant)(keys, unknown(keys)))
-        )
-        .pipe(
-          Effect.catch((error) => failWith(ConfigReasons.ofRead(error))),
-          Effect.map((state) => snapshotOf(tenant, keys, state, clock))
-        )
+      learned(
+        tenant,
+        keys,
+        keys.length === 1 ? readOne(tenant, keys[0]!) : store.diff(tenant)(keys, unknown(keys))
+      ).pipe(
+        Effect.catch((error) => failWith(ConfigReasons.ofRead(error))),
+        Effect.map((state) => snapshotOf(tenant, keys, state, clock))
+      )
     )
 
   const readOne = (
@@ -148,13 +147,15 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
 
   const set = <A>(key: ConfigKey<A>, value: A, { ifRevision, ...options }: WriteOptions) =>
     Effect.map(setAll([{ key, value, ifRevision }], options), ([entry]): Entry<A> => entry!).pipe(
-      writeSpan("Config.set", key, options.actor)
+      writeSpan("Config.set", key, options.actor),
+      enter
     )
 
   const remove = <A>(key: ConfigKey<A>, options: WriteOptions) =>
     Effect.suspend(() => write(WriteRequest.ofRemoval(key, options))).pipe(
       Effect.map(([entry]): Entry<A> => entry!),
-      writeSpan("Config.remove", key, options.actor)
+      writeSpan("Config.remove", key, options.actor),
+      enter
     )
 
   return Config.of({
@@ -175,7 +176,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
     snapshot: read(registry.keys),
     getGroup,
     list,
-    setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor))
+    setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor), enter)
   })
 })
 

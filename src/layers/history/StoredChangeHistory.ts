@@ -53,6 +53,7 @@ import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { TenantCache } from "../../services/TenantCache.ts"
 import { historyPollInterval } from "../runtime/Timeouts.ts"
 import { unknownKey } from "../store/ConfigFailure.ts"
+import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
 
 export interface StoredChangeHistoryOptions {
@@ -68,10 +69,11 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
   const store = yield* HistoryStore
   const cache = yield* TenantCache
   const registry = yield* KeyRegistry
+  const enter = yield* ApplicationCode.entrance
   const current = Effect.mapError(currentTenant(Option.getOrUndefined(options.sole)), ofConfig)
 
   const asked = <A>(question: (tenant: TenantId) => Effect.Effect<A, HistoryStoreError>) =>
-    Effect.flatMap(current, (tenant) => Effect.mapError(question(tenant), ofStore))
+    enter(Effect.flatMap(current, (tenant) => Effect.mapError(question(tenant), ofStore)))
 
   const tenantOf = (given: string | undefined) =>
     given === undefined
@@ -91,7 +93,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
       changes: shown.map(({ records }) => changeOf(records)),
       next: found.length > shown.length ? shown.at(-1)!.position : undefined
     }
-  })
+  }, enter)
 
   const ofKey = Effect.fnUntraced(function* ({ key, namespace }: KeyName, page: PageRequest = {}) {
     const { before, limit } = yield* checkPage(page)
@@ -203,7 +205,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
       Effect.map(current, (tenant) =>
         Stream.paginate(cursor, (at: string | undefined) =>
           Effect.gen(function* () {
-            const delta = yield* Effect.mapError(store.since(tenant, at), ofStore)
+            const delta = yield* enter(Effect.mapError(store.since(tenant, at), ofStore))
             const events: Array<HistoryEvent> = delta.reset ? [{ _tag: "Reset", cursor: delta.cursor }] : []
             const changes = group(delta.records)
             for (const [i, change] of changes.entries()) {
@@ -222,15 +224,19 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
   return ChangeHistory.of({
     list,
     ofKey,
-    get: (changeId) => Effect.flatMap(current, (tenant) => Effect.map(recordsOf(tenant, changeId), changeOf)),
+    get: (changeId) => enter(Effect.flatMap(current, (tenant) => Effect.map(recordsOf(tenant, changeId), changeOf))),
     at: (moment) => Effect.flatMap(millisOf("moment", moment), (millis) => asked((tenant) => store.at(tenant, millis))),
     since,
     rollback: (key, options) =>
       rollback(key, options).pipe(
-        Redaction.withSpan("ChangeHistory.rollback", { ...namesOf(key), to: options.to, actor: options.actor })
+        Redaction.withSpan("ChangeHistory.rollback", { ...namesOf(key), to: options.to, actor: options.actor }),
+        enter
       ),
     revert: (changeId, options) =>
-      revert(changeId, options).pipe(Redaction.withSpan("ChangeHistory.revert", { changeId, actor: options.actor })),
+      revert(changeId, options).pipe(
+        Redaction.withSpan("ChangeHistory.revert", { changeId, actor: options.actor }),
+        enter
+      ),
     verify: asked(store.verify),
     purge: (retention) =>
       Effect.andThen(

@@ -72,7 +72,7 @@ const make = Effect.gen(function* () {
         Effect.scoped,
         Effect.mapError((reason) => EntryStoreError.of(tenant, reason))
       )
-      return Effect.flatMap(FiberSet.run(statements, whole), (fiber) => {
+      const begun = Effect.flatMap(FiberSet.run(statements, whole), (fiber) => {
         const giveUp = Effect.sync(() => {
           if (!sent) fiber.interruptUnsafe()
         })
@@ -84,6 +84,7 @@ const make = Effect.gen(function* () {
           })
         )
       })
+      return budget.statement(tenant, begun)
     })
 
   return MemoryClients.of({

@@ -40,7 +40,7 @@ export class PgDatabases extends Context.Service<
   {
     /**
      * Runs a statement on the tenant's pooled client. Returns within 5 seconds, or `within` milliseconds, whatever the
-     * peer does.
+     * peer does. A tenant that may not exist waits for a turn first, for 5 seconds at most.
      */
     readonly run: <A>(
       tenant: TenantId,
@@ -257,7 +257,13 @@ const make = Effect.gen(function* () {
         )(statements(client)).pipe(Effect.onExit((exit) => Effect.sync(() => isAnswer(exit) && use.answers++)))
       }
       const statement = resourceOf(clients, tenant).pipe(Effect.flatMap(onIt), Effect.scoped, translated(tenant))
-      return bounded(tenant, statement, within).pipe(
+      return budget.statement(tenant, bounded(tenant, statement, within)).pipe(
+        // A statement for which no client was opened was never sent.
+        Effect.mapError((error) =>
+          error.reason._tag === "Unanswered" && used === undefined
+            ? EntryStoreError.from(PgFailure.notConnected(tenant, "ETIMEDOUT"))
+            : error
+        ),
         Effect.tapError(({ reason }) =>
           reason._tag === "Unanswered" && used !== undefined && isOfNoUse(tenant, used.client, used.answers)
             ? RcMap.invalidate(clients, tenant)

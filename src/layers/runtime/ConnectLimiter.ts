@@ -9,12 +9,12 @@
  * ```
  *   a tenant that was activated, or connected before ──▶ a turn ──────────────────────────────────▶ the rate ──▶ connects
  *   any other may be an invented id ──▶ half as many turns ──▶ half the rate ──▶ the rate ──▶ connects
- *      reads: newest first ────▶┘                                                 └─ missing: remembered
+ *  statements: newest first ────▶┘                                                 └─ missing: remembered
  * ```
  *
  * A known tenant thus waits behind few attempts of those that may not exist, and these take at most half of the rate. A
- * read of such a tenant waits before it has cost anything, and the newest is next: of 10,000 that come at once 1,000
- * wait, none for longer than a read may take, and one that comes later is served before them.
+ * statement on such a tenant, a read or a write, waits before it has cost a connection, and the newest is next: of
+ * 10,000 that come at once 1,000 wait, none for longer than 5 seconds, and one that comes later is served before them.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -43,12 +43,12 @@ export class ConnectLimiter extends Context.Service<
   ConnectLimiter,
   {
     /**
-     * Reads a tenant's database: at once if the tenant is known, else in its turn. Fails at once if it was found
-     * missing.
+     * Runs a statement on the tenant's database: at once if the tenant is known, else in its turn, for which it waits 5
+     * seconds at most. Fails at once if the tenant was found missing. What fails for want of a turn was never run.
      */
-    readonly read: <A, R>(
+    readonly statement: <A, R>(
       tenant: TenantId,
-      read: Effect.Effect<A, EntryStoreError, R>
+      statement: Effect.Effect<A, EntryStoreError, R>
     ) => Effect.Effect<A, EntryStoreError, R>
     /** Opens a listening session when it is the tenant's turn. Fails at once if the tenant was found missing. */
     readonly session: Open
@@ -65,7 +65,7 @@ export class ConnectLimiter extends Context.Service<
   }
 >()("effect-systemplane/layers/ConnectLimiter") {}
 
-/** Reads of tenants that may not exist that wait for a turn, about 10 MB of them. */
+/** Statements on tenants that may not exist that wait for a turn, about 10 MB of them. */
 const mostWaiting = 1000
 
 /** Tenants that connected before and are remembered. One that is forgotten queues once more as a newcomer. */
@@ -78,12 +78,13 @@ const make = Effect.fnUntraced(function* (options: ConnectLimiterOptions) {
   const lanes = () => ({ known: TenantLimiter.make(turns), newcomers: TenantLimiter.make(turnsOfNewcomers) })
   const sessions = lanes()
   const clients = lanes()
-  const reads = TenantLimiter.make({
+  const longestWait = Duration.toMillis(readTimeout)
+  const statements = TenantLimiter.make({
     ...turnsOfNewcomers,
     turns: NewestFirst.make({
       permits: turnsOfNewcomers.permits,
       mostWaiting,
-      longestWait: Duration.toMillis(readTimeout),
+      longestWait,
       refusal: "crowded" as const
     })
   })
@@ -156,19 +157,25 @@ const make = Effect.fnUntraced(function* (options: ConnectLimiterOptions) {
 
   const isKnown = (tenant: TenantId) => expected.has(tenant) || proven.has(tenant)
 
-  const read = <A, R>(tenant: TenantId, read: Effect.Effect<A, EntryStoreError, R>) =>
+  const statement = <A, R>(tenant: TenantId, statement: Effect.Effect<A, EntryStoreError, R>) =>
     Effect.suspend((): Effect.Effect<A, EntryStoreError, R> => {
-      if (isKnown(tenant)) return read
-      const inTurn = Effect.mapError(reads.take(tenant, read), (error) =>
-        error === "crowded" ? EntryStoreError.of(tenant, new Crowded({})) : error
-      )
+      if (isKnown(tenant)) return statement
+      let begun = false
+      const begin = Effect.sync(() => {
+        begun = true
+      })
+      const waited = Effect.suspend(() => (begun ? Effect.never : Effect.fail("crowded" as const)))
+      const inTurn = Effect.raceFirst(
+        statements.take(tenant, statement, begin),
+        Effect.delay(waited, longestWait)
+      ).pipe(Effect.mapError((error) => (error === "crowded" ? EntryStoreError.of(tenant, new Crowded({})) : error)))
       return Effect.flatMap(remembered(tenant), (error) =>
         error === undefined ? inTurn : Effect.fail(EntryStoreError.from(error))
       )
     })
 
   return ConnectLimiter.of({
-    read,
+    statement,
     session: through(sessions),
     client: through(clients),
     missing: remembered,
@@ -181,7 +188,7 @@ const make = Effect.fnUntraced(function* (options: ConnectLimiterOptions) {
       proven.delete(tenant)
     },
     forget: (tenant) => {
-      for (const limiter of [reads, sessions.known, sessions.newcomers, clients.known, clients.newcomers]) {
+      for (const limiter of [statements, sessions.known, sessions.newcomers, clients.known, clients.newcomers]) {
         limiter.forget(tenant)
       }
     }

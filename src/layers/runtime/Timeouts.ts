@@ -192,5 +192,5 @@ export const historyPollInterval = "1 second"
  */
 export const retentionInterval = "1 hour"
 
-/** Tenants that are dropped are counted in one line each ten seconds at most. */
-export const droppedLogInterval = "10 seconds"
+/** Lines about many tenants are counted in one line each ten seconds at most. In milliseconds. */
+export const countedLinesInterval = 10_000

@@ -1,73 +1,152 @@
 /**
- * The application's loggers and tracer, as the fibers of the engine meet them: what they throw ends nothing (G13).
+ * Code of the application that runs in the engine's fibers because it is in their context: what it throws ends nothing
+ * (G13).
  *
- * An exception of a logger or a tracer is a defect of the fiber that logs or opens a span. In a fiber of the engine
- * that would end a tenant's feed for good. So the whole engine is built in a context whose loggers and tracer catch
- * what the application's throw; the fibers that it forks inherit that context. A caller's own fiber keeps the caller's
- * loggers and tracer.
+ * An exception of a logger, a tracer, a clock or a source of random numbers is a defect of the fiber that uses it. In a
+ * fiber of the engine that would end a tenant's feed for good. So the whole engine is built in a context in which those
+ * of the application are wrapped (`layer`). Every call of a public service runs in that context too (`entrance`): what
+ * a call starts is shared with other callers, or outlives its own, and their fibers may have a context of their own.
  *
  * Other code of the application that the engine calls, and where what it throws is caught:
  *
  * | code | caught in |
  * |---|---|
  * | the connector and its resolver | `postgres/PgDatabases` (a defect is a failed connect), `feed/ReconnectingFeed` (any cause is a lost session) |
- * | codecs of keys | `schema/KeyCodec` (a row that makes one throw is rejected) |
- * | handlers of changes | `config/ChangeHandlers` |
+ * | codecs of keys, getters of values | `schema/KeyCodec`, `schema/Snapshot` (the value is refused, or its row rejected) |
+ * | the equality of decoded values | `schema/ReaderOwned` (they count as different) |
+ * | handlers of changes | `config/ChangeHandlers` (each runs in a fiber of its own) |
  * | the schedule of reconnects | `feed/ReconnectSignal` (its end or exception goes on with the longest pauses of the default) |
  * | metric readers | they run in fibers of their own, and read what is registered |
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Random from "effect/Random"
+import * as References from "effect/References"
+import * as Scheduler from "effect/Scheduler"
 import * as Tracer from "effect/Tracer"
+import * as SafeTracer from "./SafeTracer.ts"
 
-const silently = (run: () => void): void => {
+const orElse = <A>(run: () => A, otherwise: () => A): A => {
   try {
-    run()
+    return run()
   } catch {
-    // It cannot be reported: reporting is what failed.
+    return otherwise()
   }
 }
 
+// What a logger throws cannot be reported: reporting is what failed.
 const safeLogger = (logger: Logger.Logger<unknown, any>): Logger.Logger<unknown, void> =>
-  Logger.make((options) => silently(() => void logger.log(options)))
+  Logger.make((options) =>
+    orElse(
+      () => void logger.log(options),
+      () => {}
+    )
+  )
 
-/** The span itself, since exporters know it by its identity; only what the engine calls on it catches. */
-const safeSpan = (span: Tracer.Span): Tracer.Span => {
-  for (const name of ["end", "attribute", "event", "addLinks"] as const) {
-    silently(() => {
-      const method: (...args: Array<any>) => void = span[name]
-      Object.defineProperty(span, name, {
-        configurable: true,
-        writable: true,
-        value: (...args: Array<any>) => silently(() => method.apply(span, args))
-      })
-    })
+const safeRandom = (random: Random.Random): Random.Random => {
+  const usual = Random.Random.defaultValue()
+  return {
+    nextIntUnsafe: () => orElse(() => random.nextIntUnsafe(), usual.nextIntUnsafe),
+    nextDoubleUnsafe: () => orElse(() => random.nextDoubleUnsafe(), usual.nextDoubleUnsafe)
   }
-  return span
 }
 
-const safeTracer = (tracer: Tracer.Tracer): Tracer.Tracer =>
-  Tracer.make({
-    span(options) {
-      try {
-        return safeSpan(tracer.span(options))
-      } catch {
-        return new Tracer.NativeSpan({ ...options, sampled: false })
-      }
-    },
-    ...(tracer.context === undefined ? {} : { context: tracer.context.bind(tracer) })
-  })
+const nanosOf = (millis: number): bigint => BigInt(Math.round(millis * 1_000_000))
 
-/** Provides the loggers and the tracer of the surrounding context, with what they throw caught. */
+/** While the clock throws, the time that passes is added to what it said last. */
+const safeClock = (clock: Clock.Clock): Clock.Clock => {
+  const usual = Clock.Clock.defaultValue()
+  const safely = <A extends number | bigint>(
+    look: () => A,
+    initially: () => A,
+    later: (last: A, millis: number) => A
+  ) => {
+    let last: { readonly time: A; readonly at: number } | undefined
+    return () =>
+      orElse(
+        () => {
+          const time = look()
+          last = { time, at: performance.now() }
+          return time
+        },
+        () => (last === undefined ? initially() : later(last.time, performance.now() - last.at))
+      )
+  }
+  const laterNanos = (last: bigint, millis: number) => last + nanosOf(millis)
+  const millis = safely(
+    () => clock.currentTimeMillisUnsafe(),
+    () => usual.currentTimeMillisUnsafe(),
+    (last, millis) => last + millis
+  )
+  const nanos = safely(
+    () => clock.currentTimeNanosUnsafe(),
+    () => usual.currentTimeNanosUnsafe(),
+    laterNanos
+  )
+  const monotonic = safely(
+    () => clock.monotonicTimeNanosUnsafe(),
+    () => usual.monotonicTimeNanosUnsafe(),
+    laterNanos
+  )
+  return {
+    currentTimeMillisUnsafe: millis,
+    currentTimeMillis: Effect.sync(millis),
+    currentTimeNanosUnsafe: nanos,
+    currentTimeNanos: Effect.sync(nanos),
+    monotonicTimeNanosUnsafe: monotonic,
+    monotonicTimeNanos: Effect.sync(monotonic),
+    sleep: (duration: Duration.Duration) =>
+      Effect.catchDefect(
+        Effect.suspend(() => clock.sleep(duration)),
+        () => usual.sleep(duration)
+      )
+  }
+}
+
+/** Provides the loggers, the tracer, the clock and the random numbers of the surrounding context, made safe. */
 export const layer = Layer.effectContext(
   Effect.contextWith((context: Context.Context<never>) =>
     Effect.succeed(
       Context.make(
         Logger.CurrentLoggers,
         new Set([...Context.get(context, Logger.CurrentLoggers)].map(safeLogger))
-      ).pipe(Context.add(Tracer.Tracer, safeTracer(Context.get(context, Tracer.Tracer))))
+      ).pipe(
+        Context.add(Tracer.Tracer, SafeTracer.of(Context.get(context, Tracer.Tracer))),
+        Context.add(Clock.Clock, safeClock(Context.get(context, Clock.Clock))),
+        Context.add(Random.Random, safeRandom(Context.get(context, Random.Random)))
+      )
     )
   )
 )
+
+/** Runs what a caller asked for. */
+export type Entrance = <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/**
+ * How calls enter a plane. The call runs with the plane's clock, random numbers, loggers and scheduler, and with the
+ * caller's tracer, made safe, so that the spans of a request stay together.
+ */
+export const entrance: Effect.Effect<Entrance> = Effect.contextWith((plane: Context.Context<never>) => {
+  const own = Context.make(Logger.CurrentLoggers, Context.get(plane, Logger.CurrentLoggers)).pipe(
+    Context.add(References.MinimumLogLevel, Context.get(plane, References.MinimumLogLevel)),
+    Context.add(Clock.Clock, Context.get(plane, Clock.Clock)),
+    Context.add(Random.Random, Context.get(plane, Random.Random)),
+    Context.add(Scheduler.Scheduler, Context.get(plane, Scheduler.Scheduler))
+  )
+  const entered = new WeakMap<Context.Context<never>, Context.Context<never>>()
+  const enter = (caller: Context.Context<never>): Context.Context<never> => {
+    const known = entered.get(caller)
+    if (known !== undefined) return known
+    const tracer = SafeTracer.of(Context.get(caller, Tracer.Tracer))
+    const context = Context.add(Context.merge(caller, own), Tracer.Tracer, tracer)
+    entered.set(caller, context)
+    // A call that makes another one is inside already.
+    entered.set(context, context)
+    return context
+  }
+  return Effect.succeed((call) => Effect.updateContext(call, enter as any))
+})

@@ -1,6 +1,7 @@
 /**
  * What is known of every tenant's state: one place to set it, read it and wait for it. One log line tells of each
- * change of state, and of each change of what keeps a tenant from being live.
+ * change of state, and of each change of what keeps a tenant from being live; if many tenants change at once, one line
+ * counts the others.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -15,6 +16,7 @@ import * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { TenantStatus } from "../../schema/TenantStatus.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
+import * as CountedLines from "./CountedLines.ts"
 import { Telemetry } from "./Telemetry.ts"
 
 /** When the whole snapshot was confirmed, by the monotonic clock, and which rows are rejected. */
@@ -68,6 +70,14 @@ const make = Effect.gen(function* () {
   let isClosing = false
   /** Tenants that may not exist. */
   const doubtful = new Set<TenantId>()
+  const lines = yield* CountedLines.make(mostLines, (counts) =>
+    Effect.annotateLogs(
+      (Object.keys(counts).some(isBad) ? Effect.logWarning : Effect.logInfo)(
+        "More tenants changed than are logged one by one; TenantManager.statuses has each"
+      ),
+      { counts }
+    )
+  )
   const changes = yield* Effect.acquireRelease(PubSub.sliding<TenantStatus>(1024), PubSub.shutdown)
 
   const current = (status: TenantStatus): TenantStatus => {
@@ -97,10 +107,18 @@ const make = Effect.gen(function* () {
     if (status.state !== before?.state)
       return Effect.andThen(
         PubSub.publish(changes, status),
-        logChange(status, isClosing || doubtful.has(status.tenant))
+        log(`Tenant is ${status.state}`, isWrong(status), status, isClosing)
       )
-    return isNews && before !== undefined ? logFailure(status, before, doubtful.has(status.tenant)) : Effect.void
+    if (!isNews || before === undefined) return Effect.void
+    // While a tenant does not become live its state does not change: each thing that keeps it is told once.
+    const isFirst = status.state === "activating" && before.lastError === undefined
+    return log(isFirst ? firstFailure : `Tenant is ${status.state}, now for another cause`, true, status)
   }
+
+  const log = (line: string, isWrong: boolean, status: TenantStatus, quietly = false) =>
+    quietly || doubtful.has(status.tenant)
+      ? annotated(status, Effect.logDebug(line))
+      : lines.log(line, annotated(status, (isWrong ? Effect.logWarning : Effect.logInfo)(line)))
 
   const isNewCause = ({ lastError, state, tenant }: TenantStatus): boolean => {
     if (state === "live" || state === "removed") told.delete(tenant)
@@ -202,21 +220,16 @@ const rejectedOf = memoize((slots: Known["slots"]): number =>
   slots.reduce((count, { rejection }) => (rejection === undefined ? count : count + 1), 0)
 )
 
-const logChange = (status: TenantStatus, quietly: boolean) => {
-  if (quietly) return annotated(status, Effect.logDebug(`Tenant is ${status.state}`))
-  // A tenant that is being suspended or rotated is disconnected too, and nothing is wrong with it.
-  const wrong = status.state === "stale" || (status.state === "disconnected" && status.lastError !== undefined)
-  return annotated(status, (wrong ? Effect.logWarning : Effect.logInfo)(`Tenant is ${status.state}`))
-}
+/** How many lines that say the same of different tenants are logged one by one in ten seconds. */
+const mostLines = 20
 
-// While a tenant does not become live its state does not change: each thing that keeps it is told once.
-const logFailure = (status: TenantStatus, before: TenantStatus, quietly: boolean) => {
-  const what =
-    status.state === "activating" && before.lastError === undefined
-      ? "Tenant is activating, and the first attempt failed; it is tried again"
-      : `Tenant is ${status.state}, now for another cause`
-  return annotated(status, (quietly ? Effect.logDebug : Effect.logWarning)(what))
-}
+const firstFailure = "Tenant is activating, and the first attempt failed; it is tried again"
+
+const isBad = (line: string): boolean => !/^Tenant is (activating|live|suspended|removed)$/.test(line)
+
+// A tenant that is being suspended or rotated is disconnected too, and nothing is wrong with it.
+const isWrong = ({ lastError, state }: TenantStatus): boolean =>
+  state === "stale" || (state === "disconnected" && lastError !== undefined)
 
 const annotated = (status: TenantStatus, line: Effect.Effect<void>) =>
   Effect.annotateLogs(line, {

@@ -20,6 +20,7 @@ import { EntryStore } from "../../services/EntryStore.ts"
 import { type DrainReport, TenantManager } from "../../services/TenantManager.ts"
 import { ReconnectSignal } from "../feed/ReconnectSignal.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
+import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
 import { StatusBoard } from "../telemetry/StatusBoard.ts"
 import * as TenantSupervisors from "./TenantSupervisors.ts"
 
@@ -46,7 +47,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
   const board = yield* StatusBoard
   const signal = yield* ReconnectSignal
   const limiter = yield* ConnectLimiter
-  const context = yield* Effect.context<never>()
+  const enter = yield* ApplicationCode.entrance
   const supervisors = yield* TenantSupervisors.make(options)
 
   /** Tenants that were removed last: a late read must not bring them back. */
@@ -137,7 +138,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
         onNone: () => Effect.fail(ActivationError.ofInvalidId(given)),
         // Looked at when the call runs, which may be long after it was made.
         onSome: (tenant) =>
-          Effect.suspend(() => (closed.isOpen() ? failWith(tenant, new Closed()) : call(tenant).outcome))
+          enter(Effect.suspend(() => (closed.isOpen() ? failWith(tenant, new Closed()) : call(tenant).outcome)))
       })
 
   const awaitLive: Call = (tenant) => ({
@@ -152,14 +153,16 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
   }
 
   const handle = (given: unknown): Effect.Effect<void, ActivationError> =>
-    Effect.suspend(() => {
-      if (closed.isOpen()) return failWith(tenantNamed(given), new Closed())
-      return Option.match(parseLifecycleEvent(given), {
-        onNone: () => Effect.logDebug("Ignored an event that is not about a tenant of ours"),
-        // The intent is recorded; what comes of it is waited for in the scope of the manager.
-        onSome: ({ _tag, tenant }) => supervisors.inBackground(Effect.ignore(calls[_tag](tenant).outcome))
+    enter(
+      Effect.suspend(() => {
+        if (closed.isOpen()) return failWith(tenantNamed(given), new Closed())
+        return Option.match(parseLifecycleEvent(given), {
+          onNone: () => Effect.logDebug("Ignored an event that is not about a tenant of ours"),
+          // The intent is recorded; what comes of it is waited for in the scope of the manager.
+          onSome: ({ _tag, tenant }) => supervisors.inBackground(Effect.ignore(calls[_tag](tenant).outcome))
+        })
       })
-    })
+    )
 
   // The one detached fiber: a scope waits for its finalizers without a limit, and a peer may never answer. So the scope
   // of the manager is closed in the background, and each drain waits for that for a limited time.
@@ -187,8 +190,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
       )
     }
     return report
-    // In the context of the plane, not of the caller: with its loggers, which end nothing by what they throw.
-  }, Effect.provideContext(context))
+  }, enter)
 
   yield* Effect.addFinalizer(() => (drained ? Effect.void : drain(options.drainTimeout)))
 

@@ -43,8 +43,9 @@ import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import * as MissingTenants from "../runtime/MissingTenants.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import * as TenantLimiter from "../runtime/TenantLimiter.ts"
-import { droppedLogInterval, longestPreparationTurn } from "../runtime/Timeouts.ts"
+import { longestPreparationTurn } from "../runtime/Timeouts.ts"
 import * as DatabasePreparation from "../store/DatabasePreparation.ts"
+import * as CountedLines from "../telemetry/CountedLines.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
 import { StatusBoard } from "../telemetry/StatusBoard.ts"
 
@@ -212,22 +213,12 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     }
   })
 
-  /** Tenants dropped since the last line that counts them; `undefined` if no line is due. */
-  let dropped: number | undefined
-  const countDropped = () => {
-    if (dropped !== undefined) return void dropped++
-    dropped = 1
-    run(
-      Effect.suspend(() => {
-        const tenants = dropped ?? 0
-        dropped = undefined
-        return Effect.annotateLogs(
-          Effect.logInfo("Tenants that only reads asked for did not become live, and are not tried further"),
-          { tenants }
-        )
-      }).pipe(Effect.delay(droppedLogInterval))
+  const dropped = yield* CountedLines.make(0, ({ tenants }) =>
+    Effect.annotateLogs(
+      Effect.logInfo("Tenants that only reads asked for did not become live, and are not tried further"),
+      { tenants }
     )
-  }
+  )
 
   /**
    * Removes a tenant that only a read asked for if it fails too often before it is live, so that the next read may try
@@ -242,11 +233,13 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       })
       .pipe(
         Effect.flatMap((failed) =>
-          Effect.sync(() => {
+          Effect.suspend(() => {
             demandedIntents.delete(intent)
-            if (!failed || !intent.demanded || !isNewest(tenant, intent)) return
-            countDropped()
-            intend(tenant, "absent")
+            if (!failed || !intent.demanded || !isNewest(tenant, intent)) return Effect.void
+            return Effect.andThen(
+              dropped.log("tenants", Effect.void),
+              Effect.sync(() => void intend(tenant, "absent"))
+            )
           })
         )
       )

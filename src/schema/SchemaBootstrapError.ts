@@ -51,6 +51,8 @@ const problems = {
     `${table} is no table but a view or a foreign table, which may lose rows; rename it, or put the table's schema first in the search_path`,
   Partitioned: (table: string) =>
     `${table} is partitioned or inherits, and the triggers of the plane cannot serve it; put a plain table with its rows in its place`,
+  ColumnsLost: (table: string) =>
+    `${table} lacks columns, or has them with another type, and its rows cannot be brought over; restore it, or mend its columns by hand as Ddl.sql makes them`,
   HasRules: (table: string) =>
     `${table} has rewrite rules, which swallow or change statements; run as the owner of the table: DROP RULE … ON ${table}`,
   ManyTenants: (table: string) =>
@@ -63,7 +65,15 @@ const problems = {
 
 /** A table cannot be served, whatever is made beside it. */
 export class TableUnsuitable extends Schema.TaggedError<TableUnsuitable>()("TableUnsuitable", {
-  problem: Schema.Literals(["NotATable", "Partitioned", "HasRules", "ManyTenants", "RowsHidden", "NoSchema"]),
+  problem: Schema.Literals([
+    "NotATable",
+    "Partitioned",
+    "ColumnsLost",
+    "HasRules",
+    "ManyTenants",
+    "RowsHidden",
+    "NoSchema"
+  ]),
   /** The table, if it is not `systemplane_entries`. */
   table: Schema.optionalKey(Schema.String)
 }) {

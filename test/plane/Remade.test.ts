@@ -22,25 +22,29 @@ const lost = {
 const planeOptions = { maxStaleness: "2 seconds", reconnect: { base: "50 millis", cap: "200 millis" } } as const
 
 describe("a database whose objects are lost while its tenant is live", () => {
-  it.live("G13: a tenant is prepared again by itself, whatever of its objects is dropped or disabled", () =>
-    Effect.gen(function* () {
-      const acme = yield* TestDatabase.make
-      // A table that is not there is refused, and so is not in order.
-      const isInOrder = PgSchemaCheck.findsEverything((sql, params) => acme.run(sql, params), []).pipe(
-        Effect.catchDefect((error) => (isSqlError(error) ? Effect.succeed(false) : Effect.die(error)))
-      )
-      yield* Effect.gen(function* () {
-        const manager = yield* TenantManager
-        for (const [what, statements] of Object.entries(lost)) {
+  it.live(
+    "G13: a tenant is prepared again by itself, whatever of its objects is dropped or disabled, and new credentials change nothing about that",
+    () =>
+      Effect.gen(function* () {
+        const acme = yield* TestDatabase.make
+        // A table that is not there is refused, and so is not in order.
+        const isInOrder = PgSchemaCheck.findsEverything((sql, params) => acme.run(sql, params), []).pipe(
+          Effect.catchDefect((error) => (isSqlError(error) ? Effect.succeed(false) : Effect.die(error)))
+        )
+        yield* Effect.gen(function* () {
+          const manager = yield* TenantManager
+          for (const [what, statements] of Object.entries(lost)) {
+            yield* manager.awaitLive("acme")
+            yield* Effect.forEach(statements, (statement) => acme.run(statement))
+            assert.isFalse(yield* isInOrder, what)
+            // What was not noticed yet is no failure of the new credentials, and is noticed after them.
+            yield* manager.rotateCredentials("acme")
+            yield* TestDatabase.eventually(`the ${what} is there again`, isInOrder)
+          }
           yield* manager.awaitLive("acme")
-          yield* Effect.forEach(statements, (statement) => acme.run(statement))
-          assert.isFalse(yield* isInOrder, what)
-          yield* TestDatabase.eventually(`the ${what} is there again`, isInOrder)
-        }
-        yield* manager.awaitLive("acme")
-        assert.deepInclude(yield* Config.set(Limit, 9, { actor: "ada" }), { value: 9, source: "stored" })
-      }).pipe(withTenant("acme"), Effect.provide(TestPlane.layer({ acme }, planeOptions)))
-    }).pipe(Effect.scoped)
+          assert.deepInclude(yield* Config.set(Limit, 9, { actor: "ada" }), { value: 9, source: "stored" })
+        }).pipe(withTenant("acme"), Effect.provide(TestPlane.layer({ acme }, planeOptions)))
+      }).pipe(Effect.scoped)
   )
 
   it.live("G6: while row level security hides the rows, no default is read", () =>

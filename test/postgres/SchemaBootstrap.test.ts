@@ -406,6 +406,17 @@ describe("verify", () => {
             assert.isAbove(drawn, revision, what)
             revision = drawn
           }
+          for (const statement of ["ALTER value TYPE text USING 'no JSON'", "DROP COLUMN value"]) {
+            yield* database.run(`ALTER TABLE systemplane_entries ${statement}`)
+            const { reason } = yield* Effect.flip(ensure)
+            assert.deepInclude(reason, { _tag: "TableUnsuitable", problem: "ColumnsLost" })
+          }
+          yield* Catalog.runScript(
+            database,
+            "ALTER TABLE systemplane_entries DISABLE TRIGGER USER; DELETE FROM systemplane_entries"
+          )
+          yield* ensure
+          assert.isAbove(yield* database.write("any", "key", 0), revision)
         })
       )
   )

@@ -165,6 +165,13 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   ],
   [bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "RowsHidden" })), "DISABLE ROW LEVEL SECURITY"],
   [
+    bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "RowsHidden", table: "systemplane_history" })),
+    "ALTER TABLE systemplane_history DISABLE"
+  ],
+  [bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "Partitioned" })), "put a plain table"],
+  [bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "HasRules" })), "DROP RULE"],
+  [bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "ColumnsLost" })), "mend its columns by hand"],
+  [
     bootstrap(new Plane.SchemaBootstrapError.SchemaOutdated({ parts: ["a", "b"], sql: "ALTER …" })),
     "outdated (a, b)",
     "as the owner of the schema:\nALTER …"

@@ -65,8 +65,18 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
   }
   const lasting = Freshness.lookInterval(options.maxStaleness)
 
+  // Kept when a feed ends: with new credentials a tenant is followed on without being looked at as a whole.
+  const watches = new Map<TenantId, PgSchemaWatch.PgSchemaWatch>()
+  const watchOf = (tenant: TenantId) => {
+    const watch = watches.get(tenant) ?? PgSchemaWatch.make(objects, lasting)
+    watches.delete(tenant)
+    watches.set(tenant, watch)
+    if (watches.size > mostWatched) watches.delete(watches.keys().next().value!)
+    return watch
+  }
+
   return yield* ReconnectingFeed.make((tenant) => {
-    const watch = PgSchemaWatch.make(objects, lasting)
+    const watch = watchOf(tenant)
     return Effect.map(databases.session(tenant), (session) => {
       const { query, queryEach } = session
       const following = PgCursorDiff.make(query, queryEach, {
@@ -93,6 +103,9 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
 })
 
 export const layer = (options: PgListenFeedOptions) => Layer.effect(ListenFeed, make(options))
+
+/** Tenants whose catalogue is remembered. One that is forgotten is taken as it is found. */
+const mostWatched = 10_000
 
 /** `invalid_object_definition`: what PostgreSQL says of an object that is not what a statement needs. */
 const outOfOrder = "42P17"

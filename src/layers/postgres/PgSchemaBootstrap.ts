@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Ddl from "../../schema/Ddl.ts"
 import * as DdlEntries from "../../schema/DdlEntries.ts"
+import * as DdlHistory from "../../schema/DdlHistory.ts"
 import { type DdlObject, lockKey } from "../../schema/DdlObjects.ts"
 import * as DdlScript from "../../schema/DdlScript.ts"
 import { EntryStoreError } from "../../schema/EntryStoreError.ts"
@@ -76,6 +77,9 @@ const deniedMending = ({ catalogue, schema }: Inspected): string =>
 
 const denied = ({ role }: PgCatalog.Catalog) => new PermissionDenied({ sql: Ddl.grants(role) })
 
+const unsuitableTable = (table: string, problem: TableUnsuitable["problem"]) =>
+  new TableUnsuitable(table === DdlEntries.table.relation ? { problem } : { problem, table })
+
 /** Why a table cannot be served, whatever is made beside it. */
 const unsuitable = (
   { facts, schema }: PgCatalog.Catalog,
@@ -85,10 +89,7 @@ const unsuitable = (
   const found = facts.unsuitable.find(({ table }) =>
     objects.some((object) => object.kind === "relation" && object.relation === table)
   )
-  if (found !== undefined) {
-    const { problem, table } = found
-    return new TableUnsuitable(table === DdlEntries.table.relation ? { problem } : { problem, table })
-  }
+  if (found !== undefined) return unsuitableTable(found.table, found.problem)
   return PgCatalog.columnOf(facts, "systemplane_entries", "tenant_id") === undefined
     ? undefined
     : new TableUnsuitable({ problem: "ManyTenants" })
@@ -99,6 +100,12 @@ const isPermissionDenied = (error: EntryStoreError) => error.reason._tag === "Re
 /** The primary key cannot be made anew: two rows have one name. */
 const isNameTwice = ({ reason }: EntryStoreError, { found }: Inspected) =>
   reason._tag === "Refused" && reason.code === "23505" && found.some(({ object }) => object === DdlEntries.primaryKey)
+
+/** The table whose columns the rows do not let be made anew, or of another type: a value is lost, or is none of those. */
+const tableOfLostColumns = ({ reason }: EntryStoreError, { found }: Inspected): string | undefined =>
+  reason._tag === "Refused" && /^(22|23502|0A000|428)/.test(reason.code ?? "")
+    ? [DdlEntries, DdlHistory].find(({ columns }) => found.some(({ object }) => object === columns))?.table.relation
+    : undefined
 
 const isUnanswered = (error: EntryStoreError) => error.reason._tag === "Unanswered"
 
@@ -167,6 +174,8 @@ const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchema
           .pipe(
             Effect.catch((error): Effect.Effect<Ensured, SchemaBootstrapErrorReason> => {
               if (isNameTwice(error, result)) return Effect.fail(new EntryStoreError.Refused({ code: "42P10" }))
+              const table = tableOfLostColumns(error, result)
+              if (table !== undefined) return Effect.fail(unsuitableTable(table, "ColumnsLost"))
               if (!isPermissionDenied(error)) return Effect.fail(failed(error))
               return losesIn(result)
                 ? Effect.fail(notAsItShouldBe(result, deniedMending(result)))

@@ -77,6 +77,8 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
       .until(tenant, (status): Exit.Exit<void, ActivationError> | undefined => {
         if (!intent.begun) return undefined
         if (status?.state === "live") return Exit.void
+        // A database that was prepared for an intent before is prepared again first.
+        if (!intent.looked && TenantSupervisors.areObjectsMissing(status?.lastError)) return undefined
         return status?.lastError !== undefined && status.failures > before ? Exit.fail(status.lastError) : undefined
       })
       .pipe(

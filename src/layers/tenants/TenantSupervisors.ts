@@ -67,6 +67,8 @@ export interface Intent {
   demanded: boolean
   /** The database was prepared: the schema is up, the defaults are seeded. */
   prepared: boolean
+  /** Whether it was prepared for this intent, and not for one before. */
+  looked: boolean
   /** Everything of the intent before is released: from now on the tenant's status is about this intent. */
   begun: boolean
 }
@@ -196,6 +198,7 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
         : yield* Effect.result(prepareOnce(tenant, attempt, intent.demanded))
       if (Result.isSuccess(prepared)) {
         if (attempt > 1 && !intent.prepared) yield* signal.recovered
+        if (!intent.prepared) intent.looked = true
         intent.prepared = true
         yield* warn(tenant, prepared.success)
         const since = yield* MonotonicClock.millis
@@ -326,6 +329,8 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       settled: Deferred.makeUnsafe(),
       demanded,
       prepared,
+      // Nothing is ever looked at then.
+      looked: options.bootstrap === "skip",
       begun: false
     }
     if (before !== undefined) settle(before)
@@ -363,5 +368,6 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
   }
 })
 
-const areObjectsMissing = (error: ActivationError | undefined): boolean =>
+/** Whether the error says that objects are missing: the tenant is prepared again then. */
+export const areObjectsMissing = (error: ActivationError | undefined): boolean =>
   error !== undefined && saysObjectsMissing(error.reason)

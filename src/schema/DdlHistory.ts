@@ -222,7 +222,8 @@ BEGIN${onlyOn("systemplane_entries")}
   ) AS c;
   PERFORM set_config('systemplane.recording', '', true);
   RETURN NULL;
-END`
+END`,
+    { version: 3 }
   )
 
 const recordInsert = record(
@@ -364,7 +365,8 @@ BEGIN${onlyOn("systemplane_history")}
     NEW.redacted := true;
   END IF;
   RETURN NEW;
-END`
+END`,
+  { version: 3 }
 )
 
 const writer = invoker(

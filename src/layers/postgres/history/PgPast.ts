@@ -10,9 +10,12 @@ import type { PastRequest, PastRow } from "../../../services/HistoryStore.ts"
 import { arrayOf, columnsWith, decodeRows, unexpectedShape } from "../PgRows.ts"
 import { columns, moment, recordsOf, shownAt } from "./PgRecords.ts"
 
+/** Above all ids. */
+const latest = "9223372036854775807"
+
 const selectOfKey = `
   SELECT ${columns} FROM systemplane_history AS h
-  WHERE h.namespace = $1 AND h.key = $2 AND ($3::int8 IS NULL OR h.id < $3)
+  WHERE h.namespace = $1 AND h.key = $2 AND h.id < coalesce($3::int8, ${latest})
   ORDER BY h.id DESC LIMIT $4`
 
 const selectOfRevision = `
@@ -33,7 +36,7 @@ export const selectPast = `
       sum(pg_catalog.pg_column_size(n.value)) OVER (ORDER BY n.id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
     FROM (
       SELECT h.* FROM systemplane_history AS h
-      WHERE h.namespace = a.namespace AND h.key = a.key AND h.revision <= a.revision AND (a.before IS NULL OR h.id < a.before)
+      WHERE h.namespace = a.namespace AND h.key = a.key AND h.revision <= a.revision AND h.id < coalesce(a.before, ${latest})
       ORDER BY h.id DESC LIMIT $5
     ) AS n
   ) AS e

@@ -326,27 +326,58 @@ describe("many tenants in the log and in health", () => {
     })
   )
 
-  it.effect("G11: without a cache, too, a tenant that exists is read before those that were asked for earlier", () => {
-    const connector = ScriptedConnector.make()
-    const hanging = Layer.effect(
-      Connector,
-      Effect.map(Connector, (given) => ({
-        ...given,
-        client: (tenant: TenantId) => (tenant.startsWith("invented") ? Effect.never : given.client(tenant))
-      }))
-    ).pipe(Layer.provide(connector.layer))
-    const plane = SystemplaneReadThrough({ keys: [Limit] }).pipe(Layer.provide(hanging))
-    const read = (tenant: string) => Config.get(Limit).pipe(withTenant(tenant))
-    return Effect.gen(function* () {
-      for (let i = 0; i < 100; i++) {
-        yield* Effect.forkScoped(Effect.exit(read(`invented-${i}`)))
-      }
-      yield* breathe
-      const later = yield* Effect.forkScoped(read("later"))
-      yield* TestClock.adjust("2 seconds")
-      assert.strictEqual(yield* Fiber.join(later), 600)
-    }).pipe(Effect.provide(plane))
-  })
+  for (const [what, ask] of [
+    ["a read", Config.get(Limit)],
+    ["a write", Effect.map(Config.set(Limit, 600, { actor: "ada" }), ({ value }) => value)]
+  ] as const) {
+    it.effect(`G11: ${what} of a tenant that exists comes before those of invented ones that came earlier`, () => {
+      const connector = ScriptedConnector.make()
+      const hanging = Layer.effect(
+        Connector,
+        Effect.map(Connector, (given) => ({
+          ...given,
+          client: (tenant: TenantId) => (tenant.startsWith("invented") ? Effect.never : given.client(tenant))
+        }))
+      ).pipe(Layer.provide(connector.layer))
+      const plane = SystemplaneReadThrough({ keys: [Limit] }).pipe(Layer.provide(hanging))
+      const asked = (tenant: string) => ask.pipe(withTenant(tenant))
+      return Effect.gen(function* () {
+        const invented = yield* Effect.forEach(
+          Array.from({ length: 100 }, (_, i) => `invented-${i}`),
+          (tenant) => Effect.forkScoped(Effect.flip(asked(tenant)))
+        )
+        yield* breathe
+        const later = yield* Effect.forkScoped(asked("later"))
+        yield* TestClock.adjust("2 seconds")
+        assert.strictEqual(yield* Fiber.join(later), 600)
+        // Nothing was sent for any of the others, and their callers hear that.
+        yield* TestClock.adjust("20 seconds")
+        for (const fiber of invented) assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "Unavailable")
+      }).pipe(Effect.provide(plane))
+    })
+  }
+
+  it.effect("a hundred tenants that fail at once have twenty lines, and one that counts the others", () =>
+    onPlane({ random: 0.5 }, function* (plane) {
+      const tenants = Array.from({ length: 100 }, (_, i) => `tenant-${i}`)
+      for (const tenant of tenants) plane.tenant(tenant).opening = "fail"
+      const manager = yield* TenantManager
+      yield* Effect.forEach(tenants, (tenant) => Effect.forkScoped(Effect.exit(manager.activate(tenant))))
+      yield* TestClock.adjust("9 seconds")
+      const failures = () => plane.lines.filter((line) => line.includes("the first attempt failed"))
+      assert.lengthOf(failures(), 20)
+      yield* TestClock.adjust("1 second")
+      assert.lengthOf(
+        plane.lines.filter((line) => line.startsWith("More tenants changed")),
+        1
+      )
+      // A tenant that changes later has its line again.
+      yield* TestClock.adjust("1 minute")
+      const before = plane.lines.length
+      yield* manager.suspend("tenant-7")
+      assert.deepStrictEqual(plane.lines.slice(before), ["Tenant is suspended"])
+    }).pipe(Effect.scoped)
+  )
 
   it.effect("a boot that fails logs one line that counts the tenants", () =>
     Effect.suspend(() => {

@@ -55,7 +55,8 @@ const empty = Layer.mergeAll(
     isPrepared: () => Effect.succeed(true),
     ensure: unused,
     verify: unused,
-    seed: unused
+    seed: unused,
+    abandon: () => Effect.void
   }),
   Layer.succeed(HistoryStore, {
     changes: unused,

@@ -94,5 +94,10 @@ export class SchemaBootstrap extends Context.Service<
      * is named in the answer. Fails if no default can be written at all: no right to, a read-only server, no answer.
      */
     readonly seed: (tenant: TenantId, seeds: ReadonlyArray<Seed>) => Effect.Effect<Seeded, SchemaBootstrapError>
+    /**
+     * Preparing the tenant ended, and no feed follows: what was opened for the feed is closed. Does nothing if a feed
+     * has taken it up.
+     */
+    readonly abandon: (tenant: TenantId) => Effect.Effect<void>
   }
 >()("effect-systemplane/services/SchemaBootstrap") {}

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Option, Schema } from "effect"
+import { Deferred, Effect, Fiber, Layer, Option, Schema } from "effect"
 import {
   Config,
   ConfigKey,
+  Connector,
   PgConnector,
   SchemaBootstrap,
   SystemplaneLive,
@@ -77,6 +78,44 @@ const seedingWaits = (database: TestDatabase.Stranger) =>
   )
 
 describe("activation", () => {
+  it.live(
+    "G12: what schema work opened for the feed is closed once the tenant is suspended, before any feed takes it up",
+    () =>
+      Effect.gen(function* () {
+        const acme = yield* TestDatabase.make
+        const preparing = yield* Deferred.make<void>()
+        let open = 0
+        const connector = Layer.effect(
+          Connector,
+          Effect.map(Connector, (inner) =>
+            Connector.of({
+              ...inner,
+              client: () => Effect.andThen(Deferred.succeed(preparing, undefined), Effect.never),
+              session: (tenant) =>
+                Effect.andThen(
+                  Effect.acquireRelease(
+                    Effect.sync(() => void open++),
+                    () => Effect.sync(() => void open--)
+                  ),
+                  inner.session(tenant)
+                )
+            })
+          )
+        ).pipe(Layer.provide(PgConnector.layerRecord({ acme: { url: acme.url } })))
+        const plane = SystemplaneLive({ keys: keys.all }).pipe(
+          Layer.provide(connector),
+          Layer.provide(TestPlane.silent)
+        )
+        yield* Effect.gen(function* () {
+          yield* Effect.forkScoped(Effect.exit(activate))
+          yield* Deferred.await(preparing)
+          assert.strictEqual(open, 1)
+          yield* TenantManager.use((manager) => manager.suspend("acme"))
+          assert.strictEqual(open, 0)
+        }).pipe(Effect.provide(plane))
+      })
+  )
+
   it.live("brings up the schema, seeds the defaults, listens, reads, and goes live", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make

@@ -26,7 +26,8 @@ const make = Effect.map(MemoryClients, (clients) => {
       clients.run(tenant, seeds.map(MemoryTable.seed)).pipe(
         Effect.map((inserted) => ({ inserted: inserted.filter(Boolean).length, refused: [] })),
         Effect.mapError(bootstrapError(tenant))
-      )
+      ),
+    abandon: () => Effect.void
   })
 })
 

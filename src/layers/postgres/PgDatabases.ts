@@ -56,6 +56,8 @@ export class PgDatabases extends Context.Service<
       tenant: TenantId,
       statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
     ) => Effect.Effect<A, EntryStoreError>
+    /** Closes a session that was opened ahead and that no feed has taken up. */
+    readonly abandonAhead: (tenant: TenantId) => Effect.Effect<void>
     /** Runs short statements on the tenant's pooled client in one transaction. Bounded as `run` is. */
     readonly runInTransaction: <A>(
       tenant: TenantId,
@@ -311,6 +313,7 @@ const make = Effect.gen(function* () {
   return PgDatabases.of({
     run: (tenant, statement, within) => onClient(tenant, (client) => statement(queryOf(client)), within),
     runAhead,
+    abandonAhead: (tenant) => RcMap.invalidate(sessions, tenant),
     runInTransaction: (tenant, statements) => onClient(tenant, (client) => inTransaction(client, statements)),
     transaction,
     session: (tenant) =>

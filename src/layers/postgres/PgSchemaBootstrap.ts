@@ -156,6 +156,7 @@ const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchema
   })
 
   return SchemaBootstrap.of({
+    abandon: databases.abandonAhead,
     isPrepared: (tenant, seeds) =>
       run(tenant, (query) => PgSchemaCheck.findsEverything(query, seeds, objects)).pipe(
         // Unlike the glance, the look does not wait for a transaction that holds the table, and what mends a schema

@@ -37,6 +37,7 @@ import { SchemaBootstrapError } from "../../schema/SchemaBootstrapError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
+import { SchemaBootstrap } from "../../services/SchemaBootstrap.ts"
 import { TenantCache } from "../../services/TenantCache.ts"
 import { ReconnectSignal } from "../feed/ReconnectSignal.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
@@ -82,6 +83,7 @@ interface Supervisor {
 export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptions) {
   const cache = yield* TenantCache
   const store = yield* EntryStore
+  const bootstrap = yield* SchemaBootstrap
   const registry = yield* KeyRegistry
   const board = yield* StatusBoard
   const signal = yield* ReconnectSignal
@@ -134,7 +136,8 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
           Effect.fail(SchemaBootstrapError.of(tenant, new Unanswered({})))
         )
       ),
-      Redaction.withSpan("Systemplane.activate", { tenant })
+      Redaction.withSpan("Systemplane.activate", { tenant }),
+      Effect.onError(() => bootstrap.abandon(tenant))
     )
 
   /** Shows what an operator should mend; each new warning is logged once. */
@@ -190,6 +193,8 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
    * be a feed to notice that it cannot be kept current.
    */
   const becomeLive = Effect.fnUntraced(function* (tenant: TenantId, intent: Intent): Effect.fn.Return<never> {
+    // A session that was opened for the feed of this intent may be dead by the time of the next one.
+    yield* Scope.addFinalizer(intent.scope, bootstrap.abandon(tenant))
     if (intent.demanded) yield* Effect.forkIn(dropUnlessLive(tenant, intent), intent.scope)
     const attempts = yield* Scope.provide(signal.attempts(tenant), intent.scope)
     for (let attempt = 1; ; attempt++) {

@@ -164,25 +164,28 @@ END`
 )
 
 // Draws the missing numbers one by one if they are few: a concurrent writer that draws meanwhile then never meets a
-// number twice. `setval` could lower the sequence below such a draw, so it is left for gaps that no statement crosses
-// meanwhile.
+// number twice, and none waits. `setval` could lower the sequence below such a draw, or below another `setval`, so it is
+// left for gaps that no statement crosses meanwhile, one at a time.
 export const raiseSequence: FunctionObject = {
   ...invoker("systemplane_sequence_raise", ""),
   types: "regclass, bigint",
   arguments: "sequence regclass, at_least bigint",
   returns: "void",
-  body: versioned(`
-DECLARE
-  behind bigint;
+  body: versioned(
+    `
 BEGIN
-  PERFORM pg_advisory_xact_lock(${lockKey});
-  behind := at_least - coalesce(pg_sequence_last_value(sequence), 0);
-  IF behind > 100000 THEN
-    PERFORM setval(sequence, at_least);
-  ELSIF behind > 0 THEN
-    PERFORM nextval(sequence) FROM generate_series(1, behind);
+  IF at_least - coalesce(pg_sequence_last_value(sequence), 0) > 100000 THEN
+    PERFORM pg_advisory_xact_lock(${lockKey});
+    IF at_least - coalesce(pg_sequence_last_value(sequence), 0) > 100000 THEN
+      PERFORM setval(sequence, at_least);
+    END IF;
   END IF;
-END`)
+  FOR drawn IN 1 .. at_least - coalesce(pg_sequence_last_value(sequence), 0) LOOP
+    EXIT WHEN nextval(sequence) >= at_least;
+  END LOOP;
+END`,
+    3
+  )
 }
 
 /**

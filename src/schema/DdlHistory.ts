@@ -112,6 +112,11 @@ const isSecret = (alias: string) => `(${isDeclaredSecret(alias)} OR ${SecretName
 
 const origin = `session_user || '@' || coalesce(nullif(current_setting('application_name', true), ''), '?')`
 
+const identity = `coalesce(
+    to_regclass('{schema:literal}.systemplane_history_id_seq'),
+    pg_get_serial_sequence('{schema:literal}.systemplane_history', 'id')::regclass
+  )`
+
 // The identity of a copied or replicated table is behind its rows, and no write may fail for want of an id. An id that
 // is no uuid, or that another transaction has used, only describes: it is replaced, unless the writer asked to take
 // effect once.
@@ -121,10 +126,7 @@ const begin: FunctionObject = {
   body: versioned(`
 DECLARE
   change uuid;
-  identity regclass := coalesce(
-    to_regclass('{schema:literal}.systemplane_history_id_seq'),
-    pg_get_serial_sequence('{schema:literal}.systemplane_history', 'id')::regclass
-  );
+  identity regclass := ${identity};
   highest bigint;
 BEGIN
   SELECT (SELECT max(h.id) FROM ${history} AS h), (
@@ -332,16 +334,22 @@ END`,
 
 // Another service's row takes the record of the trigger over whole; only a reason may come from the row. A row without
 // such a record tells of no change of this transaction: it is dropped, unless the owner restores what was recorded
-// before. A subscriber takes what its publisher recorded.
+// before. A subscriber takes what its publisher recorded, and its identity follows: a transaction that began before does
+// not see those records.
 const adopt = definer(
   "systemplane_history_adopt",
   `
 DECLARE
   known ${history};
   given text := NEW.reason;
+  identity regclass;
 BEGIN${onlyOn("systemplane_history")}
   NEW.transaction_id := pg_current_xact_id();
   IF current_setting('session_replication_role') = 'replica' THEN
+    identity := ${identity};
+    IF NEW.id > coalesce(pg_sequence_last_value(identity), 0) THEN
+      PERFORM {schema}.systemplane_sequence_raise(identity, NEW.id);
+    END IF;
     RETURN NEW;
   END IF;
   SELECT h.* INTO known FROM ${history} AS h

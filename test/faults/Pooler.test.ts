@@ -97,7 +97,7 @@ describe.skipIf(PgBouncer.missing !== undefined)(
           assert.isTrue(states.every(({ state }) => state === "live"))
         }).pipe(
           withTenant("pooled"),
-          Effect.provide(plane({ url: through(acme.url), prepare: false }, { maxStaleness: "1 second" }))
+          Effect.provide(plane({ url: through(acme.url), prepare: false }, { maxStaleness: "2 seconds" }))
         )
       })
     )

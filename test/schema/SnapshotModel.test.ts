@@ -297,6 +297,13 @@ describe("any history of a snapshot", () => {
     "G1, G2, G3, G6, G9: a snapshot ends at the table, never goes back or apart, shows our own writes, and reports a bad row once",
     [Steps],
     ([steps]) => play(steps),
-    { arbitrary: { runs: 3000, size: 60, maxShrinks: 20_000, seed: "effect-systemplane" } }
+    {
+      arbitrary: {
+        runs: Number(process.env.SYSTEMPLANE_SNAPSHOT_RUNS ?? 1000),
+        size: 60,
+        maxShrinks: 20_000,
+        seed: "effect-systemplane"
+      }
+    }
   )
 })

@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
-import { Config } from "effect-systemplane"
+import { Effect, Option, Stream } from "effect"
+import { ChangeHistory, Config } from "effect-systemplane"
 import { Burst, Limit } from "../support/keys.ts"
 import { collect, until } from "../support/Observe.ts"
 import type { TestDatabase } from "../support/TestDatabase.ts"
@@ -8,6 +8,12 @@ import { OwnServer } from "./OwnServer.ts"
 import * as ProxiedPlane from "./ProxiedPlane.ts"
 
 const write = (database: TestDatabase, value: unknown) => database.write(Limit.namespace, Limit.key, value)
+
+const nextEvent = (cursor: string | undefined) =>
+  Effect.map(
+    ChangeHistory.use((history) => Stream.runHead(history.since(cursor))),
+    Option.getOrThrow
+  )
 
 const wentBack = "The table went back to an earlier state; it is taken as it is"
 
@@ -65,7 +71,7 @@ layer(OwnServer.layer, { excludeTestServices: true, timeout: "60 seconds" })(
     )
 
     it.effect(
-      "a revision that was drawn twice, for two values: the one of the table is in force",
+      "a copy that has caught up, with numbers drawn twice: its table is in force, and a cursor misses none of its changes",
       () =>
         Effect.gen(function* () {
           const server = yield* OwnServer
@@ -73,17 +79,34 @@ layer(OwnServer.layer, { excludeTestServices: true, timeout: "60 seconds" })(
             ({ acme, proxy }) =>
               Effect.gen(function* () {
                 yield* write(acme, 5)
+                yield* ProxiedPlane.seen(Limit, 5)
+                const kept = yield* nextEvent(undefined)
                 const copy = yield* server.copy
+                yield* ProxiedPlane.becomes("live")
                 const lost = yield* write(acme, 7)
                 yield* ProxiedPlane.seen(Limit, 7)
+                const gone = yield* nextEvent(undefined)
                 yield* proxy.refuse
                 yield* server.failOver(copy)
                 yield* ProxiedPlane.becomes("disconnected", "stale")
                 const again = yield* write(acme, 9)
                 assert.strictEqual(again, lost)
+                // More transactions, records and revisions than were lost.
+                for (let i = 0; i < 20; i++) yield* acme.write(Burst.namespace, Burst.key, i)
                 yield* proxy.pass
                 yield* ProxiedPlane.becomes("live")
                 assert.deepInclude(yield* Config.entry(Limit), { value: 9, revision: again, stale: false })
+                assert.deepInclude(yield* Config.entry(Burst), { value: 19, stale: false })
+                assert.strictEqual((yield* nextEvent(gone.cursor))._tag, "Reset")
+                const since = yield* ChangeHistory.use((history) =>
+                  Stream.runCollect(Stream.take(history.since(kept.cursor), 21))
+                )
+                assert.deepStrictEqual(
+                  since.map((event) => (event._tag === "Change" ? event.change.records[0]?.value : event._tag)),
+                  [9, ...Array.from({ length: 20 }, (_, i) => i)]
+                )
+                yield* write(acme, 10)
+                yield* ProxiedPlane.seen(Limit, 10)
               }),
             { server: server.url("postgres") }
           )

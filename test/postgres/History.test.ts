@@ -173,6 +173,14 @@ layer(Layer.empty, { excludeTestServices: true })("the history on PostgreSQL", (
       yield* Effect.provide(change(2 + 8), direct)
       const following = TestPlane.layer({ acme }, { keys: secrets, bootstrap: "skip", seedDefaults: false })
       yield* Effect.provide(change(2 + 8 + 8), following)
+      // What was written without a record is closed by one.
+      yield* Catalog.withoutTriggers(acme, acme.run("UPDATE systemplane_entries SET value = '\"canary-unrecorded\"'"))
+      yield* Effect.gen(function* () {
+        assert.strictEqual(yield* ChangeHistory.verify, 0, "of a secret only the revision is compared")
+        yield* Catalog.withoutTriggers(acme, acme.run("UPDATE systemplane_entries SET revision = revision + 100"))
+        assert.strictEqual(yield* ChangeHistory.verify, secrets.length)
+        assert.strictEqual((yield* onRecord).shown, 0)
+      }).pipe(withTenant("acme"), Effect.provide(following))
       assert.deepStrictEqual(yield* acme.run("SELECT FROM systemplane_keys"), [])
     })
   )

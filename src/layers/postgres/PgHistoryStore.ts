@@ -11,6 +11,7 @@ import { HistoryMissing } from "../../schema/operator/ChangeHistoryError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { Query } from "../../services/Connector.ts"
 import { type HistoryDelta, HistoryStore, type HistoryStoreError } from "../../services/HistoryStore.ts"
+import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { verifyLock } from "../runtime/Timeouts.ts"
 import * as PgChanges from "./history/PgChanges.ts"
 import * as PgPast from "./history/PgPast.ts"
@@ -18,7 +19,9 @@ import * as PgSince from "./history/PgSince.ts"
 import * as PgUpkeep from "./history/PgUpkeep.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 
-const make = Effect.map(PgDatabases, (databases) => {
+const make = Effect.gen(function* () {
+  const databases = yield* PgDatabases
+  const verify = yield* verifying()
   const run = <A>(
     tenant: TenantId,
     statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>
@@ -32,7 +35,7 @@ const make = Effect.map(PgDatabases, (databases) => {
     ofChange: (tenant, changeId) => run(tenant, PgPast.ofChange(changeId)),
     at: (tenant, moment) => run(tenant, PgPast.at(moment)),
     since: (tenant, cursor) => Effect.flatMap(run(tenant, PgSince.since(cursor)), onPrimary(tenant)),
-    verify: verifying(databases),
+    verify,
     purge: (tenant, retention) => run(tenant, PgUpkeep.purge(retention))
   })
 })
@@ -46,15 +49,22 @@ export interface VerifyPatience {
   readonly times: number
 }
 
-/** `HistoryStore.verify`. A role that may only read reports the gap, and closes nothing. */
-export const verifying =
-  (databases: PgDatabases["Service"], { pause, times }: VerifyPatience = verifyLock.asked) =>
-  (tenant: TenantId): Effect.Effect<number, HistoryStoreError> =>
-    databases.runInTransaction(tenant, PgUpkeep.verify).pipe(
-      Effect.retry({ while: isLocked, schedule: Schedule.spaced(pause), times }),
-      Effect.catchIf(mayOnlyRead, () => databases.run(tenant, PgUpkeep.countUnrecorded)),
-      Effect.mapError(missing(tenant))
-    )
+/**
+ * `HistoryStore.verify`. A role that may only read reports the gap, and closes nothing. No value of a secret of this
+ * process is recorded, also if the database does not know it yet.
+ */
+export const verifying = Effect.fnUntraced(function* ({ pause, times }: VerifyPatience = verifyLock.asked) {
+  const databases = yield* PgDatabases
+  const secrets = (yield* KeyRegistry).keys.filter(({ secret }) => secret)
+  return (tenant: TenantId): Effect.Effect<number, HistoryStoreError> =>
+    databases
+      .runInTransaction(tenant, (query) => PgUpkeep.verify(query, secrets))
+      .pipe(
+        Effect.retry({ while: isLocked, schedule: Schedule.spaced(pause), times }),
+        Effect.catchIf(mayOnlyRead, () => databases.run(tenant, PgUpkeep.countUnrecorded)),
+        Effect.mapError(missing(tenant))
+      )
+})
 
 /** Whether a verification found writers at work all the time. */
 const isLocked = (error: HistoryStoreError): boolean =>

@@ -33,7 +33,7 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
   const telemetry = yield* Telemetry
   const run = yield* FiberMap.makeRuntime<never, TenantId>()
   const objects = Ddl.objects(options.history)
-  const close = PgHistoryStore.verifying(databases, verifyLock.background)
+  const close = yield* PgHistoryStore.verifying(verifyLock.background)
 
   /** Rows that no record tells of are recorded, and reported: the triggers were off, or a dump was restored. */
   const verify = (tenant: TenantId) => {

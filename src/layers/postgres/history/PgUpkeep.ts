@@ -4,6 +4,8 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
+import type { KeyName } from "../../../schema/KeyName.ts"
+import * as SecretNames from "../../../schema/SecretNames.ts"
 import type { Query } from "../../../services/Connector.ts"
 import type { Retention } from "../../../services/HistoryStore.ts"
 import { verifyLock } from "../../runtime/Timeouts.ts"
@@ -21,10 +23,12 @@ const counted = (rows: Effect.Effect<ReadonlyArray<unknown>, SqlError>): Effect.
 
 // The statement touches no row; its trigger, which has the rights of the owner, writes the records. It must not run
 // beside a writer. Other writers wait behind this lock, and so it is given up soon.
-export const verify = (query: Query): Effect.Effect<number, SqlError> =>
+export const verify = (query: Query, secrets: ReadonlyArray<KeyName>): Effect.Effect<number, SqlError> =>
   Effect.gen(function* () {
     yield* query(
-      `SELECT set_config('systemplane.verify', 'on', true), set_config('lock_timeout', '${verifyLock.timeout}', true)`
+      `SELECT set_config('systemplane.verify', 'on', true), set_config('lock_timeout', '${verifyLock.timeout}', true),
+         set_config('systemplane.secret', $1::text, true)`,
+      [SecretNames.encode(secrets)]
     )
     yield* query("LOCK TABLE systemplane_entries IN SHARE ROW EXCLUSIVE MODE")
     yield* query("DELETE FROM systemplane_entries WHERE false")

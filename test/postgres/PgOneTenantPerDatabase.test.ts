@@ -148,7 +148,7 @@ describe("claims of databases", () => {
   )
 
   it.effect(
-    "G5: a client that has connected to another database since holds its first one for its tenant no more",
+    "G5: a tenant whose client alone has connected to another database since keeps the one of its sessions, until it is released",
     () =>
       Effect.gen(function* () {
         const claims = PgOneTenantPerDatabase.make()
@@ -158,9 +158,35 @@ describe("claims of databases", () => {
         yield* session.close
         assert.strictEqual(yield* refusal(open(claims, globex, at("1", 1, "a"), "session")), "DatabaseShared")
         number = "b"
+        assert.strictEqual(yield* refusal(open(claims, globex, at("1", 1, "a"), "session")), "DatabaseShared")
+        claims.release(acme)
         yield* open(claims, globex, at("1", 1, "a"), "session")
         yield* open(claims, acme, at("1", 1, "b"), "session")
       })
+  )
+
+  it.effect("G5: a client that has connected to another database since is found, and the session does not go on", () =>
+    Effect.gen(function* () {
+      for (const [system, started, number] of [
+        ["1", 1, "b"],
+        ["2", 1, "a"],
+        ["1", 2, "a"]
+      ] as const) {
+        const claims = PgOneTenantPerDatabase.make()
+        let client = at("1", 1, "a")
+        yield* open(claims, acme, () => client(), "client")
+        const session = yield* open(claims, acme, at("1", 1, "a"), "session")
+        assert.isFalse(yield* claims.areApart(acme))
+        client = at(system, started, number)
+        assert.isTrue(yield* claims.areApart(acme))
+        yield* session.close
+        assert.isFalse(claims.reachedByClient(acme))
+        assert.strictEqual(yield* refusal(open(claims, acme, at("1", 1, "a"), "session")), "DatabasesDiffer")
+        client = at("1", 1, "a")
+        yield* open(claims, acme, at("1", 1, "a"), "session")
+        assert.isFalse(yield* claims.areApart(acme))
+      }
+    })
   )
 
   it.live("G5: a role that may not ask for the system identifier shares no database with one that may", () =>

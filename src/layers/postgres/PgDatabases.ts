@@ -71,6 +71,11 @@ export class PgDatabases extends Context.Service<
     /** A listening session, on a database that is the tenant's alone. */
     readonly session: (tenant: TenantId) => Effect.Effect<ListenSession, ConnectorError, Scope.Scope>
     /**
+     * Whether statements now reach another database than the tenant's session: the next session is then refused until
+     * they do not. Only a client that is open is asked.
+     */
+    readonly areApart: (tenant: TenantId) => Effect.Effect<boolean>
+    /**
      * Forgets the pooled client and a session ahead, which are closed once the statements under way are done, and the
      * claim.
      */
@@ -318,6 +323,7 @@ const make = Effect.gen(function* () {
     transaction,
     session: (tenant) =>
       Effect.flatMap(RcMap.has(sessions, tenant), (ahead) => (ahead ? takeUp(tenant) : openSession(tenant))),
+    areApart: (tenant) => Effect.orElseSucceed(bounded(tenant, claims.areApart(tenant)), () => false),
     release: (tenant) =>
       Effect.suspend(() => {
         claims.release(tenant)

@@ -32,6 +32,7 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
   const databases = yield* PgDatabases
   const telemetry = yield* Telemetry
   const run = yield* FiberMap.makeRuntime<never, TenantId>()
+  const compare = yield* FiberMap.makeRuntime<never, TenantId>()
   const objects = Ddl.objects(options.history)
   const close = yield* PgHistoryStore.verifying(verifyLock.background)
 
@@ -85,7 +86,13 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
         onSize: (bytes) => telemetry.historySize(tenant, bytes)
       })
       const diff = PgEncodableKeys.among(query, following.diff, unencodable(tenant))
-      const isAsItWas = watch.on(query)
+      // In the background: no read waits for an address that may not answer.
+      const isAsItWas = watch.on(query, () =>
+        compare(
+          tenant,
+          Effect.flatMap(databases.areApart(tenant), (apart) => (apart ? session.abandon : Effect.void))
+        )
+      )
       const read = (keys: ReadonlyArray<KeyName>, known: ReadonlyArray<bigint | undefined>) =>
         Effect.flatMap(isAsItWas, (asItWas) =>
           asItWas

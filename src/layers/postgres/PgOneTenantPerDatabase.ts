@@ -131,8 +131,9 @@ export const make = () => {
     )
 
   /**
-   * Whether a tenant that claims the place has left it: what it has open answers from elsewhere. A session stays where
-   * it is, and is asked only if that was another start of a server; a client may have connected anew.
+   * Whether a tenant that claims the place has left it, or claims another: what it has open answers from elsewhere. A
+   * session stays where it is, and is asked only if that was another start of a server. A client may have connected
+   * anew: from a place that is not the claimed one its answer says nothing about where the next session will be.
    */
   const hasLeft = Effect.fnUntraced(function* (tenant: TenantId, claim: Claim, place: Place) {
     let elsewhere = !areOne(claim.place, place)
@@ -140,7 +141,7 @@ export const make = () => {
       if (one.kind === "session" && isHere(one.place, place)) return false
       const now = yield* ask(tenant, one)
       if (now !== undefined && isHere(now, place)) return false
-      elsewhere ||= now !== undefined
+      elsewhere ||= now !== undefined && (one.kind === "session" || !claim.kept || isHere(now, claim.place))
     }
     return elsewhere
   })
@@ -192,6 +193,12 @@ export const make = () => {
     dropUnused(tenant, claim)
   }
 
+  /** A client has to show again that it reaches the database. */
+  const parted = (tenant: TenantId): void => {
+    const claim = claims.get(tenant)
+    if (claim !== undefined) claim.reachedByClient = false
+  }
+
   /** Adds what is open to the tenant's claim. Another tenant may hold the database since it was looked for. */
   const add = (tenant: TenantId, one: Open, left: ReadonlySet<TenantId>) =>
     Effect.acquireRelease(
@@ -225,6 +232,22 @@ export const make = () => {
     /** Whether a client of the tenant has reached the database that the tenant claims. */
     reachedByClient: (tenant: TenantId): boolean => claims.get(tenant)?.reachedByClient === true,
     /**
+     * Whether a client of the tenant has connected to another database since than its session is on: a name server, or a
+     * pooler, now leads elsewhere.
+     */
+    areApart: Effect.fnUntraced(function* (tenant: TenantId) {
+      const open = [...(claims.get(tenant)?.open ?? [])]
+      const session = open.find(({ kind }) => kind === "session")
+      if (session === undefined) return false
+      for (const client of open.filter(({ kind }) => kind === "client")) {
+        const now = yield* ask(tenant, client)
+        if (now === undefined || isHere(now, session.place)) continue
+        parted(tenant)
+        return true
+      }
+      return false
+    }),
+    /**
      * Claims the database that a query reaches, as long as the scope. Fails with `DatabaseShared` if it is another
      * tenant's, and with `DatabasesDiffer` if the tenant's client and its session lead to two databases.
      */
@@ -239,6 +262,7 @@ export const make = () => {
         if (yield* hasLeft(other, claim, place)) left.add(other)
       }
       if (holdersOf(place, tenant, left).length === 0 && (yield* differs(tenant, place, kind))) {
+        parted(tenant)
         return yield* ConnectorError.of(tenant, new DatabasesDiffer())
       }
       yield* add(tenant, { kind, query, place }, left)

@@ -17,8 +17,11 @@ import * as PgFailure from "./connection/PgFailure.ts"
 import * as PgSchemaCheck from "./PgSchemaCheck.ts"
 
 export interface PgSchemaWatch {
-  /** For a session: whether a read is worth its while, since the objects are as they were, or as they should be. */
-  readonly on: (query: Query) => Effect.Effect<boolean>
+  /**
+   * For a session: whether a read is worth its while, since the objects are as they were, or as they should be. `onLook`
+   * is called with each look.
+   */
+  readonly on: (query: Query, onLook: () => void) => Effect.Effect<boolean>
 }
 
 /** `interval`: how long a look at the catalogue is good for, in milliseconds. */
@@ -35,10 +38,11 @@ export const make = (objects: ReadonlyArray<DdlObject>, interval: number): PgSch
   })
 
   return {
-    on: (query) => {
+    on: (query, onLook) => {
       let lookedAt = Number.NEGATIVE_INFINITY
       return Effect.flatMap(MonotonicClock.millis, (now) => {
         if (now - lookedAt < interval) return Effect.succeed(true)
+        onLook()
         return Effect.tap(isKnown(query), () =>
           Effect.sync(() => {
             lookedAt = now

@@ -228,13 +228,11 @@ const make = <A>(namespace: string, key: string, options: ConfigKeyOptions<A>): 
     exampleProblem(options.examples ?? [], check)
   if (problem !== undefined) throw new InvalidConfigKey({ namespace, key, problem })
   const held = ReaderOwned.holdDefault(options.defaultValue, { decode, encode })
-  return {
+  const made = {
     namespace,
     key,
     schema: options.schema,
-    get defaultValue() {
-      return ReaderOwned.handOut<A>(held)
-    },
+    defaultValue: ReaderOwned.handOut<A>(held),
     description: options.description,
     owner: options.owner,
     examples: JsonText.frozenCopy<ReadonlyArray<A>>(options.examples ?? []),
@@ -244,6 +242,11 @@ const make = <A>(namespace: string, key: string, options: ConfigKeyOptions<A>): 
     ...ReaderOwned.remembered(held),
     ...KeyHints.initial()
   }
+  // Only if it has to: an object with an accessor of its own is a hash table to V8, and each look at it a search.
+  if (ReaderOwned.isOwned(held)) {
+    Object.defineProperty(made, "defaultValue", { get: () => ReaderOwned.handOut<A>(held) })
+  }
+  return Object.freeze(made)
 }
 
 const kebabCase = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)

@@ -7,6 +7,9 @@
 import {
   ChangeIdReused,
   type ConfigErrorReason,
+  InvalidActor,
+  InvalidChange,
+  InvalidValue,
   RevisionConflict,
   Unavailable,
   UnknownTenant,
@@ -41,9 +44,29 @@ export const ofWrite = (
       return unknownOutcome(tenant, request)
     case "ChangeIdReused":
       return new ChangeIdReused({ tenant, changeId: request.change.id })
+    case "Unencodable":
+      return ofEncoding(reason)
     default:
       return unavailable()
   }
+}
+
+/** The caller's text is what the database refuses: it is named as if the plane had refused it. */
+const ofEncoding = ({ parts }: EntryStoreError.Unencodable): InvalidValue | InvalidActor | InvalidChange => {
+  const beyond = "has a character that the encoding of the database cannot hold; use a database in UTF8"
+  const named = parts.flatMap((part) => ("key" in part ? [part] : []))
+  if (named.length > 0) {
+    return new InvalidValue({
+      problems: named.map(({ key, namespace, part }) => ({
+        namespace,
+        key,
+        problem: `${part === "name" ? "the key's name" : "it"} ${beyond}`
+      }))
+    })
+  }
+  return parts[0].part === "actor"
+    ? new InvalidActor({ problem: `it ${beyond}` })
+    : new InvalidChange({ problem: `its reason ${beyond}` })
 }
 
 /** A write of which no answer came. */

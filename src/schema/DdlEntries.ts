@@ -107,7 +107,7 @@ BEGIN${onlyOn("systemplane_entries")}
   END IF;
   RETURN NEW;
 END`,
-  { older: [DdlVersion1.drawRevision] }
+  { version: 3, older: [DdlVersion1.drawRevision] }
 )
 
 // A payload is limited to 7999 bytes (https://www.postgresql.org/docs/18/sql-notify.html). No write may fail because a

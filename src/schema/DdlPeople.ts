@@ -38,7 +38,8 @@ const revert: FunctionObject = {
   arguments: "change_id uuid, reason text DEFAULT NULL",
   returns: "bigint",
   executable: "everyone",
-  body: versioned(`
+  body: versioned(
+    `
 #variable_conflict use_column
 DECLARE
   reason_before text := coalesce(current_setting('systemplane.reason', true), '');
@@ -84,7 +85,9 @@ BEGIN
   END IF;
   PERFORM set_config('systemplane.reason', reason_before, true);
   RETURN reverted;
-END`)
+END`,
+    3
+  )
 }
 
 const recentChanges: RelationObject = {

@@ -75,6 +75,22 @@ export class RevisionConflict extends Schema.TaggedError<RevisionConflict>()("Re
   }
 }
 
+/** The encoding of the database cannot hold a character of what was to be written; nothing was written. */
+export class Unencodable extends Schema.TaggedError<Unencodable>()("Unencodable", {
+  /** The parts that have such a character. */
+  parts: Schema.NonEmptyArray(
+    Schema.Union([
+      Schema.Struct({ part: Schema.Literals(["name", "value"]), namespace: Schema.String, key: Schema.String }),
+      Schema.Struct({ part: Schema.Literals(["actor", "reason"]) })
+    ])
+  )
+}) {
+  override get message() {
+    const parts = this.parts.map((part) => `the ${part.part}${"key" in part ? ` of ${show(part)}` : ""}`)
+    return `the encoding of the database cannot hold a character of ${parts.join(", ")}; use a database in UTF8, or plain letters`
+  }
+}
+
 /** The change id took effect before, for other keys or with other values; nothing was written. */
 export class ChangeIdReused extends Schema.TaggedError<ChangeIdReused>()("ChangeIdReused", { id: Schema.String }) {
   override get message() {
@@ -91,6 +107,7 @@ export const EntryStoreErrorReason = Schema.Union([
   Refused,
   RevisionConflict,
   ChangeIdReused,
+  Unencodable,
   ...ConnectorErrorReason.members
 ])
 
@@ -117,6 +134,7 @@ export class EntryStoreError extends Schema.TaggedError<EntryStoreError>()("Entr
   static readonly Refused = Refused
   static readonly RevisionConflict = RevisionConflict
   static readonly ChangeIdReused = ChangeIdReused
+  static readonly Unencodable = Unencodable
 
   /** The error of a tenant for this reason. */
   static of(tenant: TenantId, reason: EntryStoreErrorReason, address?: string | undefined): EntryStoreError {
@@ -140,6 +158,7 @@ export declare namespace EntryStoreError {
   type Refused = InstanceType<typeof EntryStoreError.Refused>
   type RevisionConflict = InstanceType<typeof EntryStoreError.RevisionConflict>
   type ChangeIdReused = InstanceType<typeof EntryStoreError.ChangeIdReused>
+  type Unencodable = InstanceType<typeof EntryStoreError.Unencodable>
 }
 
 /** A schema, a table, a column or a function that is not there, or an object that is not as it should be. */

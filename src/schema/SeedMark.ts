@@ -11,9 +11,13 @@
  * @since 0.2.0
  */
 import * as Hash from "effect/Hash"
+import { isWritable } from "./WritableValue.ts"
 
 /** What the mark of every seed begins with. A row that says only the name before the colon is a stored value. */
 const prefix = "systemplane.manager:"
+
+/** How many digits of the hash follow it. */
+const digits = 16
 
 /**
  * The mark of a `jsonb` value, as an SQL expression.
@@ -22,7 +26,7 @@ const prefix = "systemplane.manager:"
  * @since 0.2.0
  */
 export const seedMark = (value: string): string =>
-  `('${prefix}' || left(encode(sha256(convert_to((${value})::text, 'UTF8')), 'hex'), 16))`
+  `('${prefix}' || left(encode(sha256(convert_to((${value})::text, 'UTF8')), 'hex'), ${digits}))`
 
 /**
  * Whether a row of `systemplane_entries` is an untouched seed, as an SQL condition that is never `NULL`.
@@ -30,14 +34,14 @@ export const seedMark = (value: string): string =>
  * **Details**
  *
  * `alias` is what the statement calls the row: a table alias, or `OLD` and `NEW` in a trigger. The value is hashed only
- * if the row claims to be a seed, and if `isWritable` holds: a condition for values whose text may be too long to be
- * written.
+ * if the row claims to be a seed, and if the server may write its text: no default is as long as what it may not.
  *
  * @category sql
  * @since 0.2.0
  */
-export const isUntouched = (alias: string, isWritable?: string): string =>
-  `(CASE WHEN starts_with(${alias}.updated_by, '${prefix}') ${isWritable === undefined ? "" : `AND ${isWritable} `}` +
+export const isUntouched = (alias: string): string =>
+  `(CASE WHEN octet_length(${alias}.updated_by) = ${prefix.length + digits} ` +
+  `AND starts_with(${alias}.updated_by, '${prefix}') AND ${isWritable(`${alias}.value`)} ` +
   `THEN ${alias}.updated_by = ${seedMark(`${alias}.value`)} ELSE false END IS TRUE)`
 
 /**

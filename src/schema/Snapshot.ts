@@ -426,6 +426,7 @@ const valueIn = (key: SnapshotKey, row: EntryRow): Result.Result<unknown, string
   try {
     const decoded = StoredValue.decode(key, row)
     if (Result.isFailure(decoded)) return decoded
+    if (typeof decoded.success !== "object" || decoded.success === null) return decoded
     const again = () => StoredValue.decode(key, { ...row, value: structuredClone(row.value) })
     return Result.succeed(ReaderOwned.hold(decoded.success, again))
   } catch {

@@ -58,6 +58,7 @@ const bracket = /[[{]/g
  * many.
  */
 const isTooDeep = (text: string): boolean => {
+  if (text.length <= maxDepth) return false
   bracket.lastIndex = 0
   for (let found = 0; bracket.test(text); ) if (++found > maxDepth) return depthOf(text) > maxDepth
   return false

@@ -13,8 +13,11 @@ import type { ReadDiff } from "./EntryStore.ts"
 
 /** The session behind a feed, as the feed's reader uses it. */
 export interface FeedSession {
-  /** Reads the diff on the feed's own session. Interrupting it abandons the session. */
-  readonly diff: ReadDiff
+  /**
+   * Reads the diff on the feed's own session. Interrupting it abandons the session. `arrived` runs whenever rows have
+   * arrived, so that a long answer can be told from none; a session that takes all rows at once never runs it.
+   */
+  readonly diff: (...question: [...Parameters<ReadDiff>, arrived?: () => void]) => ReturnType<ReadDiff>
   /**
    * Marks the session as established, since everything was read. The back-off starts over once the session has stayed
    * up for longer than the longest pause that may have preceded it.

@@ -1,6 +1,6 @@
 /** The implementations on PostgreSQL: a database of its own for each suite, which a migration pipeline prepared. */
 import { Context, Effect, Layer } from "effect"
-import { PgConnector } from "effect-systemplane"
+import { KeyRegistry, PgConnector } from "effect-systemplane"
 import type { MemoryChange } from "effect-systemplane/testing"
 import * as PgDatabases from "../../src/layers/postgres/PgDatabases.ts"
 import * as PgEntryStore from "../../src/layers/postgres/PgEntryStore.ts"
@@ -99,7 +99,12 @@ const services = Layer.mergeAll(
   PgKeyDeclarations.layer(),
   PgSchemaBootstrap.layer({ followed: true }),
   PgListenFeed.layer({ history: true, maxStaleness: 30_000 })
-).pipe(Layer.provide(PgDatabases.layer()), Layer.provide(below), Layer.provide(connector), Layer.merge(stranger))
+).pipe(
+  Layer.provide([PgDatabases.layer(), Layer.orDie(KeyRegistry.layer([]))]),
+  Layer.provide(below),
+  Layer.provide(connector),
+  Layer.merge(stranger)
+)
 
 export const onPostgres: Implementation<Database> = {
   name: "PostgreSQL",

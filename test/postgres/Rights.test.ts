@@ -152,13 +152,13 @@ for (const version of [14, 18] as const) {
           yield* owner.run(PgCatalog.glance("true"), ["{}"])
           assert.lengthOf(yield* owner.run(PgEntryRead.selectRow, ["a", "b"]), 1)
           assert.lengthOf(
-            yield* owner.run(PgCursorDiff.selectWhole, [
+            yield* owner.run(PgCursorDiff.selectWholeAtOnce, [
               "{a}",
               2,
               true,
               PgRows.pathsOf([{ namespace: "a", key: "b" }])
             ]),
-            1
+            2
           )
         })
       )

@@ -266,6 +266,14 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   [config(new Plane.ConfigError.InvalidChange({ problem: "its changeId is no UUID" })), "its changeId is no UUID"],
   [config(new Plane.ConfigError.ChangeIdReused({ tenant, changeId })), "give each change an id of its own"],
   [store(new Plane.EntryStoreError.ChangeIdReused({ id: changeId })), "give each change an id of its own"],
+  [
+    store(
+      new Plane.EntryStoreError.Unencodable({
+        parts: [{ part: "value", namespace: "limits", key: "burst" }, { part: "actor" }]
+      })
+    ),
+    "cannot hold a character of the value of limits/burst, the actor; use a database in UTF8"
+  ],
   [config(new Plane.ConfigError.NotSupported({ problem: "it cannot be watched" })), "it cannot be watched"],
   [config(new Plane.ConfigError.Closed()), "build a new layer"],
 

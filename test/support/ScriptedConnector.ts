@@ -56,7 +56,8 @@ export const upsert = (namespace: string, key: string, revision = 1) =>
 
 const { selectAllAged, selectAllAgeless, selectNewer } = PgNamespaceScan
 const comparesKeyByKey = (sql: string) => sql === PgDiff.selectDifferences
-const readsAll = (sql: string) => sql === selectAllAged || sql === selectAllAgeless || sql === PgCursorDiff.selectWhole
+const readsAll = (sql: string) =>
+  sql === selectAllAged || sql === selectAllAgeless || sql === PgCursorDiff.selectWholeAtOnce
 const readsNewer = (sql: string) => sql === selectNewer
 const identifies = (sql: string) => sql === PgOneTenantPerDatabase.identify
 const isReadOfEverything = (sql: string) => comparesKeyByKey(sql) || readsAll(sql) || readsNewer(sql)

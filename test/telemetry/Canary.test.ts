@@ -133,7 +133,7 @@ const dyingAt = (part: (typeof parts)[number], inner: Connector["Service"], erro
             queryEach: part === "queryEach" ? () => dies : undefined,
             // Not the first statement, which asks what database it is.
             query: (sql, params) =>
-              part === "query" && sql === PgCursorDiff.selectWhole ? dies : session.query(sql, params)
+              part === "query" && sql === PgCursorDiff.selectWholeAtOnce ? dies : session.query(sql, params)
           }))
   })
 }

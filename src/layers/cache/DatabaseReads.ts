@@ -96,8 +96,9 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, reconciling
     tenant: TenantId,
     subject: Subject,
     read: Effect.Effect<A, EntryStoreError>
-  ): Effect.Effect<A, EntryStoreError> =>
-    Effect.suspend((): Effect.Effect<Answer> => {
+  ): Effect.Effect<A, EntryStoreError> => {
+    const within = readTimeout(subject === "everything" ? replicas.keys.length : 1)
+    return Effect.suspend((): Effect.Effect<Answer> => {
       const lane: Lane = lanes.get(tenant) ?? { running: new Map(), turns: Semaphore.makeUnsafe(readsPerTenant) }
       lanes.set(tenant, lane)
       const running = lane.running.get(subject)
@@ -105,11 +106,12 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, reconciling
     }).pipe(
       Effect.flatMap((answer): Effect.Effect<A, EntryStoreError> => Deferred.await(answer)),
       Effect.timeoutOrElse({
-        duration: readTimeout,
-        orElse: () => Effect.fail(timedOut(tenant))
+        duration: within,
+        orElse: () => Effect.fail(timedOut(tenant, within))
       }),
       Effect.tap(telemetry.missed(tenant))
     )
+  }
 
   /** Everything in one statement: applied to the tenant's replica, or not kept if the tenant has none. */
   const whole = (tenant: TenantId): Effect.Effect<Snapshot.State, EntryStoreError> =>

@@ -29,7 +29,7 @@ import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { type Changed, type FeedSession, ListenFeed } from "../../services/ListenFeed.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import * as TenantTimers from "../runtime/TenantTimers.ts"
-import { nextAnswer, timedOut } from "../runtime/Timeouts.ts"
+import { longestArrival, nextAnswer, timedOut } from "../runtime/Timeouts.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
 import { Telemetry } from "../telemetry/Telemetry.ts"
 import * as Conclusive from "./Conclusive.ts"
@@ -46,10 +46,15 @@ interface Followed {
   readonly recordWarmLoad: Effect.Effect<void>
   /** The session of the feed, while there is one. */
   session: FeedSession | undefined
-  /** How long an answer is waited for. It outlives the session, since a slow server stays slow. */
+  /**
+   * How long an answer is waited for, and the next rows of one that has begun. It outlives the session, since a slow
+   * server stays slow.
+   */
   patience: number
   /** When everything is to be verified. Finite only while the tenant is quiet. */
   verifyAt: number
+  /** When the answer that is waited for was asked for. */
+  askedAt: number
   /** By when the answer must be there. Finite only while one is waited for. */
   answerBy: number
   /** Why the follower abandoned the session; `undefined` if it did not. It says more than that the session ended. */
@@ -82,8 +87,13 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
     followed.verifyAt = never
     const once = Effect.gen(function* () {
       const asked = yield* replicas.begin(replica)
+      followed.askedAt = asked.time
       followed.answerBy = asked.time + followed.patience
-      const diff = yield* session.diff(replicas.keys, Snapshot.fingerprints(asked))
+      const arrived = () => {
+        const now = MonotonicClock.millisOf(replicas.clock)
+        followed.answerBy = Math.min(now + followed.patience, asked.time + longestArrival)
+      }
+      const diff = yield* session.diff(replicas.keys, Snapshot.fingerprints(asked), arrived)
       // The session answered. What applying the answer may wait for (the history, of a bad row) says nothing about it.
       followed.answerBy = never
       followed.patience = nextAnswer.afterAnswer(usualPatience, (yield* MonotonicClock.millis) - asked.time)
@@ -163,9 +173,9 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
       )
 
   /** The answer is not there in time: the session is dead. */
-  const giveUp = (followed: Followed) => {
+  const giveUp = (followed: Followed, waited: number) => {
     const { reader, replica, session } = followed
-    if (session !== undefined) reader.abandon(abandon(followed, session, timedOut(replica.tenant)))
+    if (session !== undefined) reader.abandon(abandon(followed, session, timedOut(replica.tenant, waited)))
   }
 
   const concernsUs = ({ notifications }: Changed) =>
@@ -188,9 +198,10 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
         followed.reader.ask("verify")
       }
       if (followed.answerBy <= now) {
+        const waited = followed.answerBy - followed.askedAt
         followed.answerBy = never
         followed.patience = nextAnswer.afterSilence(followed.patience)
-        giveUp(followed)
+        giveUp(followed, waited)
       }
       return overdueAt(followed.replica) <= now
         ? replicas.setCondition(followed.replica, { overdue: true })
@@ -225,6 +236,7 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
       session: undefined,
       patience: usualPatience,
       verifyAt: never,
+      askedAt: never,
       answerBy: never,
       loadError: undefined
     }

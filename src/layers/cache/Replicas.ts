@@ -46,9 +46,10 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
   const now = TickClock.memoize(() => MonotonicClock.millisOf(clock))
 
   /** The keys that replicas hold; those beyond the limit are read through. */
-  const keys: ReadonlyArray<ConfigKey.Any> = registry.keys.slice(0, options.maxEntriesPerTenant)
+  const dropped = Math.max(registry.keys.length - options.maxEntriesPerTenant, 0)
+  // The registry's own list if none is dropped: what depends on the keys alone is remembered for a list.
+  const keys: ReadonlyArray<ConfigKey.Any> = dropped > 0 ? registry.keys.slice(0, -dropped) : registry.keys
   const defaults = Replica.defaultsOf(keys)
-  const dropped = registry.keys.length - keys.length
   if (dropped > 0) {
     yield* Effect.logWarning("More keys are declared than maxEntriesPerTenant: the last ones are not cached").pipe(
       Effect.annotateLogs({ keys: registry.keys.length, cached: keys.length })

@@ -28,15 +28,14 @@ import * as Stream from "effect/Stream"
 import { ConnectFailed, ConnectorError } from "../../schema/ConnectorError.ts"
 import * as Notification from "../../schema/Notification.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
-import type { ReadDiff } from "../../services/EntryStore.ts"
-import { type FeedEvent, ListenFeed } from "../../services/ListenFeed.ts"
+import { type FeedEvent, type FeedSession, ListenFeed } from "../../services/ListenFeed.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import { Telemetry } from "../telemetry/Telemetry.ts"
 import { ReconnectSignal } from "./ReconnectSignal.ts"
 
 /** A session that listens: `LISTEN` was confirmed before it is handed over. */
 export interface FeedSource {
-  readonly diff: ReadDiff
+  readonly diff: FeedSession["diff"]
   /** Told of what notifications named, before a reader is: the next `diff` looks at these entries in any case. */
   readonly heard?: ((notifications: ReadonlyArray<Notification.Notification>) => void) | undefined
   /** Waits for a payload and takes all that have arrived, in the order of commit. Fails once the session has ended. */

@@ -16,13 +16,14 @@ import {
   EntryStoreError,
   NotCommitted,
   Refused,
-  RevisionConflict
+  RevisionConflict,
+  Unencodable
 } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { ChangeRequest } from "../../schema/WriteRequest.ts"
 import type { Query } from "../../services/Connector.ts"
 import { type ChangeOutcome, EntryStore, type EntryWrite, type Receipt } from "../../services/EntryStore.ts"
-import { rollbackRetries, writeTimeout } from "../runtime/Timeouts.ts"
+import { readTimeout, rollbackRetries, writeTimeout } from "../runtime/Timeouts.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
 import * as PgDiff from "./diff/PgDiff.ts"
 import * as PgEncodableKeys from "./diff/PgEncodableKeys.ts"
@@ -55,13 +56,21 @@ const make = Effect.map(PgDatabases, (databases) => {
   return EntryStore.of({
     read: (tenant, key) => databases.run(tenant, (query) => PgEntryRead.read(query, key)),
     diff: (tenant) => (keys, known) =>
-      databases.run(tenant, (query) =>
-        PgEncodableKeys.among(query, (keys, known) => PgDiff.diff(query, keys, known))(keys, known)
+      databases.run(
+        tenant,
+        (query) => PgEncodableKeys.among(query, (keys, known) => PgDiff.diff(query, keys, known))(keys, known),
+        readTimeout(keys.length)
       ),
     write: (tenant, writes, change) =>
       writes.length === 0
         ? Effect.succeed({ written: [], current: true })
         : runAgain(databases.run(tenant, (query) => write(tenant, query, writes, change), budgetOf(writes))).pipe(
+            Effect.catchIf(isOfEncoding, (error) =>
+              Effect.flatMap(
+                databases.run(tenant, (query) => PgEncodableKeys.unencodableOf(query, textsOf(writes, change))),
+                (texts) => Effect.fail(unencodable(error, texts))
+              )
+            ),
             Effect.mapError((error) => refusalOf(error, change))
           ),
     outcome: (tenant, writes, change) =>
@@ -139,6 +148,32 @@ const refusalOf = (error: EntryStoreError, change: ChangeRequest): EntryStoreErr
     return EntryStoreError.of(tenant, new ChangeIdReused({ id: change.id }))
   }
   return isTorn(error) ? EntryStoreError.of(tenant, new Refused({ code: "40001" })) : error
+}
+
+const isOfEncoding = ({ reason }: EntryStoreError): boolean =>
+  reason._tag === "Refused" && PgEncodableKeys.isUnencodableCode(reason.code)
+
+type Part = EntryStoreError.Unencodable["parts"][number]
+
+/** What a write consists of, each text with what it is. */
+const textsOf = (writes: ReadonlyArray<EntryWrite>, { actor, reason = "" }: ChangeRequest) => {
+  const texts: Array<{ readonly text: string; readonly part: Part }> = []
+  for (const { json = "", key, namespace } of writes) {
+    texts.push({ text: `${namespace}${key}`, part: { part: "name", namespace, key } })
+    texts.push({ text: json, part: { part: "value", namespace, key } })
+  }
+  return [
+    ...texts,
+    { text: actor, part: { part: "actor" as const } },
+    { text: reason, part: { part: "reason" as const } }
+  ]
+}
+
+const unencodable = (error: EntryStoreError, texts: ReadonlyArray<{ readonly part: Part }>): EntryStoreError => {
+  const [first, ...others] = texts.map(({ part }) => part)
+  return first === undefined
+    ? error
+    : EntryStoreError.of(error.tenant, new Unencodable({ parts: [first, ...others] }), error.address)
 }
 
 const notCommitted = (error: EntryStoreError): EntryStoreError =>

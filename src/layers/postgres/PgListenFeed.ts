@@ -9,6 +9,8 @@ import { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import * as Freshness from "../../schema/Freshness.ts"
 import { type KeyName, show } from "../../schema/KeyName.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
+import type { QueryEach } from "../../services/Connector.ts"
+import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { ListenFeed } from "../../services/ListenFeed.ts"
 import * as ReconnectingFeed from "../feed/ReconnectingFeed.ts"
 import { verifyLock } from "../runtime/Timeouts.ts"
@@ -17,6 +19,7 @@ import { Telemetry } from "../telemetry/Telemetry.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
 import * as PgCursorDiff from "./diff/PgCursorDiff.ts"
 import * as PgEncodableKeys from "./diff/PgEncodableKeys.ts"
+import * as PgNamespaceScan from "./diff/PgNamespaceScan.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import * as PgHistoryStore from "./PgHistoryStore.ts"
 import * as PgSchemaWatch from "./PgSchemaWatch.ts"
@@ -35,6 +38,8 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
   const compare = yield* FiberMap.makeRuntime<never, TenantId>()
   const objects = Ddl.objects(options.history)
   const close = yield* PgHistoryStore.verifying(verifyLock.background)
+  // While the layer is built: no tenant's first load waits for it.
+  PgNamespaceScan.remember((yield* KeyRegistry).keys)
 
   /** Rows that no record tells of are recorded, and reported: the triggers were off, or a dump was restored. */
   const verify = (tenant: TenantId) => {
@@ -79,7 +84,10 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
   return yield* ReconnectingFeed.make((tenant) => {
     const watch = watchOf(tenant)
     return Effect.map(databases.session(tenant), (session) => {
-      const { query, queryEach } = session
+      const { query } = session
+      // One read at a time: rows that arrive belong to the one under way.
+      let arrived = () => {}
+      const queryEach = reportingArrivals(session.queryEach, () => arrived())
       const following = PgCursorDiff.make(query, queryEach, {
         lasting,
         onMismatch: () => verify(tenant),
@@ -103,7 +111,10 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
         heard: following.heard,
         payloads: session.payloads,
         abandon: session.abandon,
-        diff: (keys, known) => Effect.mapError(read(keys, known), (reason) => EntryStoreError.of(tenant, reason))
+        diff: (keys, known, whenArrived = () => {}) => {
+          arrived = whenArrived
+          return Effect.mapError(read(keys, known), (reason) => EntryStoreError.of(tenant, reason))
+        }
       }
     })
   })
@@ -113,6 +124,14 @@ export const layer = (options: PgListenFeedOptions) => Layer.effect(ListenFeed, 
 
 /** Tenants whose catalogue is remembered. One that is forgotten is taken as it is found. */
 const mostWatched = 10_000
+
+const reportingArrivals = (queryEach: QueryEach | undefined, arrived: () => void): QueryEach | undefined =>
+  queryEach &&
+  ((sql, params, take) =>
+    queryEach(sql, params, (rows) => {
+      arrived()
+      take(rows)
+    }))
 
 /** `invalid_object_definition`: what PostgreSQL says of an object that is not what a statement needs. */
 const outOfOrder = "42P17"

@@ -10,23 +10,27 @@ import type { EntryRow } from "../../schema/EntryRow.ts"
 import type { KeyName } from "../../schema/KeyName.ts"
 import * as SeedMark from "../../schema/SeedMark.ts"
 import * as StoredValue from "../../schema/StoredValue.ts"
+import * as WritableValue from "../../schema/WritableValue.ts"
 
-/** A value that is short and was not compressed: most values, and the server has its text at once. */
-const isShort = (value: string) =>
-  `pg_catalog.pg_column_size(${value}) <= 64 AND pg_column_compression(${value}) IS NULL`
+/** What several columns are made of. A statement about thousands of rows computes it once for each, in a subquery. */
+interface Parts {
+  /** When the row was written, since the epoch. */
+  readonly seconds: string
+  /** The text of a value that is short, and `NULL` for another. */
+  readonly short: string
+}
 
-/** How long a value is in the server's memory, in bytes: what is stored may be compressed to a hundredth of that. */
-const size = (value: string) => `pg_catalog.pg_column_size(pg_catalog.jsonb_build_array(${value}))`
+const computed: Parts = {
+  seconds: "coalesce(date_part('epoch', e.updated_at), 0)",
+  short: `CASE WHEN ${WritableValue.isShort("e.value")} THEN e.value::text END`
+}
 
-/**
- * Up to this size the server writes any value: 2,730 numbers of 12 bytes each, with up to 147 kB of digits each, are
- * 400 MB, and a text of 1 GB would fail the statement. What is longer is looked at before it is written.
- */
-const maxWritten = 32_768
+/** The parts as columns of the subquery, and how they are named outside it. */
+export const partsColumns = `${computed.seconds} AS seconds, ${computed.short} AS short`
+const named: Parts = { seconds: "e.seconds", short: "e.short" }
 
-const hashedValue = `coalesce(
-  CASE WHEN ${isShort("e.value")} THEN e.value::text
-  WHEN pg_catalog.pg_column_size(e.value) <= ${maxWritten} AND ${size("e.value")} <= ${maxWritten} THEN e.value::text
+const hashedValue = (short: string) => `coalesce(${short},
+  CASE WHEN pg_catalog.pg_column_size(e.value) <= ${WritableValue.always} AND ${WritableValue.size("e.value")} <= ${WritableValue.always} THEN e.value::text
   ELSE jsonb_hash_extended(e.value, 0)::text END, '')`
 
 /**
@@ -36,38 +40,18 @@ const hashedValue = `coalesce(
  * cannot tell some orders of its elements apart; but that of a value of more than 32 KiB, which would take the server
  * long to write out: there a change that the hash cannot tell is told by the revision.
  */
-export const fingerprint = ["e.namespace", "e.key", "coalesce(e.updated_by, '')", hashedValue].reduce(
-  (seed, text) => `hashtextextended(${text}, ${seed})`,
-  "hashint8extended(coalesce(e.revision, 0), hashfloat8extended(coalesce(date_part('epoch', e.updated_at), 0), 0))"
-)
+const fingerprintOf = ({ seconds, short }: Parts) =>
+  ["e.namespace", "e.key", "coalesce(e.updated_by, '')", hashedValue(short)].reduce(
+    (seed, text) => `hashtextextended(${text}, ${seed})`,
+    `hashint8extended(coalesce(e.revision, 0), hashfloat8extended(${seconds}, 0))`
+  )
+export const fingerprint = fingerprintOf(computed)
 
 /** How long ago a row was written, in seconds by the database's clock. */
 export const age = `date_part('epoch', clock_timestamp() - least(greatest(e.updated_at, 'epoch'), '9999-12-31'))`
 
-/** The parts of a value that is not too deep. Strict, since otherwise the elements of arrays are found twice. */
-const parts = `strict $.**{0 to ${StoredValue.maxDepth}}`
-
-/** How many digits the numbers of a value have at most, which the server writes out: 1e131071 takes 12 bytes. */
-const digits = `(
-  SELECT coalesce(sum(scale(n::numeric) + CASE WHEN abs(n::numeric) < 1e400 THEN 400 ELSE 131072 END), 0)
-  FROM jsonb_path_query(s.value, '${parts} ? (@.type() == "number")') AS n
-)`
-
-/** Above it, a value's numbers are not written to see how long its text is: half a second of the server's time. */
-const mostDigits = 64 * StoredValue.maxBytes
-
-/** A value with its size in the server's memory, to be looked at before it is written. */
-const sized = `(SELECT e.value AS value, ${size("e.value")} AS size OFFSET 0) AS s`
-
-/** Whether the server may write a value to see whether it is a seed: no default is as long as what it may not. */
-const isWritable = `CASE WHEN ${isShort("e.value")} THEN true ELSE (
-  SELECT CASE WHEN s.size <= ${maxWritten} THEN true WHEN s.size > ${8 * StoredValue.maxBytes} THEN false
-    ELSE ${digits} <= ${mostDigits} END
-  FROM ${sized}
-) END`
-
 /** Whether a row is one that readers see: an untouched seed is none. */
-export const isStored = `NOT ${SeedMark.isUntouched("e", isWritable)}`
+export const isStored = `NOT ${SeedMark.isUntouched("e")}`
 
 /** A revision as readers are shown it. One that was written with the triggers disabled may be any number. */
 export const inRange = (revision: string) => `greatest(least(coalesce(${revision}, 0), ${Number.MAX_SAFE_INTEGER}), 0)`
@@ -82,22 +66,21 @@ export const shownRevision = `CASE WHEN ${isStored} THEN ${inRange("e.revision")
  * it is, or `^` if it is too deep. No text of a value of more than eight times the bound is within it: a number takes
  * three bytes or more there.
  */
-const text = `
-  CASE WHEN ${isShort("e.value")} THEN e.value::text
+const textOf = (short: string) => `coalesce(${short}, CASE
   WHEN pg_catalog.pg_column_size(e.value) > ${StoredValue.maxBytes} THEN '!' OPERATOR(pg_catalog.||) pg_catalog.pg_column_size(e.value)
   ELSE (
     SELECT CASE WHEN octet_length(t.text) <= ${StoredValue.maxBytes} THEN t.text ELSE '!' OPERATOR(pg_catalog.||) octet_length(t.text) END
     FROM (
       SELECT CASE
-        WHEN s.size <= ${maxWritten} THEN coalesce(s.value::text, 'null')
-        WHEN s.size > ${8 * StoredValue.maxBytes} THEN '!' OPERATOR(pg_catalog.||) s.size
+        WHEN s.size <= ${WritableValue.always} THEN coalesce(s.value::text, 'null')
+        WHEN s.size > ${WritableValue.never} THEN '!' OPERATOR(pg_catalog.||) s.size
         WHEN jsonb_path_exists(s.value, 'strict $.**{${StoredValue.maxDepth + 1}}') THEN '^'
-        WHEN ${digits} > ${mostDigits} THEN '!' OPERATOR(pg_catalog.||) ${digits}
+        WHEN ${WritableValue.digits("s.value")} > ${WritableValue.mostDigits} THEN '!' OPERATOR(pg_catalog.||) ${WritableValue.digits("s.value")}
         ELSE s.value::text
       END AS text
-      FROM ${sized} OFFSET 0
+      FROM ${WritableValue.sized("e.value")} OFFSET 0
     ) AS t
-  ) END`
+  ) END)`
 
 /**
  * Whether a row is that of a key whose value is wanted: of others not even the length is. The parameter is what
@@ -107,6 +90,12 @@ const text = `
 export const isOneOf = (paths: string): string =>
   `e.namespace || E'\\n' || e.key IN (SELECT pg_catalog.unnest(${paths}::text[]))`
 
+/**
+ * The same for a statement that is planned for its parameters, in a third of the time: the planner then makes a hash
+ * table of an array. A prepared statement may come to be planned without them, and compares each row with each element.
+ */
+export const isOneOfThese = (paths: string): string => `e.namespace || E'\\n' || e.key = ANY (${paths}::text[])`
+
 /** More of an actor's name is not fetched. */
 const longestActor = 1_000
 
@@ -114,24 +103,33 @@ const longestActor = 1_000
  * The text of a value, parsed here and not by the driver, so that what is wrong with one value rejects one row. The
  * rest are numbers, since the driver makes a `bigint` and a `Date` of what is none: a tenant may have 10,000 rows.
  */
-const columnsOf = (fingerprint: string, text: string) => `
+const columnsOf = (fingerprint: string, { seconds }: Parts, text: string) => `
   ${text} AS value,
   coalesce(e.revision, 0)::float8 AS revision,
-  coalesce(date_part('epoch', e.updated_at), 0) AS seconds,
-  left(coalesce(e.updated_by, ''), ${longestActor}) AS "updatedBy",
+  ${seconds} AS seconds,
+  CASE WHEN octet_length(e.updated_by) <= ${longestActor} THEN e.updated_by
+    ELSE left(coalesce(e.updated_by, ''), ${longestActor}) END AS "updatedBy",
   ${fingerprint} AS fingerprint`
 
 /** The columns of rows that are all wanted, whose fingerprint is known by this name. */
-export const columnsWith = (fingerprint: string) => columnsOf(fingerprint, text)
+export const columnsWith = (fingerprint: string) => columnsOf(fingerprint, computed, textOf(computed.short))
 
 export const columns = columnsWith(fingerprint)
 
+const columnsIfOf = (parts: Parts) => (wanted: string) =>
+  columnsOf(fingerprintOf(parts), parts, `CASE WHEN ${wanted} THEN (${textOf(parts.short)}) END`)
+
 /** The columns of rows of which only some are wanted. The values of the others are not fetched: they are `null`. */
-export const columnsIf = (wanted: string) => columnsOf(fingerprint, `CASE WHEN ${wanted} THEN (${text}) END`)
+export const columnsIf = columnsIfOf(computed)
+
+/** The same of rows that come with `partsColumns`. */
+export const columnsOfPartsIf = columnsIfOf(named)
 
 /** An array as PostgreSQL reads it. */
 export const arrayOf = (texts: ReadonlyArray<string | undefined>): string =>
-  `{${texts.map((text) => (text === undefined ? "NULL" : `"${text.replaceAll(/["\\]/g, "\\$&")}"`)).join(",")}}`
+  `{${texts.map((text) => (text === undefined ? "NULL" : `"${special.test(text) ? text.replaceAll(/["\\]/g, "\\$&") : text}"`)).join(",")}}`
+
+const special = /["\\]/
 
 /** Keys as `isOneOf` compares them. Should two names be told apart no more, a value is fetched that no key takes. */
 export const pathsOf = memoize((keys: ReadonlyArray<KeyName>): string =>
@@ -163,14 +161,18 @@ const latest = Date.UTC(9999, 11, 31) / 1000
  * A row that was written with the triggers disabled may hold a revision or a time beyond what JavaScript can express
  * (2^53, `infinity`), or below zero. It is brought into range, rather than let one row keep all others from being read.
  */
-const rowOf = ({ fingerprint, revision, seconds, updatedBy, value }: typeof Columns.Type): EntryRow => ({
-  ...valueIn(value),
-  revision: Math.max(Math.min(revision, Number.MAX_SAFE_INTEGER), 0),
-  // To the microsecond first: a fraction of a second is rarely exact.
-  updatedAt: Math.floor(Math.round(Math.min(Math.max(seconds, 0), latest) * 1e6) / 1e3),
-  updatedBy,
-  fingerprint
-})
+const rowOf = ({ fingerprint, revision, seconds, updatedBy, value }: typeof Columns.Type): EntryRow => {
+  const stored = valueIn(value)
+  const row = {
+    value: stored.value,
+    revision: Math.max(Math.min(revision, Number.MAX_SAFE_INTEGER), 0),
+    // To the microsecond first: a fraction of a second is rarely exact.
+    updatedAt: Math.floor(Math.round(Math.min(Math.max(seconds, 0), latest) * 1e6) / 1e3),
+    updatedBy,
+    fingerprint
+  }
+  return stored.problem === undefined && stored.inexact === undefined ? row : { ...row, ...stored }
+}
 
 const valueIn = (text: string | null): StoredValue.StoredValue =>
   text === null

@@ -78,7 +78,7 @@ const make = Effect.fnUntraced(function* (options: ConnectLimiterOptions) {
   const lanes = () => ({ known: TenantLimiter.make(turns), newcomers: TenantLimiter.make(turnsOfNewcomers) })
   const sessions = lanes()
   const clients = lanes()
-  const longestWait = Duration.toMillis(readTimeout)
+  const longestWait = readTimeout(1)
   const statements = TenantLimiter.make({
     ...turnsOfNewcomers,
     turns: NewestFirst.make({

@@ -7,6 +7,8 @@
  *
  * ```
  *   a read of the database                   5 s     its turn, the connection and the answer together
+ *   ... of everything, for 1,000 keys        10 s    5 ms more for each key
+ *   a read of the feed                       1 min   without a row, and 30 minutes while rows arrive
  *   a write of one key that is not answered  15 s    copies are sent for 10 s, and the last one has 5 s to be answered
  *   ... and cannot be placed once it is      20 s    5 s more for reading the table
  *   opening a session                        20 s    10 s to resolve the tenant, 5 s to connect, 5 s to listen
@@ -24,8 +26,18 @@ import type { TenantId } from "../../schema/TenantId.ts"
  */
 export const statementTimeout = "5 seconds"
 
-/** How long a read may wait, for its turn and for its answer. */
-export const readTimeout = "5 seconds"
+/**
+ * What an entry more takes in a read of many, in milliseconds: its name and its value, 100 bytes each way over a link
+ * of 64 kB a second, and its row on a slow server.
+ */
+const perEntry = 5
+
+/**
+ * How long a read of so many entries may wait, for its turn and for its answer, in milliseconds: 5 seconds, and 55 for
+ * 10,000 entries.
+ */
+export const readTimeout = (entries: number): number =>
+  Duration.toMillis(statementTimeout) + Math.max(entries - 1, 0) * perEntry
 
 /**
  * How long the statements of a transaction may take together: an upgrade rewrites the table, or waits for another one.
@@ -33,8 +45,9 @@ export const readTimeout = "5 seconds"
 export const transactionTimeout = "1 minute"
 
 /**
- * How long the feed waits at most for everything that differs: 10,000 keys are about a megabyte each way, half a minute
- * over a link of 64 kB a second, and as much again for the server. In milliseconds.
+ * How long the feed waits at most for the first rows of everything that differs, and for the next ones: 10,000 keys are
+ * about a megabyte each way, half a minute over a link of 64 kB a second, and as much again for the server. In
+ * milliseconds.
  */
 export const longestDiff = 60_000
 
@@ -48,6 +61,12 @@ export const nextAnswer = {
   afterAnswer: (usual: number, took: number): number => Math.min(Math.max(usual, 2 * took), longestDiff),
   afterSilence: (waited: number): number => Math.min(2 * waited, longestDiff)
 } as const
+
+/**
+ * How long the feed takes rows of one answer as long as they keep arriving: half an hour for 100 MB over the same link.
+ * In milliseconds.
+ */
+export const longestArrival = 30 * 60_000
 
 /** How long a read waits for the history to say what was in force before a row that does not decode. */
 export const recallTimeout = "2 seconds"

@@ -40,6 +40,12 @@ const allowed = everywhere.slice(1)
  */
 const allRows: Setting = { name: "row_security", value: "off" }
 
+/**
+ * The planner guesses what looking at a value costs for the longest of them, and has the statement compiled for it: a
+ * tenth of a second, for a read that takes some milliseconds.
+ */
+const notCompiled: Setting = { name: "jit", value: "off", from: "on" }
+
 /** Unknown names are left out: `current_setting` knows none of them. */
 const apply = (settings: ReadonlyArray<Setting>, also: string): string => {
   const rows = settings.map(
@@ -71,7 +77,7 @@ const firstTaken = (
  */
 export const forStatements = (session: PgConnection.PgConnection, direct: boolean): Effect.Effect<void, SqlError> => {
   const ours: ReadonlyArray<Setting> = direct
-    ? [allRows, { name: "lock_timeout", value: writeLockTimeout, from: "0" }]
+    ? [allRows, notCompiled, { name: "lock_timeout", value: writeLockTimeout, from: "0" }]
     : []
   return Effect.asVoid(
     firstTaken(session, [apply([...everywhere, ...ours], "NULL"), apply([...allowed, ...ours], "NULL")])
@@ -83,6 +89,7 @@ export const forListening = (session: PgConnection.PgConnection): Effect.Effect<
   const key = randomBytes(8).readBigInt64BE().toString()
   const settings: ReadonlyArray<Setting> = [
     allRows,
+    notCompiled,
     { name: "idle_session_timeout", value: "0" },
     { name: "lock_timeout", value: feedLockTimeout, from: "0" }
   ]

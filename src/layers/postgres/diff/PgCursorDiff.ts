@@ -49,7 +49,7 @@ const mostKeys = 1_000
 const version = "pg_catalog.hash_record_extended(ROW(e.xmin, e.namespace, e.key), 0)"
 
 const place = `pg_current_snapshot()::text AS cursor, pg_is_in_recovery() AS recovery,
-    date_part('epoch', pg_postmaster_start_time()) AS started`
+    (date_part('epoch', pg_postmaster_start_time()) * 1000000)::int8::text AS started`
 
 const historyBytes = "pg_total_relation_size(to_regclass('systemplane_history'))::float8"
 
@@ -63,16 +63,33 @@ const hasHistory = `EXISTS (
     )`
 
 /**
- * All rows, and in the first one the place where the history is. Exported, as its neighbour, so that tests recognise
- * it.
+ * All rows, and one without a name whose value says where the history is: a column of its own would have to be decoded
+ * in all other rows as well. Without the last OFFSET the planner makes no hash table of the keys.
  */
-export const selectWhole = `
-  SELECT e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$4"))}, CASE WHEN $3 THEN ${PgRows.age} END AS age, ${version} AS version,
-    CASE WHEN row_number() OVER () = 1 THEN s.cursor END AS cursor, CASE WHEN row_number() OVER () = 1 THEN s.bytes END AS bytes,
-    s.recovery, s.started, s.history
-  FROM (SELECT ${place}, ${hasHistory} AS history, ${historyBytes} AS bytes OFFSET 0) AS s
-  LEFT JOIN systemplane_entries AS e ON e.namespace IN (SELECT pg_catalog.unnest($1::text[])) AND ${PgRows.isStored}
-  LIMIT $2`
+const whole = (isWanted: string) => `
+  SELECT NULL::text AS namespace, NULL::text AS key,
+    pg_catalog.json_build_object('cursor', p.cursor, 'recovery', p.recovery, 'started', p.started,
+      'history', ${hasHistory}, 'millis', (date_part('epoch', clock_timestamp()) * 1000)::int8,
+      'bytes', (${historyBytes})::int8)::text AS value,
+    NULL::float8 AS revision, NULL::float8 AS seconds, NULL::text AS "updatedBy", NULL::int8 AS fingerprint,
+    NULL::int8 AS version
+  FROM (SELECT ${place}) AS p
+  UNION ALL (
+  SELECT e.namespace, e.key, ${PgRows.columnsOfPartsIf(isWanted)}, e.version
+  FROM (
+    SELECT e.namespace, e.key, e.value, e.revision, e.updated_at, e.updated_by, ${PgRows.partsColumns}, ${version} AS version
+    FROM systemplane_entries AS e
+    WHERE e.namespace IN (SELECT pg_catalog.unnest($1::text[])) AND ${PgRows.isStored}
+    LIMIT $2
+  ) AS e OFFSET 0)`
+
+/**
+ * It is streamed, and a stream is never prepared. Exported, as its neighbours, so that tests recognise it.
+ */
+export const selectWhole = whole(PgRows.isOneOfThese("$3"))
+
+/** The same for a session that takes all rows at once, and may prepare what it is asked often. */
+export const selectWholeAtOnce = whole(PgRows.isOneOf("$3"))
 
 // The records also name keys that were not declared: values are fetched only for the names that are wanted.
 //
@@ -139,13 +156,25 @@ const decodeUnrecorded = Schema.decodeUnknownEffect(Unrecorded)
 const Place = Schema.Struct({
   cursor: Schema.String.check(Schema.isPattern(/^\d+:\d+:[\d,]*$/)),
   recovery: Schema.Boolean,
-  started: Schema.Number,
-  history: Schema.optional(Schema.NullOr(Schema.Boolean)),
+  /** When the server started. */
+  started: Schema.String,
   digest: Schema.optional(Schema.NullOr(Schema.BigInt)),
   bytes: Schema.NullOr(Schema.Number)
 })
 type Place = typeof Place.Type
 const decodePlace = Schema.decodeUnknownResult(Place)
+
+/** The value of the row that says where the history is. */
+const WholePlace = Schema.fromJsonString(
+  Schema.Struct({
+    ...Place.fields,
+    /** Whether the database has a history. */
+    history: Schema.Boolean,
+    /** The time, by the database's clock. */
+    millis: Schema.Number
+  })
+)
+const decodeWholePlace = Schema.decodeUnknownResult(WholePlace)
 
 const xmaxOf = (cursor: string): bigint => BigInt(cursor.split(":")[1]!)
 
@@ -158,6 +187,11 @@ interface Seen {
   readonly versions: Array<bigint | undefined> | undefined
   /** The versions of the rows in the same namespaces that were not declared, by name. */
   readonly others: Map<string, bigint>
+}
+
+/** What a read of all rows saw beside the rows that the caller asked for. */
+interface Scanned extends Omit<Seen, "shadow"> {
+  readonly history: boolean
 }
 
 const nameOf = ({ key, namespace }: KeyName) => JSON.stringify([namespace, key])
@@ -186,7 +220,7 @@ export interface CursorDiff {
 
 export const make = (
   query: Query,
-  queryEach: QueryEach = PgNamespaceScan.atOnce(query),
+  queryEach: QueryEach | undefined,
   { lasting, onMismatch = () => {}, onSize = () => {} }: CursorDiffOptions
 ): CursorDiff => {
   let heard = new Map<string, KeyName>()
@@ -212,7 +246,7 @@ export const make = (
 
 const following = (
   query: Query,
-  queryEach: QueryEach,
+  streaming: QueryEach | undefined,
   keys: ReadonlyArray<KeyName>,
   {
     lasting,
@@ -224,13 +258,15 @@ const following = (
   }
 ): ((known: Known) => Diff) => {
   const slotOf = PgNamespaceScan.slotsOf(keys)
+  const queryEach = streaming ?? PgNamespaceScan.atOnce(query)
+  const selectAll = streaming === undefined ? selectWholeAtOnce : selectWhole
   let seen: Seen | undefined
   let verifiedAt = Number.NEGATIVE_INFINITY
   /** The names of rows that were taken and not yet compared with their records. */
   let unproven: Map<string, KeyName> | "all" = "all"
   /** Of a database without a history. */
   let digestDiff: ReturnType<typeof PgDigestDiff.make> | undefined
-  let scanned: Omit<Seen, "shadow"> | undefined
+  let scanned: Scanned | undefined
 
   const scan: PgDigestDiff.Scan = (queryEach, keys, { aged }) =>
     Effect.suspend(() => {
@@ -240,21 +276,28 @@ const following = (
       let place: unknown
       let found = 0
       const each = (rows: ReadonlyArray<any>) => {
-        place ??= rows[0]
-        const present = rows.filter((columns) => columns?.namespace !== null)
+        const at = place === undefined ? rows.findIndex((columns) => columns?.namespace === null) : -1
+        if (at >= 0) place = rows[at].value
+        const present = at >= 0 ? rows.toSpliced(at, 1) : rows
         for (const { version } of present) versions.push(version)
         found += present.length
         take(present)
       }
-      return queryEach(selectWhole, [PgNamespaceScan.namespacesOf(keys), limit, aged, PgRows.pathsOf(keys)], each).pipe(
+      return queryEach(selectAll, [PgNamespaceScan.namespacesOf(keys), limit, PgRows.pathsOf(keys)], each).pipe(
         Effect.flatMap(() => decoded),
         Effect.map((rows) => {
-          const decodedPlace = decodePlace(place)
-          if (Result.isSuccess(decodedPlace)) {
-            const place = decodedPlace.success
-            scanned = { place, ...(found < limit ? versionsOf(rows, versions) : tooMany()) }
+          const decoded = decodeWholePlace(place)
+          const whole = Result.isSuccess(decoded) ? decoded.success : undefined
+          if (whole !== undefined) {
+            const { history, millis, ...place } = whole
+            scanned = { place, history, ...(found < limit ? versionsOf(rows, versions) : tooMany()) }
           }
-          return found < limit ? Option.some(rows) : Option.none()
+          if (found >= limit) return Option.none()
+          return Option.some(
+            aged && whole !== undefined
+              ? rows.map((named) => ({ ...named, age: (whole.millis - named.row.updatedAt) / 1000 }))
+              : rows
+          )
         }),
         PgRows.unexpectedShape
       )
@@ -280,8 +323,8 @@ const following = (
       digestDiff = PgDigestDiff.make(query, queryEach, scan)
       const startedAt = yield* MonotonicClock.millis
       const diff = yield* digestDiff(keys, known)
-      const found = scanned as Omit<Seen, "shadow"> | undefined
-      if (found?.place.history === true && !found.place.recovery) {
+      const found = scanned as Scanned | undefined
+      if (found?.history === true && !found.place.recovery) {
         const shadow = known.slice()
         for (const { row, slot } of diff) shadow[slot] = row?.fingerprint
         seen = { ...found, shadow }

@@ -25,7 +25,10 @@ interface Encodable {
   readonly slots: ReadonlyArray<number>
 }
 
-const isUnencodable = (error: SqlError): boolean => /^(22P05|22021)$/.test(PgFailure.codeOf(error).code ?? "")
+const isUnencodable = (error: SqlError): boolean => isUnencodableCode(PgFailure.codeOf(error).code)
+
+/** Whether a statement was refused because the database's encoding cannot hold a character of its parameters. */
+export const isUnencodableCode = (code: string | undefined): boolean => code === "22P05" || code === "22021"
 
 /** A character that the server cannot hold fails the statement: halves are sent, until each that fails is alone. */
 const unencodable = (
@@ -49,16 +52,26 @@ const unencodable = (
 
 const nonAscii = /[^\0-\x7f]/u
 
+const charactersOf = (text: string): ReadonlyArray<string> => [...new Set(text)].filter((char) => nonAscii.test(char))
+
+/** Those of the texts that have a character which the database's encoding cannot hold. */
+export const unencodableOf = <A extends { readonly text: string }>(
+  query: Query,
+  texts: ReadonlyArray<A>
+): Effect.Effect<ReadonlyArray<A>, SqlError> =>
+  Effect.map(unencodable(query, [...new Set(texts.flatMap(({ text }) => charactersOf(text)))]), (missing) =>
+    texts.filter(({ text }) => missing.some((char) => text.includes(char)))
+  )
+
 const encodable = Effect.fnUntraced(function* (
   query: Query,
   keys: ReadonlyArray<KeyName>,
   report: Report
 ): Effect.fn.Return<Encodable, SqlError> {
-  const charactersOf = ({ key, namespace }: KeyName) => [...`${namespace}${key}`].filter((char) => nonAscii.test(char))
-  const missing = new Set(yield* unencodable(query, [...new Set(keys.flatMap(charactersOf))]))
-  const slots = [...keys.keys()].filter((slot) => !charactersOf(keys[slot]!).some((char) => missing.has(char)))
-  const left = new Set(slots)
-  yield* report(keys.filter((_, slot) => !left.has(slot)))
+  const names = keys.map(({ key, namespace }, slot) => ({ slot, text: `${namespace}${key}` }))
+  const leftOut = new Set((yield* unencodableOf(query, names)).map(({ slot }) => slot))
+  const slots = [...keys.keys()].filter((slot) => !leftOut.has(slot))
+  yield* report(keys.filter((_, slot) => leftOut.has(slot)))
   return { keys: slots.map((slot) => keys[slot]!), slots }
 })
 

@@ -56,10 +56,10 @@ const slotFinder = (keys: ReadonlyArray<KeyName>) => {
 }
 
 /** Finds the slot of a name; `undefined` if it was not declared. */
-export const slotsOf = (keys: ReadonlyArray<KeyName>) => {
-  const slots = slotsByName(keys)
-  return ({ key, namespace }: KeyName): number | undefined => slots.get(namespace)?.get(key)
-}
+export const slotsOf =
+  (keys: ReadonlyArray<KeyName>) =>
+  ({ key, namespace }: KeyName): number | undefined =>
+    slotsByName(keys).get(namespace)?.get(key)
 
 /** The namespaces of keys as they are sent. */
 export const namespacesOf = memoize((keys: ReadonlyArray<KeyName>) => {
@@ -72,6 +72,13 @@ export const namespacesOf = memoize((keys: ReadonlyArray<KeyName>) => {
   }
   return PgRows.arrayOf([...namespaces])
 })
+
+/** Makes what reads of these keys need of their names alone, and remembers it. */
+export const remember = (keys: ReadonlyArray<KeyName>): void => {
+  slotsByName(keys)
+  namespacesOf(keys)
+  PgRows.pathsOf(keys)
+}
 
 const Named = Schema.Struct({
   namespace: Schema.String,

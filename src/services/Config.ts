@@ -91,7 +91,8 @@ export interface ConfigShape {
   }
   /**
    * All keys of the current tenant at one moment, to read many in one request: keys written in one transaction are all
-   * old in it, or all new. Without I/O while the tenant is live; one statement otherwise. Fails as `get` does.
+   * old in it, or all new. Without I/O while the tenant is live; one statement otherwise, which may take 5 ms more for
+   * each declared key. Fails as `get` does.
    */
   readonly snapshot: Effect.Effect<ConfigSnapshot, ConfigError>
   /**
@@ -161,7 +162,7 @@ export interface ConfigShape {
    * take longer, in proportion to its rows and bytes. Interrupting the caller (`Effect.timeout`) ends the waiting at
    * once, and the write goes on to its end: write the same again with the same `changeId` to learn what became of it.
    *
-   * Fails with `InvalidValue` or `InvalidActor` before anything is sent; with `RevisionConflict`; with `ChangeIdReused`
+   * Fails with `InvalidValue` or `InvalidActor`, mostly before anything is sent; with `RevisionConflict`; with `ChangeIdReused`
    * if the id belongs to other writes; with `Closed` after the layer closed; and with `Unavailable` if nothing was
    * written: the database cannot be reached, or another transaction holds the row for longer than 2 seconds (or
    * `lock_timeout`, if the role sets one). Fails with `WriteOutcomeUnknown` only if no copy of the write was answered,

@@ -38,9 +38,10 @@ export const notInMemory: unique symbol = Symbol("effect-systemplane/services/Te
  *
  * **Failure.** While the feed is down, the snapshot answers, marked stale, until the feed has failed
  * `staleAfterFailures` times or `maxStaleness` has passed. Then reads go to the database. If it does not answer within
- * 5 seconds they fail with `Unavailable`, which carries the last known entry. After three such reads in a row they fail
- * at once, and one of them tries again after 500 ms, then with growing delays, up to 10 seconds. A row that does not
- * decode never comes into force: the last valid value stays, and the row is reported once.
+ * 5 seconds (and 5 ms for each key, if all are read) they fail with `Unavailable`, which carries the last known entry.
+ * After three such reads in a row they fail at once, and one of them tries again after 500 ms, then with growing
+ * delays, up to 10 seconds. A row that does not decode never comes into force: the last valid value stays, and the row
+ * is reported once.
  *
  * **Cost.** All work is done at publication: a read is one map look-up and no allocation; of a handle or a snapshot, a
  * few field loads. Every notification batch costs one short statement on the feed's session, one in flight per tenant,

@@ -181,6 +181,16 @@ describe("a row that does not decode", () => {
           assert.isUndefined(guarded.rejected)
           assert.isAbove(guarded.revision, rejected!.revision)
           assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Greeting)], [9, "hello"])
+          // Nor does a write ask for the text of what claims to be a seed, in the statement or in a trigger.
+          yield* manager.suspend("bad-rows")
+          const claims = `SET value = (${digits})::jsonb, revision = revision + 1, updated_by = 'systemplane.manager:0123456789abcdef'`
+          yield* Catalog.withoutTriggers(
+            database,
+            Effect.asVoid(database.run(`UPDATE systemplane_entries ${claims} WHERE key = $1`, [Limit.key]))
+          )
+          const claimed = yield* Config.entry(Limit)
+          const over = { actor: "test", ifRevision: claimed.rejected!.revision }
+          assert.strictEqual((yield* Config.set(Limit, 10, over)).value, 10)
         }),
       // The server takes a while to look at the long ones.
       "30 seconds"

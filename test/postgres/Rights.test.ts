@@ -155,7 +155,6 @@ for (const version of [14, 18] as const) {
             yield* owner.run(PgCursorDiff.selectWholeAtOnce, [
               "{a}",
               2,
-              true,
               PgRows.pathsOf([{ namespace: "a", key: "b" }])
             ]),
             2

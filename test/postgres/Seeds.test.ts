@@ -1,6 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
-import { Config, ConfigKey, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
+import {
+  Config,
+  ConfigError,
+  ConfigKey,
+  PgConnector,
+  SystemplaneLive,
+  TenantManager,
+  withTenant
+} from "effect-systemplane"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalog from "./Catalog.ts"
 
@@ -25,6 +33,12 @@ const live = Effect.map(
   TenantManager.use((manager) => manager.awaitLive("acme")),
   () => true
 )
+
+const beyond = ({ key, namespace }: ConfigKey.Any, part: string) => ({
+  namespace,
+  key,
+  problem: `${part} has a character that the encoding of the database cannot hold; use a database in UTF8`
+})
 
 describe("seeds", () => {
   it.live("G7: a new default in the code is in force on a database that an older version seeded", () =>
@@ -120,7 +134,24 @@ describe("seeds", () => {
         )
         yield* Config.set(Greeting, "good day", { actor: "test" })
         const refused = yield* Effect.flip(Config.set(Named, 5, { actor: "test" }))
-        assert.include(refused.message, "encoding")
+        assert.deepStrictEqual(
+          refused.reason,
+          new ConfigError.InvalidValue({ problems: [beyond(Named, "the key's name")] })
+        )
+        const written = [ConfigKey.value(Greeting, "10 €"), ConfigKey.value(Accented, 6)]
+        assert.deepStrictEqual(
+          (yield* Effect.flip(Config.setAll(written, { actor: "test" }))).reason,
+          new ConfigError.InvalidValue({ problems: [beyond(Greeting, "it")] })
+        )
+        assert.strictEqual(
+          (yield* Effect.flip(Config.setAll(written.slice(1), { actor: "日本" }))).reason._tag,
+          "InvalidActor"
+        )
+        assert.strictEqual(
+          (yield* Effect.flip(Config.setAll(written.slice(1), { actor: "test", reason: "日本" }))).reason._tag,
+          "InvalidChange"
+        )
+        assert.strictEqual(yield* Config.get(Accented), 4)
         // Reads that go to the database, of all keys and of one that no row can have.
         yield* Effect.flatMap(TenantManager, (manager) => manager.suspend("acme"))
         assert.deepStrictEqual(yield* values, ["good day", "€", 1, 2, 4])

@@ -87,6 +87,26 @@ describe("a session that answers slowly but surely", () => {
     })
   )
 
+  it.effect("G13: a first read is waited for as long as its rows keep arriving, and given up once they stop", () =>
+    onPlane({ maxStaleness: "3 seconds", random: 0.5 }, function* ({ acme }) {
+      for (let i = 0; i < 50; i++) acme.write(`${Limit.namespace}/undeclared-${i}`, i)
+      acme.write(limitKey, 7)
+      acme.rowsAfter = 900
+      yield* Effect.forkScoped(Effect.exit(live), { startImmediately: true })
+      yield* TestClock.adjust("44 seconds")
+      assert.strictEqual((yield* status).state, "activating")
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* status).state, "live")
+      assert.deepInclude(yield* limit, { value: 7, stale: false })
+      assert.lengthOf(acme.attempts, 1)
+      acme.lose()
+      acme.rowsAfter = 120_000
+      yield* TestClock.adjust("4 minutes")
+      assert.isAbove(acme.attempts.length, 2)
+      assert.match((yield* status).lastError!.message, /did not answer within 1m \(ETIMEDOUT\)/)
+    })
+  )
+
   it.effect("G4: a tenant is never live if answers are older than maxStaleness when they arrive", () =>
     onPlane({ maxStaleness: "1 second", random: 0.5 }, function* ({ acme }) {
       acme.answersAfter = 2000

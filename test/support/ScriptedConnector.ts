@@ -4,7 +4,7 @@
  */
 import { Clock, Deferred, Effect, Latch, Layer, Option, Queue, type Scope } from "effect"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
-import { Connector, ConnectorError, type TenantId } from "effect-systemplane"
+import { Connector, ConnectorError, type QueryEach, type TenantId } from "effect-systemplane"
 import * as PgCursorDiff from "../../src/layers/postgres/diff/PgCursorDiff.ts"
 import * as PgDiff from "../../src/layers/postgres/diff/PgDiff.ts"
 import * as PgNamespaceScan from "../../src/layers/postgres/diff/PgNamespaceScan.ts"
@@ -23,6 +23,8 @@ export interface ScriptedTenant {
   answering: "yes" | "no" | "never"
   /** How long an answer takes, in milliseconds. */
   answersAfter: number
+  /** How long each row takes to arrive on sessions that are opened from now on; 0: all rows come at once. */
+  rowsAfter: number
   /** Whether statements on the pooled client are answered. */
   clients: "yes" | "no" | "never" | "interrupt"
   /** Whether a session can be released. */
@@ -56,8 +58,8 @@ export const upsert = (namespace: string, key: string, revision = 1) =>
 
 const { selectAllAged, selectAllAgeless, selectNewer } = PgNamespaceScan
 const comparesKeyByKey = (sql: string) => sql === PgDiff.selectDifferences
-const readsAll = (sql: string) =>
-  sql === selectAllAged || sql === selectAllAgeless || sql === PgCursorDiff.selectWholeAtOnce
+const readsAll = (sql: string) => sql === selectAllAged || sql === selectAllAgeless || wholes.has(sql)
+const wholes = new Set([PgCursorDiff.selectWhole, PgCursorDiff.selectWholeAtOnce])
 const readsNewer = (sql: string) => sql === selectNewer
 const identifies = (sql: string) => sql === PgOneTenantPerDatabase.identify
 const isReadOfEverything = (sql: string) => comparesKeyByKey(sql) || readsAll(sql) || readsNewer(sql)
@@ -100,6 +102,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       opening: "succeed",
       answering: "yes",
       answersAfter: 0,
+      rowsAfter: 0,
       clients: "yes",
       releasing: "yes",
       attempts: [],
@@ -242,12 +245,30 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
           return rows
         }).pipe(Effect.ensuring(Effect.sync(() => atOnce--)))
       let atOnce = 0
+      const arriving: QueryEach = (sql, params, take) =>
+        Effect.raceFirst(
+          Effect.flatMap(read(sql, params), (rows) =>
+            Effect.forEach(
+              rows,
+              (row) =>
+                Effect.andThen(
+                  Effect.sleep(script.rowsAfter),
+                  Effect.sync(() => take([row]))
+                ),
+              {
+                discard: true
+              }
+            )
+          ),
+          Deferred.await(mine.lost)
+        )
       return {
         query: (sql: string, params?: ReadonlyArray<unknown>) =>
           Effect.raceFirst(
             isReadOfEverything(sql) ? read(sql, params) : Effect.sync(() => statement(tenant, sql, params)),
             Deferred.await(mine.lost)
           ),
+        queryEach: script.rowsAfter > 0 ? arriving : undefined,
         payloads: Queue.takeAll(mine.payloads),
         abandon: Effect.sync(() => {
           if (state.session === mine) script.lose()

@@ -49,7 +49,7 @@ const mostKeys = 1_000
 const version = "pg_catalog.hash_record_extended(ROW(e.xmin, e.namespace, e.key), 0)"
 
 const place = `pg_current_snapshot()::text AS cursor, pg_is_in_recovery() AS recovery,
-    (date_part('epoch', pg_postmaster_start_time()) * 1000000)::int8::text AS started`
+    (date_part('epoch', pg_postmaster_start_time()) * 1000000::float8)::int8::text AS started`
 
 const historyBytes = "pg_total_relation_size(to_regclass('systemplane_history'))::float8"
 
@@ -69,7 +69,7 @@ const hasHistory = `EXISTS (
 const whole = (isWanted: string) => `
   SELECT NULL::text AS namespace, NULL::text AS key,
     pg_catalog.json_build_object('cursor', p.cursor, 'recovery', p.recovery, 'started', p.started,
-      'history', ${hasHistory}, 'millis', (date_part('epoch', clock_timestamp()) * 1000)::int8,
+      'history', ${hasHistory}, 'millis', (date_part('epoch', clock_timestamp()) * 1000::float8)::int8,
       'bytes', (${historyBytes})::int8)::text AS value,
     NULL::float8 AS revision, NULL::float8 AS seconds, NULL::text AS "updatedBy", NULL::int8 AS fingerprint,
     NULL::int8 AS version

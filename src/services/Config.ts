@@ -162,11 +162,12 @@ export interface ConfigShape {
    * take longer, in proportion to its rows and bytes. Interrupting the caller (`Effect.timeout`) ends the waiting at
    * once, and the write goes on to its end: write the same again with the same `changeId` to learn what became of it.
    *
-   * Fails with `InvalidValue` or `InvalidActor`, mostly before anything is sent; with `RevisionConflict`; with `ChangeIdReused`
-   * if the id belongs to other writes; with `Closed` after the layer closed; and with `Unavailable` if nothing was
-   * written: the database cannot be reached, or another transaction holds the row for longer than 2 seconds (or
-   * `lock_timeout`, if the role sets one). Fails with `WriteOutcomeUnknown` only if no copy of the write was answered,
-   * or if the answer was lost and the database keeps no history that could tell; such a write may still land later.
+   * Fails with `InvalidValue` or `InvalidActor`, before anything is sent if the plane can tell; with
+   * `RevisionConflict`; with `ChangeIdReused` if the id belongs to other writes; with `Closed` after the layer closed;
+   * and with `Unavailable` if nothing was written: the database cannot be reached, or another transaction holds the row
+   * for longer than 2 seconds (or `lock_timeout`, if the role sets one). Fails with `WriteOutcomeUnknown` only if no
+   * copy of the write was answered, or if the answer was lost and the database keeps no history that could tell; such a
+   * write may still land later.
    */
   readonly set: {
     (

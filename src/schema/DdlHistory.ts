@@ -104,6 +104,13 @@ const isUuid = (text: string) => `coalesce(${text}, '') ~* '^[0-9a-f]{8}-([0-9a-
 const ofThisTransaction = (alias: string) =>
   `${alias}.transaction_id = pg_current_xact_id() AND ${alias}.changed_at >= transaction_timestamp()`
 
+/**
+ * Whether a record is of this change, so that every plan finds it by the index. If a few large changes make up the
+ * history, an equality would be taken for a good part of all records, and the first of them looked for in the table.
+ */
+export const isChange = (alias: string, change: string): string =>
+  `${alias}.change_id >= ${change} AND ${alias}.change_id <= ${change}`
+
 const isDeclaredSecret = (alias: string) =>
   `EXISTS (SELECT FROM ${keys} AS k WHERE k.namespace = ${alias}.namespace AND k.key = ${alias}.key AND k.secret)`
 
@@ -143,7 +150,7 @@ BEGIN
     RETURN gen_random_uuid();
   END IF;
   change := current_setting('systemplane.change', true)::uuid;
-  IF EXISTS (SELECT FROM ${history} AS h WHERE h.change_id = change) THEN
+  IF EXISTS (SELECT FROM ${history} AS h WHERE ${isChange("h", "change")}) THEN
     IF ${isOn("once")} THEN
       RAISE EXCEPTION 'the change % took effect while this statement ran', change USING ERRCODE = 'serialization_failure';
     END IF;
@@ -165,18 +172,18 @@ BEGIN${onlyOn("systemplane_entries")}
     AND ${isUuid(setting("change"))} THEN
     change := current_setting('systemplane.change', true)::uuid;
     IF EXISTS (
-      SELECT FROM ${history} AS h WHERE h.change_id = change AND h.transaction_id IS DISTINCT FROM pg_current_xact_id()
+      SELECT FROM ${history} AS h WHERE ${isChange("h", "change")} AND h.transaction_id IS DISTINCT FROM pg_current_xact_id()
     ) THEN
       IF TG_OP = 'DELETE' THEN
         IF EXISTS (
           SELECT FROM ${history} AS h
-          WHERE h.change_id = change AND h.namespace = OLD.namespace AND h.key = OLD.key AND h.operation = 'delete'
+          WHERE ${isChange("h", "change")} AND h.namespace = OLD.namespace AND h.key = OLD.key AND h.operation = 'delete'
         ) THEN
           RETURN NULL;
         END IF;
       ELSIF EXISTS (
         SELECT FROM ${history} AS h
-        WHERE h.change_id = change AND h.namespace = NEW.namespace AND h.key = NEW.key AND h.operation <> 'delete'
+        WHERE ${isChange("h", "change")} AND h.namespace = NEW.namespace AND h.key = NEW.key AND h.operation <> 'delete'
           AND (h.value = NEW.value OR h.redacted)
       ) THEN
         RETURN NULL;

@@ -3,6 +3,7 @@
  *
  * The functions have the rights of their caller, so that every role may execute them and none gains by it.
  */
+import { isChange } from "./DdlHistory.ts"
 import { type DdlObject, type FunctionObject, invoker, type RelationObject, setting, versioned } from "./DdlObjects.ts"
 import { isUntouched } from "./SeedMark.ts"
 
@@ -55,7 +56,7 @@ BEGIN
       last_value(h.operation) OVER per_key AS operation,
       last_value(h.revision) OVER per_key AS revision
     FROM {schema}.systemplane_history AS h
-    WHERE h.change_id = systemplane_revert.change_id
+    WHERE ${isChange("h", "systemplane_revert.change_id")}
     WINDOW per_key AS (
       PARTITION BY h.namespace, h.key ORDER BY h.id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
     )

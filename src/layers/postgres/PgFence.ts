@@ -10,6 +10,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
+import { isChange } from "../../schema/DdlHistory.ts"
 import * as SecretNames from "../../schema/SecretNames.ts"
 import * as SeedMark from "../../schema/SeedMark.ts"
 import type { ChangeRequest } from "../../schema/WriteRequest.ts"
@@ -30,7 +31,7 @@ const vacate = `
 
 const selectFenced = `
   SELECT EXISTS (
-    SELECT FROM systemplane_history AS h WHERE h.change_id = $1::uuid AND h.transaction_id = pg_current_xact_id()
+    SELECT FROM systemplane_history AS h WHERE ${isChange("h", "$1::uuid")} AND h.transaction_id = pg_current_xact_id()
   ) AS fenced`
 
 const Fenced = Schema.NonEmptyArray(Schema.Struct({ fenced: Schema.Boolean }))

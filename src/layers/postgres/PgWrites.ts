@@ -11,6 +11,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
+import { isChange } from "../../schema/DdlHistory.ts"
 import type { EntryRow } from "../../schema/EntryRow.ts"
 import * as SecretNames from "../../schema/SecretNames.ts"
 import type { ChangeRequest } from "../../schema/WriteRequest.ts"
@@ -148,7 +149,7 @@ const parametersOf = (writes: ReadonlyArray<EntryWrite>): ReadonlyArray<string> 
 const outcome = `
   WITH recorded AS MATERIALIZED (
     SELECT DISTINCT ON (h.namespace, h.key) h.* FROM systemplane_history AS h
-    WHERE h.change_id = $5::uuid ORDER BY h.namespace, h.key, h.id DESC
+    WHERE ${isChange("h", "$5::uuid")} ORDER BY h.namespace, h.key, h.id DESC
   )
   SELECT
     r.key IS NOT NULL AS recorded,

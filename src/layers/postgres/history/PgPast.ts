@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { isChange } from "../../../schema/DdlHistory.ts"
 import type { KeyName } from "../../../schema/KeyName.ts"
 import { pastEntry } from "../../../schema/MemoryHistory.ts"
 import type { Query } from "../../../services/Connector.ts"
@@ -69,7 +70,7 @@ export const recall = (keys: ReadonlyArray<PastRequest>, limit: number) => (quer
   )
 
 const selectOfChange = `
-  SELECT ${columns} FROM systemplane_history AS h WHERE h.change_id = $1::uuid ORDER BY h.id`
+  SELECT ${columns} FROM systemplane_history AS h WHERE ${isChange("h", "$1::uuid")} ORDER BY h.id`
 
 const selectAt = `
   SELECT ${columns} FROM (

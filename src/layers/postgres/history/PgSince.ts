@@ -28,7 +28,7 @@ const Cursor = Schema.fromJsonString(
 const decodeCursor = Schema.decodeUnknownOption(Schema.StringFromBase64Url.pipe(Schema.decodeTo(Cursor)))
 const encodeCursor = Schema.encodeSync(Schema.StringFromBase64Url.pipe(Schema.decodeTo(Cursor)))
 
-// Both bounds of the ids, LATERAL and OFFSET are for the planner: it takes one bound alone for a third of the table, and
+// Both bounds of the ids, of one transaction too, LATERAL and OFFSET are for the planner: it takes one bound alone for a third of the table, and
 // would rather read all of it once than a record for each id.
 const selectSince = `
   WITH place AS MATERIALIZED (
@@ -55,8 +55,10 @@ const selectSince = `
       WHERE j.valid AND h.transaction_id >= pg_snapshot_xmax($6::pg_snapshot)
         AND h.transaction_id < pg_snapshot_xmax(j.snapshot)
       UNION
-      SELECT h.id FROM systemplane_history AS h
-      WHERE j.valid AND h.transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip($6::pg_snapshot)))
+      SELECT h.id FROM pg_snapshot_xip($6::pg_snapshot) AS x (id), LATERAL (
+        SELECT h.id FROM systemplane_history AS h WHERE h.transaction_id >= x.id AND h.transaction_id <= x.id OFFSET 0
+      ) AS h
+      WHERE j.valid
       UNION
       SELECT h.id FROM systemplane_history AS h WHERE j.valid AND h.id > $4 AND h.id <= j.newest
     ) AS found, LATERAL (SELECT h.* FROM systemplane_history AS h WHERE h.id = found.id OFFSET 0) AS h

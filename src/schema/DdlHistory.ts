@@ -130,7 +130,8 @@ const identity = `coalesce(
 const begin: FunctionObject = {
   ...invoker("systemplane_history_begin", ""),
   returns: "uuid",
-  body: versioned(`
+  body: versioned(
+    `
 DECLARE
   change uuid;
   identity regclass := ${identity};
@@ -157,7 +158,9 @@ BEGIN
     RETURN gen_random_uuid();
   END IF;
   RETURN change;
-END`)
+END`,
+    3
+  )
 }
 
 // A row is skipped if a record of another transaction bears the change id. A plain NOT EXISTS in the statement would
@@ -196,7 +199,8 @@ BEGIN${onlyOn("systemplane_entries")}
     RETURN OLD;
   END IF;
   RETURN NEW;
-END`
+END`,
+  { version: 3 }
 )
 
 /** The function behind one record trigger: what it records, from the transition tables of its statement. */

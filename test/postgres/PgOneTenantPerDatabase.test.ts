@@ -189,27 +189,29 @@ describe("claims of databases", () => {
     })
   )
 
-  it.live("G5: a role that may not ask for the system identifier shares no database with one that may", () =>
-    Effect.gen(function* () {
-      const role = yield* TestDatabase.makeRole
-      const database = yield* TestDatabase.make
-      yield* database.run("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
-      yield* database.run(`GRANT ALL ON SCHEMA public TO ${role.user}`)
-      const { url } = database
-      const byRole = database.urlAs(role)
-      yield* Effect.gen(function* () {
-        const manager = yield* TenantManager
-        yield* manager.activate("acme")
-        assert.strictEqual((yield* Effect.flip(manager.activate("globex"))).reason._tag, "DatabaseShared")
-        assert.strictEqual(yield* Config.get(keys.Limit).pipe(withTenant("acme")), 600)
-      }).pipe(
-        Effect.provide(
-          SystemplaneLive({ keys: keys.all, boot: "background" }).pipe(
-            Layer.provide(PgConnector.layerRecord({ acme: { url: byRole, listenUrl: url }, globex: { url } }))
+  it.live(
+    "G5: a role that may ask neither for the system identifier nor for the start shares no database with one that may",
+    () =>
+      Effect.gen(function* () {
+        const role = yield* TestDatabase.makeRole
+        const database = yield* TestDatabase.make
+        yield* database.run("REVOKE EXECUTE ON FUNCTION pg_control_system(), pg_postmaster_start_time() FROM PUBLIC")
+        yield* database.run(`GRANT ALL ON SCHEMA public TO ${role.user}`)
+        const { url } = database
+        const byRole = database.urlAs(role)
+        yield* Effect.gen(function* () {
+          const manager = yield* TenantManager
+          yield* manager.activate("acme")
+          assert.strictEqual((yield* Effect.flip(manager.activate("globex"))).reason._tag, "DatabaseShared")
+          assert.strictEqual(yield* Config.get(keys.Limit).pipe(withTenant("acme")), 600)
+        }).pipe(
+          Effect.provide(
+            SystemplaneLive({ keys: keys.all, boot: "background" }).pipe(
+              Layer.provide(PgConnector.layerRecord({ acme: { url: byRole, listenUrl: url }, globex: { url } }))
+            )
           )
         )
-      )
-    }).pipe(Effect.scoped)
+      }).pipe(Effect.scoped)
   )
 
   it.live("G5: a tenant whose statements and whose session reach two databases is refused", () =>

@@ -11,7 +11,7 @@
  * backup share both, and so do a primary and the standby that took its place. They are told apart by the start of their
  * servers, and what is open says so itself: if two starts differ, the one that was opened before is asked again. Its
  * answer proves that its server still runs, hence is another one; no answer proves nothing, since the server may have
- * been restarted. A role that may not ask for the system identifier does not know that part: then the other two decide.
+ * been restarted. A part that one of two roles may not ask for does not count: the others decide.
  *
  * A tenant keeps its claim from its first session until it is released, or until what it opens leads elsewhere:
  * databases may be renamed, even to each other's names. A tenant that never had a session, such as one that only a late
@@ -20,6 +20,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type { SqlError } from "effect/sql/SqlError"
 import { ConnectorError, DatabaseShared, DatabasesDiffer } from "../../schema/ConnectorError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { Query } from "../../services/Connector.ts"
@@ -27,55 +28,59 @@ import { statementTimeout } from "../runtime/Timeouts.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
 
 // As text: how many digits of a number are sent is a setting of the role.
-const identifyBy = (system: string, from: string): string =>
-  `SELECT ${system}::text AS system, (pg_get_object_address('database', ARRAY[current_database()::text], '{}')).objid::text AS database,` +
-  ` extract(epoch FROM pg_postmaster_start_time())::text AS started${from}`
+const identifyBy = (system: boolean, started: boolean): string =>
+  `SELECT ${system ? "system_identifier" : "NULL"}::text AS system,` +
+  ` (pg_get_object_address('database', ARRAY[current_database()::text], '{}')).objid::text AS database,` +
+  ` ${started ? "extract(epoch FROM pg_postmaster_start_time())" : "NULL"}::text AS started${system ? " FROM pg_control_system()" : ""}`
 
 /**
  * Which database a session reaches. By functions alone: a new session would first have to learn what a catalog table
  * looks like. Every role may run them by default. Exported so that tests recognise it by identity.
  */
-export const identify = identifyBy("system_identifier", " FROM pg_control_system()")
+export const identify = identifyBy(true, true)
 
-/** An administrator may take the right to run that function from a role. */
-const identifyWithoutControl = identifyBy("NULL", "")
+/** An administrator may take the right to run a function from a role: then that part is not known. */
+const withoutRights = [identifyBy(false, true), identifyBy(true, false), identifyBy(false, false)]
 
 const Place = Schema.Struct({
+  database: Schema.String,
   /** `null` if the role may not ask. */
   system: Schema.NullOr(Schema.String),
-  database: Schema.String,
-  /** When the server was started. */
-  started: Schema.String
+  /** When the server was started; `null` if the role may not ask. */
+  started: Schema.NullOr(Schema.String)
 })
 /** Where a client or a session is. */
 type Place = typeof Place.Type
 const decodePlaces = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Place))
 
+const isDenied = (error: SqlError) => PgFailure.codeOf(error).code === "42501" && error.reason.operation !== "connect"
+
 const placeOf = (tenant: TenantId, query: Query): Effect.Effect<Place, ConnectorError> =>
-  query(identify).pipe(
-    Effect.catchIf(
-      (error) => PgFailure.codeOf(error).code === "42501" && error.reason.operation !== "connect",
-      () => query(identifyWithoutControl)
-    ),
-    Effect.mapError((error) => PgFailure.connectFailure(tenant, error)),
-    Effect.flatMap((rows) => Effect.mapError(decodePlaces(rows), () => PgFailure.notConnected(tenant))),
-    Effect.timeoutOrElse({
-      duration: statementTimeout,
-      orElse: () => Effect.fail(PgFailure.notConnected(tenant, "ETIMEDOUT"))
-    }),
-    Effect.map(([place]) => place)
-  )
+  withoutRights
+    .reduce((asked, less) => Effect.catchIf(asked, isDenied, () => query(less)), query(identify))
+    .pipe(
+      Effect.mapError((error) => PgFailure.connectFailure(tenant, error)),
+      Effect.flatMap((rows) => Effect.mapError(decodePlaces(rows), () => PgFailure.notConnected(tenant))),
+      Effect.timeoutOrElse({
+        duration: statementTimeout,
+        orElse: () => Effect.fail(PgFailure.notConnected(tenant, "ETIMEDOUT"))
+      }),
+      Effect.map(([place]) => place)
+    )
 
 /** Whether no part says that they are two databases, a restart of the server left aside. */
 const mayBeOne = (a: Place, b: Place): boolean =>
   a.database === b.database && (a.system === null || b.system === null || a.system === b.system)
 
+const startedTogether = (a: Place, b: Place): boolean =>
+  a.started === null || b.started === null || a.started === b.started
+
 /** Whether they are one database of one running server. */
-const isHere = (a: Place, b: Place): boolean => mayBeOne(a, b) && a.started === b.started
+const isHere = (a: Place, b: Place): boolean => mayBeOne(a, b) && startedTogether(a, b)
 
 /** Whether they are one database, maybe before and after a restart: only the system identifier outlasts one. */
 const areOne = (a: Place, b: Place): boolean =>
-  mayBeOne(a, b) && (a.started === b.started || (a.system !== null && b.system !== null))
+  mayBeOne(a, b) && (startedTogether(a, b) || (a.system !== null && b.system !== null))
 
 /** What claims a database: the pooled client of a tenant, or a session that listens. */
 export type Kind = "client" | "session"
@@ -177,7 +182,8 @@ export const make = () => {
     unindex(tenant, claim.place)
     index(tenant, place)
     if (areOne(claim.place, place)) {
-      claim.place = { ...place, system: place.system ?? claim.place.system }
+      const { started, system } = claim.place
+      claim.place = { ...place, system: place.system ?? system, started: place.started ?? started }
     } else {
       claim.place = place
       claim.reachedByClient = [...claim.open].some((one) => one.kind === "client" && isHere(one.place, place))

@@ -4,7 +4,7 @@
  * seen some thousands.
  *
  * The engine runs over a backend that keeps nothing, and over the layers of PostgreSQL with a connector that knows no tenant.
- * `npm run check:growth` runs it with a million of each, a test with some thousands. It needs `--expose-gc`.
+ * `npm run check:growth` runs it with a hundred thousand of each, a test with some hundreds. It needs `--expose-gc`.
  */
 import { Effect, Layer, Option, References, Schema, Stream } from "effect"
 import {

@@ -1,7 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Clock, DateTime, Effect, Exit, Layer, Option, Random, Schema, Stream } from "effect"
+import { Cause, Clock, DateTime, Effect, Exit, Fiber, Layer, Option, Random, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Change, Config, ConfigKey, Entry, KeyCatalog, TenantManager, withTenant } from "effect-systemplane"
+import {
+  Change,
+  ChangeHistory,
+  Config,
+  ConfigKey,
+  Entry,
+  KeyCatalog,
+  TenantManager,
+  withTenant
+} from "effect-systemplane"
 import { MemoryDriver, SystemplaneMemory, type SystemplaneMemoryOptions } from "effect-systemplane/testing"
 import * as keys from "../support/keys.ts"
 import { Burst, Greeting, Limit } from "../support/keys.ts"
@@ -22,6 +31,52 @@ const Deadline = ConfigKey.make("times", "deadline", {
 const all = [...keys.all, Deadline]
 const [namespace, name] = [Deadline.namespace, Deadline.key]
 const second = "2026-02-02T00:00:00.000Z"
+
+describe("a plane that closes", () => {
+  it.effect(
+    "G12: streams end, calls under way and later ones fail with Closed, and none is interrupted",
+    () =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        const plane = yield* planeWith({ drainTimeout: "1 second" }).pipe(Layer.buildWithScope(scope))
+        const manager = yield* Effect.provideContext(TenantManager, plane)
+        yield* manager.suspend("acme")
+        const reading = [
+          Stream.runDrain(Config.watch(Limit)),
+          ChangeHistory.use((history) => Stream.runDrain(history.since(undefined))),
+          ChangeHistory.use((history) => history.list()),
+          ChangeHistory.use((history) => history.verify),
+          ChangeHistory.use((history) => history.rollback(Limit, { to: 7, actor: "ada" })),
+          KeyCatalog.use((catalog) => catalog.read),
+          Config.entry(Limit),
+          Config.snapshot,
+          Config.list(Limit.namespace)
+        ].map((call) =>
+          Effect.exit(Effect.asVoid<unknown, unknown, any>(call)).pipe(withTenant("acme"), Effect.provideContext(plane))
+        )
+        const changes = yield* Stream.runDrain(Config.changes(Limit)).pipe(
+          Effect.provideContext(plane),
+          Effect.forkChild
+        )
+        yield* Effect.provideContext(
+          Effect.flatMap(MemoryDriver.tenant("acme"), ({ client }) => client.set({ requests: "hold" })),
+          plane
+        )
+        const underWay = yield* Effect.forEach(reading, (call) => Effect.forkChild(call, { startImmediately: true }))
+        yield* Effect.yieldNow
+        const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+        yield* TestClock.adjust("2 seconds")
+        yield* Fiber.join(closing)
+        yield* Fiber.join(changes)
+        const exits = [...(yield* Effect.forEach(underWay, Fiber.join)), ...(yield* Effect.all(reading))]
+        const reasons = exits.map((exit: any) => exit.cause?.reasons[0]?.error?.reason?._tag)
+        assert.deepStrictEqual(
+          reasons,
+          exits.map(() => "Closed")
+        )
+      }) as Effect.Effect<void, unknown>
+  )
+})
 
 describe("Config by names", () => {
   it.effect("every member that takes a key takes its names, and works with the JSON of its values", () =>

@@ -14,6 +14,7 @@ import { currentTenant } from "../../services/CurrentTenant.ts"
 import { KeyCatalog } from "../../services/KeyCatalog.ts"
 import { KeyDeclarations } from "../../services/KeyDeclarations.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
+import { Lifetime } from "../runtime/Lifetime.ts"
 import { failWith, unknownKey } from "../store/ConfigFailure.ts"
 import * as ReportedOnce from "../store/ReportedOnce.ts"
 import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
@@ -34,6 +35,7 @@ const make = Effect.fnUntraced(function* ({ declaredBy, sole }: DeclaredKeyCatal
   const registry = yield* KeyRegistry
   const board = yield* StatusBoard
   const enter = yield* ApplicationCode.entrance
+  const lifetime = yield* Lifetime
   const declarations = registry.keys.map(of)
   const hasSecrets = declarations.some(({ secret }) => secret)
   const logged = ReportedOnce.make<string>()
@@ -48,7 +50,7 @@ const make = Effect.fnUntraced(function* ({ declaredBy, sole }: DeclaredKeyCatal
       Effect.catchIf(isRefused, () => Effect.succeed(own)),
       Effect.mapError((error) => new ConfigError({ reason: ConfigReasons.ofRead(error) }))
     )
-  ).pipe(enter)
+  ).pipe(lifetime.orClosed, enter)
 
   return KeyCatalog.of({
     read,

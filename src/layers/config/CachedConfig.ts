@@ -109,12 +109,12 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
         if (yield* manager.isClosed) return yield* failWith(new Closed())
         return yield* reading((tenant) => Effect.succeed(cache.watch(tenant, key)))
       })
-    )
+    ).pipe(Stream.interruptWhen(lifetime.closed))
 
   const changes = <A>(key: ConfigKey<A>): Stream.Stream<Change<A>> =>
     Stream.unwrap(
       Effect.map(enter(cache.subscribe(key)), (take) => Stream.flattenIterable(Stream.fromEffectRepeat(take)))
-    )
+    ).pipe(Stream.interruptWhen(Effect.ignore(lifetime.closed)))
 
   const onChange = <A, E, R>(
     key: ConfigKey<A>,

@@ -51,6 +51,7 @@ import { currentTenant } from "../../services/CurrentTenant.ts"
 import { HistoryStore, type HistoryStoreError, type Retention } from "../../services/HistoryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { TenantCache } from "../../services/TenantCache.ts"
+import { Lifetime } from "../runtime/Lifetime.ts"
 import { historyPollInterval } from "../runtime/Timeouts.ts"
 import { unknownKey } from "../store/ConfigFailure.ts"
 import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
@@ -70,10 +71,16 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
   const cache = yield* TenantCache
   const registry = yield* KeyRegistry
   const enter = yield* ApplicationCode.entrance
+  const lifetime = yield* Lifetime
   const current = Effect.mapError(currentTenant(Option.getOrUndefined(options.sole)), ofConfig)
 
+  const reading = <A>(question: Effect.Effect<A, HistoryStoreError>): Effect.Effect<A, ChangeHistoryError> =>
+    Effect.catchTag(lifetime.orClosed(Effect.mapError(question, ofStore)), "ConfigError", (error) =>
+      Effect.fail(ofConfig(error))
+    )
+
   const asked = <A>(question: (tenant: TenantId) => Effect.Effect<A, HistoryStoreError>) =>
-    enter(Effect.flatMap(current, (tenant) => Effect.mapError(question(tenant), ofStore)))
+    enter(Effect.flatMap(current, (tenant) => reading(question(tenant))))
 
   const tenantOf = (given: string | undefined) =>
     given === undefined
@@ -87,7 +94,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
     const tenant = yield* tenantOf(query.tenant)
     const checked = yield* checkQuery(query)
     // One more than is shown tells whether there is a next page.
-    const found = yield* Effect.mapError(store.changes(tenant, { ...checked, limit: checked.limit + 1 }), ofStore)
+    const found = yield* reading(store.changes(tenant, { ...checked, limit: checked.limit + 1 }))
     const shown = found.slice(0, checked.limit)
     return {
       changes: shown.map(({ records }) => changeOf(records)),
@@ -103,9 +110,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
   })
 
   const recordsOf = Effect.fnUntraced(function* (tenant: TenantId, changeId: string) {
-    const records = uuid.test(changeId)
-      ? yield* Effect.mapError(store.ofChange(tenant, changeId.toLowerCase()), ofStore)
-      : []
+    const records = uuid.test(changeId) ? yield* reading(store.ofChange(tenant, changeId.toLowerCase())) : []
     if (records.length > 0) return records
     return yield* failWith(new UnknownChange({ tenant, changeId: String(changeId).slice(0, 64) }))
   })
@@ -138,7 +143,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
   const write = (tenant: TenantId, request: WriteRequest.WriteRequest) =>
     Effect.catch(cache.write(tenant, request), ({ reason }) =>
       reason._tag === "RevisionConflict"
-        ? Effect.flatMap(Effect.mapError(explain(tenant, reason), ofStore), (conflict) =>
+        ? Effect.flatMap(reading(explain(tenant, reason)), (conflict) =>
             failWith(new ChangedSince({ tenant, conflicts: [conflict] }))
           )
         : failWith(reason)
@@ -160,7 +165,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
     const change = yield* Effect.mapError(Effect.fromResult(WriteRequest.changeOf({ ...options, reason })), ofConfig)
     let json: string | undefined
     if (to > 0) {
-      const record = yield* Effect.mapError(store.ofRevision(tenant, key, to), ofStore)
+      const record = yield* reading(store.ofRevision(tenant, key, to))
       if (record === undefined) return yield* failWith(new UnknownRevision({ tenant, ...namesOf(key), revision: to }))
       json = yield* textOf(tenant, [{ key, revision: to, redacted: record.redacted, value: record.value }]).pipe(
         Effect.map(([text]) => text)
@@ -183,7 +188,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
       const [newest] = yield* asked((tenant) => store.ofKey(tenant, last, { before: undefined, limit: 1 }))
       if (newest === undefined || newest.id === last.id) continue
       const conflict = { tenant, ...namesOf(last), expected: revisionAfter(last), actual: revisionAfter(newest) }
-      conflicts.push(yield* Effect.mapError(explain(tenant, conflict as RevisionConflict), ofStore))
+      conflicts.push(yield* reading(explain(tenant, conflict as RevisionConflict)))
     }
     if (conflicts.length > 0) return yield* failWith(new ChangedSince({ tenant, conflicts }))
 
@@ -205,7 +210,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
       Effect.map(current, (tenant) =>
         Stream.paginate(cursor, (at: string | undefined) =>
           Effect.gen(function* () {
-            const delta = yield* enter(Effect.mapError(store.since(tenant, at), ofStore))
+            const delta = yield* enter(reading(store.since(tenant, at)))
             const events: Array<HistoryEvent> = delta.reset ? [{ _tag: "Reset", cursor: delta.cursor }] : []
             const changes = group(delta.records)
             for (const [i, change] of changes.entries()) {

@@ -18,8 +18,10 @@ export class Lifetime extends Context.Service<
     readonly close: Effect.Effect<void>
     /** How many milliseconds are left of the time that closing may take. */
     readonly left: Effect.Effect<number>
+    /** Fails with `Closed` as soon as the plane is closed. */
+    readonly closed: Effect.Effect<never, ConfigError>
     /** Fails with `Closed` if the plane is closed, or as soon as it is. */
-    readonly orClosed: <A, R>(effect: Effect.Effect<A, ConfigError, R>) => Effect.Effect<A, ConfigError, R>
+    readonly orClosed: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | ConfigError, R>
   }
 >()("effect-systemplane/layers/Lifetime") {}
 
@@ -41,9 +43,11 @@ export const layer = ({ drainTimeout }: LifetimeOptions) =>
         return Deferred.fail(closed, closedError())
       }),
       left: Effect.map(MonotonicClock.millis, (now) => Math.max(0, drainTimeout - (now - (closedAt ?? now)))),
-      orClosed: (effect) =>
-        Effect.suspend(() =>
-          closedAt === undefined ? Effect.raceFirst(effect, Deferred.await(closed)) : Effect.fail(closedError())
+      closed: Deferred.await(closed),
+      orClosed: <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | ConfigError, R> =>
+        Effect.suspend(
+          (): Effect.Effect<A, E | ConfigError, R> =>
+            closedAt === undefined ? Effect.raceFirst(effect, Deferred.await(closed)) : Effect.fail(closedError())
         )
     })
   })

@@ -293,7 +293,10 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       Effect.andThen(Effect.interruptible(Effect.andThen(begin(tenant, intent), pursue(tenant, intent)))),
       Effect.andThen(
         Effect.sync(() => {
-          if (isNewest(tenant, intent)) supervisors.delete(tenant)
+          if (!isNewest(tenant, intent)) return
+          supervisors.delete(tenant)
+          // No newer intent closes its scope, which the manager's would keep. In another fiber: this one is in it.
+          run(Scope.close(intent.scope, Exit.void))
         })
       ),
       // Drained: nothing of the tenant stays open, and reads go to the database.

@@ -117,7 +117,8 @@ export interface ConfigShape {
   readonly list: (namespace: string) => Effect.Effect<ReadonlyArray<NamedEntry>, ConfigError>
   /**
    * The current tenant's entry as it is now, then each newer one. A slow reader skips to the newest. Outlives
-   * suspension, removal and re-activation of the tenant. Fails as `handle` does, for the first entry.
+   * suspension, removal and re-activation of the tenant. Fails as `handle` does, for the first entry, and with `Closed`
+   * once the layer closes.
    */
   readonly watch: {
     (namespace: string, key: string): Stream.Stream<Entry<Schema.Json>, ConfigError>
@@ -126,7 +127,7 @@ export interface ConfigShape {
   /**
    * The changes of a key for every tenant that is neither suspended nor removed: first each tenant whose loaded value
    * is not the default, then each change, from when the stream runs. A slow reader skips to the newest of each tenant.
-   * A key that is not declared is a defect, as is a plane that follows nothing (`SystemplaneReadThrough`).
+   * Ends once the layer closes. A key that is not declared is a defect, as is a plane that follows nothing (`SystemplaneReadThrough`).
    */
   readonly changes: {
     (namespace: string, key: string): Stream.Stream<Change<Schema.Json>>

@@ -9,34 +9,23 @@
  * What is taken back is an ordinary write: nothing here changes a row by itself. A guard that fails is explained by the
  * history.
  */
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
-import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { type ConfigError, InvalidTenantId, type RevisionConflict } from "../../schema/ConfigError.ts"
-import type { ConfigKey } from "../../schema/ConfigKey.ts"
-import * as ConfigReasons from "../../schema/ConfigReasons.ts"
+import { InvalidTenantId, type RevisionConflict } from "../../schema/ConfigError.ts"
 import type { NamedEntry } from "../../schema/Entry.ts"
-import * as JsonText from "../../schema/JsonText.ts"
 import type { KeyName } from "../../schema/KeyName.ts"
 import {
   ChangedSince,
-  ChangeHistoryError,
-  type ChangeHistoryErrorReason,
+  type ChangeHistoryError,
   type Conflict,
-  InvalidQuery,
-  NoLongerValid,
   UnknownChange,
-  UnknownRevision,
-  ValueNotKept
+  UnknownRevision
 } from "../../schema/operator/ChangeHistoryError.ts"
 import {
   type ChangeQuery,
   type ChangeRecord,
-  type CheckedQuery,
   changeOf,
   group,
   type HistoryEvent,
@@ -48,7 +37,7 @@ import * as Tenant from "../../schema/TenantId.ts"
 import * as WriteRequest from "../../schema/WriteRequest.ts"
 import { ChangeHistory, type RevertOptions, type RollbackOptions } from "../../services/ChangeHistory.ts"
 import { currentTenant } from "../../services/CurrentTenant.ts"
-import { HistoryStore, type HistoryStoreError, type Retention } from "../../services/HistoryStore.ts"
+import { HistoryStore, type HistoryStoreError } from "../../services/HistoryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { TenantCache } from "../../services/TenantCache.ts"
 import { Lifetime } from "../runtime/Lifetime.ts"
@@ -57,12 +46,14 @@ import { unknownKey } from "../store/ConfigFailure.ts"
 import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
 
+import * as CheckedRequests from "./CheckedRequests.ts"
+import { failWith, ofConfig, ofStore } from "./HistoryFailure.ts"
+import { spansOf, textOf } from "./PastValues.ts"
+
 export interface StoredChangeHistoryOptions {
   /** The tenant if none is set. */
   readonly sole: Option.Option<TenantId>
 }
-
-const longestPage = 1_000
 
 const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 
@@ -92,7 +83,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
 
   const list = Effect.fnUntraced(function* (query: ChangeQuery = {}) {
     const tenant = yield* tenantOf(query.tenant)
-    const checked = yield* checkQuery(query)
+    const checked = yield* CheckedRequests.query(query)
     // One more than is shown tells whether there is a next page.
     const found = yield* reading(store.changes(tenant, { ...checked, limit: checked.limit + 1 }))
     const shown = found.slice(0, checked.limit)
@@ -103,7 +94,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
   }, enter)
 
   const ofKey = Effect.fnUntraced(function* ({ key, namespace }: KeyName, page: PageRequest = {}) {
-    const { before, limit } = yield* checkPage(page)
+    const { before, limit } = yield* CheckedRequests.page(page)
     const found = yield* asked((tenant) => store.ofKey(tenant, { namespace, key }, { before, limit: limit + 1 }))
     const records = found.slice(0, limit)
     return { records, next: found.length > records.length ? records.at(-1)!.id : undefined }
@@ -159,8 +150,8 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
   const rollback = Effect.fnUntraced(function* (name: KeyName, { ifRevision, to, ...options }: RollbackOptions) {
     const tenant = yield* Effect.tap(current, (tenant) => Effect.annotateCurrentSpan("tenant", tenant))
     const key = yield* declared(name)
-    yield* checkRevision("to", to)
-    if (ifRevision !== undefined) yield* checkRevision("ifRevision", ifRevision)
+    yield* CheckedRequests.revision("to", to)
+    if (ifRevision !== undefined) yield* CheckedRequests.revision("ifRevision", ifRevision)
     const reason = options.reason ?? (to === 0 ? "rollback to the default" : `rollback to revision ${to}`)
     const change = yield* Effect.mapError(Effect.fromResult(WriteRequest.changeOf({ ...options, reason })), ofConfig)
     let json: string | undefined
@@ -230,7 +221,10 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
     list,
     ofKey,
     get: (changeId) => enter(Effect.flatMap(current, (tenant) => Effect.map(recordsOf(tenant, changeId), changeOf))),
-    at: (moment) => Effect.flatMap(millisOf("moment", moment), (millis) => asked((tenant) => store.at(tenant, millis))),
+    at: (moment) =>
+      Effect.flatMap(CheckedRequests.millisOf("moment", moment), (millis) =>
+        asked((tenant) => store.at(tenant, millis))
+      ),
     since,
     rollback: (key, options) =>
       rollback(key, options).pipe(
@@ -245,7 +239,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
     verify: asked(store.verify),
     purge: (retention) =>
       Effect.andThen(
-        checkRetention(retention),
+        CheckedRequests.retention(retention),
         asked((tenant) => store.purge(tenant, retention))
       )
   })
@@ -253,104 +247,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
 
 export const layer = (options: StoredChangeHistoryOptions) => Layer.effect(ChangeHistory, make(options))
 
-const failWith = (reason: ChangeHistoryErrorReason) => Effect.fail(new ChangeHistoryError({ reason }))
-
-const ofConfig = ({ reason }: ConfigError) => new ChangeHistoryError({ reason })
-
-const ofStore = (error: HistoryStoreError) =>
-  new ChangeHistoryError({ reason: error._tag === "HistoryMissing" ? error : ConfigReasons.ofRead(error) })
-
 const namesOf = ({ key, namespace }: KeyName): KeyName => ({ namespace, key })
 
 /** The revision that readers see after a record. */
 const revisionAfter = (record: ChangeRecord) => (record.operation === "delete" ? 0 : record.revision)
-
-/** The first and the last record that a change has of each key: what was before it, and what it left. */
-const spansOf = (records: ReadonlyArray<ChangeRecord>) => {
-  const spans = new Map<string, { readonly first: ChangeRecord; last: ChangeRecord }>()
-  for (const record of records) {
-    const name = JSON.stringify([record.namespace, record.key])
-    const span = spans.get(name)
-    if (span === undefined) spans.set(name, { first: record, last: record })
-    else span.last = record
-  }
-  return [...spans.values()]
-}
-
-interface Past {
-  readonly key: ConfigKey.Any
-  readonly revision: number
-  readonly redacted: boolean
-  /** `undefined` if there was no row. */
-  readonly value: Schema.Json | undefined
-}
-
-/**
- * Values of the past as they are written today: `undefined` deletes the row. Nothing at all if one of them may not be
- * written.
- */
-const textOf = (
-  tenant: TenantId,
-  past: ReadonlyArray<Past>
-): Effect.Effect<ReadonlyArray<string | undefined>, ChangeHistoryError> => {
-  const problems: Array<NoLongerValid["problems"][number]> = []
-  const texts: Array<string | undefined> = []
-  for (const { key, redacted, revision, value } of past) {
-    if (revision === 0) {
-      texts.push(undefined)
-      continue
-    }
-    // A key that became a secret in the code alone has values in its older records: they are kept from a rollback all
-    // the same.
-    if (redacted || key.secret || value === undefined) {
-      return failWith(new ValueNotKept({ tenant, ...namesOf(key), revision }))
-    }
-    const text = Result.flatMap(Result.flatMap(key.decode(value), key.encode), JsonText.encode)
-    if (Result.isSuccess(text)) texts.push(text.success)
-    else problems.push({ ...namesOf(key), revision, problem: text.failure })
-  }
-  return problems.length > 0 ? failWith(new NoLongerValid({ tenant, problems })) : Effect.succeed(texts)
-}
-
-const invalid = (parameter: string, expected: string) => failWith(new InvalidQuery({ parameter, expected }))
-
-const millisOf = (parameter: string, moment: DateTime.DateTime.Input): Effect.Effect<number, ChangeHistoryError> =>
-  Option.match(DateTime.make(moment), {
-    onNone: () => invalid(parameter, "a moment"),
-    onSome: (moment) => Effect.succeed(DateTime.toEpochMillis(moment))
-  })
-
-const checkPage = ({ before, limit = 50 }: PageRequest) => {
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > longestPage) {
-    return invalid("limit", `a whole number from 1 to ${longestPage}`)
-  }
-  return before === undefined || (Number.isSafeInteger(before) && before >= 0)
-    ? Effect.succeed({ before, limit })
-    : invalid("before", "the next of the page before")
-}
-
-const checkQuery = Effect.fnUntraced(function* (
-  query: ChangeQuery
-): Effect.fn.Return<CheckedQuery, ChangeHistoryError> {
-  const { before, limit } = yield* checkPage(query)
-  const { actor, from, key, namespace, to } = query
-  return {
-    namespace,
-    key,
-    actor,
-    from: from === undefined ? undefined : yield* millisOf("from", from),
-    to: to === undefined ? undefined : yield* millisOf("to", to),
-    before,
-    limit
-  }
-})
-
-const checkRevision = (parameter: string, revision: number) =>
-  Number.isSafeInteger(revision) && revision >= 0 ? Effect.void : invalid(parameter, "a whole number, 0 or more")
-
-const isCount = (count: number | undefined) => count === undefined || (Number.isSafeInteger(count) && count >= 0)
-
-const checkRetention = ({ keepDays, keepPerKey }: Retention) =>
-  isCount(keepDays) && isCount(keepPerKey) && (keepDays ?? keepPerKey) !== undefined
-    ? Effect.void
-    : invalid("keepDays or keepPerKey", "given, as a whole number, 0 or more")

@@ -249,9 +249,11 @@ const recordInsert = record(
     `
 )
 
+// A reader saw no row where an untouched seed was: there is nothing before its deletion.
 const deleted = (rows: string) => `
-      SELECT b.namespace, b.key, 'delete', b.revision, b.revision, b.value, NULL::jsonb, session_user::text
-      FROM ${rows} AS b
+      SELECT b.namespace, b.key, 'delete', b.revision, CASE WHEN NOT b.untouched THEN b.revision END,
+        CASE WHEN NOT b.untouched THEN b.value END, NULL::jsonb, session_user::text
+      FROM (SELECT b.*, ${isUntouched("b")} AS untouched FROM ${rows} AS b) AS b
     `
 
 // A subscriber's history is its publisher's: ids of records that were made here would be in the way of those to come.
@@ -282,8 +284,8 @@ const recordUpdate = record(
       SELECT coalesce(a.namespace, b.namespace), coalesce(a.key, b.key),
         CASE WHEN a.key IS NULL THEN 'delete' WHEN b.key IS NULL OR b.untouched THEN 'create' ELSE 'update' END,
         coalesce(a.revision, b.revision),
-        CASE WHEN a.key IS NULL OR NOT b.untouched THEN b.revision END,
-        CASE WHEN a.key IS NULL OR NOT b.untouched THEN b.value END,
+        CASE WHEN NOT b.untouched THEN b.revision END,
+        CASE WHEN NOT b.untouched THEN b.value END,
         a.value, coalesce(a.updated_by, session_user)
       FROM (SELECT b.*, ${isUntouched("b")} AS untouched FROM before_rows AS b) AS b
       FULL JOIN after_rows AS a ON a.namespace = b.namespace AND a.key = b.key

@@ -165,7 +165,12 @@ layer(Layer.empty, { excludeTestServices: true })("the history on PostgreSQL", (
             assert.strictEqual(yield* Config.get(secret), "canary-before")
             yield* Config.set(secret, "canary-of-ours", { actor: "ada" })
             yield* Config.remove(secret, { actor: "ada" })
-            yield* Config.remove(secret, { actor: "ada", changeId: crypto.randomUUID() })
+            const changeId = crypto.randomUUID()
+            yield* Config.remove(secret, { actor: "ada", changeId })
+            assert.deepStrictEqual(
+              yield* acme.run("SELECT previous_revision FROM systemplane_history WHERE change_id = $1", [changeId]),
+              [{ previous_revision: null }]
+            )
             yield* Config.set(secret, "canary-before", { actor: "ada" })
           }
           assert.deepStrictEqual(yield* onRecord, { all: count, shown: 0 })

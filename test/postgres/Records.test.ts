@@ -80,6 +80,15 @@ describe("the history", () => {
         ])
         const [{ revision }] = yield* database.run("SELECT revision::int FROM systemplane_entries")
         assert.strictEqual(revision, 2)
+        // Nothing was before the deletion of a seed, so that taking it back brings nothing into being.
+        yield* database.run(`${insert} VALUES ('n', 'seed', '1', ${SeedMark.seedMark("'1'::jsonb")})`)
+        yield* database.run("DELETE FROM systemplane_entries WHERE key = 'seed'")
+        const [last] = yield* database.run(
+          "SELECT key, operation, previous_revision, previous_value, change_id FROM systemplane_history ORDER BY id DESC LIMIT 1"
+        )
+        assert.deepInclude(last, { key: "seed", operation: "delete", previous_revision: null, previous_value: null })
+        yield* database.run("SELECT systemplane_revert($1::uuid)", [last.change_id])
+        assert.deepStrictEqual(yield* database.run("SELECT key FROM systemplane_entries"), [{ key: "k" }])
       })
     )
   )

@@ -19,7 +19,7 @@ const planes = {
 const make = Effect.fnUntraced(function* (name: keyof typeof planes, drainTimeout = 5000) {
   const acme = yield* TestDatabase.make
   const proxy = yield* FaultProxy.make
-  const scope = yield* Scope.make()
+  const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
   const plane = yield* planes[name](drainTimeout).pipe(
     Layer.provide(PgConnector.layerRecord({ acme: { url: proxy.through(acme.url), listenUrl: acme.url } })),
     Layer.provide(silent),

@@ -5,6 +5,7 @@
  * A database goes back only if nothing but schemas was added to it: settings, owners, privileges, publications and the
  * like are what the next test must not inherit. Then it is dropped.
  */
+import { setTimeout } from "node:timers/promises"
 import { Effect, type Scope } from "effect"
 import type { Stranger } from "./TestDatabase.ts"
 
@@ -70,6 +71,18 @@ const empty = (inside: Effect.Effect<Stranger, never, Scope.Scope>) =>
     Effect.catchDefect(() => Effect.succeed(false))
   )
 
+/** Whether nothing uses it any more. A plane that a test did not close would come back to it. */
+const isLeft = (server: Stranger, name: string) =>
+  Effect.gen(function* () {
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const sessions = yield* server.run("SELECT FROM pg_stat_activity WHERE datname = $1", [name])
+      if (sessions.length === 0) return true
+      // By the real clock, whichever the test has.
+      yield* Effect.promise(() => setTimeout(10))
+    }
+    return false
+  })
+
 const make = () => {
   const names: Array<string> = []
   return {
@@ -87,8 +100,7 @@ const make = () => {
       !keeps
         ? Effect.succeed(false)
         : Effect.gen(function* () {
-            yield* server.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1", [name])
-            const isEmpty = yield* empty(inside)
+            const isEmpty = (yield* isLeft(server, name)) && (yield* empty(inside))
             if (isEmpty) names.push(name)
             return isEmpty
           })

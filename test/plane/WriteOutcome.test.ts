@@ -3,6 +3,7 @@ import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer } from "effect"
 import { Config, ConfigKey, Ddl, PgConnector, SystemplaneReadThrough, withTenant } from "effect-systemplane"
 import * as FaultProxy from "../../dev/FaultProxy.ts"
+import * as PgWrites from "../../src/layers/postgres/PgWrites.ts"
 import * as keys from "../support/keys.ts"
 import { Burst, Greeting, Limit } from "../support/keys.ts"
 import { until } from "../support/Observe.ts"
@@ -352,6 +353,20 @@ layer(Acme.layer, shared)(
           assert.isTrue(landed(yield* tableOf(acme)))
           assert.strictEqual(yield* recordsOf(acme, changeId), records)
         })
+    )
+
+    it.effect("remove of a key without a row, when a copy of an earlier process arrives late", () =>
+      Effect.gen(function* () {
+        const { acme, onPlane, reset } = yield* make
+        yield* reset
+        const changeId = crypto.randomUUID()
+        yield* onPlane(Config.remove(Burst, { ...actor, changeId }))
+        yield* acme.write(Burst.namespace, Burst.key, 77)
+        const { key, namespace } = Burst
+        const late = PgWrites.put(acme.run, [{ namespace, key, json: undefined }], { ...actor, id: changeId })
+        assert.deepInclude((yield* Effect.orDie(late))[0], { deleted: undefined })
+        assert.strictEqual((yield* tableOf(acme))[Burst.key], 77)
+      })
     )
 
     it.effect("set, whose change id is used again with another content, is refused", () =>

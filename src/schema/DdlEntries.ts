@@ -296,6 +296,37 @@ const followTrigger = trigger({
   enabled: "R"
 })
 
+/** What has to outlast a crash of the server. The processes have not. */
+export const lasting: ReadonlyArray<string> = [
+  "systemplane_entries",
+  "systemplane_history",
+  "systemplane_keys",
+  "systemplane_revision_seq"
+]
+
+/** What a crash would empty: entries and records would be lost, and revisions would begin anew. */
+const lostInACrash = `SELECT c.oid::regclass AS relation FROM pg_class AS c
+  JOIN (VALUES ${lasting.map((name) => `('${name}')`).join(", ")}) AS w (name)
+    ON c.oid = to_regclass('{schema:literal}.' || w.name)
+  WHERE c.relpersistence <> 'p'`
+
+export const durability: RuleObject = {
+  kind: "rule",
+  name: "durability of the tables",
+  holds: `NOT EXISTS (${lostInACrash})`,
+  mend: [
+    `DO $durable$
+DECLARE
+  lost record;
+BEGIN
+  FOR lost IN ${lostInACrash}
+  LOOP
+    EXECUTE 'ALTER TABLE ' || lost.relation::text || ' SET LOGGED';
+  END LOOP;
+END $durable$`
+  ]
+}
+
 const dropDefault = "ALTER TABLE {schema}.systemplane_entries ALTER COLUMN revision DROP DEFAULT"
 
 // Older services left the table without revisions. Their rows draw one each, and an older writer's insert, which names
@@ -402,6 +433,7 @@ export const functions: ReadonlyArray<FunctionObject> = [
 export const objects: ReadonlyArray<DdlObject> = [
   sequence,
   table,
+  durability,
   columns,
   primaryKey,
   ...functions,

@@ -19,6 +19,7 @@ const names = (parts: ReadonlyArray<{ readonly name: string }>) => parts.map((pa
 
 /** All of the schema on an empty database: there the column comes with the table. */
 const comesWithTheTable = [
+  DdlEntries.durability,
   DdlEntries.primaryKey,
   DdlEntries.revisionColumn,
   DdlEntries.noDefault,

@@ -95,6 +95,8 @@ describe("what makes a prepared database unsafe is a warning of verify with what
       "ALTER TABLE systemplane_entries ENABLE TRIGGER systemplane_notify_trigger",
       "is outdated"
     ],
+    ["an unlogged table", "ALTER TABLE systemplane_entries SET UNLOGGED", "a crash empties systemplane_entries"],
+    ["an unlogged history", "ALTER TABLE systemplane_history SET UNLOGGED", "a crash empties systemplane_history"],
     ["no history", "DROP TABLE systemplane_history CASCADE", "table systemplane_history"],
     ["no processes", "DROP TABLE systemplane_processes", "table systemplane_processes"]
   ]

@@ -27,7 +27,7 @@ const uniqueOnNames = DdlEntries.primaryKey.holds.replaceAll(
 const facts = `pg_catalog.json_build_object(
   'relations', (
     SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-      'name', c.relname, 'kind', c.relkind, 'owned', c.relowner = t.owner
+      'name', c.relname, 'kind', c.relkind, 'owned', c.relowner = t.owner, 'durable', c.relpersistence = 'p'
     ) ORDER BY c.relname), '[]')
     FROM pg_class AS c WHERE c.relnamespace = t.namespace AND c.relname LIKE 'systemplane%'
   ),
@@ -158,7 +158,9 @@ export const Facts = Schema.Struct({
       name: Schema.String,
       kind: Schema.String,
       /** Whether it belongs to the owner of the table of entries. */
-      owned: Schema.Boolean
+      owned: Schema.Boolean,
+      /** Whether it outlasts a crash of the server. */
+      durable: Schema.Boolean
     })
   ),
   /** Tables that cannot be served. */

@@ -164,6 +164,10 @@ const ofRule = (object: RuleObject, { ahead, aheadOfHistory, facts }: Known): Re
       return ofColumns(object, "systemplane_entries", DdlEntries.columnsOfEntries, facts, true)
     case DdlHistory.columns:
       return ofColumns(object, "systemplane_history", DdlHistory.columnsOfHistory, facts, false)
+    case DdlEntries.durability: {
+      const lost = facts.relations.filter(({ durable, name }) => !durable && DdlEntries.lasting.includes(name))
+      return otherwise(lost.length === 0, false, `is none: a crash empties ${lost.map(({ name }) => name).join(", ")}`)
+    }
     case DdlEntries.primaryKey:
       return otherwise(facts.unique)
     case DdlEntries.revisionColumn:

@@ -183,7 +183,7 @@ const idle: ReadonlyArray<{
   readonly name: string
   readonly run: (change: Change) => Effect.Effect<unknown, any, Config>
   readonly outcome: Outcome
-  /** Which message is lost first: one has every second message lost, and the other the rest. */
+  /** Which message after those of connecting is lost first: one has every second message lost, and the other the rest. */
   readonly from: number
   readonly meanwhile: (acme: TestDatabase.TestDatabase) => Effect.Effect<unknown>
 }> = [
@@ -191,14 +191,14 @@ const idle: ReadonlyArray<{
     name: "remove of a key without a row",
     run: (change) => Config.remove(Burst, change),
     outcome: "landed",
-    from: 0,
+    from: 4,
     meanwhile: (acme) => acme.write(Burst.namespace, Burst.key, 77)
   },
   {
     name: "set, guarded, of a key that has a row",
     run: (change) => Config.set(Greeting, "after", { ...change, ifRevision: 0 }),
     outcome: "conflict",
-    from: 1,
+    from: 5,
     meanwhile: (acme) => acme.erase(Greeting.namespace, Greeting.key)
   }
 ]

@@ -13,7 +13,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     // See vitest.slow.config.ts.
-    exclude: ["test/faults/Herd.test.ts", "**/node_modules/**"],
+    exclude: ["test/faults/**", "test/postgres/Rights.test.ts", "**/node_modules/**"],
     globalSetup: ["test/support/globalSetup.ts"],
     reporters: ["default", "./dev/summaryReporter.ts"],
     // Most tests wait for PostgreSQL: two files at once, in workers that are started once.

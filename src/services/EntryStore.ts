@@ -97,7 +97,7 @@ export class EntryStore extends Context.Service<
     /**
      * Keeps every copy of a change that wrote nothing from taking effect later, by a record under its id that changes
      * nothing; `one` is one of its writes. Returns what the change wrote if a copy took effect before. A transaction of
-     * five round trips, which only a lost answer calls for; it fails on a database without a history.
+     * six round trips, which only a lost answer calls for; it fails on a database without a history.
      */
     readonly fence: (
       tenant: TenantId,

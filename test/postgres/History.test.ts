@@ -37,41 +37,47 @@ layer(Layer.empty, { excludeTestServices: true })("the history on PostgreSQL", (
     )
   )
 
-  it.effect("G16: a gap is not closed beside a writer, whose record would then come before the one of the gap", () =>
-    TestPlane.onAcme((acme) =>
-      Effect.gen(function* () {
-        yield* Config.set(Limit, 1, { actor: "ada" })
-        const verify = yield* Effect.map(Effect.context<ChangeHistory | Scope.Scope>(), (context) =>
-          Effect.provide(Effect.forkScoped(ChangeHistory.verify), context)
-        )
-        const isWaiting = Effect.map(
-          acme.run("SELECT FROM pg_locks WHERE mode = 'ShareRowExclusiveLock' AND NOT granted"),
-          (locks) => locks.length > 0
-        )
-        yield* Catalog.withoutTriggers(
-          acme,
-          acme.run("UPDATE systemplane_entries SET value = '9' WHERE key = $1", [Limit.key])
-        )
-        const verifying = yield* acme.transaction(
-          Effect.gen(function* () {
-            yield* acme.run("UPDATE systemplane_entries SET value = '10' WHERE key = $1", [Limit.key])
-            const verifying = yield* verify
-            yield* TestDatabase.eventually("the verification waits for the writer", isWaiting)
-            return verifying
-          })
-        )
-        assert.strictEqual(yield* Fiber.join(verifying), 0)
-        const { records } = yield* ChangeHistory.ofKey(Limit)
-        assert.deepStrictEqual(
-          records.map(({ value, previousValue }) => [value, previousValue]),
-          [
-            [10, 9],
-            [1, undefined]
-          ]
-        )
-      })
+  for (const level of ["read committed", "repeatable read"]) {
+    it.effect(
+      `G16: a gap is not closed beside a writer, whose record would come before the one of the gap: ${level}`,
+      () =>
+        Effect.gen(function* () {
+          const acme = yield* TestDatabase.make
+          yield* acme.run(`ALTER DATABASE ${acme.name} SET default_transaction_isolation = '${level}'`)
+          yield* Effect.gen(function* () {
+            yield* Config.set(Limit, 1, { actor: "ada" })
+            const verify = yield* Effect.map(Effect.context<ChangeHistory | Scope.Scope>(), (context) =>
+              Effect.provide(Effect.forkScoped(ChangeHistory.verify), context)
+            )
+            const isWaiting = Effect.map(
+              acme.run("SELECT FROM pg_locks WHERE mode = 'ShareRowExclusiveLock' AND NOT granted"),
+              (locks) => locks.length > 0
+            )
+            yield* Catalog.withoutTriggers(
+              acme,
+              acme.run("UPDATE systemplane_entries SET value = '9' WHERE key = $1", [Limit.key])
+            )
+            const verifying = yield* acme.transaction(
+              Effect.gen(function* () {
+                yield* acme.run("UPDATE systemplane_entries SET value = '10' WHERE key = $1", [Limit.key])
+                const verifying = yield* verify
+                yield* TestDatabase.eventually("the verification waits for the writer", isWaiting)
+                return verifying
+              })
+            )
+            assert.strictEqual(yield* Fiber.join(verifying), 0)
+            const { records } = yield* ChangeHistory.ofKey(Limit)
+            assert.deepStrictEqual(
+              records.map(({ value, previousValue }) => [value, previousValue]),
+              [
+                [10, 9],
+                [1, undefined]
+              ]
+            )
+          }).pipe(withTenant("acme"), Effect.provide(TestPlane.layer({ acme })))
+        })
     )
-  )
+  }
 
   it.effect("a rollback to each of many revisions puts its value in force again", () =>
     TestPlane.onAcme(

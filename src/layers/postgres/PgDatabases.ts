@@ -348,11 +348,18 @@ const queryOf =
   (sql, params) =>
     PgSpans.discreet(client.unsafe(sql, params))
 
+// Each statement sees what was committed before it, and so what came before a lock that an earlier one waited for. The
+// role or the database may have a higher level as its default.
+const readCommitted = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
+
 // The driver dies if it cannot roll back. A session that is gone has rolled back by being gone: that is a failure.
 const inTransaction = <A, E>(
   client: SqlClient,
   statements: (query: Query) => Effect.Effect<A, E>
-): Effect.Effect<A, E | SqlError> =>
-  Effect.catchDefect(PgSpans.discreet(client.withTransaction(statements(queryOf(client)))), (defect) =>
-    isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect)
+): Effect.Effect<A, E | SqlError> => {
+  const query = queryOf(client)
+  return Effect.catchDefect(
+    PgSpans.discreet(client.withTransaction(Effect.andThen(query(readCommitted), statements(query)))),
+    (defect) => (isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect))
   )
+}

@@ -34,7 +34,8 @@ export const objects = (history: boolean): ReadonlyArray<DdlObject> => [
   ...DdlKeys.objects,
   ...(history ? DdlHistory.objects : []),
   ...DdlPeople.objects,
-  ...(history ? DdlPeople.historyObjects : [])
+  ...(history ? DdlPeople.historyObjects : []),
+  DdlKeys.ownTriggers
 ]
 
 /**

@@ -251,9 +251,9 @@ const recordInsert = record(
 
 // A reader saw no row where an untouched seed was: there is nothing before its deletion.
 const deleted = (rows: string) => `
-      SELECT b.namespace, b.key, 'delete', b.revision, CASE WHEN NOT b.untouched THEN b.revision END,
-        CASE WHEN NOT b.untouched THEN b.value END, NULL::jsonb, session_user::text
-      FROM (SELECT b.*, ${isUntouched("b")} AS untouched FROM ${rows} AS b) AS b
+      SELECT b.namespace, b.key, 'delete', b.revision, CASE WHEN NOT b.systemplane_untouched THEN b.revision END,
+        CASE WHEN NOT b.systemplane_untouched THEN b.value END, NULL::jsonb, session_user::text
+      FROM (SELECT b.*, ${isUntouched("b")} AS systemplane_untouched FROM ${rows} AS b) AS b
     `
 
 // A subscriber's history is its publisher's: ids of records that were made here would be in the way of those to come.
@@ -282,12 +282,12 @@ const recordUpdate = record(
   "SELECT FROM after_rows",
   `
       SELECT coalesce(a.namespace, b.namespace), coalesce(a.key, b.key),
-        CASE WHEN a.key IS NULL THEN 'delete' WHEN b.key IS NULL OR b.untouched THEN 'create' ELSE 'update' END,
+        CASE WHEN a.key IS NULL THEN 'delete' WHEN b.key IS NULL OR b.systemplane_untouched THEN 'create' ELSE 'update' END,
         coalesce(a.revision, b.revision),
-        CASE WHEN NOT b.untouched THEN b.revision END,
-        CASE WHEN NOT b.untouched THEN b.value END,
+        CASE WHEN NOT b.systemplane_untouched THEN b.revision END,
+        CASE WHEN NOT b.systemplane_untouched THEN b.value END,
         a.value, coalesce(a.updated_by, session_user)
-      FROM (SELECT b.*, ${isUntouched("b")} AS untouched FROM before_rows AS b) AS b
+      FROM (SELECT b.*, ${isUntouched("b")} AS systemplane_untouched FROM before_rows AS b) AS b
       FULL JOIN after_rows AS a ON a.namespace = b.namespace AND a.key = b.key
       WHERE a.revision IS DISTINCT FROM b.revision OR ${isOn("once")}
     `
@@ -397,8 +397,9 @@ BEGIN
   IF ${isOn("recording")} AND NOT ${writesRecords} THEN
     RAISE EXCEPTION 'only the triggers of systemplane_entries write records' USING ERRCODE = 'insufficient_privilege';
   END IF;
-  RETURN NULL;
-END`
+  RETURN NEW;
+END`,
+  { version: 3 }
 )
 
 // For the owner too: against mistakes. What it lets through is the redaction of a key that became a secret, and what
@@ -511,6 +512,15 @@ export const objects: ReadonlyArray<DdlObject> = [
     when: "BEFORE",
     on: ["INSERT"],
     each: "STATEMENT",
+    run: writer.name,
+    enabled: "A"
+  }),
+  // A statement may set it while it runs.
+  onHistory({
+    name: "systemplane_history_writer_row_trigger",
+    when: "BEFORE",
+    on: ["INSERT"],
+    each: "ROW",
     run: writer.name,
     enabled: "A"
   }),

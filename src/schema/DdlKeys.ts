@@ -126,6 +126,35 @@ BEGIN
 END`
 )
 
+/** The tables on which functions of ours run with their owner's rights. */
+export const guarded = ["systemplane_history", "systemplane_keys", "systemplane_processes"]
+
+const strangers = `
+  SELECT DISTINCT c.oid::regclass AS relation, a.grantee
+  FROM (VALUES ${guarded.map((name) => `('${name}')`).join(", ")}) AS w (name)
+  JOIN pg_class AS c ON c.oid = to_regclass('{schema:literal}.' || w.name),
+  LATERAL aclexplode(c.relacl) AS a
+  WHERE a.privilege_type = 'TRIGGER' AND a.grantee <> c.relowner`
+
+/** Default privileges may have granted it with all others. */
+export const ownTriggers: DdlObject = {
+  kind: "rule",
+  name: "right to put triggers on the tables",
+  holds: `NOT EXISTS (${strangers})`,
+  mend: [
+    `DO $rights$
+DECLARE
+  stranger record;
+BEGIN
+  FOR stranger IN ${strangers}
+  LOOP
+    EXECUTE 'REVOKE TRIGGER ON ' || stranger.relation::text || ' FROM '
+      || CASE stranger.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(stranger.grantee)) END || ' CASCADE';
+  END LOOP;
+END $rights$`
+  ]
+}
+
 export const functions: ReadonlyArray<FunctionObject> = [keepKeys, redact, stamp]
 
 const onKeys = (options: Omit<Parameters<typeof trigger>[0], "table">) =>

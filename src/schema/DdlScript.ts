@@ -126,7 +126,7 @@ const row = (f: FunctionObject): string =>
   )})`
 
 // What a new function was granted by default privileges is revoked, even if roles may be named for it later.
-// A newer version's body stays as it is; its rights and its path are looked at all the same.
+// A newer version's body stays as it is, unless a role made it that has no say here; its rights and its path are looked at all the same.
 const functions = (all: ReadonlyArray<FunctionObject>): string => `
   FOR wanted IN
     SELECT * FROM (VALUES
@@ -137,10 +137,17 @@ ${all.map(row).join(",\n")}
     signature := home || '.' || wanted.name || '(' || wanted.types || ')';
     SELECT p.* INTO existing FROM pg_proc AS p WHERE p.oid = to_regprocedure(signature);
     created := existing.oid IS NULL;
-    IF coalesce(substring(split_part(existing.prosrc, chr(10), 1) FROM '^-- effect-systemplane ([0-9]{1,9})$')::integer, 0) <= wanted.version
-      AND ((existing.prosrc, existing.prosecdef, existing.proconfig)
+    SELECT c.relowner INTO table_owner FROM pg_class AS c WHERE c.oid = to_regclass(home || '.systemplane_entries');
+    IF (existing.proowner = table_owner OR EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = existing.proowner AND r.rolsuper)) IS NOT TRUE
+      OR coalesce(substring(split_part(existing.prosrc, chr(10), 1) FROM '^-- effect-systemplane ([0-9]{1,9})$')::integer, 0) <= wanted.version
+    THEN
+      outdated := (existing.prosrc, existing.prosecdef, existing.proconfig)
           IS DISTINCT FROM (wanted.body, wanted.definer, ARRAY['search_path=${safePath}'])
-        OR (${isPlain("existing")}) IS NOT TRUE) THEN
+        OR (${isPlain("existing")}) IS NOT TRUE;
+    ELSE
+      outdated := false;
+    END IF;
+    IF outdated THEN
       PERFORM pg_advisory_xact_lock(${lockKey});
       EXECUTE 'CREATE OR REPLACE FUNCTION ' || home || '.' || wanted.name || '(' || wanted.arguments || ') RETURNS '
         || wanted.returns || ' LANGUAGE plpgsql SECURITY ' || CASE WHEN wanted.definer THEN 'DEFINER' ELSE 'INVOKER' END
@@ -151,7 +158,6 @@ ${all.map(row).join(",\n")}
       EXECUTE 'ALTER FUNCTION ' || signature || ' RESET ALL';
       EXECUTE 'ALTER FUNCTION ' || signature || ' SET search_path = ${safePath}';
     END IF;
-    SELECT c.relowner INTO table_owner FROM pg_class AS c WHERE c.oid = to_regclass(home || '.systemplane_entries');
     IF existing.proowner <> table_owner THEN
       EXECUTE 'ALTER FUNCTION ' || signature || ' OWNER TO ' || quote_ident(pg_get_userbyid(table_owner));
       SELECT p.* INTO existing FROM pg_proc AS p WHERE p.oid = to_regprocedure(signature);
@@ -219,6 +225,7 @@ DECLARE
   home_literal text;
   fine boolean;
   created boolean;
+  outdated boolean;
   wanted record;
   existing pg_catalog.pg_proc;
   signature text;
@@ -263,6 +270,9 @@ const refusals = `
         RAISE EXCEPTION '%.% is not a table', home, wanted.name USING HINT = 'Rename it, or use another schema.';
       WHEN 'Partitioned' THEN
         RAISE EXCEPTION '%.% is partitioned or inherits', home, wanted.name USING HINT = 'Put a plain table with its rows in its place.';
+      WHEN 'ForeignCode' THEN
+        RAISE EXCEPTION '%.% belongs to another role, or has a trigger of one, which would run with the rights of the owner', home, wanted.name
+          USING HINT = 'Look at it, and drop it.';
       WHEN 'HasRules' THEN
         RAISE EXCEPTION '%.% has rewrite rules, which swallow or change statements', home, wanted.name USING HINT = 'Drop the rules.';
       ELSE

@@ -55,6 +55,8 @@ const problems = {
     `${table} lacks columns, or has them with another type, and its rows cannot be brought over; restore it, or mend its columns by hand as Ddl.sql makes them`,
   HasRules: (table: string) =>
     `${table} has rewrite rules, which swallow or change statements; run as the owner of the table: DROP RULE … ON ${table}`,
+  ForeignCode: (table: string) =>
+    `${table} belongs to another role than systemplane_entries, or has a trigger with another role's function, which would run with the owner's rights; look at it, and drop it`,
   ManyTenants: (table: string) =>
     `${table} has a column tenant_id, hence the entries of many tenants; give each tenant a database or a schema of its own`,
   RowsHidden: (table: string) =>
@@ -70,6 +72,7 @@ export class TableUnsuitable extends Schema.TaggedError<TableUnsuitable>()("Tabl
     "Partitioned",
     "ColumnsLost",
     "HasRules",
+    "ForeignCode",
     "ManyTenants",
     "RowsHidden",
     "NoSchema"

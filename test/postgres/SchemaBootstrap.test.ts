@@ -3,6 +3,7 @@ import { Effect, Redacted } from "effect"
 import { Config, Ddl, SchemaBootstrap, withTenant } from "effect-systemplane"
 import * as PgSchemaCheck from "../../src/layers/postgres/PgSchemaCheck.ts"
 import * as DdlEntries from "../../src/schema/DdlEntries.ts"
+import * as DdlKeys from "../../src/schema/DdlKeys.ts"
 import { Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
@@ -24,7 +25,8 @@ const comesWithTheTable = [
   DdlEntries.revisionColumn,
   DdlEntries.noDefault,
   DdlEntries.sequencePosition,
-  DdlEntries.positionAfterHistory
+  DdlEntries.positionAfterHistory,
+  DdlKeys.ownTriggers
 ].map(({ name }) => name)
 const everything = names(Ddl.parts).filter(
   (name) => !comesWithTheTable.includes(name) && !name.startsWith("columns of")

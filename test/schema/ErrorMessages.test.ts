@@ -170,6 +170,10 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   ],
   [bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "Partitioned" })), "put a plain table"],
   [bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "HasRules" })), "DROP RULE"],
+  [
+    bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "ForeignCode", table: "systemplane_history" })),
+    "systemplane_history belongs to another role"
+  ],
   [bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "ColumnsLost" })), "mend its columns by hand"],
   [
     bootstrap(new Plane.SchemaBootstrapError.SchemaOutdated({ parts: ["a", "b"], sql: "ALTER …" })),

@@ -27,7 +27,10 @@ const uniqueOnNames = DdlEntries.primaryKey.holds.replaceAll(
 const facts = `pg_catalog.json_build_object(
   'relations', (
     SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-      'name', c.relname, 'kind', c.relkind, 'owned', c.relowner = t.owner, 'durable', c.relpersistence = 'p'
+      'name', c.relname, 'kind', c.relkind, 'owned', c.relowner = t.owner, 'durable', c.relpersistence = 'p',
+      'guarded', NOT EXISTS (
+        SELECT FROM aclexplode(c.relacl) AS a WHERE a.privilege_type = 'TRIGGER' AND a.grantee <> c.relowner
+      )
     ) ORDER BY c.relname), '[]')
     FROM pg_class AS c WHERE c.relnamespace = t.namespace AND c.relname LIKE 'systemplane%'
   ),
@@ -160,7 +163,9 @@ export const Facts = Schema.Struct({
       /** Whether it belongs to the owner of the table of entries. */
       owned: Schema.Boolean,
       /** Whether it outlasts a crash of the server. */
-      durable: Schema.Boolean
+      durable: Schema.Boolean,
+      /** Whether no role but its owner may put a trigger on it. */
+      guarded: Schema.Boolean
     })
   ),
   /** Tables that cannot be served. */

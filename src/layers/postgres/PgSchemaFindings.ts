@@ -9,6 +9,7 @@
 import * as DdlColumns from "../../schema/DdlColumns.ts"
 import * as DdlEntries from "../../schema/DdlEntries.ts"
 import * as DdlHistory from "../../schema/DdlHistory.ts"
+import * as DdlKeys from "../../schema/DdlKeys.ts"
 import {
   type DdlObject,
   type FunctionObject,
@@ -126,7 +127,7 @@ const ofFunction = (object: FunctionObject, facts: PgCatalog.Facts, schema: stri
   if (there === undefined) return [{ object, loses, problem: "is missing" }]
   const signature = `${schema}.${object.name}(${object.types})`
   const [version, ours] = [versionOf(there.body), versionOf(object.body)]
-  if (version <= ours) {
+  if (version <= ours || !there.owned) {
     if (there.body !== inSchema(object.body, schema)) {
       const known = object.older?.includes(there.body) === true
       const older = known || (version > 0 && version < ours)
@@ -167,6 +168,11 @@ const ofRule = (object: RuleObject, { ahead, aheadOfHistory, facts }: Known): Re
     case DdlEntries.durability: {
       const lost = facts.relations.filter(({ durable, name }) => !durable && DdlEntries.lasting.includes(name))
       return otherwise(lost.length === 0, false, `is none: a crash empties ${lost.map(({ name }) => name).join(", ")}`)
+    }
+    case DdlKeys.ownTriggers: {
+      const open = facts.relations.filter(({ guarded, name }) => !guarded && DdlKeys.guarded.includes(name))
+      const problem = `lets other roles put triggers on ${open.map(({ name }) => name).join(", ")}, which run with the owner's rights`
+      return otherwise(open.length === 0, false, problem)
     }
     case DdlEntries.primaryKey:
       return otherwise(facts.unique)

@@ -110,6 +110,29 @@ describe("the lifecycle on a real server", () => {
       })
   )
 
+  it.live("G12: callers that state one intent after another at once leave nothing behind", () =>
+    TestPlane.onAcme((acme) =>
+      Effect.gen(function* () {
+        yield* Effect.forEach(
+          Array.from({ length: 4 }),
+          (_, caller) =>
+            Effect.forEach(
+              Array.from({ length: 6 }),
+              (_, round) => Effect.exit(call((caller + round) % 2 === 0 ? "activate" : "remove")),
+              { discard: true }
+            ),
+          { concurrency: "unbounded", discard: true }
+        )
+        yield* call("activate")
+        yield* call("remove")
+        yield* eventually(
+          "no session is left",
+          Effect.map(acme.sessions, (sessions) => sessions.length === 0)
+        )
+      })
+    )
+  )
+
   it.live("a tenant whose database does not exist holds up no other, and becomes live once it exists", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make

@@ -341,7 +341,6 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
       looked: options.bootstrap === "skip",
       begun: false
     }
-    if (before !== undefined) settle(before)
     if (demanded) {
       demandedIntents.add(intent)
       // A tenant that was live keeps its series and its log lines when its credentials are rotated.
@@ -351,6 +350,8 @@ export const make = Effect.fnUntraced(function* (options: TenantSupervisorsOptio
     // it.
     const fiber = run(supervise(tenant, intent, before), { uninterruptible: true })
     supervisors.set(tenant, { intent, fiber: Fiber.runIn(fiber, intent.scope) })
+    // Last: a caller that it wakes goes on at once, and may state the next intent.
+    if (before !== undefined) settle(before)
     return intent
   }
 

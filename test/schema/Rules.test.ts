@@ -164,6 +164,16 @@ describe("PgAddress", () => {
   const problemOf = (url: string) =>
     Result.match(PgAddress.parse(url), { onFailure: (problem) => problem, onSuccess: () => assert.fail(url) })
 
+  it("loses no part of a URL without a word", () => {
+    assert.deepInclude(read("postgres://u@h/x?password=pa?ss+w&sslmode=verify-full"), {
+      password: "pa?ss+w",
+      sslMode: "verify-full"
+    })
+    assert.strictEqual(read("postgres://u@h/x?sslmode=disable&sslmode=verify-full").sslMode, "verify-full")
+    assert.include(problemOf("postgres://u@h/x?sslrootcert=system"), "say sslmode=verify-full")
+    assert.include(problemOf("postgres://u:p#w@h/x"), "write it as %23")
+  })
+
   it("reads a libpq URI", () => {
     for (const [url, expected] of [
       [

@@ -102,8 +102,10 @@ export const parse = (url: string): Result.Result<Location, string> => {
   if (url.trim() === "") return Result.fail(empty)
   if (!/^\w+:\/\//.test(url) || /%(?![0-9a-f]{2})/i.test(url)) return Result.fail(malformed)
   if (!/^postgres(ql)?:/.test(url)) return Result.fail("it does not begin with postgres:// or postgresql://")
-  const [base = "", query = ""] = url.split("?", 2)
-  const parameters = new URLSearchParams(query)
+  if (url.includes("#")) return Result.fail("it holds a #, which ends a URL; write it as %23")
+  const [, base = "", query = ""] = /^([^?]*)\??(.*)$/s.exec(url)!
+  // As libpq: a plus is a plus, and the last one of a name counts.
+  const parameters = new URLSearchParams([...new Map(new URLSearchParams(query.replaceAll("+", "%2B")))])
   const problem = [...parameters].map(([name, value]) => problemOf(name, value)).find((found) => found !== undefined)
   if (problem !== undefined) return Result.fail(problem)
   if ([authorityOf(base), parameters.get("host"), parameters.get("hostaddr")].some((hosts) => hosts?.includes(","))) {
@@ -169,6 +171,9 @@ const problemOf = (name: string, value: string): string | undefined => {
   const values = supported[name]
   if (values !== undefined && !values.includes(value.toLowerCase())) {
     return `its parameter ${name} may only be ${values.join(" or ")}`
+  }
+  if (name === "sslrootcert" && value === "system") {
+    return "its sslrootcert=system is not supported; say sslmode=verify-full, which trusts the authorities that Node does"
   }
   return name === "sslmode" && !Object.hasOwn(sslModes, value)
     ? `its sslmode is none of ${Object.keys(sslModes).join(", ")}`

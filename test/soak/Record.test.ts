@@ -40,6 +40,18 @@ const problems = (kept: Partial<Record.Kept>) => Record.problemsOf({ ...right, .
 describe("the soak's check of the history", () => {
   it("finds nothing wrong if each change is there once", () => assert.deepStrictEqual(problems({}), []))
 
+  it("asks for no record of a seed, nor of what held the place of a missing row while a change was fenced", () => {
+    const mark = "systemplane.manager:0123456789abcdef"
+    for (const stamp of ["default", "null"]) {
+      const journal = [change("4", 4, { operation: "insert", stamp, by: mark, key: "limits/other" })]
+      assert.deepStrictEqual(problems({ journal: [...right.journal, ...journal] }), [])
+    }
+    const claimed = [change("4", 4, { operation: "insert", by: mark, key: "limits/other" })]
+    assert.deepStrictEqual(problems({ journal: [...right.journal, ...claimed] }), [
+      "transaction 4 wrote revision 4 of limits/other: 1 times, with 0 records"
+    ])
+  })
+
   it("finds a record that is missing, in the middle and at the end", () => {
     assert.deepStrictEqual(problems({ records: right.records.filter((_, i) => i !== 1) }), [
       "transaction 2 wrote revision 2 of limits/plain: 1 times, with 0 records",

@@ -29,13 +29,22 @@ export class TenantMissing extends Schema.TaggedError<TenantMissing>()("TenantMi
   }
 }
 
+/** Anything as text. What a proxy or a `toString` of its own throws is no reason to fail with. */
+const shown = (given: unknown): string => {
+  try {
+    return String(given).replaceAll(/\p{Cs}/gu, "\ufffd")
+  } catch {
+    return typeof given
+  }
+}
+
 /** The id cannot be that of a tenant. */
 export class InvalidTenantId extends Schema.TaggedError<InvalidTenantId>()("InvalidTenantId", {
   /** What was given, cut to 64 characters. */
   given: Schema.String
 }) {
   static from(given: unknown) {
-    return new InvalidTenantId({ given: String(given).slice(0, 64) })
+    return new InvalidTenantId({ given: shown(given).slice(0, 64) })
   }
   override get message() {
     return `${JSON.stringify(this.given)} is not a tenant id: 1 to 256 letters, digits, _ or -, starting with a letter or a digit`
@@ -62,14 +71,20 @@ export class UnknownTenant extends Schema.TaggedError<UnknownTenant>()("UnknownT
   }
 }
 
-/** The actor of a write is empty, or no text that PostgreSQL can hold. Nothing was written. */
+/**
+ * The actor of a write is refused: it is empty, longer than 256 characters, has a control character, begins as the mark
+ * of a seed does (`systemplane.manager:`), or is no text that PostgreSQL can hold. Nothing was written.
+ */
 export class InvalidActor extends Schema.TaggedError<InvalidActor>()("InvalidActor", { problem: Schema.String }) {
   override get message() {
     return `The actor of a write is refused: ${this.problem}; name the person or the service that writes`
   }
 }
 
-/** The reason or the change id of a write is refused. Nothing was written. */
+/**
+ * The reason or the change id of a write is refused: a reason longer than 4,000 characters or with a control character,
+ * an id that is no UUID, options that cannot be read. Nothing was written.
+ */
 export class InvalidChange extends Schema.TaggedError<InvalidChange>()("InvalidChange", { problem: Schema.String }) {
   override get message() {
     return `The change is refused: ${this.problem}`

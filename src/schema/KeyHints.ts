@@ -21,8 +21,17 @@ const hints = Symbol("effect-systemplane/schema/KeyHints")
 /** The property that holds the hints of a new key. */
 export const initial = (): object => ({ [hints]: { slot: -1, read: undefined } satisfies KeyHints })
 
-/** The hints of a key; `undefined` if the key was not made by `ConfigKey.make`. */
-export const of = (key: ConfigKey.Any): KeyHints | undefined => (key as { readonly [hints]?: KeyHints })[hints]
+/**
+ * The hints of a key; `undefined` if the key was not made by `ConfigKey.make`. A key may be `undefined` in a module that
+ * imports itself in a circle, and a proxy may throw: neither is a declared key.
+ */
+export const of = (key: ConfigKey.Any): KeyHints | undefined => {
+  try {
+    return (key as { readonly [hints]?: KeyHints } | undefined)?.[hints]
+  } catch {
+    return undefined
+  }
+}
 
 /** The slot of this very key if its hint leads to it, else `undefined`. */
 export const slotIn = (keys: ReadonlyArray<ConfigKey.Any>, key: ConfigKey.Any): number | undefined => {

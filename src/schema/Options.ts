@@ -127,8 +127,20 @@ export interface Settings {
  *
  * @since 0.1.0
  */
-export const resolve = (options: SystemplaneOptions): Result.Result<Settings, InvalidOption> =>
+export const resolve = (options: SystemplaneOptions): Result.Result<Settings, InvalidOption> => {
+  try {
+    return resolveReadable(options)
+  } catch {
+    // No compiler may have checked them: a getter or a proxy may throw.
+    return Result.fail(new InvalidOption({ option: "options", expected: "an object that can be read" }))
+  }
+}
+
+const resolveReadable = (options: SystemplaneOptions): Result.Result<Settings, InvalidOption> =>
   Result.gen(function* () {
+    yield* expect("keys", Array.isArray(options.keys) && options.keys.every(isKey), "keys of ConfigKey.make")
+    yield* expect("tenants", options.tenants === undefined || Array.isArray(options.tenants), "a list of tenant ids")
+    yield* expect("seedDefaults", [undefined, true, false].includes(options.seedDefaults), "true or false")
     return {
       boot: yield* oneOf("boot", options.boot ?? "settle", ["settle", "require", "background"]),
       bootTimeout: yield* millis("bootTimeout", options.bootTimeout ?? "10 seconds", 1),
@@ -154,6 +166,7 @@ export const resolve = (options: SystemplaneOptions): Result.Result<Settings, In
 
 const reconnect = (given: SystemplaneOptions["reconnect"]): Result.Result<Schedule.Schedule<unknown>, InvalidOption> =>
   Result.gen(function* () {
+    yield* expect("reconnect", typeof (given ?? {}) === "object" || Schedule.isSchedule(given), "bounds, or a Schedule")
     if (Schedule.isSchedule(given)) return given as Schedule.Schedule<unknown>
     const base = yield* millis("reconnect.base", given?.base ?? Reconnect.defaults.base, 1)
     const cap = yield* millis("reconnect.cap", given?.cap ?? Reconnect.defaults.cap, base)
@@ -163,6 +176,7 @@ const reconnect = (given: SystemplaneOptions["reconnect"]): Result.Result<Schedu
 const retention = (given: SystemplaneOptions["history"]): Result.Result<Settings["history"], InvalidOption> =>
   Result.gen(function* () {
     if (given === false) return undefined
+    yield* expect("history", typeof (given ?? {}) === "object", "false, or an object")
     const { keepDays, keepPerKey } = given ?? {}
     return {
       keepDays: keepDays === undefined ? undefined : yield* integer("history.keepDays", keepDays, 1),
@@ -200,6 +214,12 @@ const integer = (option: string, value: number, atLeast: number): Result.Result<
   Number.isSafeInteger(value) && value >= atLeast
     ? Result.succeed(value)
     : Result.fail(new InvalidOption({ option, expected: `a whole number of at least ${atLeast}` }))
+
+const isKey = (key: unknown): boolean =>
+  typeof key === "object" && key !== null && "encode" in key && typeof key.encode === "function"
+
+const expect = (option: string, holds: boolean, expected: string): Result.Result<void, InvalidOption> =>
+  holds ? Result.void : Result.fail(new InvalidOption({ option, expected }))
 
 const oneOf = <A extends string>(
   option: string,

@@ -16,6 +16,9 @@ import { isWritable } from "./WritableValue.ts"
 /** What the mark of every seed begins with. A row that says only the name before the colon is a stored value. */
 const prefix = "systemplane.manager:"
 
+/** Whether a text claims to be the mark of a seed. A caller's name may not: its value would count as a seed. */
+export const isClaimed = (actor: string): boolean => actor.startsWith(prefix)
+
 /** How many digits of the hash follow it. */
 const digits = 16
 

@@ -73,10 +73,16 @@ const decodeEvent = Schema.decodeUnknownOption(Schema.Union([TenantLifecycleEven
 const decodeText = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Unknown))
 
 /**
- * Reads an event in either form, as an object or as JSON text. `None` if it is neither: then it is an event for others.
+ * Reads an event in either form, as an object or as JSON text. `None` if it is neither, or if it cannot be read (a
+ * getter or a proxy that throws): then it is an event for others.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const parseLifecycleEvent = (given: unknown): Option.Option<TenantLifecycleEvent> =>
-  typeof given === "string" ? Option.flatMap(decodeText(given), decodeEvent) : decodeEvent(given)
+export const parseLifecycleEvent = (given: unknown): Option.Option<TenantLifecycleEvent> => {
+  try {
+    return typeof given === "string" ? Option.flatMap(decodeText(given), decodeEvent) : decodeEvent(given)
+  } catch {
+    return Option.none()
+  }
+}

@@ -7,6 +7,7 @@ import * as Result from "effect/Result"
 import { ConfigError, InvalidActor, InvalidChange, InvalidValue } from "./ConfigError.ts"
 import type { Assignment, ConfigKey } from "./ConfigKey.ts"
 import * as JsonText from "./JsonText.ts"
+import * as SeedMark from "./SeedMark.ts"
 import * as StoredValue from "./StoredValue.ts"
 
 /** What is to become of a key, already encoded. */
@@ -33,6 +34,11 @@ export interface ChangeOptions {
   readonly actor: string
   readonly reason?: string | undefined
   readonly changeId?: string | undefined
+}
+
+/** What a caller says of the write of one key, not checked yet. */
+export interface WriteOptions extends ChangeOptions {
+  readonly ifRevision?: number | undefined
 }
 
 /** A checked request: what is to be written, as which change. */
@@ -62,10 +68,27 @@ export const ofAssignments = (
     return problems.length > 0 ? refuse(problems) : Result.succeed({ writes, change })
   })
 
+/**
+ * What a caller says of a write, as plain data. It is read here once: a getter or a proxy may throw, and may say another
+ * thing when it is asked again.
+ */
+export const optionsOf = (given: unknown): Result.Result<WriteOptions, ConfigError> =>
+  Result.try({
+    try: () => {
+      const { actor, changeId, ifRevision, reason } = (given ?? {}) as WriteOptions
+      return { actor, changeId, ifRevision, reason }
+    },
+    catch: () => invalidChange("its options cannot be read")
+  })
+
+/** The actor as a span shows it, whatever a caller gave. */
+export const shownActor = ({ actor }: WriteOptions): string | undefined =>
+  typeof actor === "string" ? actor.slice(0, longestActor) : undefined
+
 /** The request that deletes a key's row. */
 export const ofRemoval = (
   key: ConfigKey.Any,
-  { ifRevision, ...options }: ChangeOptions & { readonly ifRevision?: number | undefined }
+  { ifRevision, ...options }: WriteOptions
 ): Result.Result<WriteRequest, ConfigError> => {
   const problem = revisionProblem(ifRevision)
   if (problem !== undefined) return refuse([problemOf(key, problem)])
@@ -74,13 +97,12 @@ export const ofRemoval = (
 
 /** The change that a caller describes. Its id is made here if the caller gives none. */
 export const changeOf = ({ actor, changeId, reason }: ChangeOptions): Result.Result<ChangeRequest, ConfigError> => {
-  const problem = textProblem(actor) ?? (actor.trim() === "" ? "it is empty" : undefined)
+  const problem = actorProblem(actor)
   if (problem !== undefined) return Result.fail(new ConfigError({ reason: new InvalidActor({ problem }) }))
-  const unfit = reason === undefined ? undefined : textProblem(reason)
-  if (unfit !== undefined)
-    return Result.fail(new ConfigError({ reason: new InvalidChange({ problem: `its reason: ${unfit}` }) }))
-  if (changeId !== undefined && !uuid.test(changeId)) {
-    return Result.fail(new ConfigError({ reason: new InvalidChange({ problem: "its changeId is no UUID" }) }))
+  const unfit = reason === undefined ? undefined : reasonProblem(reason)
+  if (unfit !== undefined) return Result.fail(invalidChange(`its reason: ${unfit}`))
+  if (changeId !== undefined && (typeof changeId !== "string" || !uuid.test(changeId))) {
+    return Result.fail(invalidChange("its changeId is no UUID"))
   }
   return Result.succeed(
     changeId === undefined
@@ -122,10 +144,35 @@ const readingProblem = (text: string): string | undefined => {
 
 const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 
-const textProblem = (text: unknown): string | undefined =>
-  typeof text === "string" && Result.isSuccess(JsonText.encode(text))
-    ? undefined
-    : "it must be well-formed text without U+0000"
+const invalidChange = (problem: string) => new ConfigError({ reason: new InvalidChange({ problem }) })
+
+/** A name, for a column of a table; and a few paragraphs, for people. In UTF-16 units. */
+const longestActor = 256
+const longestReason = 4_000
+
+const textProblem = (text: unknown, longest: number): string | undefined => {
+  if (typeof text !== "string") return "it must be text"
+  if (text.length > longest) return `it has ${text.length} characters, and ${longest} are the most`
+  return Result.isSuccess(JsonText.encode(text)) ? undefined : "it must be well-formed text without U+0000"
+}
+
+/** Control characters, line ends, and what reverses the direction of text: logs and tables show an actor as it is. */
+const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u
+const unprintableInLines = /[^\P{Cc}\t\r\n]/u
+const visible = /[^\p{Z}\p{Cc}\p{Cf}]/u
+
+const actorProblem = (actor: unknown): string | undefined => {
+  const problem = textProblem(actor, longestActor)
+  if (problem !== undefined) return problem
+  const text = actor as string
+  if (!visible.test(text)) return "it is empty"
+  if (unprintable.test(text)) return "it has a control character"
+  return SeedMark.isClaimed(text) ? "it is the name under which defaults are seeded" : undefined
+}
+
+const reasonProblem = (reason: unknown): string | undefined =>
+  textProblem(reason, longestReason) ??
+  (unprintableInLines.test(reason as string) ? "it has a control character other than a tab and a line end" : undefined)
 
 const revisionProblem = (ifRevision: number | undefined): string | undefined =>
   ifRevision === undefined || (Number.isSafeInteger(ifRevision) && ifRevision >= 0)

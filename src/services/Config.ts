@@ -35,9 +35,12 @@ import * as CachedRead from "./internal/CachedRead.ts"
  * @since 0.1.0
  */
 export interface WriteAllOptions {
-  /** Who writes: stored with the entry and in the history, shown to operators. Not empty, and not a secret. */
+  /**
+   * Who writes: stored with the entry and in the history, shown to operators. Not empty, not a secret, at most 256
+   * characters without control characters, and not beginning with `systemplane.manager:`, which marks seeds.
+   */
   readonly actor: string
-  /** Why, for the history. Not a secret. */
+  /** Why, for the history. Not a secret; at most 4,000 characters, on one line or several. */
   readonly reason?: string | undefined
   /**
    * A UUID that names the change in the history; made by this library if absent. On a database with a history it takes

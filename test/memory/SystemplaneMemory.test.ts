@@ -43,6 +43,42 @@ describe("a plane in memory", () => {
     })
   )
 
+  it.effect("options that no compiler checked are refused by name, and what cannot be read with them", () =>
+    Effect.gen(function* () {
+      const unreadable = {
+        get boot() {
+          return assert.fail("getter")
+        }
+      }
+      for (const [option, given] of [
+        ["keys", { keys: [{}] }],
+        ["keys", { keys: null }],
+        ["tenants", { tenants: "acme" }],
+        ["seedDefaults", { seedDefaults: "false" }],
+        ["history", { history: true }],
+        ["reconnect", { reconnect: 5 }],
+        ["options", unreadable]
+      ] as const) {
+        const options = Object.defineProperties({ keys: keys.all }, Object.getOwnPropertyDescriptors(given))
+        const error = yield* Effect.flip(Layer.build(SystemplaneMemory(options as any)))
+        assert.deepInclude(error, { _tag: "InvalidOption", option })
+      }
+    })
+  )
+
+  it.effect("what is no key is an unknown one, and what is no tenant a malformed one", () =>
+    Effect.gen(function* () {
+      const { proxy, revoke } = Proxy.revocable({}, {})
+      revoke()
+      for (const given of [undefined, null, {}, proxy] as ReadonlyArray<any>) {
+        const calls = [Config.get(given), Config.entry(given), Config.set(given, 1, actor), Config.remove(given, actor)]
+        for (const call of calls) assert.strictEqual(((yield* reasonOf(call)) as any)._tag, "UnknownKey")
+        const tenant = (yield* reasonOf(TenantManager.use((manager) => manager.activate(given)))) as any
+        assert.strictEqual(tenant._tag, "InvalidTenantId")
+      }
+    }).pipe(withTenant("acme"), Effect.provide(plane()))
+  )
+
   it.effect("shares its databases with a second plane, and each has its own faults", () =>
     Effect.gen(function* () {
       const driver = yield* MemoryDriver

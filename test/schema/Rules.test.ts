@@ -188,6 +188,9 @@ describe("PgAddress", () => {
       ["postgres://u@/db?host=/dir", { address: { path: "/dir/.s.PGSQL.5432" }, user: "u", database: "db" }],
       ["postgres://u@h/x?hostaddr=10.0.0.7", { address: { host: "10.0.0.7", port: 5432 }, host: "h" }],
       ["postgres://u%40x:p%2Fq@h/a%20b", { user: "u@x", password: "p/q", database: "a b" }],
+      ["postgres://u@h/a%23b%2Fc%3Fd%25e", { database: "a#b/c?d%e" }],
+      ["postgres:///%2F?host=/dir", { database: "/" }],
+      ["postgres://u@h/a/../b/\n", { database: "a/../b/" }],
       ["postgres://h/x?user=u&password=p&dbname=y", { user: "u", password: "p", database: "y" }],
       ["postgres://u@h", { user: "u", database: "u" }],
       ["postgres://u@h/x?connect_timeout=3&options=-c%20a%3Db", { connectTimeout: 3, options: "-c a=b" }],
@@ -243,7 +246,14 @@ describe("PgAddress", () => {
   })
 
   it("never repeats what it cannot read", () => {
-    for (const url of ["canary", "http://u:canary@h", "postgres://u:canary@h:0/x", "postgres://%canary/x"]) {
+    for (const url of [
+      "canary",
+      "http://u:canary@h",
+      "postgres://u:canary@h:0/x",
+      "postgres://%canary/x",
+      "postgres://u:canary@h/%FF",
+      "postgres://u:canary@h/x%00"
+    ]) {
       assert.notInclude(problemOf(url), "canary", url)
     }
   })

@@ -18,6 +18,50 @@ const nested = (levels: number): Schema.Json => {
   return value
 }
 
+describe("what a caller says of a change", () => {
+  const reasonOf = (given: unknown) =>
+    Result.match(Result.flatMap(WriteRequest.optionsOf(given), WriteRequest.changeOf), {
+      onFailure: ({ reason }) => reason._tag,
+      onSuccess: () => "accepted"
+    })
+  const throwing = new Proxy({}, { get: () => assert.fail("trap") })
+
+  it("G7: may not be the mark of a seed: the value would count as the code's default", () => {
+    for (const actor of ["systemplane.manager:0123456789abcdef", "systemplane.manager:"]) {
+      assert.strictEqual(reasonOf({ actor }), "InvalidActor", actor)
+    }
+    assert.strictEqual(reasonOf({ actor: "systemplane.manager" }), "accepted")
+  })
+
+  it("is text that a table can show, of a bounded length, and never a defect", () => {
+    for (const actor of [
+      "a\nb",
+      "\x1b[31m",
+      "\u202eada",
+      "\u2028",
+      "\u200b",
+      "\0",
+      "\ud800",
+      "a".repeat(257),
+      5,
+      null,
+      ["a"]
+    ]) {
+      assert.strictEqual(reasonOf({ actor }), "InvalidActor", String(actor))
+    }
+    for (const given of [undefined, null, 5, "ada", {}]) assert.strictEqual(reasonOf(given), "InvalidActor")
+    for (const reason of ["\x1b[31m", "\0", "\ud800", "a".repeat(4_001), 5, null]) {
+      assert.strictEqual(reasonOf({ actor: "ada", reason }), "InvalidChange", String(reason))
+    }
+    for (const changeId of ["42", "a".repeat(1_000_000), Symbol("id"), ["6f9c1c5e-5d2b-4c39-a8a4-6a1b2c3d4e5f"]]) {
+      assert.strictEqual(reasonOf({ actor: "ada", changeId }), "InvalidChange")
+    }
+    assert.strictEqual(reasonOf(throwing), "InvalidChange")
+    assert.strictEqual(reasonOf({ actor: "José 李 (on call)", reason: "two\r\n\tlines" }), "accepted")
+    assert.strictEqual(reasonOf({ actor: "a".repeat(256), reason: "a".repeat(4_000) }), "accepted")
+  })
+})
+
 describe("a value to be written", () => {
   it("G6: is refused if no process would put it in force: too long, or too deep", () => {
     assert.isUndefined(problemOf(Text, "a".repeat(1_048_574)))

@@ -130,6 +130,10 @@ describe("the lifecycle of a tenant", () => {
     onPlane(function* ({ lines }) {
       const manager = yield* TenantManager
       const hostile = new Proxy({}, { get: () => assert.fail("a getter of an event ran"), has: () => false })
+      const traps = new Proxy({}, { get: () => () => assert.fail("trap") })
+      const throwing = new Proxy({}, traps)
+      const { proxy, revoke } = Proxy.revocable({}, {})
+      revoke()
       for (const event of [
         undefined,
         null,
@@ -144,7 +148,16 @@ describe("the lifecycle of a tenant", () => {
         { event_type: "toString", tenant_id: "acme" },
         { event_type: "tenant.activated" },
         { _tag: "TenantRenamed", tenant: "acme" },
-        hostile
+        hostile,
+        throwing,
+        proxy,
+        { _tag: "TenantActivated", tenant: proxy },
+        {
+          event_type: "tenant.activated",
+          get tenant_id() {
+            throw new Error("getter")
+          }
+        }
       ]) {
         yield* manager.handle(event)
       }

@@ -11,12 +11,12 @@ import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Closed, type ConfigError } from "../../schema/ConfigError.ts"
-import type { Assignment, ConfigKey, ConfigKeyGroup } from "../../schema/ConfigKey.ts"
+import type { ConfigKey, ConfigKeyGroup } from "../../schema/ConfigKey.ts"
 import { readGroup } from "../../schema/ConfigSnapshot.ts"
 import type { Change, Entry, NamedEntry } from "../../schema/Entry.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
-import * as WriteRequest from "../../schema/WriteRequest.ts"
-import { Config, type WriteAllOptions, type WriteOptions } from "../../services/Config.ts"
+import type * as WriteRequest from "../../schema/WriteRequest.ts"
+import { Config } from "../../services/Config.ts"
 import type { ConfigHandle } from "../../services/ConfigHandle.ts"
 import { currentTenant, tenantOf } from "../../services/CurrentTenant.ts"
 import { CachedRead, LastContext, register, unregister } from "../../services/internal/CachedRead.ts"
@@ -28,7 +28,7 @@ import { failWith, namesNoTenant, unknownKey, unknownNamespace } from "../store/
 import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
 import * as byName from "./byName.ts"
 import * as ChangeHandlers from "./ChangeHandlers.ts"
-import { writeSpan, writesSpan } from "./spans.ts"
+import * as Writes from "./Writes.ts"
 
 export interface CachedConfigOptions {
   /** The tenant of a fiber for which none is set. */
@@ -129,25 +129,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
       )
     )
 
-  const setAll = (assignments: ReadonlyArray<Assignment.Any>, options: WriteAllOptions) =>
-    Effect.suspend(() => write(WriteRequest.ofAssignments(assignments, options)))
-
-  const set = <A>(
-    key: ConfigKey<A>,
-    value: A,
-    { ifRevision, ...options }: WriteOptions
-  ): Effect.Effect<Entry<A>, ConfigError> =>
-    Effect.map(setAll([{ key, value, ifRevision }], options), ([entry]) => entry as Entry<A>).pipe(
-      writeSpan("Config.set", key, options.actor),
-      enter
-    )
-
-  const remove = <A>(key: ConfigKey<A>, options: WriteOptions): Effect.Effect<Entry<A>, ConfigError> =>
-    Effect.suspend(() => write(WriteRequest.ofRemoval(key, options))).pipe(
-      Effect.map(([entry]) => entry as Entry<A>),
-      writeSpan("Config.remove", key, options.actor),
-      enter
-    )
+  const { remove, set, setAll } = Writes.make(registry, enter, write)
 
   const getGroup = <F extends ConfigKeyGroup.Fields>(
     group: ConfigKeyGroup<F>
@@ -169,7 +151,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     snapshot,
     getGroup,
     list,
-    setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor), enter)
+    setAll
   })
   register(config, viewOf)
   yield* Effect.addFinalizer(() => Effect.sync(() => unregister(config)))

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import type * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { ConfigError, NotSupported } from "../../schema/ConfigError.ts"
-import type { Assignment, ConfigKey, ConfigKeyGroup } from "../../schema/ConfigKey.ts"
+import type { ConfigKey, ConfigKeyGroup } from "../../schema/ConfigKey.ts"
 import * as ConfigReasons from "../../schema/ConfigReasons.ts"
 import { type ConfigSnapshot, readGroup } from "../../schema/ConfigSnapshot.ts"
 import type { Entry, NamedEntry } from "../../schema/Entry.ts"
@@ -17,8 +17,8 @@ import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import * as ReaderOwned from "../../schema/ReaderOwned.ts"
 import type * as Snapshot from "../../schema/Snapshot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
-import * as WriteRequest from "../../schema/WriteRequest.ts"
-import { Config, type WriteAllOptions, type WriteOptions } from "../../services/Config.ts"
+import type * as WriteRequest from "../../schema/WriteRequest.ts"
+import { Config } from "../../services/Config.ts"
 import { currentTenant } from "../../services/CurrentTenant.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
@@ -33,7 +33,7 @@ import * as WriteOutcome from "../store/WriteOutcome.ts"
 import * as WritesUnderWay from "../store/WritesUnderWay.ts"
 import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
 import * as byName from "./byName.ts"
-import { writeSpan, writesSpan } from "./spans.ts"
+import * as Writes from "./Writes.ts"
 
 export interface DirectConfigOptions extends DatabasePreparation.DatabasePreparationOptions {
   /** The tenant of a fiber for which none is set. */
@@ -142,21 +142,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
       )
     })
 
-  const setAll = (assignments: ReadonlyArray<Assignment.Any>, options: WriteAllOptions) =>
-    Effect.suspend(() => write(WriteRequest.ofAssignments(assignments, options)))
-
-  const set = <A>(key: ConfigKey<A>, value: A, { ifRevision, ...options }: WriteOptions) =>
-    Effect.map(setAll([{ key, value, ifRevision }], options), ([entry]): Entry<A> => entry!).pipe(
-      writeSpan("Config.set", key, options.actor),
-      enter
-    )
-
-  const remove = <A>(key: ConfigKey<A>, options: WriteOptions) =>
-    Effect.suspend(() => write(WriteRequest.ofRemoval(key, options))).pipe(
-      Effect.map(([entry]): Entry<A> => entry!),
-      writeSpan("Config.remove", key, options.actor),
-      enter
-    )
+  const { remove, set, setAll } = Writes.make(registry, enter, write)
 
   return Config.of({
     ...byName.make(registry, {
@@ -176,7 +162,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
     snapshot: read(registry.keys),
     getGroup,
     list,
-    setAll: (assignments, options) => setAll(assignments, options).pipe(writesSpan(assignments, options.actor), enter)
+    setAll
   })
 })
 

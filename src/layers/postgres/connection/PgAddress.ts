@@ -118,22 +118,25 @@ export const parse = (url: string): Result.Result<Location, string> => {
   } catch {
     return Result.fail(malformed)
   }
-  return locate(parsed, parameters)
+  const path = pathOf(base)
+  return path === undefined ? Result.fail(malformed) : locate(parsed, path, parameters)
 }
 
 const locate = (
   parsed: ReturnType<typeof parseConnectionString>,
+  path: string,
   parameters: URLSearchParams
 ): Result.Result<Location, string> => {
   const host = parsed.host || "localhost"
   const port = Number(parsed.port || 5432)
   if (!Number.isInteger(port) || port < 1 || port > 65535) return Result.fail("its port is not between 1 and 65535")
   const user = parsed.user || undefined
-  const database = parameters.get("dbname") || parsed.database || user
+  const database = parameters.get("dbname") || path || user
   for (const [what, name] of [
     ["user", user],
     ["database", database]
   ] as const) {
+    if (name?.includes("\0")) return Result.fail(malformed)
     const bytes = Buffer.byteLength(name ?? "")
     if (bytes > longestName) {
       return Result.fail(`the name of its ${what} has ${bytes} bytes, and PostgreSQL cuts names at ${longestName}`)
@@ -184,6 +187,19 @@ const problemOf = (name: string, value: string): string | undefined => {
 const authorityOf = (base: string): string => {
   const [authority = ""] = base.replace(/^postgres(ql)?:\/\//, "").split("/", 1)
   return authority.slice(authority.lastIndexOf("@") + 1)
+}
+
+/**
+ * The database that the path names. The parser leaves %23, %2F and %3F in it as they are; as it does, this drops line
+ * ends. `undefined` if it is not UTF-8.
+ */
+const pathOf = (base: string): string | undefined => {
+  const [, path = ""] = /^[^:]*:\/\/[^/]*\/(.*)$/s.exec(base.trimEnd()) ?? []
+  try {
+    return decodeURIComponent(path.replaceAll(/[\t\r\n]/g, ""))
+  } catch {
+    return undefined
+  }
 }
 
 /** Whether nothing between the two ends can listen: a socket, or this machine's own addresses. */

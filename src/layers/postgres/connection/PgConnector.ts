@@ -136,18 +136,19 @@ export const layerRecord = (targets: Readonly<Record<string, PgTarget>>): Layer.
 export const layerTemplate = (options: PgTarget): Layer.Layer<Connector> => {
   const fill = (template: Redacted.Redacted, tenant: TenantId) =>
     Redacted.make(Redacted.value(template).replaceAll(placeholder, tenant))
-  const templates = [options.url, ...(options.listenUrl ? [options.listenUrl] : [])]
+  // What is no URL at all is refused for what it is, like an empty one.
+  const templates = [options.url, ...(options.listenUrl ? [options.listenUrl] : [])].filter(isUrl)
   const isEmpty = (url: Redacted.Redacted) => Redacted.value(url).trim() === ""
   // An empty one is refused for what it is, like any other URL.
   const everyTenantHasItsOwn = templates.every((url) => isEmpty(url) || Redacted.value(url).includes(placeholder))
   return Layer.sync(Connector, () =>
     make((tenant) =>
       everyTenantHasItsOwn
-        ? Effect.succeed({
+        ? Effect.map(checked(tenant, options), () => ({
             ...options,
             url: fill(options.url, tenant),
             listenUrl: options.listenUrl && fill(options.listenUrl, tenant)
-          })
+          }))
         : invalidAddress(tenant, `the template does not contain ${placeholder}`)
     )
   )
@@ -161,6 +162,21 @@ const unknown = (tenant: TenantId): Target => Effect.fail(ConnectorError.of(tena
 
 const invalidAddress = (tenant: TenantId, problem: string) =>
   Effect.fail(ConnectorError.of(tenant, new InvalidAddress({ problem })))
+
+/** A text that is not redacted would be shown by whatever logs the target. */
+const isUrl = (url: unknown): boolean => Redacted.isRedacted(url) && typeof Redacted.value(url) === "string"
+
+/** A target is what code of others says, perhaps without a compiler. */
+const checked = (tenant: TenantId, target: PgTarget): Target => {
+  try {
+    if (!isUrl(target.url)) return invalidAddress(tenant, "its url is no redacted text; say Redacted.make(url)")
+    return target.listenUrl === undefined || isUrl(target.listenUrl)
+      ? Effect.succeed(target)
+      : invalidAddress(tenant, "its listenUrl is no redacted text; say Redacted.make(listenUrl)")
+  } catch {
+    return invalidAddress(tenant, "the target that it resolved to cannot be read")
+  }
+}
 
 /** What code of others resolves a tenant to: in time, and told by the name of the error if it fails. */
 const resolved = <E>(tenant: TenantId, resolving: Effect.Effect<Option.Option<PgTarget>, E>): Target =>
@@ -177,10 +193,12 @@ const resolved = <E>(tenant: TenantId, resolving: Effect.Effect<Option.Option<Pg
     Effect.flatMap(Option.match({ onNone: () => unknown(tenant), onSome: Effect.succeed }))
   )
 
-const make = (target: (tenant: TenantId) => Target, sole: Option.Option<TenantId> = Option.none()) =>
-  Connector.of({
+const make = (resolve: (tenant: TenantId) => Target, sole: Option.Option<TenantId> = Option.none()) => {
+  const target = (tenant: TenantId) => Effect.flatMap(resolve(tenant), (target) => checked(tenant, target))
+  return Connector.of({
     sole,
     client: (tenant) => Effect.flatMap(target(tenant), (target) => PgSession.openClient(tenant, target)),
     session: (tenant) => Effect.flatMap(target(tenant), (target) => PgSession.openSession(tenant, target)),
     interchangeable: (tenant) => Effect.map(target(tenant), ({ listenUrl }) => listenUrl === undefined)
   })
+}

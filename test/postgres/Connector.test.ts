@@ -1,6 +1,6 @@
 import { createServer } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Redacted, type Scope } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Redacted, Scope } from "effect"
 import {
   Config,
   Connector,
@@ -311,6 +311,23 @@ describe("PgTarget", () => {
           ["effect-systemplane", "effect-systemplane", "effect-systemplane listen"]
         )
       }).pipe(Effect.provide(plane(PgConnector.layerSingle({ url: database.url, maxConnections: 2 }))))
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("a pooled client that is closed", () => {
+  it.live("fails the statement of a fiber that was not interrupted itself, alone and in a transaction", () =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.make
+      const connector = yield* Connector.pipe(Effect.provide(PgConnector.layerRecord({ acme: { url: database.url } })))
+      const scope = yield* Scope.make()
+      const client = yield* Scope.provide(connector.client(acme), scope)
+      yield* client.unsafe("SELECT 1")
+      yield* Scope.close(scope, Exit.void)
+      for (const statement of [client.unsafe("SELECT 1"), client.withTransaction(client.unsafe("SELECT 1"))]) {
+        const exit = yield* Effect.exit(statement)
+        assert.strictEqual(Option.getOrThrow(Exit.findErrorOption(exit)).reason._tag, "ConnectionError")
+      }
     }).pipe(Effect.scoped)
   )
 })

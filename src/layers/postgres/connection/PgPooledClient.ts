@@ -7,12 +7,13 @@
 import * as PgClient from "@effect/sql-pg/PgClient"
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as PgPool from "@effect/sql-pg/PgPool"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Connection } from "effect/sql/SqlConnection"
-import { SqlError, UnknownError } from "effect/sql/SqlError"
+import { ConnectionError, SqlError, UnknownError } from "effect/sql/SqlError"
 
 /** `prepare` runs on each session before its first statement. */
 export const make = Effect.fnUntraced(function* (
@@ -28,11 +29,12 @@ export const make = Effect.fnUntraced(function* (
           prepared.add(session)
           return session
         })
-  const session = Effect.flatMap(pool.get, ready)
+  const session = orClosed(Effect.flatMap(pool.get, ready))
   return yield* SqlClient.make({
     driver: "pg",
     acquirer: Effect.map(session, connectionOf),
-    borrower: (use) => pool.use((session) => Effect.flatMap(ready(session), (session) => use(connectionOf(session)))),
+    borrower: (use) =>
+      orClosed(pool.use((session) => Effect.flatMap(ready(session), (session) => use(connectionOf(session))))),
     transactionAcquirer: Effect.map(
       Effect.flatMap(session, (session) => session.pin),
       connectionOf
@@ -48,6 +50,23 @@ export const make = Effect.fnUntraced(function* (
       ["server.port", config.port ?? 5432]
     ]
   }).pipe(Effect.provideServiceEffect(Reactivity.Reactivity, Reactivity.make))
+})
+
+/**
+ * The driver's pool answers with an interruption once it is being closed. A fiber that was not interrupted itself, as one
+ * that asks another tenant's client where it is, has met a connection that is gone.
+ */
+const orClosed = <A, E, R>(statement: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
+  Effect.catchCause(statement, (cause): Effect.Effect<never, E | SqlError> =>
+    Cause.hasInterruptsOnly(cause) ? Effect.fail(poolClosed) : Effect.failCause(cause)
+  )
+
+const poolClosed = new SqlError({
+  reason: new ConnectionError({
+    cause: new Error("The pool is closed"),
+    message: "The pool is closed",
+    operation: "acquire"
+  })
 })
 
 const connectionOf = (session: PgConnection.PgConnection): Connection => {

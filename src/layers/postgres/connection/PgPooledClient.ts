@@ -57,8 +57,10 @@ export const make = Effect.fnUntraced(function* (
  * that asks another tenant's client where it is, has met a connection that is gone.
  */
 const orClosed = <A, E, R>(statement: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
-  Effect.catchCause(statement, (cause): Effect.Effect<never, E | SqlError> =>
-    Cause.hasInterruptsOnly(cause) ? Effect.fail(poolClosed) : Effect.failCause(cause)
+  Effect.catchCause(
+    statement,
+    (cause): Effect.Effect<never, E | SqlError> =>
+      Cause.hasInterruptsOnly(cause) ? Effect.fail(poolClosed) : Effect.failCause(cause)
   )
 
 const poolClosed = new SqlError({

@@ -9,13 +9,18 @@ import { isUntouched } from "./SeedMark.ts"
 
 const person = `coalesce(${setting("actor")}, session_user)`
 
+// A trigger of others may leave a row out: nothing says so but the number of rows.
+const raiseSkipped = (names: string) =>
+  `RAISE EXCEPTION 'a trigger on systemplane_entries skipped %/%', ${names} USING HINT = 'Change or drop that trigger.';`
+
 const set: FunctionObject = {
   ...invoker("systemplane_set", ""),
   types: "text, text, jsonb, text",
   arguments: "namespace text, key text, value jsonb, reason text DEFAULT NULL",
   returns: "bigint",
   executable: "everyone",
-  body: versioned(`
+  body: versioned(
+    `
 #variable_conflict use_column
 DECLARE
   reason_before text := coalesce(current_setting('systemplane.reason', true), '');
@@ -27,9 +32,14 @@ BEGIN
   ON CONFLICT (namespace, key) DO UPDATE
   SET value = excluded.value, updated_at = excluded.updated_at, updated_by = excluded.updated_by
   RETURNING e.revision INTO drawn;
+  IF NOT FOUND THEN
+    ${raiseSkipped("systemplane_set.namespace, systemplane_set.key")}
+  END IF;
   PERFORM set_config('systemplane.reason', reason_before, true);
   RETURN drawn;
-END`)
+END`,
+    3
+  )
 }
 
 // Rows are taken in the order of their names, so that two reversals never wait for each other in a circle.
@@ -73,11 +83,17 @@ BEGIN
     END IF;
     IF undone.value_before IS NULL THEN
       DELETE FROM {schema}.systemplane_entries AS e WHERE e.namespace = undone.namespace AND e.key = undone.key;
+      IF NOT FOUND AND revision_now IS NOT NULL THEN
+        ${raiseSkipped("undone.namespace, undone.key")}
+      END IF;
     ELSE
       INSERT INTO {schema}.systemplane_entries AS e (namespace, key, value, updated_at, updated_by)
       VALUES (undone.namespace, undone.key, undone.value_before, now(), ${person})
       ON CONFLICT (namespace, key) DO UPDATE
       SET value = excluded.value, updated_at = excluded.updated_at, updated_by = excluded.updated_by;
+      IF NOT FOUND THEN
+        ${raiseSkipped("undone.namespace, undone.key")}
+      END IF;
     END IF;
     reverted := reverted + 1;
   END LOOP;

@@ -75,6 +75,21 @@ export class RevisionConflict extends Schema.TaggedError<RevisionConflict>()("Re
   }
 }
 
+/**
+ * A trigger of the database kept a row from being written or deleted, or wrote another one in its place. Nothing was
+ * written: the statement was taken back.
+ */
+export class Skipped extends Schema.TaggedError<Skipped>()("Skipped", {
+  /** The triggers that may have done it. */
+  triggers: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    const [some, pronoun] =
+      this.triggers.length === 1 ? ["a trigger", "it"] : ["one of the triggers", "the one that does"]
+    return `${some} on systemplane_entries (${this.triggers.join(", ")}) skipped the write or wrote something else in its place; nothing was written, and trying again does not help: change or drop ${pronoun}`
+  }
+}
+
 /** The encoding of the database cannot hold a character of what was to be written; nothing was written. */
 export class Unencodable extends Schema.TaggedError<Unencodable>()("Unencodable", {
   /** The parts that have such a character. */
@@ -107,6 +122,7 @@ export const EntryStoreErrorReason = Schema.Union([
   Refused,
   RevisionConflict,
   ChangeIdReused,
+  Skipped,
   Unencodable,
   ...ConnectorErrorReason.members
 ])
@@ -134,6 +150,7 @@ export class EntryStoreError extends Schema.TaggedError<EntryStoreError>()("Entr
   static readonly Refused = Refused
   static readonly RevisionConflict = RevisionConflict
   static readonly ChangeIdReused = ChangeIdReused
+  static readonly Skipped = Skipped
   static readonly Unencodable = Unencodable
 
   /** The error of a tenant for this reason. */
@@ -158,6 +175,7 @@ export declare namespace EntryStoreError {
   type Refused = InstanceType<typeof EntryStoreError.Refused>
   type RevisionConflict = InstanceType<typeof EntryStoreError.RevisionConflict>
   type ChangeIdReused = InstanceType<typeof EntryStoreError.ChangeIdReused>
+  type Skipped = InstanceType<typeof EntryStoreError.Skipped>
   type Unencodable = InstanceType<typeof EntryStoreError.Unencodable>
 }
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option } from "effect"
-import { EntryStore, type KeyName } from "effect-systemplane"
-import { put, remove } from "../support/StoreWrites.ts"
+import { Effect, Exit, Fiber, Option } from "effect"
+import { EntryStore, type EntryStoreError, type KeyName, SchemaBootstrap } from "effect-systemplane"
+import { put, putAll, remove } from "../support/StoreWrites.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import { a, b, diff, know, nothing, valuesOf } from "../support/TestEntries.ts"
 import * as Catalog from "./Catalog.ts"
@@ -10,8 +10,9 @@ import { acme, onEmptyDatabase } from "./TestStore.ts"
 const read = (key: KeyName) => EntryStore.use((store) => store.read(acme, key))
 const release = EntryStore.use((store) => store.release(acme))
 
-const onDatabase = <A, E>(test: (database: TestDatabase.TestDatabase) => Effect.Effect<A, E, EntryStore>) =>
-  onEmptyDatabase((database) => Effect.andThen(Catalog.prepare(database), test(database)))
+const onDatabase = <A, E>(
+  test: (database: TestDatabase.TestDatabase) => Effect.Effect<A, E, EntryStore | SchemaBootstrap>
+) => onEmptyDatabase((database) => Effect.andThen(Catalog.prepare(database), test(database)))
 
 /** Runs a statement as replication and restoring do: no trigger fires. */
 const withoutTriggers = (database: TestDatabase.TestDatabase, statement: string) =>
@@ -191,6 +192,85 @@ describe("EntryStore errors", () => {
         )
         assert.strictEqual(error.reason._tag, "Unanswered")
         assert.strictEqual(Option.getOrThrow(yield* read(a)).value, 2)
+      })
+    )
+  )
+})
+
+/** Puts a trigger of the database's users in the place of the one before. */
+const trigger = (database: TestDatabase.TestDatabase, fires: string, body: string) =>
+  Effect.andThen(
+    database.run(`CREATE OR REPLACE FUNCTION users_own() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${body} END $$`),
+    database.run(`CREATE OR REPLACE TRIGGER users_own ${fires} EXECUTE FUNCTION users_own()`)
+  )
+
+const eachRow = "ON systemplane_entries FOR EACH ROW WHEN (pg_trigger_depth() = 0)"
+
+describe("triggers of a database's users", () => {
+  it.live("G7: a default that they would change is not stored: it would look like an operator's value", () =>
+    onDatabase((database) =>
+      Effect.gen(function* () {
+        const seeds = [
+          { ...a, json: "600" },
+          { ...b, json: "20" }
+        ]
+        const again = `UPDATE systemplane_entries SET updated_by = 'audit' WHERE key = NEW.key`
+        for (const [fires, body] of [
+          [`BEFORE INSERT ${eachRow}`, `NEW.updated_by := current_user; RETURN NEW;`],
+          [`BEFORE INSERT ${eachRow}`, `NEW.value := '601'; RETURN NEW;`],
+          [`AFTER INSERT ${eachRow}`, `${again}; RETURN NULL;`]
+        ] as const) {
+          yield* trigger(database, fires, body)
+          const { inserted, refused } = yield* SchemaBootstrap.use((bootstrap) => bootstrap.seed(acme, seeds))
+          assert.deepStrictEqual([inserted, refused.map(({ code }) => code)], [0, ["SP002", "SP002"]], body)
+          assert.deepStrictEqual(yield* Catalog.rows(database), [])
+        }
+        yield* trigger(database, `AFTER INSERT ${eachRow}`, "RETURN NULL;")
+        const { inserted } = yield* SchemaBootstrap.use((bootstrap) => bootstrap.seed(acme, seeds))
+        assert.strictEqual(inserted, 2)
+      })
+    )
+  )
+
+  it.live("G10: a write that they skip, or turn into another, fails in words and leaves nothing behind", () =>
+    onDatabase((database) =>
+      Effect.gen(function* () {
+        yield* put(a, "1")
+        const skips = (fires: string, body: string, write: Effect.Effect<unknown, EntryStoreError, EntryStore>) =>
+          Effect.gen(function* () {
+            yield* trigger(database, fires, body)
+            const before = yield* Catalog.rows(database)
+            const { message, reason } = yield* Effect.flip(write)
+            assert.strictEqual(reason._tag, "Skipped", body)
+            assert.include(message, "a trigger on systemplane_entries (users_own) skipped the write")
+            assert.deepStrictEqual(yield* Catalog.rows(database), before, body)
+          })
+        const otherwise = `INSERT INTO systemplane_entries (namespace, key, value) VALUES (NEW.namespace, 'x', '0')`
+        yield* skips(`BEFORE DELETE ${eachRow}`, "RETURN NULL;", remove(a))
+        yield* skips(`BEFORE DELETE ${eachRow}`, "UPDATE systemplane_entries SET value = '0'; RETURN NULL;", remove(a))
+        yield* skips(`BEFORE UPDATE ${eachRow}`, "RETURN NULL;", put(a, "2"))
+        yield* skips(`BEFORE INSERT ${eachRow}`, "RETURN NULL;", put(b, "2", { ifRevision: 0 }))
+        yield* skips(`BEFORE INSERT ${eachRow}`, `${otherwise}; RETURN NULL;`, put(b, "2"))
+        yield* skips(`BEFORE INSERT ${eachRow}`, "NEW.key := 'x'; RETURN NEW;", put(b, "2", { ifRevision: 0 }))
+        const one = `IF NEW.key = '${b.key}' THEN RETURN NULL; END IF; RETURN NEW;`
+        yield* skips(
+          `BEFORE INSERT ${eachRow}`,
+          one,
+          putAll([
+            [a, "2"],
+            [b, "3"]
+          ])
+        )
+        // One that does no harm is in the way of nothing, nor of a change that comes again.
+        yield* trigger(database, `BEFORE INSERT OR UPDATE ${eachRow}`, "RETURN NEW;")
+        const id = "6f9c1c5e-5d2b-4c39-a8a4-6a1b2c3d4e5f"
+        const first = yield* put(a, "5", { id })
+        assert.strictEqual((yield* put(a, "5", { id })).revision, first.revision)
+        assert.strictEqual((yield* put(b, "5", { ifRevision: 0 })).value, 5)
+        // A person is told as well.
+        yield* trigger(database, `BEFORE UPDATE ${eachRow}`, "RETURN NULL;")
+        const told = yield* Effect.exit(database.run(`SELECT systemplane_set('${a.namespace}', '${a.key}', '6')`))
+        assert.isTrue(Exit.isFailure(told))
       })
     )
   )

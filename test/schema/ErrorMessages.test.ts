@@ -278,6 +278,11 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
     ),
     "cannot hold a character of the value of limits/burst, the actor; use a database in UTF8"
   ],
+  [
+    store(new Plane.EntryStoreError.Skipped({ triggers: ["audit"] })),
+    "a trigger on systemplane_entries (audit) skipped the write",
+    "change or drop it"
+  ],
   [config(new Plane.ConfigError.NotSupported({ problem: "it cannot be watched" })), "it cannot be watched"],
   [config(new Plane.ConfigError.Closed()), "build a new layer"],
 

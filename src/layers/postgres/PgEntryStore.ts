@@ -17,6 +17,7 @@ import {
   NotCommitted,
   Refused,
   RevisionConflict,
+  Skipped,
   Unencodable
 } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
@@ -30,6 +31,7 @@ import * as PgEncodableKeys from "./diff/PgEncodableKeys.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import * as PgEntryRead from "./PgEntryRead.ts"
 import * as PgFence from "./PgFence.ts"
+import * as PgOtherTriggers from "./PgOtherTriggers.ts"
 import * as PgWrites from "./PgWrites.ts"
 
 const runAgain = <A>(statement: Effect.Effect<A, EntryStoreError>): Effect.Effect<A, EntryStoreError> =>
@@ -44,6 +46,10 @@ const runAgain = <A>(statement: Effect.Effect<A, EntryStoreError>): Effect.Effec
 const isRefused = ({ reason }: EntryStoreError): boolean => reason._tag === "Refused"
 
 const isTorn = ({ reason }: EntryStoreError): boolean => reason._tag === "Refused" && reason.code === PgWrites.torn
+
+/** Whether the statement was taken back because it left rows out. */
+const isIncomplete = (error: EntryStoreError): boolean =>
+  isTorn(error) || (error.reason._tag === "Refused" && error.reason.code === PgWrites.skipped)
 
 /**
  * How often a guarded write is made anew because it wrote nothing although each row was as expected when it was looked
@@ -65,6 +71,9 @@ const make = Effect.map(PgDatabases, (databases) => {
       writes.length === 0
         ? Effect.succeed({ written: [], current: true })
         : runAgain(databases.run(tenant, (query) => write(tenant, query, writes, change), budgetOf(writes))).pipe(
+            Effect.catchIf(isIncomplete, (error) =>
+              databases.run(tenant, (query) => incomplete(tenant, query, writes, change, error), budgetOf(writes))
+            ),
             Effect.catchIf(isOfEncoding, (error) =>
               Effect.flatMap(
                 databases.run(tenant, (query) => PgEncodableKeys.unencodableOf(query, textsOf(writes, change))),
@@ -119,9 +128,28 @@ const write = Effect.fnUntraced(function* (
     if (hurt >= 0) return yield* mismatch(tenant, writes[hurt]!, attempted[hurt]!.actual)
     const nothingToDo = writes.every(({ json }) => json === undefined)
     if (nothingToDo) return { written, current: true }
-    if (attempt === attempts) return yield* EntryStoreError.of(tenant, new Refused({ code: "40001" }))
+    if (attempt === attempts) {
+      return yield* skippedBy(tenant, query, EntryStoreError.of(tenant, new Refused({ code: "40001" })))
+    }
   }
 })
+
+/** A statement that left rows out: the change took effect before, a trigger of others skips them, or others write them. */
+const incomplete = (
+  tenant: TenantId,
+  query: Query,
+  writes: ReadonlyArray<EntryWrite>,
+  change: ChangeRequest,
+  error: EntryStoreError
+): Effect.Effect<Receipt, SqlError | EntryStoreError> =>
+  Effect.flatMap(outcome(tenant, query, writes, change), (found) =>
+    found._tag === "Landed" ? Effect.succeed(found.receipt) : skippedBy(tenant, query, error)
+  )
+
+const skippedBy = (tenant: TenantId, query: Query, otherwise: EntryStoreError) =>
+  Effect.flatMap(PgOtherTriggers.names(query), (triggers) =>
+    Effect.fail(triggers.length === 0 ? otherwise : EntryStoreError.of(tenant, new Skipped({ triggers })))
+  )
 
 /** A database without our history, or whose history this role may not read, cannot tell. */
 const cannotTell = (error: SqlError) => /^(42P01|42703|42501)$/.test(PgFailure.codeOf(error).code ?? "")

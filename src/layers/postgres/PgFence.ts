@@ -24,7 +24,8 @@ const occupy = `
   INSERT INTO systemplane_entries AS e (namespace, key, value, updated_by)
   SELECT $1::text, $2::text, g.value, ${SeedMark.seedMark("g.value")}
   FROM settings CROSS JOIN (SELECT 'null'::jsonb AS value) AS g
-  ON CONFLICT (namespace, key) DO UPDATE SET value = e.value WHERE ${isStored}`
+  ON CONFLICT (namespace, key) DO UPDATE SET value = e.value WHERE ${isStored}
+  RETURNING e.xmax = 0 AS inserted`
 
 const vacate = `
   DELETE FROM systemplane_entries AS e WHERE e.namespace = $1 AND e.key = $2 AND NOT (${isStored})`
@@ -32,7 +33,10 @@ const vacate = `
 const selectFenced = `
   SELECT EXISTS (
     SELECT FROM systemplane_history AS h WHERE ${isChange("h", "$1::uuid")} AND h.transaction_id = pg_current_xact_id()
-  ) AS fenced`
+  ) AND NOT ($4::boolean AND EXISTS (SELECT FROM systemplane_entries AS e WHERE e.namespace = $2 AND e.key = $3)) AS fenced`
+
+const Occupied = Schema.Array(Schema.Struct({ inserted: Schema.Boolean }))
+const decodeOccupied = Schema.decodeUnknownEffect(Occupied)
 
 const Fenced = Schema.NonEmptyArray(Schema.Struct({ fenced: Schema.Boolean }))
 const decodeFenced = Schema.decodeUnknownEffect(Fenced)
@@ -46,8 +50,10 @@ export const fence = (query: Query, write: EntryWrite, { actor, id, reason }: Ch
   const { key, namespace, secret } = write
   const secrets = SecretNames.encode(secret === true ? [write] : [])
   return query(occupy, [namespace, key, id, actor, reason ?? "", secrets]).pipe(
-    Effect.andThen(query(vacate, [namespace, key])),
-    Effect.andThen(query(selectFenced, [id])),
+    Effect.flatMap(decodeOccupied),
+    Effect.tap(() => query(vacate, [namespace, key])),
+    // Unless a value was stored there, no row may stay: one that a trigger of others changed is no seed any more.
+    Effect.flatMap((rows) => query(selectFenced, [id, namespace, key, rows.every(({ inserted }) => inserted)])),
     Effect.flatMap(decodeFenced),
     unexpectedShape,
     Effect.flatMap(([{ fenced }]) => (fenced ? Effect.void : Effect.fail(notFenced)))

@@ -3,13 +3,18 @@
  *
  * ```
  *   one INSERT for all defaults ──▶ inserted
- *          │ the server refuses it because of what some default says: a CHECK, a trigger, the encoding
+ *          │ the server refuses it because of what some default says: a CHECK, a trigger, the encoding;
+ *          │ or a trigger of others changed a default, or may have
  *          ▼
  *   one transaction that tries each on its own ──▶ inserted, and which were refused with which code
  * ```
  *
  * Both ways take a constant number of round trips. A failure that concerns all defaults alike (no right to write, a
  * read-only server, no table) fails the whole; nothing depends on a seed, so the caller may go on without them.
+ *
+ * A trigger of others may rewrite `updated_by` or the value. The row would then look like an operator's, and keep every
+ * later default of the code out of force (G7). So each row is looked at as it was stored, and one that is no untouched
+ * seed is taken back: it counts as refused, with the code `SP002`.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -19,6 +24,7 @@ import * as SeedMark from "../../schema/SeedMark.ts"
 import type { Query } from "../../services/Connector.ts"
 import type { Seed } from "../../services/KeyRegistry.ts"
 import type { RefusedSeed, Seeded } from "../../services/SchemaBootstrap.ts"
+import * as PgOtherTriggers from "./PgOtherTriggers.ts"
 import { arrayOf, namesOf, unexpectedShape } from "./PgRows.ts"
 
 /**
@@ -26,21 +32,31 @@ import { arrayOf, namesOf, unexpectedShape } from "./PgRows.ts"
  * CONFLICT` settles the race with another process.
  */
 const insertFrom = (seeds: string) => `
-  INSERT INTO systemplane_entries (namespace, key, value, updated_by)
+  INSERT INTO systemplane_entries AS e (namespace, key, value, updated_by)
   SELECT s.namespace, s.key, s.value, ${SeedMark.seedMark("s.value")}
   FROM ${seeds}
   WHERE NOT EXISTS (
-    SELECT FROM systemplane_entries AS e WHERE e.namespace = s.namespace AND e.key = s.key
+    SELECT FROM systemplane_entries AS o WHERE o.namespace = s.namespace AND o.key = s.key
   )
   ON CONFLICT (namespace, key) DO NOTHING`
 
+/** The SQLSTATE of a seed that was stored otherwise than it was given. */
+const changed = "SP002"
+
+// A cast that fails takes the statement back. What triggers do after the statement, it does not see.
 /** Inserts all defaults. Exported so that tests recognise it by identity. */
 export const insertSeeds = `
-  ${insertFrom(`(
-    SELECT u.namespace, u.key, u.value::jsonb AS value
-    FROM unnest($1::text[], $2::text[], $3::text[]) AS u (namespace, key, value)
-  ) AS s`)}
-  RETURNING namespace`
+  WITH inserted AS (
+    ${insertFrom(`(
+      SELECT u.namespace, u.key, u.value::jsonb AS value
+      FROM unnest($1::text[], $2::text[], $3::text[]) AS u (namespace, key, value)
+    ) AS s`)}
+    RETURNING e.namespace, ${SeedMark.isUntouched("e")} AS untouched
+  )
+  SELECT i.namespace, CASE WHEN NOT i.untouched OR ${PgOtherTriggers.followsInserts}
+    THEN ('effect-systemplane: a trigger may change the default of ' || i.namespace || '; each is tried alone')::date
+  END AS torn
+  FROM inserted AS i`
 
 const Inserted = Schema.Array(Schema.Struct({ namespace: Schema.String }))
 const decodeInserted = Schema.decodeUnknownEffect(Inserted)
@@ -69,11 +85,18 @@ DECLARE
   inserted int := 0;
   refused json[] := '{}';
 BEGIN
+  SET CONSTRAINTS ALL IMMEDIATE;
   FOR seed IN SELECT s.seed FROM json_array_elements(current_setting('systemplane.seeds')::json) AS s (seed) LOOP
     place := place + 1;
     BEGIN
       ${insertFrom("(SELECT seed ->> 0 AS namespace, seed ->> 1 AS key, (seed -> 2)::text::jsonb AS value) AS s")};
       GET DIAGNOSTICS written = ROW_COUNT;
+      IF written > 0 AND NOT EXISTS (
+        SELECT FROM systemplane_entries AS e
+        WHERE e.namespace = seed ->> 0 AND e.key = seed ->> 1 AND ${SeedMark.isUntouched("e")}
+      ) THEN
+        RAISE EXCEPTION 'a trigger changes the default' USING ERRCODE = '${changed}';
+      END IF;
       inserted := inserted + written;
     EXCEPTION WHEN OTHERS THEN
       refused := refused || pg_catalog.json_build_object('place', place, 'code', SQLSTATE);

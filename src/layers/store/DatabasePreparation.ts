@@ -86,7 +86,8 @@ const mostNamed = 20
 const causesOf = (refused: ReadonlyArray<RefusedSeed>) => ({
   keys: refused.slice(0, mostNamed).map((name) => `${show(name)} (${name.code})`),
   ...(refused.length > mostNamed ? { others: refused.length - mostNamed } : {}),
-  cause: "the server refused them: a constraint or a trigger on the table, or a character that its encoding lacks"
+  cause:
+    "the server refused them: a constraint, or a trigger on the table that raises or changes them (SP002), or a character that its encoding lacks"
 })
 
 const noWarnings: ReadonlyArray<string> = []

@@ -167,6 +167,7 @@ const isFinal = ({ reason }: EntryStoreError): boolean => {
   switch (reason._tag) {
     case "RevisionConflict":
     case "ChangeIdReused":
+    case "Skipped":
       return true
     case "Refused":
       return /^(22|23|42)/.test(reason.code ?? "")

@@ -114,29 +114,40 @@ const heap = Effect.gen(function* () {
 })
 
 export interface Growth {
-  readonly before: number
-  readonly after: number
+  /** Reachable bytes after the warm-up, then after each tenth of what follows. */
+  readonly heaps: ReadonlyArray<number>
+  /** By how many bytes the last of them exceeds the first. */
+  readonly grown: number
 }
 
-const grown = <R>(each: (id: string) => Effect.Effect<unknown, unknown, R>, warmUp: number, count: number) => {
-  const run = (from: number, to: number) =>
-    Effect.gen(function* () {
-      for (let i = from; i < to; i += 50) {
-        const ids = Array.from({ length: Math.min(50, to - i) }, (_, j) => `tenant-${i + j}`)
-        yield* Effect.forEach(ids, each, { concurrency: 50, discard: true })
-      }
-    })
-  return Effect.gen(function* () {
-    yield* run(0, warmUp)
-    const before = yield* heap
-    yield* run(warmUp, warmUp + count)
-    return { before, after: yield* heap }
-  })
-}
-
-/** How much the heap grew between `warmUp` tenants and `count` more. */
-export const measure = Effect.fnUntraced(function* (warmUp: number, count: number) {
-  const lifecycle = yield* grown(comesAndGoes, warmUp, count).pipe(Effect.provide(plane))
-  const invented = yield* grown(isInvented, warmUp, count).pipe(Effect.provide(planeWithoutTenants))
-  return { lifecycle, invented }
+/** How much the heap grows from `warmUp` ids to `count` more; `onHeap` sees it on the way. */
+const grown = Effect.fnUntraced(function* <R>(
+  each: (id: string) => Effect.Effect<unknown, unknown, R>,
+  { count, onHeap = () => {}, warmUp }: Measure
+) {
+  const heaps: Array<number> = []
+  let done = 0
+  for (let tenth = 0; tenth <= 10; tenth++) {
+    for (const end = warmUp + Math.round((count * tenth) / 10); done < end; ) {
+      const ids = Array.from({ length: Math.min(50, end - done) }, (_, i) => `tenant-${done + i}`)
+      yield* Effect.forEach(ids, each, { concurrency: 50, discard: true })
+      done += ids.length
+    }
+    heaps.push(yield* heap)
+    onHeap(done, heaps[tenth]!)
+  }
+  return { heaps, grown: heaps[10]! - heaps[0]! }
 })
+
+export interface Measure {
+  /** The ids before the first look: caches with a bound are full by then. */
+  readonly warmUp: number
+  readonly count: number
+  readonly onHeap?: (done: number, bytes: number) => void
+}
+
+/** Tenants that come and go. */
+export const lifecycle = (measure: Measure) => grown(comesAndGoes, measure).pipe(Effect.provide(plane))
+
+/** Ids that requests invented. */
+export const invented = (measure: Measure) => grown(isInvented, measure).pipe(Effect.provide(planeWithoutTenants))

@@ -34,15 +34,20 @@ export interface Counted {
  */
 class Count {
   #count: number
+  readonly #registration: Metric.Registration
 
   constructor(counter: Metric.Counter<number>, context: Context.Context<never>) {
     // A counter belongs to its name: another plane of this process may have counted in it before.
     this.#count = counter.valueUnsafe(context).count
-    register(counter, context, () => ({ count: this.#count, incremental: true }))
+    this.#registration = register(counter, context, () => ({ count: this.#count, incremental: true }))
   }
 
   add(count: number): void {
     this.#count += count
+  }
+
+  remove(): void {
+    this.#registration.remove()
   }
 }
 
@@ -80,8 +85,18 @@ export class TenantSeries {
     this.refresh()
     if (this.#tenants.size > 0) return false
     this.#entries?.remove()
-    if (!keepCounters) for (const of of Instruments.all) Metric.removeUnsafe(of(this.label), this.#context)
+    if (!keepCounters) this.#drop()
     return true
+  }
+
+  #drop(): void {
+    for (const count of this.#counts.values()) count.remove()
+    // Also what an earlier plane of this process left for a last export.
+    for (const of of Instruments.all) {
+      if (!this.#counts.has(of as Instruments.Of<Metric.Counter<number>>)) {
+        Metric.removeUnsafe(of(this.label), this.#context)
+      }
+    }
   }
 
   /**

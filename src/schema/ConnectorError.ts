@@ -209,6 +209,8 @@ const connectProblem = (code: string | undefined): string => {
       return "there was no answer in time"
     case "TLS_REFUSED":
       return "the server takes no TLS"
+    case "TLS_CHECK_THREW":
+      return "the option checkServerIdentity threw"
     case "DEPTH_ZERO_SELF_SIGNED_CERT":
     case "SELF_SIGNED_CERT_IN_CHAIN":
     case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
@@ -276,6 +278,8 @@ const connectAdvice = (code: string | undefined): string => {
       return "check the address, a firewall in between, and the load of the server"
     case "TLS_REFUSED":
       return "switch TLS on in the server, or say sslmode=prefer in the URL"
+    case "TLS_CHECK_THREW":
+      return "correct it, so that it returns an error for a server that it does not trust"
     case "DEPTH_ZERO_SELF_SIGNED_CERT":
     case "SELF_SIGNED_CERT_IN_CHAIN":
     case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":

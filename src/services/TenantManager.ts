@@ -75,7 +75,8 @@ export class TenantManager extends Context.Service<
     readonly remove: (tenant: string) => Effect.Effect<void, ActivationError>
     /**
      * Drops the pooled client and the session, and connects with what the connector resolves now. Reads are answered
-     * all the while. Returns once the tenant is live again. A suspended tenant stays suspended.
+     * all the while. Returns once the tenant is live again. A suspended tenant stays suspended. If the server vanished
+     * without a word during a change of the schema, it takes 5 seconds more, after which the server frees the lock.
      */
     readonly rotateCredentials: (tenant: string) => Effect.Effect<void, ActivationError>
     /**

@@ -35,7 +35,7 @@ host all unknown 127.0.0.1/32 trust
 `
 
 /** What a session over a URL says of itself: whether it is encrypted, or why there is none. */
-const encrypted = (url: string) =>
+const encrypted = (url: string, options: Partial<PgConnector.PgTarget> = {}) =>
   Effect.gen(function* () {
     const connector = yield* Connector
     const session = yield* connector.session(acme)
@@ -45,10 +45,12 @@ const encrypted = (url: string) =>
     Effect.scoped,
     Effect.catchTag("ConnectorError", ({ reason }) =>
       Effect.succeed(
-        "code" in reason ? `${reason.code}${"problem" in reason ? ` ${reason.problem}` : ""}` : reason._tag
+        "code" in reason
+          ? `${reason.code}${"problem" in reason ? ` ${reason.problem}` : ""}`
+          : `${reason._tag}${"problem" in reason ? `: ${reason.problem}` : ""}`
       )
     ),
-    Effect.provide(PgConnector.layerRecord({ acme: { url: Redacted.make(url) } }))
+    Effect.provide(PgConnector.layerRecord({ acme: { ...options, url: Redacted.make(url) } }))
   )
 
 const administer = (url: Redacted.Redacted, statements: ReadonlyArray<string>) =>
@@ -63,7 +65,7 @@ const file = (name: string, text: string) =>
 
 describe("TLS, and who may log in", () => {
   it.live(
-    "TLS is preferred and proves nothing, verify-ca and verify-full check, and each refusal has its own words",
+    "G13: TLS is preferred and proves nothing, verify-ca and verify-full check, and each refusal has its own words, also that of options that throw",
     () =>
       Effect.gen(function* () {
         const { cert, texts } = yield* certificate
@@ -136,6 +138,36 @@ describe("TLS, and who may log in", () => {
             unknown: "28000 Role"
           }
         )
+
+        // What the options throw, they throw while the driver handles what its socket received: the process would end.
+        const rejectUnauthorized = true
+        const by = (options: Partial<PgConnector.PgTarget>) =>
+          encrypted(`postgres://anywhere@localhost:${server.port}/postgres?hostaddr=127.0.0.1`, options)
+        const refused = "InvalidAddress: its certificates or TLS options cannot be used"
+        assert.deepStrictEqual(
+          {
+            sound: yield* by({ ssl: { ca: texts.cert, rejectUnauthorized } }),
+            checkThrows: yield* by({ ssl: { ca: texts.cert, rejectUnauthorized, checkServerIdentity: fault } }),
+            halfKey: yield* by({ ssl: { cert: texts.cert, key: texts.key.slice(0, 100), rejectUnauthorized: false } }),
+            keyFileHoldsACertificate: yield* at("anywhere", `sslmode=require&sslcert=${cert}&sslkey=${cert}`),
+            noSuchVersion: yield* by({ ssl: { minVersion: "TLSv9" as any } }),
+            optionThrows: yield* by({ ssl: Object.defineProperty({}, "ca", { enumerable: true, get: fault }) }),
+            passwordIsNoText: yield* by({ password: Redacted.make(5 as any) })
+          },
+          {
+            sound: "with TLS",
+            checkThrows: "TLS_CHECK_THREW",
+            halfKey: `${refused} (ERR_OSSL_UNSUPPORTED)`,
+            keyFileHoldsACertificate: `${refused} (ERR_OSSL_UNSUPPORTED)`,
+            noSuchVersion: `${refused} (ERR_TLS_INVALID_PROTOCOL_VERSION)`,
+            optionThrows: `${refused} (TypeError)`,
+            passwordIsNoText: "InvalidAddress: its password is no text"
+          }
+        )
       }).pipe(Effect.scoped)
   )
 })
+
+const fault = (): never => {
+  throw new TypeError("a fault of the application")
+}

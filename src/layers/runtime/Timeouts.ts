@@ -98,6 +98,9 @@ export const schemaLockTimeout = "10s"
 /**
  * After how long a server that hears nothing more from a process gives back the lock of its schema work, which other
  * processes wait for. The longest of its statements takes a second over a slow link.
+ *
+ * Only a peer that vanished between two of these statements needs it: a socket that is closed ends the transaction at
+ * once. The next attempt waits for the lock then, also that of `rotateCredentials`.
  */
 export const schemaSilenceTimeout = "5s"
 

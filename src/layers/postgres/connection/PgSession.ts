@@ -124,9 +124,14 @@ const settings = Effect.fnUntraced(function* (tenant: TenantId, target: PgTarget
   const parsed = PgAddress.parse(Redacted.value(url))
   if (Result.isFailure(parsed)) return yield* invalid(tenant, parsed.failure)
   const location = parsed.success
+  // The driver needs it while it handles what the socket received: what is thrown there ends the process.
+  if (target.password !== undefined && !["string", "undefined"].includes(typeof Redacted.value(target.password))) {
+    return yield* invalid(tenant, "its password is no text")
+  }
   const connectTimeout = Option.getOrUndefined(Duration.fromInput(target.connectTimeout ?? timeoutOf(location)))
   if (connectTimeout === undefined) return yield* invalid(tenant, "its connectTimeout is not a duration")
-  const ssl = target.ssl ?? (yield* PgTls.options(tenant, location))
+  const wanted = target.ssl ?? (yield* PgTls.options(tenant, location))
+  const ssl = wanted === undefined ? undefined : yield* PgTls.checked(tenant, wanted)
   const sockets = PgSockets.make(location.address, ssl === undefined ? location.host : undefined)
   const config: PgConnection.Config = {
     ssl: ssl ?? false,

@@ -14,6 +14,7 @@ import {
   definer,
   type FunctionObject,
   invoker,
+  keepsSnapshot,
   lockKey,
   onlyOn,
   type RelationObject,
@@ -149,7 +150,7 @@ export const notifyTruncate: FunctionObject = definer(
   "systemplane_entries_notify_truncate",
   `
 BEGIN${onlyOn("systemplane_entries")}
-  IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+  IF ${keepsSnapshot} THEN
     RAISE EXCEPTION 'TRUNCATE of systemplane_entries needs READ COMMITTED: this transaction does not see all rows that it would remove'
       USING ERRCODE = 'feature_not_supported', HINT = 'Use DELETE, or READ COMMITTED.';
   END IF;

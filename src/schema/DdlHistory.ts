@@ -21,6 +21,7 @@ import {
   type FunctionObject,
   invoker,
   isOn,
+  keepsSnapshot,
   lockKey,
   onlyOn,
   type RelationObject,
@@ -98,6 +99,9 @@ const index = (suffix: string, on: string): RelationObject => ({
 
 const writesRecords = `pg_has_role(current_user, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = TG_RELID), 'USAGE')`
 
+/** The role whose statement this is, also in a function that runs as another. */
+const caller = `coalesce(nullif(current_setting('role'), 'none'), session_user)`
+
 const isUuid = (text: string) => `coalesce(${text}, '') ~* '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$'`
 
 /** Records that this transaction wrote. A record that a dump brought along may bear the same transaction's number. */
@@ -124,9 +128,12 @@ const identity = `coalesce(
     pg_get_serial_sequence('{schema:literal}.systemplane_history', 'id')::regclass
   )`
 
+/** Held to the end of the transaction that uses the change id. */
+const lockOf = (change: string) => `hashtextextended(${change}::text, ${lockKey})`
+
 // The identity of a copied or replicated table is behind its rows, and no write may fail for want of an id. An id that
-// is no uuid, or that another transaction has used, only describes: it is replaced, unless the writer asked to take
-// effect once.
+// is no uuid, or that another transaction has used or is using, only describes: it is replaced, unless the writer asked
+// to take effect once. Such a writer holds rows that others wait for, and so waits for no id.
 const begin: FunctionObject = {
   ...invoker("systemplane_history_begin", ""),
   returns: "uuid",
@@ -151,7 +158,8 @@ BEGIN
     RETURN gen_random_uuid();
   END IF;
   change := current_setting('systemplane.change', true)::uuid;
-  IF EXISTS (SELECT FROM ${history} AS h WHERE ${isChange("h", "change")}) THEN
+  IF NOT pg_try_advisory_xact_lock(${lockOf("change")})
+    OR EXISTS (SELECT FROM ${history} AS h WHERE ${isChange("h", "change")}) THEN
     IF ${isOn("once")} THEN
       RAISE EXCEPTION 'the change % took effect while this statement ran', change USING ERRCODE = 'serialization_failure';
     END IF;
@@ -164,7 +172,9 @@ END`,
 }
 
 // A row is skipped if a record of another transaction bears the change id. A plain NOT EXISTS in the statement would
-// not do: its snapshot is older than the lock on the row. The statements of this function look anew.
+// not do: its snapshot is older than the lock on the row, and on the id, which two writes of different keys may share.
+// The statements of this function look anew, unless the transaction's level has them keep its snapshot: then it tells
+// nothing about a transaction that was waited for.
 const applyOnce = definer(
   "systemplane_entries_apply_once",
   `
@@ -174,6 +184,12 @@ BEGIN${onlyOn("systemplane_entries")}
   IF ${isOn("once")} AND to_regclass('{schema:literal}.systemplane_history') IS NOT NULL
     AND ${isUuid(setting("change"))} THEN
     change := current_setting('systemplane.change', true)::uuid;
+    IF NOT pg_try_advisory_xact_lock(${lockOf("change")}) THEN
+      PERFORM pg_advisory_xact_lock(${lockOf("change")});
+      IF ${keepsSnapshot} THEN
+        RAISE EXCEPTION 'the change % was used by another transaction meanwhile', change USING ERRCODE = 'serialization_failure';
+      END IF;
+    END IF;
     IF EXISTS (
       SELECT FROM ${history} AS h WHERE ${isChange("h", "change")} AND h.transaction_id IS DISTINCT FROM pg_current_xact_id()
     ) THEN
@@ -275,8 +291,19 @@ const recordTruncate = record(
   deleted("{schema}.systemplane_entries")
 )
 
-// A row that is renamed leaves under one name and comes under another. A write over an untouched seed stores the first
-// value.
+const placed = (rows: string) => `(SELECT r.*, row_number() OVER () AS systemplane_place FROM ${rows} AS r)`
+
+// The server puts both versions of a row at the same place of the two tables. A swap of names shows nowhere else.
+const renamedSecrets = `
+  INSERT INTO ${keys} AS k (namespace, key, declared_by, secret, description)
+  SELECT a.namespace, a.key, 'rename of a secret', true, 'holds what was stored as ' || b.namespace || '/' || b.key
+  FROM ${placed("before_rows")} AS b
+  JOIN ${placed("after_rows")} AS a ON a.systemplane_place = b.systemplane_place
+  WHERE (a.namespace, a.key) <> (b.namespace, b.key) AND ${isSecret("b")} AND NOT ${isDeclaredSecret("a")}
+  ON CONFLICT (namespace, key, declared_by) DO UPDATE SET secret = true;`
+
+// A row that is renamed leaves under one name and comes under another, which then names a secret if the first did: later
+// records would have its value as the one before. A write over an untouched seed stores the first value.
 const recordUpdate = record(
   "update",
   "SELECT FROM after_rows",
@@ -290,7 +317,8 @@ const recordUpdate = record(
       FROM (SELECT b.*, ${isUntouched("b")} AS systemplane_untouched FROM before_rows AS b) AS b
       FULL JOIN after_rows AS a ON a.namespace = b.namespace AND a.key = b.key
       WHERE a.revision IS DISTINCT FROM b.revision OR ${isOn("once")}
-    `
+    `,
+  renamedSecrets
 )
 
 // Closes what the triggers did not see: entries that differ from the last record of their key, and keys that have gone.
@@ -377,7 +405,7 @@ BEGIN${onlyOn("systemplane_history")}
     RETURN NEW;
   END IF;
   IF NEW.changed_at >= transaction_timestamp()
-    OR NOT pg_has_role(session_user, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = TG_RELID), 'USAGE') THEN
+    OR NOT pg_has_role(${caller}, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = TG_RELID), 'USAGE') THEN
     RETURN NULL;
   END IF;
   IF to_regclass('{schema:literal}.systemplane_keys') IS NOT NULL AND ${isSecret("NEW")} THEN

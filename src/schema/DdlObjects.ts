@@ -210,6 +210,9 @@ export const setting = (name: string): string => `nullif(current_setting('system
 
 export const isOn = (name: string): string => `current_setting('systemplane.${name}', true) IS NOT DISTINCT FROM 'on'`
 
+/** Whether every statement of the transaction sees what was committed when its first one began, and nothing later. */
+export const keepsSnapshot = "current_setting('transaction_isolation') IN ('repeatable read', 'serializable')"
+
 /** Text with the schema filled in: its name as `quote_ident` gives it, which may itself hold what is replaced. */
 export const inSchema = (text: string, quotedSchema: string): string =>
   text.replace(/\{schema(:literal)?\}/g, (_, literal) =>

@@ -1,12 +1,12 @@
 /** What the triggers record of changes that plain SQL makes. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit } from "effect"
+import { Effect, Exit, Fiber, type Scope } from "effect"
 import * as SeedMark from "../../src/schema/SeedMark.ts"
-import type { TestDatabase } from "../support/TestDatabase.ts"
+import type { Stranger, TestDatabase } from "../support/TestDatabase.ts"
 import * as TestDatabases from "../support/TestDatabase.ts"
 import * as Catalog from "./Catalog.ts"
 
-const onPreparedDatabase = <A>(test: (database: TestDatabase) => Effect.Effect<A>) =>
+const onPreparedDatabase = <A>(test: (database: TestDatabase) => Effect.Effect<A, never, Scope.Scope>) =>
   Effect.gen(function* () {
     const database = yield* TestDatabases.make
     yield* Catalog.prepare(database)
@@ -173,6 +173,74 @@ describe("the history", () => {
         assert.lengthOf(yield* records(database), 3)
         yield* database.run("DROP TABLE systemplane_history CASCADE")
         yield* database.run("UPDATE systemplane_entries SET value = '4'")
+      })
+    )
+  )
+
+  it.live("G16: a secret that is renamed stays one: no record has its value, then or later, under any name", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        const update = (assignments: string) => database.run(`UPDATE systemplane_entries SET ${assignments}`)
+        yield* database.run(
+          `INSERT INTO systemplane_keys (namespace, key, declared_by, secret)
+           SELECT 'n', key, 'app@1', true FROM unnest('{s, t, swapped}'::text[]) AS key`
+        )
+        yield* database.run("ALTER TABLE systemplane_entries DROP CONSTRAINT systemplane_entries_pkey")
+        yield* database.run("ALTER TABLE systemplane_entries ADD UNIQUE (namespace, key) DEFERRABLE")
+        yield* database.run(
+          `${insert} SELECT 'n', key, '"canary"'::jsonb, 'ada' FROM unnest('{s, t, swapped}'::text[]) AS key
+           UNION ALL SELECT 'n', key, '"plain"'::jsonb, 'ada' FROM unnest('{p, with}'::text[]) AS key`
+        )
+        yield* update("key = 'u' WHERE key = 's'")
+        yield* update(
+          "key = CASE key WHEN 'with' THEN 'swapped' ELSE 'with' END WHERE key = ANY (ARRAY['with', 'swapped'])"
+        )
+        yield* update("namespace = 'm' WHERE key IN ('t', 'p')")
+        yield* update(`value = '"later"' WHERE value = '"canary"'`)
+        const rows = yield* records(database)
+        assert.notInclude(JSON.stringify(rows), "canary")
+        assert.deepStrictEqual(
+          rows.filter(({ key, value }) => key === "p" && value === "plain").map(({ operation }) => operation),
+          ["create", "create"],
+          "what is renamed in the same statement stays on record"
+        )
+      })
+    )
+  )
+
+  it.live("G10: of two writes of different keys with one change id, the one that waits for the other is refused", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        const other = yield* TestDatabases.connect(database.url)
+        const write = (session: Stranger, key: string) =>
+          session.transaction(
+            Effect.andThen(
+              session.run(
+                `SELECT set_config('systemplane.once', 'on', true),
+                   set_config('systemplane.change', '11111111-1111-4111-8111-111111111111', true)`
+              ),
+              session.run(`${insert} VALUES ('n', '${key}', '1', 'ada')`)
+            )
+          )
+        const second = yield* database.transaction(
+          Effect.gen(function* () {
+            yield* write(database, "k1")
+            const second = yield* Effect.forkChild(Effect.exit(write(other, "k2")))
+            yield* TestDatabases.eventually(
+              "the second write waits for the id",
+              Effect.map(
+                database.run(
+                  `SELECT FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+                   WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted`
+                ),
+                (waiting) => waiting.length > 0
+              )
+            )
+            return second
+          })
+        )
+        assert.match(String(Exit.getCause(yield* Fiber.join(second))), /ChangeIdReused/)
+        assert.lengthOf(yield* records(database), 1)
       })
     )
   )

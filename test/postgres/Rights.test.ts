@@ -33,7 +33,7 @@ const prepared = Effect.fnUntraced(function* (grants: ReadonlyArray<string>) {
   yield* Catalog.runScript(asOwner, Ddl.sql)
   for (const grant of grants) yield* asOwner.run(grant.replaceAll("ROLE", role.user))
   const stranger = yield* TestDatabase.connect(database.urlAs(role))
-  return { database, owner: asOwner, stranger, role: role.user }
+  return { database, owner: asOwner, ownerRole: owner.user, stranger, role: role.user }
 })
 
 const refused = (effect: Effect.Effect<unknown>, word: string) =>
@@ -249,6 +249,31 @@ BEGIN ${first} IF current_user <> 'MAKER' THEN EXECUTE 'ALTER ROLE MAKER SUPERUS
             "SELECT operation, value, changed_by <> 'forged' AS own FROM systemplane_history"
           )
           assert.deepStrictEqual(records, [{ operation: "create", value: 1, own: true }])
+        })
+      )
+
+      it.effect("G16: a role restores records if it acts as the owner, whichever role logged in, and as no other", () =>
+        Effect.gen(function* () {
+          const { database, owner, ownerRole, role, stranger } = yield* prepared([
+            ...dml,
+            "GRANT SELECT, INSERT ON systemplane_history TO ROLE"
+          ])
+          yield* database.run(`ALTER ROLE ${role} NOINHERIT`)
+          yield* database.run(`GRANT ${ownerRole} TO ${role}`)
+          const restored = (session: TestDatabase.Stranger, as: string, key: string) =>
+            session.transaction(
+              Effect.andThen(
+                session.run(`SET LOCAL ROLE ${as}`),
+                session.run(
+                  `INSERT INTO systemplane_history (namespace, key, operation, revision, value, changed_at, changed_by)
+                   VALUES ('a', '${key}', 'create', 7, '1', '2020-01-01', 'ada')`
+                )
+              )
+            )
+          yield* restored(stranger, ownerRole, "owner")
+          yield* restored(stranger, role, "member")
+          yield* restored(database, role, "superuser as member")
+          assert.deepStrictEqual(yield* owner.run("SELECT key FROM systemplane_history"), [{ key: "owner" }])
         })
       )
 

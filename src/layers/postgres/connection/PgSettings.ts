@@ -46,6 +46,12 @@ const allRows: Setting = { name: "row_security", value: "off" }
  */
 const notCompiled: Setting = { name: "jit", value: "off", from: "on" }
 
+/**
+ * What triggers look up of other transactions, such as whether a change id took effect, has to be what is committed by
+ * then. The role or the database may have a higher level as its default.
+ */
+const readCommitted: Setting = { name: "default_transaction_isolation", value: "read committed" }
+
 /** Unknown names are left out: `current_setting` knows none of them. */
 const apply = (settings: ReadonlyArray<Setting>, also: string): string => {
   const rows = settings.map(
@@ -77,7 +83,7 @@ const firstTaken = (
  */
 export const forStatements = (session: PgConnection.PgConnection, direct: boolean): Effect.Effect<void, SqlError> => {
   const ours: ReadonlyArray<Setting> = direct
-    ? [allRows, notCompiled, { name: "lock_timeout", value: writeLockTimeout, from: "0" }]
+    ? [allRows, notCompiled, readCommitted, { name: "lock_timeout", value: writeLockTimeout, from: "0" }]
     : []
   return Effect.asVoid(
     firstTaken(session, [apply([...everywhere, ...ours], "NULL"), apply([...allowed, ...ours], "NULL")])

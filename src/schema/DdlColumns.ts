@@ -18,9 +18,15 @@ export interface Column {
   readonly definition: string | undefined
 }
 
-/** The type beneath a domain of a column `a`, whose type is the row `t`. */
+/**
+ * The type beneath a domain of a column `a`, whose type is the row `t`. A collation under which different texts are
+ * equal is part of it: two keys would share one row, and a reader that tells them apart would never see its own.
+ */
 export const typeOf = (type: string): string =>
-  `pg_catalog.format_type(CASE ${type}.typtype WHEN 'd' THEN ${type}.typbasetype ELSE ${type}.oid END, NULL)`
+  `pg_catalog.concat(pg_catalog.format_type(CASE ${type}.typtype WHEN 'd' THEN ${type}.typbasetype ELSE ${type}.oid END, NULL), (
+    SELECT ' with the non-deterministic collation ' || n.collname FROM pg_collation AS n
+    WHERE n.oid = a.attcollation AND NOT n.collisdeterministic
+  ))`
 
 /** Whether the column may have the type. */
 export const accepts = (column: Column, type: string): boolean =>

@@ -66,6 +66,7 @@ const ownColumns = [
 /** All that triggers write to, and those that are only looked at. */
 export const columnsOfHistory: ReadonlyArray<Column> = [
   ...ownColumns,
+  ...["namespace", "key"].map((name) => ({ name, type: "text", or: ["character varying"], definition: undefined })),
   ...[column("revision", "bigint"), column("previous_value", "jsonb"), column("value", "jsonb")].map((shared) => ({
     ...shared,
     definition: undefined

@@ -289,6 +289,18 @@ const losses: ReadonlyArray<readonly [what: string, statement: string, parts: Re
     [columns]
   ],
   [
+    "G1, G3: names of which two that differ in case are equal",
+    `CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+     ALTER TABLE systemplane_entries ALTER COLUMN key TYPE text COLLATE any_case`,
+    [columns]
+  ],
+  [
+    "records whose names are equal if they differ in case",
+    `DROP VIEW systemplane_recent_changes;
+     ALTER TABLE systemplane_history ALTER COLUMN namespace TYPE varchar COLLATE any_case`,
+    ["columns of systemplane_history", "view systemplane_recent_changes"]
+  ],
+  [
     "records whose values are text",
     "DROP VIEW systemplane_recent_changes; ALTER TABLE systemplane_history ALTER COLUMN value TYPE text",
     ["columns of systemplane_history", "view systemplane_recent_changes"]

@@ -13,6 +13,7 @@ import {
   type DdlObject,
   definer,
   type FunctionObject,
+  index,
   invoker,
   keepsSnapshot,
   lockKey,
@@ -352,14 +353,7 @@ export const noDefault: DdlObject = {
   mend: [dropDefault]
 }
 
-export const revisionIndex: DdlObject = {
-  kind: "relation",
-  name: "index systemplane_entries_revision_idx",
-  relation: "systemplane_entries_revision_idx",
-  relkinds: ["i", "I"],
-  owned: false,
-  create: ["CREATE INDEX systemplane_entries_revision_idx ON {schema}.systemplane_entries (revision)"]
-}
+export const revisionIndex: DdlObject = index("systemplane_entries", "revision", "revision")
 
 const revisions = "'{schema:literal}.systemplane_revision_seq'::regclass"
 

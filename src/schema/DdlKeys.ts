@@ -155,10 +155,26 @@ END $rights$`
   ]
 }
 
+/**
+ * Records what no trigger did, once the tables are there that it writes to and looks at: a table that was dropped, and
+ * is made anew, was missing meanwhile.
+ */
+export const recordUnrecorded = `DO $unrecorded$
+BEGIN
+  IF to_regclass('{schema:literal}.systemplane_history') IS NOT NULL
+    AND to_regprocedure('{schema:literal}.systemplane_record_unrecorded()') IS NOT NULL
+    AND EXISTS (
+      SELECT FROM pg_trigger AS g
+      WHERE g.tgrelid = to_regclass('{schema:literal}.systemplane_entries') AND g.tgname = 'systemplane_record_insert_trigger'
+    ) THEN
+    PERFORM {schema}.systemplane_record_unrecorded();
+  END IF;
+END $unrecorded$`
+
 export const functions: ReadonlyArray<FunctionObject> = [keepKeys, redact, stamp]
 
-const onKeys = (options: Omit<Parameters<typeof trigger>[0], "table">) =>
-  alone(trigger({ ...options, table: "systemplane_keys" }))
+const onKeys = (options: Omit<Parameters<typeof trigger>[0], "table">, afterwards?: ReadonlyArray<string>) =>
+  alone(trigger({ ...options, table: "systemplane_keys" }), afterwards)
 
 /** In the order in which they build on each other. */
 export const objects: ReadonlyArray<DdlObject> = [
@@ -179,13 +195,16 @@ export const objects: ReadonlyArray<DdlObject> = [
     each: "STATEMENT",
     run: keepKeys.name
   }),
-  onKeys({
-    name: "systemplane_keys_redact_trigger",
-    when: "AFTER",
-    on: ["INSERT", "UPDATE"],
-    each: "ROW",
-    run: redact.name
-  }),
+  onKeys(
+    {
+      name: "systemplane_keys_redact_trigger",
+      when: "AFTER",
+      on: ["INSERT", "UPDATE"],
+      each: "ROW",
+      run: redact.name
+    },
+    [recordUnrecorded]
+  ),
   alone(
     trigger({
       name: "systemplane_processes_stamp_trigger",

@@ -100,17 +100,60 @@ export interface TriggerGroup {
   readonly afterwards: ReadonlyArray<string>
 }
 
-/** A table, sequence, index or view that must be there. What it is made of is looked at by other objects. */
+/** A table, sequence or view that must be there. What it is made of is looked at by other objects. */
 export interface RelationObject {
   readonly kind: "relation"
   readonly name: string
   readonly relation: string
   /** `pg_class.relkind` values that will do. */
   readonly relkinds: ReadonlyArray<string>
-  /** Of an index, the owner is that of its table. */
   readonly owned: boolean
+  /** The table that a view must read: it goes on reading one that was renamed. */
+  readonly reads?: string | undefined
   readonly create: ReadonlyArray<string>
 }
+
+/**
+ * An index that a table must have, whatever its name is: a table that was put in the place of another has indexes of
+ * other names, and the names go on belonging to the other.
+ */
+export interface IndexObject {
+  readonly kind: "index"
+  readonly name: string
+  /** The name that it is given if no other relation has it. */
+  readonly index: string
+  readonly table: string
+  /** Its columns as {@link columnsOfIndex} shows them. */
+  readonly on: string
+}
+
+export const index = (table: string, suffix: string, on: string): IndexObject => ({
+  kind: "index",
+  name: `index ${table}_${suffix}_idx`,
+  index: `${table}_${suffix}_idx`,
+  table,
+  on
+})
+
+/** The columns of the index that is this row of `pg_index`. */
+export const columnsOfIndex = (index: string): string => `(
+    SELECT pg_catalog.string_agg(a.attname || CASE k.option & 1 WHEN 1 THEN ' DESC' ELSE '' END, ', ' ORDER BY k.place)
+    FROM unnest(${index}.indkey::smallint[], ${index}.indoption::smallint[]) WITH ORDINALITY AS k (attnum, option, place)
+    JOIN pg_attribute AS a ON a.attrelid = ${index}.indrelid AND a.attnum = k.attnum
+  )`
+
+/** Whether any query may use it, by nothing but columns. */
+export const isWholeIndex = (index: string): string =>
+  `${index}.indisvalid AND ${index}.indpred IS NULL AND ${index}.indexprs IS NULL`
+
+/** The relations of the same schema that a view reads. */
+export const readBy = (view: string): string => `(
+    SELECT pg_catalog.string_agg(DISTINCT r.relname::text, ', ')
+    FROM pg_rewrite AS w
+    JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass
+    JOIN pg_class AS r ON r.oid = d.refobjid AND r.oid <> w.ev_class
+    WHERE w.ev_class = ${view}.oid AND r.relnamespace = ${view}.relnamespace
+  )`
 
 /** Anything else: SQL that says whether it is so, and what makes it so. */
 export interface RuleObject {
@@ -122,7 +165,7 @@ export interface RuleObject {
   readonly mend: ReadonlyArray<string>
 }
 
-export type DdlObject = FunctionObject | TriggerGroup | RelationObject | RuleObject
+export type DdlObject = FunctionObject | TriggerGroup | RelationObject | IndexObject | RuleObject
 
 /** Whether a function is what `CREATE FUNCTION … LANGUAGE plpgsql` makes: one that may change rows, and sees changes. */
 export const isPlain = (fn: string): string =>
@@ -152,11 +195,11 @@ export const invoker = (...args: Parameters<typeof definer>): FunctionObject => 
 })
 
 /** A trigger that is made by itself. */
-export const alone = (trigger: TriggerObject): TriggerGroup => ({
+export const alone = (trigger: TriggerObject, afterwards: ReadonlyArray<string> = []): TriggerGroup => ({
   kind: "triggers",
   name: trigger.name,
   triggers: [trigger],
-  afterwards: []
+  afterwards
 })
 
 const bits = { row: 1, before: 2, insert: 4, delete: 8, update: 16, truncate: 32 } as const

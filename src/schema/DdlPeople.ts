@@ -113,8 +113,9 @@ const recentChanges: RelationObject = {
   relation: "systemplane_recent_changes",
   relkinds: ["v"],
   owned: true,
+  reads: "systemplane_history",
   create: [
-    `CREATE VIEW {schema}.systemplane_recent_changes AS
+    `CREATE OR REPLACE VIEW {schema}.systemplane_recent_changes AS
 SELECT h.changed_at, h.changed_by, h.namespace, h.key, h.operation, h.previous_value, h.value, h.revision, h.reason,
   h.origin, h.change_id
 FROM {schema}.systemplane_history AS h

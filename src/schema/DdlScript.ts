@@ -8,12 +8,16 @@
  * under a path that holds no schema in which other roles may create.
  */
 import {
+  columnsOfIndex,
   type DdlObject,
   type FunctionObject,
+  type IndexObject,
   isPlain,
+  isWholeIndex,
   lockKey,
   type RelationObject,
   type RuleObject,
+  readBy,
   safePath,
   type TriggerGroup,
   type TriggerObject,
@@ -54,10 +58,12 @@ const ownerOf = (relation: string) =>
 
 const tableOwner = ownerOf("systemplane_entries")
 
-const relation = ({ create, owned, relation, relkinds }: RelationObject): string => {
+const relation = ({ create, owned, reads, relation, relkinds }: RelationObject): string => {
   const exists = `EXISTS (
     SELECT FROM pg_class AS c
-    WHERE c.oid = to_regclass('{schema:literal}.${relation}') AND c.relkind IN (${relkinds.map(literal).join(", ")})
+    WHERE c.oid = to_regclass('{schema:literal}.${relation}') AND c.relkind IN (${relkinds.map(literal).join(", ")})${
+      reads === undefined ? "" : `\n      AND ${readBy("c")} = '${reads}'`
+    }
   )`
   const made = unless(exists, create.map(execute))
   if (!owned) return made
@@ -66,6 +72,20 @@ const relation = ({ create, owned, relation, relkinds }: RelationObject): string
     `EXECUTE 'ALTER TABLE ' || home || '.${relation} OWNER TO ' || quote_ident(pg_get_userbyid(
       (SELECT c.relowner FROM pg_class AS c WHERE c.oid = to_regclass(home || '.systemplane_entries'))));`
   ])}`
+}
+
+const index = ({ index, on, table }: IndexObject): string => {
+  const exists = `EXISTS (
+    SELECT FROM pg_index AS i
+    WHERE i.indrelid = to_regclass('{schema:literal}.${table}') AND ${isWholeIndex("i")} AND ${columnsOfIndex("i")} = '${on}'
+  )`
+  return unless(exists, [
+    `IF to_regclass(home || '.${index}') IS NULL THEN`,
+    `  ${execute(`CREATE INDEX ${index} ON {schema}.${table} (${on})`)}`,
+    "ELSE",
+    `  ${execute(`CREATE INDEX ON {schema}.${table} (${on})`)}`,
+    "END IF;"
+  ])
 }
 
 // Rows are not looked at while a transaction holds their table for itself: it would be waited for.
@@ -176,6 +196,8 @@ const section = (object: Exclude<DdlObject, FunctionObject>): string => {
   switch (object.kind) {
     case "relation":
       return relation(object)
+    case "index":
+      return index(object)
     case "rule":
       return rule(object)
     case "triggers":

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Redacted } from "effect"
+import { Effect, Exit, Redacted } from "effect"
 import { Config, Ddl, SchemaBootstrap, withTenant } from "effect-systemplane"
 import * as PgSchemaCheck from "../../src/layers/postgres/PgSchemaCheck.ts"
 import * as DdlEntries from "../../src/schema/DdlEntries.ts"
+import * as DdlHistory from "../../src/schema/DdlHistory.ts"
 import * as DdlKeys from "../../src/schema/DdlKeys.ts"
 import { Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
@@ -26,6 +27,7 @@ const comesWithTheTable = [
   DdlEntries.noDefault,
   DdlEntries.sequencePosition,
   DdlEntries.positionAfterHistory,
+  DdlHistory.filledId,
   DdlKeys.ownTriggers
 ].map(({ name }) => name)
 const everything = names(Ddl.parts).filter(
@@ -301,6 +303,11 @@ const losses: ReadonlyArray<readonly [what: string, statement: string, parts: Re
     ["columns of systemplane_history", "view systemplane_recent_changes"]
   ],
   [
+    "records whose ids nothing fills",
+    "ALTER TABLE systemplane_history ALTER COLUMN id DROP IDENTITY",
+    [DdlHistory.filledId.name]
+  ],
+  [
     "records whose values are text",
     "DROP VIEW systemplane_recent_changes; ALTER TABLE systemplane_history ALTER COLUMN value TYPE text",
     ["columns of systemplane_history", "view systemplane_recent_changes"]
@@ -453,6 +460,47 @@ describe("Ddl.sql", () => {
         assert.deepStrictEqual(yield* Catalog.rows(database), before)
       })
     )
+  )
+
+  it.live(
+    "G16: a history in the place of one that was dropped or renamed has a record of each entry, its indexes and its view",
+    () =>
+      onEmptyDatabase((database) =>
+        Effect.gen(function* () {
+          yield* Catalog.prepare(database)
+          yield* database.write("any", "old", 1)
+          yield* database.write("any", "key", 1)
+          const rename = "ALTER TABLE systemplane_history RENAME TO history_"
+          const replacements = [
+            "DROP TABLE systemplane_history CASCADE",
+            `${rename}1; CREATE TABLE systemplane_history (LIKE history_1 INCLUDING ALL)`,
+            `${rename}2; CREATE TABLE systemplane_history (LIKE history_2 INCLUDING ALL); INSERT INTO systemplane_history SELECT * FROM history_2`,
+            `${rename}3; CREATE TABLE systemplane_history (LIKE history_3)`,
+            `${rename}4; CREATE TABLE systemplane_history AS SELECT * FROM history_4`,
+            `${rename}5`,
+            "DROP TABLE systemplane_keys"
+          ]
+          for (const replacement of replacements) {
+            yield* Catalog.runScript(database, replacement)
+            yield* Effect.exit(database.write("any", "key", 2))
+            const found = yield* Effect.exit(verify)
+            assert.isFalse(Exit.isSuccess(found) && found.value.warnings.length === 0, replacement)
+
+            yield* Catalog.prepare(database)
+            assert.deepStrictEqual(yield* verify, { warnings: [] }, replacement)
+            assert.deepStrictEqual(yield* ensure, [], replacement)
+            yield* database.write("any", "key", 3)
+            const [seen] = yield* database.run(
+              `SELECT
+               (SELECT count(*)::int FROM systemplane_entries AS e WHERE NOT EXISTS (
+                 SELECT FROM systemplane_history AS h WHERE h.key = e.key AND h.revision = e.revision
+               )) AS unrecorded,
+               (SELECT max(changed_at) FROM systemplane_history) = (SELECT max(changed_at) FROM systemplane_recent_changes) AS shown`
+            )
+            assert.deepStrictEqual(seen, { unrecorded: 0, shown: true }, replacement)
+          }
+        })
+      )
   )
 
   it.live("upgrades the table that an older service left", () =>

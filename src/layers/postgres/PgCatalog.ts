@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
 import * as DdlColumns from "../../schema/DdlColumns.ts"
 import * as DdlEntries from "../../schema/DdlEntries.ts"
-import { isPlain } from "../../schema/DdlObjects.ts"
+import { columnsOfIndex, isPlain, isWholeIndex, readBy } from "../../schema/DdlObjects.ts"
 import * as DdlTriggers from "../../schema/DdlTriggers.ts"
 import * as DdlUnsuitable from "../../schema/DdlUnsuitable.ts"
 import type { Query } from "../../services/Connector.ts"
@@ -28,11 +28,17 @@ const facts = `pg_catalog.json_build_object(
   'relations', (
     SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
       'name', c.relname, 'kind', c.relkind, 'owned', c.relowner = t.owner, 'durable', c.relpersistence = 'p',
+      'reads', CASE c.relkind WHEN 'v' THEN ${readBy("c")} END,
       'guarded', NOT EXISTS (
         SELECT FROM aclexplode(c.relacl) AS a WHERE a.privilege_type = 'TRIGGER' AND a.grantee <> c.relowner
       )
     ) ORDER BY c.relname), '[]')
     FROM pg_class AS c WHERE c.relnamespace = t.namespace AND c.relname LIKE 'systemplane%'
+  ),
+  'indexes', (
+    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('table', c.relname, 'on', ${columnsOfIndex("i")}) ORDER BY i.indexrelid), '[]')
+    FROM pg_class AS c JOIN pg_index AS i ON i.indrelid = c.oid AND ${isWholeIndex("i")}
+    WHERE c.relnamespace = t.namespace AND c.relname IN ('systemplane_entries', 'systemplane_history')
   ),
   'unsuitable', (
     SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('table', p.name, 'problem', p.problem) ORDER BY p.name), '[]')
@@ -40,7 +46,8 @@ const facts = `pg_catalog.json_build_object(
   ),
   'columns', (
     SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-      'table', r.name, 'name', a.attname, 'type', ${DdlColumns.typeOf("y")}, 'default', a.atthasdef
+      'table', r.name, 'name', a.attname, 'type', ${DdlColumns.typeOf("y")}, 'default', a.atthasdef,
+      'identity', a.attidentity <> ''
     ) ORDER BY r.name, a.attnum), '[]')
     FROM (VALUES ('systemplane_entries'), ('systemplane_history')) AS r (name)
     JOIN pg_attribute AS a
@@ -148,7 +155,7 @@ export const glimpse = `
   SELECT pg_catalog.concat_ws('/', ${permittedOn("t.oid")}, row_security_active(t.oid), row_security_active(${history}),
     ${versionsOf("pg_class", "c.oid", `c.oid IN (t.oid, ${history}, to_regclass('systemplane_keys'), ${sequence})`)},
     ${versionsOf("pg_attribute", "c.attnum", `c.attrelid IN (t.oid, ${history}) AND c.attnum > 0`)},
-    ${versionsOf("pg_index", "c.indexrelid", "c.indrelid = t.oid")},
+    ${versionsOf("pg_index", "c.indexrelid", `c.indrelid IN (t.oid, ${history})`)},
     ${versionsOf("pg_sequence", "c.seqrelid", `c.seqrelid = ${sequence}`)},
     ${versionsOf("pg_trigger", "c.oid", `c.tgrelid IN (t.oid, ${history})`)},
     ${versionsOf("pg_proc", "c.oid", "c.proname LIKE 'systemplane%'")}
@@ -164,14 +171,24 @@ export const Facts = Schema.Struct({
       owned: Schema.Boolean,
       /** Whether it outlasts a crash of the server. */
       durable: Schema.Boolean,
+      /** The relations of the schema that a view reads. */
+      reads: Schema.NullOr(Schema.String),
       /** Whether no role but its owner may put a trigger on it. */
       guarded: Schema.Boolean
     })
   ),
+  /** Those of the entries and of the history that any query may use. */
+  indexes: Schema.Array(Schema.Struct({ table: Schema.String, on: Schema.String })),
   /** Tables that cannot be served. */
   unsuitable: Schema.Array(Schema.Struct({ table: Schema.String, problem: Schema.Literals(DdlUnsuitable.problems) })),
   columns: Schema.Array(
-    Schema.Struct({ table: Schema.String, name: Schema.String, type: Schema.String, default: Schema.Boolean })
+    Schema.Struct({
+      table: Schema.String,
+      name: Schema.String,
+      type: Schema.String,
+      default: Schema.Boolean,
+      identity: Schema.Boolean
+    })
   ),
   /** Whether a name is that of one row only. */
   unique: Schema.Boolean,

@@ -49,6 +49,11 @@ export const findings = (objects: ReadonlyArray<DdlObject>, known: Known): Reado
       case "relation":
         found.push(...ofRelation(object, facts))
         break
+      case "index":
+        if (!facts.indexes.some(({ on, table }) => table === object.table && on === object.on)) {
+          found.push({ object, loses: false, problem: "is missing" })
+        }
+        break
       case "function":
         if (isRun(object, facts)) found.push(...ofFunction(object, facts, schema))
         break
@@ -70,6 +75,9 @@ const ofRelation = (object: RelationObject, facts: PgCatalog.Facts): ReadonlyArr
   const there = facts.relations.find(({ name }) => name === object.relation)
   if (there === undefined || !object.relkinds.includes(there.kind)) {
     return [{ object, loses: object === DdlEntries.table || object === DdlEntries.sequence, problem: "is missing" }]
+  }
+  if (object.reads !== undefined && there.reads !== object.reads) {
+    return [{ object, loses: false, problem: `reads another table than ${object.reads}` }]
   }
   return object.owned && !there.owned
     ? [{ object, loses: false, problem: "does not belong to the owner of systemplane_entries" }]
@@ -156,7 +164,7 @@ const isThere = (facts: PgCatalog.Facts, relation: string) => facts.relations.so
 
 /** What a table is made of comes with the table. */
 const ofRule = (object: RuleObject, { ahead, aheadOfHistory, facts }: Known): ReadonlyArray<Finding> => {
-  const isOfHistory = object === DdlHistory.columns || object === DdlEntries.positionAfterHistory
+  const isOfHistory = [DdlHistory.columns, DdlHistory.filledId, DdlEntries.positionAfterHistory].includes(object)
   if (!isThere(facts, isOfHistory ? "systemplane_history" : "systemplane_entries")) return []
   const otherwise = (holds: boolean, loses = true, problem = "is not as it should be") =>
     holds ? [] : [{ object, loses, problem }]
@@ -182,6 +190,10 @@ const ofRule = (object: RuleObject, { ahead, aheadOfHistory, facts }: Known): Re
       return otherwise(PgCatalog.columnOf(facts, "systemplane_entries", "revision")?.default !== true, false)
     case DdlEntries.sequencePosition:
       return otherwise(facts.ordered && ahead)
+    case DdlHistory.filledId: {
+      const id = PgCatalog.columnOf(facts, "systemplane_history", "id")
+      return otherwise(id?.default === true || id?.identity === true, true, "is missing: every write fails")
+    }
     case DdlEntries.positionAfterHistory:
       return otherwise(aheadOfHistory)
     default:

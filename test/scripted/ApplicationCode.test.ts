@@ -9,6 +9,7 @@ import {
   Hash,
   Layer,
   Logger,
+  Metric,
   Random,
   References,
   Schedule,
@@ -82,6 +83,8 @@ const moodyClock = Layer.effect(
 
 const brokenRandom = { nextIntUnsafe: fault, nextDoubleUnsafe: fault }
 
+const brokenFiberMetrics = Layer.succeed(Metric.FiberRuntimeMetrics, { recordFiberStart: fault, recordFiberEnd: fault })
+
 const brokenClock: Clock.Clock = {
   currentTimeMillisUnsafe: fault,
   currentTimeMillis: Effect.sync(fault),
@@ -118,7 +121,8 @@ describe("code of the application that throws", () => {
     ["a tracer that throws before each step", (isBroken: () => boolean) => steppingTracer("before", isBroken), true],
     ["a tracer that throws after each step", (isBroken: () => boolean) => steppingTracer("after", isBroken), true],
     ["a clock that throws now and then", () => moodyClock, false],
-    ["a source of random numbers that throws", () => Layer.succeed(Random.Random, brokenRandom), false]
+    ["a source of random numbers that throws", () => Layer.succeed(Random.Random, brokenRandom), false],
+    ["a count of fibers that throws", () => brokenFiberMetrics, false]
   ] as const) {
     it.effect(`G13: ${what} ends no tenant's feed`, () =>
       Effect.suspend(() => {
@@ -173,7 +177,8 @@ describe("code in the context of a caller's fiber that throws", () => {
     "a tracer that opens no span": throwingTracer("span"),
     "a tracer whose spans cannot end": throwingTracer("end"),
     "a clock": Layer.succeed(Clock.Clock, brokenClock),
-    "random numbers": Layer.succeed(Random.Random, brokenRandom)
+    "random numbers": Layer.succeed(Random.Random, brokenRandom),
+    "a count of fibers": brokenFiberMetrics
   }
 
   for (const [what, context] of Object.entries(contexts)) {

@@ -2,8 +2,8 @@
  * Code of the application that runs in the engine's fibers because it is in their context: what it throws ends nothing
  * (G13).
  *
- * An exception of a logger, a tracer, a clock or a source of random numbers is a defect of the fiber that uses it. In a
- * fiber of the engine that would end a tenant's feed for good. So the whole engine is built in a context in which those
+ * An exception of a logger, a tracer, a clock, a source of random numbers or what counts fibers is a defect of the fiber
+ * that uses it. In a fiber of the engine that would end a tenant's feed for good. So the whole engine is built in a context in which those
  * of the application are wrapped (`layer`). Every call of a public service runs in that context too (`entrance`): what
  * a call starts is shared with other callers, or outlives its own, and their fibers may have a context of their own.
  *
@@ -23,8 +23,10 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Metric from "effect/Metric"
 import * as Random from "effect/Random"
 import * as References from "effect/References"
 import * as Scheduler from "effect/Scheduler"
@@ -55,6 +57,20 @@ const safeRandom = (random: Random.Random): Random.Random => {
     nextDoubleUnsafe: () => orElse(() => random.nextDoubleUnsafe(), usual.nextDoubleUnsafe)
   }
 }
+
+const safeFiberMetrics = (metrics: Metric.FiberRuntimeMetricsService | undefined) =>
+  metrics && {
+    recordFiberStart: (context: Context.Context<never>) =>
+      orElse(
+        () => metrics.recordFiberStart(context),
+        () => {}
+      ),
+    recordFiberEnd: (context: Context.Context<never>, exit: Exit.Exit<unknown, unknown>) =>
+      orElse(
+        () => metrics.recordFiberEnd(context, exit),
+        () => {}
+      )
+  }
 
 const nanosOf = (millis: number): bigint => BigInt(Math.round(millis * 1_000_000))
 
@@ -108,7 +124,7 @@ const safeClock = (clock: Clock.Clock): Clock.Clock => {
   }
 }
 
-/** Provides the loggers, the tracer, the clock and the random numbers of the surrounding context, made safe. */
+/** Provides the loggers, the tracer, the clock, the random numbers and the count of fibers of the surrounding context, made safe. */
 export const layer = Layer.effectContext(
   Effect.contextWith((context: Context.Context<never>) =>
     Effect.succeed(
@@ -118,6 +134,7 @@ export const layer = Layer.effectContext(
       ).pipe(
         Context.add(Tracer.Tracer, SafeTracer.of(Context.get(context, Tracer.Tracer))),
         Context.add(Clock.Clock, safeClock(Context.get(context, Clock.Clock))),
+        Context.add(Metric.FiberRuntimeMetrics, safeFiberMetrics(Context.get(context, Metric.FiberRuntimeMetrics))),
         Context.add(Random.Random, safeRandom(Context.get(context, Random.Random)))
       )
     )
@@ -128,13 +145,14 @@ export const layer = Layer.effectContext(
 export type Entrance = <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /**
- * How calls enter a plane. The call runs with the plane's clock, random numbers, loggers and scheduler, and with the
- * caller's tracer, made safe, so that the spans of a request stay together.
+ * How calls enter a plane. The call runs with the plane's clock, random numbers, loggers, scheduler and count of fibers,
+ * and with the caller's tracer, made safe, so that the spans of a request stay together.
  */
 export const entrance: Effect.Effect<Entrance> = Effect.contextWith((plane: Context.Context<never>) => {
   const own = Context.make(Logger.CurrentLoggers, Context.get(plane, Logger.CurrentLoggers)).pipe(
     Context.add(References.MinimumLogLevel, Context.get(plane, References.MinimumLogLevel)),
     Context.add(Clock.Clock, Context.get(plane, Clock.Clock)),
+    Context.add(Metric.FiberRuntimeMetrics, Context.get(plane, Metric.FiberRuntimeMetrics)),
     Context.add(Random.Random, Context.get(plane, Random.Random)),
     Context.add(Scheduler.Scheduler, Context.get(plane, Scheduler.Scheduler))
   )

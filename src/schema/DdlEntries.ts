@@ -65,21 +65,44 @@ export const columns: RuleObject = DdlColumns.rule("systemplane_entries", column
 
 const entries = "to_regclass('{schema:literal}.systemplane_entries')"
 
-/** Whether a unique index that is no partial one is on exactly the two names. */
-const uniqueOnNames = `EXISTS (
-    SELECT FROM pg_index AS i
-    WHERE i.indrelid = ${entries} AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
-      AND i.indnkeyatts = 2
+/** Whether the index `i` is on exactly the two names, and no partial one. */
+const isOnNames = `i.indrelid = ${entries} AND i.indisunique AND i.indpred IS NULL AND i.indnkeyatts = 2
       AND (SELECT count(*) FROM pg_attribute AS a
         WHERE a.attrelid = i.indrelid AND a.attname IN ('namespace', 'key')
-          AND a.attnum = ANY ((i.indkey::smallint[])[0:1])) = 2
+          AND a.attnum = ANY ((i.indkey::smallint[])[0:1])) = 2`
+
+const isUnique = `EXISTS (SELECT FROM pg_index AS i WHERE ${isOnNames} AND i.indisvalid AND i.indimmediate)`
+
+/** `ON CONFLICT` fails if a deferrable constraint is on its columns, whatever else is. */
+const uniqueOnNames = `${isUnique} AND NOT EXISTS (
+    SELECT FROM pg_index AS i WHERE ${isOnNames} AND NOT i.indimmediate
   )`
 
 export const primaryKey: RuleObject = {
   kind: "rule",
   name: "primary key of systemplane_entries",
   holds: uniqueOnNames,
-  mend: ["ALTER TABLE {schema}.systemplane_entries ADD PRIMARY KEY (namespace, key)"]
+  // No foreign key can refer to a deferrable constraint. A table may have a primary key of another service's.
+  mend: [
+    `DO $key$
+DECLARE
+  putoff record;
+BEGIN
+  FOR putoff IN
+    SELECT k.conname FROM pg_index AS i JOIN pg_constraint AS k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u')
+    WHERE ${isOnNames} AND NOT i.indimmediate
+  LOOP
+    EXECUTE format('ALTER TABLE {schema:literal}.systemplane_entries DROP CONSTRAINT %I', putoff.conname);
+  END LOOP;
+  IF NOT ${isUnique} THEN
+    IF EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = ${entries} AND i.indisprimary) THEN
+      ALTER TABLE {schema}.systemplane_entries ADD UNIQUE (namespace, key);
+    ELSE
+      ALTER TABLE {schema}.systemplane_entries ADD PRIMARY KEY (namespace, key);
+    END IF;
+  END IF;
+END $key$`
+  ]
 }
 
 const byHand = `coalesce(${setting("actor")}, session_user)`

@@ -86,7 +86,7 @@ export class Skipped extends Schema.TaggedError<Skipped>()("Skipped", {
   override get message() {
     const [some, pronoun] =
       this.triggers.length === 1 ? ["a trigger", "it"] : ["one of the triggers", "the one that does"]
-    return `${some} on systemplane_entries (${this.triggers.join(", ")}) skipped the write or wrote something else in its place; nothing was written, and trying again does not help: change or drop ${pronoun}`
+    return `${some} on systemplane_entries (${this.triggers.join(", ")}) skipped or refused the write, or wrote something else in its place; nothing was written, and trying again does not help: change or drop ${pronoun}`
   }
 }
 
@@ -188,7 +188,12 @@ export const saysObjectsMissing = (reason: { readonly _tag: string; readonly cod
 
 /** What the server refused a statement for, before its code and after it. */
 const refusal = (code: string | undefined): readonly [problem: string, advice: string] => {
-  if (missingObjects.has(code)) return ["the tables are missing or outdated", "; run Ddl.sql on this database"]
+  if (missingObjects.has(code)) {
+    return [
+      "the tables are missing or outdated",
+      "; run Ddl.sql on this database, and if that changes nothing, look at the triggers that others put on the table"
+    ]
+  }
   switch (code) {
     case "42501":
       return ["the role lacks a privilege", "; run Ddl.grants(role) on this database"]
@@ -199,8 +204,47 @@ const refusal = (code: string | undefined): readonly [problem: string, advice: s
       return ["another transaction still holds the row or the table", "; end it, or try again"]
     case "42P10":
       return [
-        "the primary key of systemplane_entries is missing, and two rows have one name",
-        "; remove one of them, then run Ddl.sql on this database"
+        "systemplane_entries has no primary key on namespace and key, or two rows have one name",
+        "; remove one of two such rows, then run Ddl.sql on this database"
+      ]
+    case "23502":
+      return [
+        "a column that others added to the table must have a value, and has no default",
+        "; give it a default, or drop its NOT NULL"
+      ]
+    case "23503":
+      return [
+        "a foreign key that others put on the table refuses the row",
+        "; add the row that it refers to, or drop the constraint"
+      ]
+    case "23505":
+    case "23P01":
+      return [
+        "a unique or exclusion constraint that others put on the table refuses the row",
+        "; write another value, or drop the constraint"
+      ]
+    case "23514":
+      return [
+        "a CHECK constraint that others put on the table refuses the value",
+        "; write another value, or drop the constraint"
+      ]
+    case "P0001":
+      return ["a trigger or a function that others made refuses it", "; the server's log has its words"]
+    case "42P16":
+      return [
+        "the table is defined in a way that Ddl.sql cannot change",
+        "; bring it into the form that Ddl.sql makes, by hand"
+      ]
+    case "55000":
+      return [
+        "a constraint or an object of the database is not in the state that the statement needs",
+        "; if namespace and key have a deferrable key, run Ddl.sql on this database, else look at the server's log"
+      ]
+    case "2BP01":
+    case "0A000":
+      return [
+        "another object of the database depends on what was to be changed",
+        "; the server's log names it: drop it, run Ddl.sql, and make it again"
       ]
     case "25006":
       return [
@@ -221,6 +265,6 @@ const refusal = (code: string | undefined): readonly [problem: string, advice: s
     case "57014":
       return ["the statement was cancelled", "; raise statement_timeout, or try again"]
     default:
-      return ["the server refused the statement", ""]
+      return ["the server refused the statement", code === undefined ? "" : "; the server's log says why"]
   }
 }

@@ -242,7 +242,7 @@ describe("triggers of a database's users", () => {
             const before = yield* Catalog.rows(database)
             const { message, reason } = yield* Effect.flip(write)
             assert.strictEqual(reason._tag, "Skipped", body)
-            assert.include(message, "a trigger on systemplane_entries (users_own) skipped the write")
+            assert.include(message, "a trigger on systemplane_entries (users_own) skipped or refused the write")
             assert.deepStrictEqual(yield* Catalog.rows(database), before, body)
           })
         const otherwise = `INSERT INTO systemplane_entries (namespace, key, value) VALUES (NEW.namespace, 'x', '0')`

@@ -291,6 +291,17 @@ const losses: ReadonlyArray<readonly [what: string, statement: string, parts: Re
     [columns]
   ],
   [
+    "a deferrable primary key, on which no write may conflict",
+    `ALTER TABLE systemplane_entries DROP CONSTRAINT systemplane_entries_pkey,
+     ADD CONSTRAINT late PRIMARY KEY (namespace, key) DEFERRABLE INITIALLY DEFERRED`,
+    names([DdlEntries.primaryKey])
+  ],
+  [
+    "a primary key of another service's",
+    "ALTER TABLE systemplane_entries DROP CONSTRAINT systemplane_entries_pkey, ADD COLUMN id serial PRIMARY KEY",
+    names([DdlEntries.primaryKey])
+  ],
+  [
     "G1, G3: names of which two that differ in case are equal",
     `CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
      ALTER TABLE systemplane_entries ALTER COLUMN key TYPE text COLLATE any_case`,

@@ -140,6 +140,14 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
     "before anything was committed (EPIPE)",
     "nothing was written"
   ],
+  [store(new Plane.EntryStoreError.Refused({ code: "23502" })), "a column that others added", "give it a default"],
+  [store(new Plane.EntryStoreError.Refused({ code: "23503" })), "a foreign key that others put on the table"],
+  [store(new Plane.EntryStoreError.Refused({ code: "23505" })), "a unique or exclusion constraint"],
+  [store(new Plane.EntryStoreError.Refused({ code: "23514" })), "a CHECK constraint that others put on the table"],
+  [store(new Plane.EntryStoreError.Refused({ code: "P0001" })), "refuses it (P0001); the server's log has its words"],
+  [store(new Plane.EntryStoreError.Refused({ code: "42P16" })), "Ddl.sql cannot change (42P16)"],
+  [store(new Plane.EntryStoreError.Refused({ code: "55000" })), "deferrable key, run Ddl.sql"],
+  [store(new Plane.EntryStoreError.Refused({ code: "2BP01" })), "another object of the database depends"],
   [store(new Plane.EntryStoreError.Refused({ code: "22P02" })), "refused the statement (22P02)"],
   [
     store(new Plane.EntryStoreError.RevisionConflict({ ...names, expected: 3, actual: 5 })),
@@ -280,7 +288,7 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   ],
   [
     store(new Plane.EntryStoreError.Skipped({ triggers: ["audit"] })),
-    "a trigger on systemplane_entries (audit) skipped the write",
+    "a trigger on systemplane_entries (audit) skipped or refused the write",
     "change or drop it"
   ],
   [config(new Plane.ConfigError.NotSupported({ problem: "it cannot be watched" })), "it cannot be watched"],

@@ -4,7 +4,8 @@
  * A row draws a revision from the sequence when it is inserted and whenever its value changes. The draw happens with
  * the rights of the function's owner, so that the run-time role needs none on the sequence. Before each statement the
  * sequence is compared with the highest revision of the table, by an index: a table that was copied, restored or
- * replicated brings rows along that the sequence of this database never drew.
+ * replicated brings rows along that the sequence of this database never drew. Each draw is compared with the number
+ * that the sequence was at before: one that was given a cache, or counts down, hands out numbers that are not above it.
  */
 import * as DdlColumns from "./DdlColumns.ts"
 import { type Column, hasColumn } from "./DdlColumns.ts"
@@ -15,6 +16,7 @@ import {
   type FunctionObject,
   index,
   invoker,
+  isOn,
   keepsSnapshot,
   lockKey,
   onlyOn,
@@ -105,30 +107,57 @@ END $key$`
   ]
 }
 
+/**
+ * What a revision is below to count for where the sequence stands. No sequence gets there by drawing, and one that was
+ * set behind a higher revision, as somebody wrote it by hand, would soon draw what JavaScript cannot express.
+ */
+const tooHigh = "4503599627370496"
+
+/** What the sequence is below, unless a row is above: so far off that no row gets from here to what is too high. */
+const farOff = "2251799813685248"
+
+/** Whether the sequence was set to where no row is. */
+const isFarOff = (last: string, highest: string) => `${last} >= ${farOff} AND coalesce(${highest}, 0) < ${farOff}`
+
+const highestOf = (alias: string, table: string) =>
+  `(SELECT max(${alias}.revision) FROM ${table} AS ${alias} WHERE ${alias}.revision < ${tooHigh})`
+
+/** The highest revision of the table that counts. */
+export const highestOfEntries = (table: string): string => highestOf("e", table)
+
+/** The same of the history, which knows the revisions of rows that were deleted. */
+export const highestOfHistory = (table: string): string => highestOf("h", table)
+
 const byHand = `coalesce(${setting("actor")}, session_user)`
 
-// A change by hand that names neither updated_by nor updated_at must not blame the writer before. A write over an
-// untouched seed stores a value, also an equal one, and hence draws.
+// A change that does not name updated_by must not blame the writer before. A write over an untouched seed stores a
+// value, also an equal one, and hence draws.
 export const drawRevision: FunctionObject = definer(
   "systemplane_entries_draw_revision",
   `
 BEGIN${onlyOn("systemplane_entries")}
   IF TG_OP = 'INSERT' THEN
-    NEW.revision := nextval('{schema:literal}.systemplane_revision_seq'::regclass);
+    NEW.revision := {schema}.systemplane_sequence_draw('{schema:literal}.systemplane_revision_seq'::regclass, NULL);
     IF NEW.updated_by = '' THEN
       NEW.updated_by := ${byHand};
     END IF;
   ELSIF (NEW.namespace, NEW.key, NEW.value) IS DISTINCT FROM (OLD.namespace, OLD.key, OLD.value)
     OR NEW.updated_by <> OLD.updated_by AND ${isUntouched("OLD")} THEN
-    NEW.revision := nextval('{schema:literal}.systemplane_revision_seq'::regclass);
+    NEW.revision := {schema}.systemplane_sequence_draw('{schema:literal}.systemplane_revision_seq'::regclass,
+      CASE WHEN OLD.revision < ${tooHigh} THEN OLD.revision END);
     IF NEW.updated_at IS NOT DISTINCT FROM OLD.updated_at THEN
       NEW.updated_at := now();
-      IF NEW.updated_by = OLD.updated_by THEN
-        NEW.updated_by := ${byHand};
-      END IF;
+    END IF;
+    IF NEW.updated_by = OLD.updated_by AND NOT ${isOn("named")} THEN
+      NEW.updated_by := ${byHand};
     END IF;
   ELSE
     NEW.revision := OLD.revision;
+    RETURN NEW;
+  END IF;
+  IF NEW.revision >= ${tooHigh} THEN
+    RAISE EXCEPTION 'the sequence systemplane_revision_seq was set to %, beyond what a revision may be', NEW.revision
+      USING ERRCODE = 'invalid_object_definition', HINT = 'Run Ddl.sql as the owner of systemplane_entries.';
   END IF;
   RETURN NEW;
 END`,
@@ -190,7 +219,7 @@ END`
 
 // Draws the missing numbers one by one if they are few: a concurrent writer that draws meanwhile then never meets a
 // number twice, and none waits. `setval` could lower the sequence below such a draw, or below another `setval`, so it is
-// left for gaps that no statement crosses meanwhile, one at a time.
+// left for gaps that no statement crosses meanwhile, and for a sequence that was set to what no draw may give.
 export const raiseSequence: FunctionObject = {
   ...invoker("systemplane_sequence_raise", ""),
   types: "regclass, bigint",
@@ -198,14 +227,18 @@ export const raiseSequence: FunctionObject = {
   returns: "void",
   body: versioned(
     `
+DECLARE
+  last bigint := coalesce(pg_sequence_last_value(sequence), 0);
 BEGIN
-  IF at_least - coalesce(pg_sequence_last_value(sequence), 0) > 100000 THEN
+  IF ${isFarOff("last", "at_least")} OR at_least - last > 100000 THEN
     PERFORM pg_advisory_xact_lock(${lockKey});
-    IF at_least - coalesce(pg_sequence_last_value(sequence), 0) > 100000 THEN
-      PERFORM setval(sequence, at_least);
+    last := coalesce(pg_sequence_last_value(sequence), 0);
+    IF ${isFarOff("last", "at_least")} OR at_least - last > 100000 THEN
+      PERFORM setval(sequence, greatest(at_least, 1), coalesce(at_least, 0) > 0);
+      RETURN;
     END IF;
   END IF;
-  FOR drawn IN 1 .. at_least - coalesce(pg_sequence_last_value(sequence), 0) LOOP
+  FOR attempt IN 1 .. at_least - last LOOP
     EXIT WHEN nextval(sequence) >= at_least;
   END LOOP;
 END`,
@@ -213,20 +246,35 @@ END`,
   )
 }
 
-/**
- * What a revision is below to count for where the sequence stands. No sequence gets there by drawing, and one that was
- * set behind a higher revision, as somebody wrote it by hand, would soon draw what JavaScript cannot express.
- */
-const tooHigh = "4503599627370496"
-
-const highestOf = (alias: string, table: string) =>
-  `(SELECT max(${alias}.revision) FROM ${table} AS ${alias} WHERE ${alias}.revision < ${tooHigh})`
-
-/** The highest revision of the table that counts. */
-export const highestOfEntries = (table: string): string => highestOf("e", table)
-
-/** The same of the history, which knows the revisions of rows that were deleted. */
-export const highestOfHistory = (table: string): string => highestOf("h", table)
+// A number above all that the sequence gave before, and above the one that the row has. Whatever other sessions draw
+// meanwhile, a sequence that counts up gives each draw more than it was at before. One with a cache does not, until
+// this session has used up the numbers that it holds. One that counts down never does, and is mended by its owner.
+export const drawSequence: FunctionObject = {
+  ...invoker("systemplane_sequence_draw", ""),
+  types: "regclass, bigint",
+  arguments: "sequence regclass, above bigint",
+  returns: "bigint",
+  body: versioned(
+    `
+DECLARE
+  last bigint := greatest(pg_sequence_last_value(sequence), above, 0);
+  drawn bigint;
+  before bigint;
+BEGIN
+  FOR attempt IN 1 .. 100000 LOOP
+    drawn := nextval(sequence);
+    IF drawn > last THEN
+      RETURN drawn;
+    END IF;
+    EXIT WHEN drawn <= before;
+    before := drawn;
+  END LOOP;
+  RAISE EXCEPTION 'the sequence % does not count up from %: it gave %', sequence, last, drawn
+    USING ERRCODE = 'invalid_object_definition', HINT = 'Run Ddl.sql as the owner of systemplane_entries.';
+END`,
+    3
+  )
+}
 
 const entriesTable = "{schema}.systemplane_entries"
 const historyTable = "{schema}.systemplane_history"
@@ -236,15 +284,32 @@ export const raiseRevision: FunctionObject = definer(
   "systemplane_entries_raise_revision",
   `
 DECLARE
+  last bigint;
   highest bigint;
 BEGIN${onlyOn("systemplane_entries")}
+  IF TG_OP = 'UPDATE' THEN
+    PERFORM set_config('systemplane.named', '', true);
+  END IF;
   highest := ${highestOfEntries(entriesTable)};
   IF ${isThereHistory} THEN
     highest := greatest(highest, ${highestOfHistory(historyTable)});
   END IF;
-  IF highest > coalesce(pg_sequence_last_value('{schema:literal}.systemplane_revision_seq'::regclass), 0) THEN
+  last := coalesce(pg_sequence_last_value('{schema:literal}.systemplane_revision_seq'::regclass), 0);
+  IF highest > last OR ${isFarOff("last", "highest")} THEN
     PERFORM {schema}.systemplane_sequence_raise('{schema:literal}.systemplane_revision_seq'::regclass, highest);
   END IF;
+  RETURN NULL;
+END`,
+  { version: 3 }
+)
+
+// Of the columns that a statement names, a row trigger sees only what they hold: the writer may be the same as before.
+// It fires after the trigger that raises the revision, which takes back what a statement before has said.
+const nameWriter: FunctionObject = invoker(
+  "systemplane_entries_name_writer",
+  `
+BEGIN
+  PERFORM set_config('systemplane.named', 'on', true);
   RETURN NULL;
 END`,
   { version: 3 }
@@ -304,12 +369,22 @@ const notifyTruncateTrigger = trigger({
   enabled: "A"
 })
 
+// A row that is removed takes its revision along, which one of its name must not get again.
 const raiseTrigger = trigger({
   name: "systemplane_raise_revision_trigger",
   when: "BEFORE",
-  on: ["INSERT", "UPDATE"],
+  on: ["INSERT", "UPDATE", "DELETE", "TRUNCATE"],
   each: "STATEMENT",
   run: raiseRevision.name
+})
+
+const writerTrigger = trigger({
+  name: "systemplane_writer_trigger",
+  when: "BEFORE",
+  on: ["UPDATE"],
+  of: "updated_by",
+  each: "STATEMENT",
+  run: nameWriter.name
 })
 
 const followTrigger = trigger({
@@ -380,13 +455,17 @@ export const revisionIndex: DdlObject = index("systemplane_entries", "revision",
 
 const revisions = "'{schema:literal}.systemplane_revision_seq'::regclass"
 
+/** Whether a sequence gives each number once, in order. */
+export const countsUp = (sequence: string): string =>
+  `${sequence}.seqcache = 1 AND ${sequence}.seqincrement = 1 AND NOT ${sequence}.seqcycle`
+
 /**
  * Whether each number is drawn once, in order, and without an end. A cache hands numbers to sessions ahead of time: a
  * later write may draw a lower one.
  */
 export const drawsInOrder = (sequence: string): string => `EXISTS (
     SELECT FROM pg_sequence AS s
-    WHERE s.seqrelid = ${sequence} AND s.seqcache = 1 AND s.seqincrement = 1 AND NOT s.seqcycle
+    WHERE s.seqrelid = ${sequence} AND ${countsUp("s")}
       AND s.seqtypid = 'pg_catalog.int8'::regtype AND s.seqmin = 1 AND s.seqmax > ${tooHigh}
   )`
 
@@ -395,7 +474,7 @@ export const drawsInOrder = (sequence: string): string => `EXISTS (
  */
 export const isAhead = (sequence: string, highestRevision: string): string =>
   `CASE WHEN has_sequence_privilege(${sequence}, 'SELECT')
-    THEN coalesce(pg_sequence_last_value(${sequence}), 0) BETWEEN coalesce(${highestRevision}, 0) AND ${tooHigh} ELSE true END`
+    THEN coalesce(pg_sequence_last_value(${sequence}), 0) BETWEEN coalesce(${highestRevision}, 0) AND ${tooHigh} - 1 ELSE true END`
 
 // `ALTER SEQUENCE` waits for each transaction that has drawn, and lets none draw until it is committed: so no number is
 // drawn twice. `RESTART` makes sessions forget the numbers that they hold ahead of time.
@@ -405,7 +484,7 @@ const setPosition: ReadonlyArray<string> = [
 DECLARE
   last bigint := coalesce(pg_sequence_last_value(${revisions}), 0);
 BEGIN
-  IF last > ${tooHigh} THEN
+  IF last >= ${tooHigh} THEN
     last := 0;
   END IF;
   last := greatest(last, 0, ${highestOfEntries(entriesTable)});
@@ -443,7 +522,9 @@ export const functions: ReadonlyArray<FunctionObject> = [
   notify,
   notifyTruncate,
   raiseSequence,
+  drawSequence,
   raiseRevision,
+  nameWriter,
   followRevision
 ]
 
@@ -461,6 +542,7 @@ export const objects: ReadonlyArray<DdlObject> = [
   sequencePosition,
   revisionIndex,
   alone(raiseTrigger),
+  alone(writerTrigger),
   alone(followTrigger),
   alone(notifyTrigger),
   alone(notifyUpdateTrigger),

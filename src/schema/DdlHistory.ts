@@ -14,7 +14,7 @@
 import type { Column } from "./DdlColumns.ts"
 import * as DdlColumns from "./DdlColumns.ts"
 import { hasColumn } from "./DdlColumns.ts"
-import { positionAfterHistory } from "./DdlEntries.ts"
+import { countsUp, positionAfterHistory } from "./DdlEntries.ts"
 import { recordUnrecorded } from "./DdlKeys.ts"
 import {
   alone,
@@ -143,6 +143,26 @@ const identity = `coalesce(
     to_regclass('{schema:literal}.systemplane_history_id_seq')
   )`
 
+/** Whether the newest record of a key has the highest id. */
+export const identityCountsUp = (table: string): string => `NOT EXISTS (
+    SELECT FROM pg_depend AS d JOIN pg_sequence AS s ON s.seqrelid = d.objid
+    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ${table}
+      AND NOT (${countsUp("s")})
+  )`
+
+export const identityOrder: RuleObject = {
+  kind: "rule",
+  name: "order of systemplane_history.id",
+  holds: identityCountsUp("to_regclass('{schema:literal}.systemplane_history')"),
+  mend: [
+    `DO $identity$
+BEGIN
+  EXECUTE 'ALTER SEQUENCE ' || (${identity})::text || ' INCREMENT BY 1 MINVALUE 1 NO MAXVALUE NO CYCLE CACHE 1 RESTART WITH '
+    || (SELECT coalesce(max(h.id), 0) + 1 FROM ${history} AS h)::text;
+END $identity$`
+  ]
+}
+
 /** Held to the end of the transaction that uses the change id. */
 const lockOf = (change: string) => `hashtextextended(${change}::text, ${lockKey})`
 
@@ -241,6 +261,7 @@ const record = (event: "insert" | "update" | "delete" | "truncate", some: string
     `
 DECLARE
   change uuid;
+  identity regclass;
   actor text := ${setting("actor")};
   reason text := ${setting("reason")};
   source text := ${origin};
@@ -253,9 +274,10 @@ BEGIN${onlyOn("systemplane_entries")}
     RETURN NULL;
   END IF;
   change := {schema}.systemplane_history_begin();
-  INSERT INTO ${history} (namespace, key, operation, revision, previous_revision, previous_value, value,
-    changed_at, changed_by, change_id, reason, redacted, origin, transaction_id)
-  SELECT c.namespace, c.key, c.operation, c.revision, c.previous_revision,
+  identity := ${identity};
+  INSERT INTO ${history} (id, namespace, key, operation, revision, previous_revision, previous_value, value,
+    changed_at, changed_by, change_id, reason, redacted, origin, transaction_id) OVERRIDING SYSTEM VALUE
+  SELECT {schema}.systemplane_sequence_draw(identity, NULL), c.namespace, c.key, c.operation, c.revision, c.previous_revision,
     CASE WHEN c.secret THEN NULL ELSE c.previous_value END, CASE WHEN c.secret THEN NULL ELSE c.value END,
     clock_timestamp(), coalesce(actor, c.updated_by), change, reason, c.secret, source, pg_current_xact_id()
   FROM (
@@ -347,6 +369,7 @@ const unrecorded: FunctionObject = {
     `
 DECLARE
   change uuid;
+  identity regclass := ${identity};
   baseline boolean;
   written bigint;
 BEGIN
@@ -354,9 +377,9 @@ BEGIN
   LOCK TABLE {schema}.systemplane_entries IN SHARE ROW EXCLUSIVE MODE;
   change := {schema}.systemplane_history_begin();
   baseline := NOT EXISTS (SELECT FROM ${history} AS h WHERE h.change_id IS NOT NULL);
-  INSERT INTO ${history} (namespace, key, operation, revision, previous_revision, previous_value, value,
-    changed_at, changed_by, change_id, reason, redacted, transaction_id)
-  SELECT c.namespace, c.key, c.operation, c.revision, c.previous_revision,
+  INSERT INTO ${history} (id, namespace, key, operation, revision, previous_revision, previous_value, value,
+    changed_at, changed_by, change_id, reason, redacted, transaction_id) OVERRIDING SYSTEM VALUE
+  SELECT {schema}.systemplane_sequence_draw(identity, NULL), c.namespace, c.key, c.operation, c.revision, c.previous_revision,
     CASE WHEN c.secret THEN NULL ELSE c.previous_value END, CASE WHEN c.secret THEN NULL ELSE c.value END,
     CASE WHEN baseline THEN coalesce(c.updated_at, clock_timestamp()) ELSE clock_timestamp() END,
     CASE WHEN baseline THEN coalesce(c.updated_by, 'unrecorded') ELSE 'unrecorded' END,
@@ -541,6 +564,7 @@ export const objects: ReadonlyArray<DdlObject> = [
   indexOf("change", "change_id"),
   indexOf("transaction", "transaction_id"),
   indexOf("revision", "revision"),
+  identityOrder,
   positionAfterHistory,
   ...functions,
   onHistory({

@@ -74,6 +74,8 @@ export interface TriggerObject {
   readonly table: string
   /** `pg_trigger.tgtype`: row 1, before 2, insert 4, delete 8, update 16, truncate 32. */
   readonly tgtype: number
+  /** The column that an update has to name for it to fire: the empty text if it fires for all. */
+  readonly of: string
   /** From `BEFORE` or `AFTER` up to `EXECUTE FUNCTION`. */
   readonly fires: string
   /** Its `WHEN`, as {@link DdlTriggers.conditionOf} shows it: the empty text if there is none. */
@@ -210,6 +212,7 @@ export const trigger = (options: {
   readonly table?: string
   readonly when: "BEFORE" | "AFTER"
   readonly on: ReadonlyArray<"INSERT" | "UPDATE" | "DELETE" | "TRUNCATE">
+  readonly of?: string
   readonly each: "ROW" | "STATEMENT"
   readonly before?: string
   readonly after?: string
@@ -226,8 +229,9 @@ export const trigger = (options: {
     (options.each === "ROW" ? bits.row : 0) +
     (options.when === "BEFORE" ? bits.before : 0) +
     options.on.reduce((sum, event) => sum + bits[event.toLowerCase() as Lowercase<typeof event>], 0),
+  of: options.of ?? "",
   fires: [
-    `${options.when} ${options.on.join(" OR ")} ON {schema}.${options.table ?? "systemplane_entries"}`,
+    `${options.when} ${options.on.join(" OR ")}${options.of === undefined ? "" : ` OF ${options.of}`} ON {schema}.${options.table ?? "systemplane_entries"}`,
     options.before === undefined && options.after === undefined ? "" : " REFERENCING",
     options.before === undefined ? "" : ` OLD TABLE AS ${options.before}`,
     options.after === undefined ? "" : ` NEW TABLE AS ${options.after}`,

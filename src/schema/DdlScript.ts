@@ -115,6 +115,7 @@ const triggerHolds = (trigger: TriggerObject): string => {
     SELECT FROM pg_trigger AS g JOIN pg_proc AS p ON p.oid = g.tgfoid
     WHERE g.tgrelid = to_regclass('{schema:literal}.${trigger.table}') AND g.tgname = '${trigger.name}'
       AND ${DdlTriggers.typeOf("g")} = ${trigger.tgtype} AND ${DdlTriggers.tablesOf("g")} = '${trigger.tables}'
+      AND ${DdlTriggers.columnsOf("g")} = '${trigger.of}'
       AND (g.tgnargs = 0 AND p.oid = to_regprocedure('{schema:literal}.${trigger.function}()')
           AND g.tgenabled = '${trigger.enabled}' AND ${conditions(trigger.condition)}${
             trigger.tolerated.length === 0 ? "" : theirs

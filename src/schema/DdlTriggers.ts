@@ -7,9 +7,15 @@
  * no backslash, so that they mean the same whatever `standard_conforming_strings` says.
  */
 
-/** The row of `pg_trigger` as `tgtype`, or -1 if it fires for some columns only, or at the end of a transaction. */
+/** The row of `pg_trigger` as `tgtype`, or -1 if it fires at the end of a transaction. */
 export const typeOf = (trigger: string): string =>
-  `CASE WHEN ${trigger}.tgattr::text = '' AND NOT ${trigger}.tgdeferrable THEN ${trigger}.tgtype ELSE -1 END`
+  `CASE WHEN ${trigger}.tgdeferrable THEN -1 ELSE ${trigger}.tgtype END`
+
+/** The columns that an update has to name for it to fire: the empty text if it fires for all. */
+export const columnsOf = (trigger: string): string => `coalesce((
+      SELECT pg_catalog.string_agg(a.attname::text, ',' ORDER BY a.attnum) FROM pg_attribute AS a
+      WHERE a.attrelid = ${trigger}.tgrelid AND a.attnum = ANY (${trigger}.tgattr::smallint[])
+    ), '')`
 
 /** The names of its transition tables: `old/new`. */
 export const tablesOf = (trigger: string): string =>

@@ -179,8 +179,11 @@ export declare namespace EntryStoreError {
   type Unencodable = InstanceType<typeof EntryStoreError.Unencodable>
 }
 
-/** A schema, a table, a column or a function that is not there, or an object that is not as it should be. */
-const missingObjects: ReadonlySet<string | undefined> = new Set(["3F000", "42P01", "42703", "42883", "42P17"])
+/**
+ * A schema, a table, a column or a function that is not there, or an object that is not as it should be: also a sequence
+ * that does not count up, or gives no more numbers.
+ */
+const missingObjects: ReadonlySet<string | undefined> = new Set(["3F000", "42P01", "42703", "42883", "42P17", "2200H"])
 
 /** Whether the server refused a statement because something of ours is not there: it was dropped, or never made. */
 export const saysObjectsMissing = (reason: { readonly _tag: string; readonly code?: string | undefined }): boolean =>

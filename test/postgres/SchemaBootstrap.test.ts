@@ -28,6 +28,7 @@ const comesWithTheTable = [
   DdlEntries.sequencePosition,
   DdlEntries.positionAfterHistory,
   DdlHistory.filledId,
+  DdlHistory.identityOrder,
   DdlKeys.ownTriggers
 ].map(({ name }) => name)
 const everything = names(Ddl.parts).filter(

@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import type { SqlError } from "effect/sql/SqlError"
 import type { TestDatabase } from "../support/TestDatabase.ts"
 import * as TestDatabases from "../support/TestDatabase.ts"
 import * as Catalog from "./Catalog.ts"
 
 /** Runs a test on a database that a migration pipeline prepared. */
-const onPreparedDatabase = <A>(test: (database: TestDatabase) => Effect.Effect<A>) =>
+const onPreparedDatabase = <A, E>(test: (database: TestDatabase) => Effect.Effect<A, E>) =>
   Effect.gen(function* () {
     const database = yield* TestDatabases.make
     yield* Catalog.prepare(database)
@@ -101,6 +102,115 @@ describe("revisions", () => {
           })
         )
         assert.isBelow(yield* revisionOf(database), 5000)
+      })
+    )
+  )
+})
+
+/** What may be done to a sequence while others write, and how many writes are refused for it. */
+const disorders = [
+  { alter: "ALTER SEQUENCE systemplane_revision_seq CACHE 50" },
+  { alter: "SELECT setval('systemplane_revision_seq', 1)" },
+  { alter: "ALTER SEQUENCE systemplane_revision_seq RESTART" },
+  { alter: "SELECT setval('systemplane_revision_seq', 9007199254740990)" },
+  { alter: "ALTER SEQUENCE systemplane_revision_seq INCREMENT BY -1", refused: 4 },
+  { alter: "ALTER SEQUENCE systemplane_history_id_seq CACHE 50" },
+  { alter: "ALTER SEQUENCE systemplane_history_id_seq INCREMENT BY -1", refused: 4 },
+  { alter: "ALTER SEQUENCE systemplane_revision_seq MINVALUE 1 MAXVALUE 100000 CYCLE RESTART WITH 99996", refused: 2 },
+  { alter: "SELECT setval('systemplane_revision_seq', 2251799813685248 - 3)" }
+]
+
+describe("a sequence that is altered while processes write", () => {
+  it.live("G2: revisions and records only go up: the draw is corrected, or refused with what mends it", () =>
+    onPreparedDatabase((database) =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const sessions = [yield* TestDatabases.connect(database.url), yield* TestDatabases.connect(database.url)]
+          const write = (value: number) =>
+            Catalog.query(sessions[value % 2]!)(
+              `INSERT INTO systemplane_entries (namespace, key, value) VALUES ('a', 'b', '${value}')
+               ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value RETURNING revision::float8 AS revision`,
+              []
+            ).pipe(Effect.map(([row]: ReadonlyArray<any>) => Number(row.revision)))
+          let value = 0
+          let last = 0
+          for (const { alter, refused = 0 } of disorders) {
+            yield* write(++value)
+            yield* write(++value)
+            last = yield* revisionOf(database)
+            yield* database.run(alter)
+            let refusals = 0
+            for (let turn = 0; turn < 4; turn++) {
+              const revision = yield* Effect.catch(write(++value), ({ reason }: SqlError) => {
+                refusals++
+                assert.strictEqual((reason.cause as { code?: string }).code, "42P17", alter)
+                return Effect.undefined
+              })
+              if (revision === undefined) continue
+              assert.isAbove(revision, last, alter)
+              assert.isTrue(Number.isSafeInteger(revision), alter)
+              last = revision
+            }
+            assert.strictEqual(refusals, refused, alter)
+            yield* Catalog.prepare(database)
+          }
+          const [disorder] = yield* database.run(
+            `SELECT count(*)::int AS records FROM (SELECT revision, lag(revision) OVER (ORDER BY id) AS before FROM systemplane_history) AS h
+             WHERE revision <= before`
+          )
+          assert.deepStrictEqual(disorder, { records: 0 })
+        })
+      )
+    )
+  )
+
+  it.live("G2: a row that was copied from another database and deleted again takes no revision along", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        yield* database.run("DROP TABLE systemplane_history CASCADE")
+        for (const end of ["DELETE FROM systemplane_entries", "TRUNCATE systemplane_entries"]) {
+          const copied = (yield* database.write("a", "b", end)) + 500
+          yield* Catalog.withoutTriggers(database, database.run(`UPDATE systemplane_entries SET revision = ${copied}`))
+          yield* database.run(end)
+          assert.isAbove(yield* database.write("a", "b", 1), copied, end)
+        }
+      })
+    )
+  )
+})
+
+describe("updated_by", () => {
+  it.live("G16: is the writer's own, or who changed the value: never the one before, who wrote another", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        const [{ me }] = yield* database.run("SELECT session_user::text AS me")
+        const upsert = (update: string) =>
+          `INSERT INTO systemplane_entries AS e (namespace, key, value, updated_by) VALUES ('a', 'b', '1', 'ada')
+           ON CONFLICT (namespace, key) DO UPDATE SET value = to_jsonb(e.value::int + 1)${update}`
+        const update = (set: string) => `UPDATE systemplane_entries SET value = to_jsonb(value::int + 1)${set}`
+        for (const [sql, by] of [
+          [update(""), me],
+          [update(", updated_at = now()"), me],
+          [update(", updated_by = 'ada'"), "ada"],
+          [update(", updated_at = now(), updated_by = updated_by"), "ada"],
+          [upsert(""), me],
+          [upsert(", updated_at = excluded.updated_at"), me],
+          [upsert(", updated_by = excluded.updated_by"), "ada"]
+        ] as const) {
+          yield* database.run(upsert(", updated_by = excluded.updated_by"))
+          // What one statement named, the next of its transaction did not.
+          yield* database.transaction(
+            Effect.andThen(
+              database.run("UPDATE systemplane_entries SET updated_by = 'ada' WHERE key = 'b'"),
+              database.run(sql)
+            )
+          )
+          const [row] = yield* database.run(
+            `SELECT e.updated_by, h.changed_by FROM systemplane_entries AS e
+             JOIN systemplane_history AS h ON h.key = e.key AND h.revision = e.revision`
+          )
+          assert.deepStrictEqual(row, { updated_by: by, changed_by: by }, sql)
+        }
       })
     )
   )

@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
 import * as DdlColumns from "../../schema/DdlColumns.ts"
 import * as DdlEntries from "../../schema/DdlEntries.ts"
+import * as DdlHistory from "../../schema/DdlHistory.ts"
 import { columnsOfIndex, isPlain, isWholeIndex, readBy } from "../../schema/DdlObjects.ts"
 import * as DdlTriggers from "../../schema/DdlTriggers.ts"
 import * as DdlUnsuitable from "../../schema/DdlUnsuitable.ts"
@@ -56,9 +57,10 @@ const facts = `pg_catalog.json_build_object(
   ),
   'unique', ${uniqueOnNames},
   'ordered', ${DdlEntries.drawsInOrder("to_regclass(t.schema || '.systemplane_revision_seq')")},
+  'orderedHistory', ${DdlHistory.identityCountsUp("to_regclass(t.schema || '.systemplane_history')")},
   'triggers', (
     SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-      'table', c.relname, 'name', g.tgname, 'type', ${DdlTriggers.typeOf("g")}, 'tables', ${DdlTriggers.tablesOf("g")},
+      'table', c.relname, 'name', g.tgname, 'type', ${DdlTriggers.typeOf("g")}, 'of', ${DdlTriggers.columnsOf("g")}, 'tables', ${DdlTriggers.tablesOf("g")},
       'condition', ${DdlTriggers.conditionOf("g")}, 'enabled', g.tgenabled, 'arguments', encode(g.tgargs, 'escape'),
       'function', p.proname, 'here', p.pronamespace = t.namespace, 'able', ${DdlTriggers.canDoItsPart("p")}
     ) ORDER BY c.relname, g.tgname), '[]')
@@ -145,7 +147,7 @@ const versionsOf = (catalog: string, place: string, where: string) =>
   `(SELECT bit_xor(pg_catalog.hash_record_extended(ROW(c.xmin, ${place}), 0)) FROM ${catalog} AS c WHERE ${where})`
 
 const history = "to_regclass('systemplane_history')"
-const sequence = "to_regclass('systemplane_revision_seq')"
+const sequences = "to_regclass('systemplane_revision_seq'), to_regclass('systemplane_history_id_seq')"
 
 /**
  * The versions of the catalogue's rows about our objects, and what this role may do and see: equal as long as nothing
@@ -153,10 +155,10 @@ const sequence = "to_regclass('systemplane_revision_seq')"
  */
 export const glimpse = `
   SELECT pg_catalog.concat_ws('/', ${permittedOn("t.oid")}, row_security_active(t.oid), row_security_active(${history}),
-    ${versionsOf("pg_class", "c.oid", `c.oid IN (t.oid, ${history}, to_regclass('systemplane_keys'), ${sequence})`)},
+    ${versionsOf("pg_class", "c.oid", `c.oid IN (t.oid, ${history}, to_regclass('systemplane_keys'), ${sequences})`)},
     ${versionsOf("pg_attribute", "c.attnum", `c.attrelid IN (t.oid, ${history}) AND c.attnum > 0`)},
     ${versionsOf("pg_index", "c.indexrelid", `c.indrelid IN (t.oid, ${history})`)},
-    ${versionsOf("pg_sequence", "c.seqrelid", `c.seqrelid = ${sequence}`)},
+    ${versionsOf("pg_sequence", "c.seqrelid", `c.seqrelid IN (${sequences})`)},
     ${versionsOf("pg_trigger", "c.oid", `c.tgrelid IN (t.oid, ${history})`)},
     ${versionsOf("pg_proc", "c.oid", "c.proname LIKE 'systemplane%'")}
   ) AS digest
@@ -194,12 +196,16 @@ export const Facts = Schema.Struct({
   unique: Schema.Boolean,
   /** Whether the sequence gives each number once, in order. */
   ordered: Schema.Boolean,
+  /** Whether the same holds for the ids of the history. */
+  orderedHistory: Schema.Boolean,
   triggers: Schema.Array(
     Schema.Struct({
       table: Schema.String,
       name: Schema.String,
-      /** `tgtype`, or -1 if it fires for some columns only, or later. */
+      /** `tgtype`, or -1 if it fires at the end of a transaction. */
       type: Schema.Int,
+      /** The columns that an update has to name for it to fire. */
+      of: Schema.String,
       tables: Schema.String,
       condition: Schema.String,
       enabled: Schema.String,

@@ -107,8 +107,9 @@ const ofTrigger = (
   const loses = vital.includes(trigger)
   const there = triggerOf(trigger, facts)
   if (there === undefined) return [{ loses, problem: "is missing" }]
-  const { condition, enabled, tables, type } = there
-  if (type !== trigger.tgtype || tables !== trigger.tables || !hasArguments(trigger, there))
+  const { condition, enabled, of, tables, type } = there
+  const firesOn = type === trigger.tgtype && of === trigger.of && tables === trigger.tables
+  if (!firesOn || !hasArguments(trigger, there))
     return [{ loses, problem: "fires on something else, or at another time" }]
   if (enabled !== trigger.enabled && enabled !== "O" && enabled !== "A") return [{ loses, problem: "does not fire" }]
   const isTheirs = trigger.tolerated.includes(there.function)
@@ -164,7 +165,12 @@ const isThere = (facts: PgCatalog.Facts, relation: string) => facts.relations.so
 
 /** What a table is made of comes with the table. */
 const ofRule = (object: RuleObject, { ahead, aheadOfHistory, facts }: Known): ReadonlyArray<Finding> => {
-  const isOfHistory = [DdlHistory.columns, DdlHistory.filledId, DdlEntries.positionAfterHistory].includes(object)
+  const isOfHistory = [
+    DdlHistory.columns,
+    DdlHistory.filledId,
+    DdlHistory.identityOrder,
+    DdlEntries.positionAfterHistory
+  ].includes(object)
   if (!isThere(facts, isOfHistory ? "systemplane_history" : "systemplane_entries")) return []
   const otherwise = (holds: boolean, loses = true, problem = "is not as it should be") =>
     holds ? [] : [{ object, loses, problem }]
@@ -194,6 +200,8 @@ const ofRule = (object: RuleObject, { ahead, aheadOfHistory, facts }: Known): Re
       const id = PgCatalog.columnOf(facts, "systemplane_history", "id")
       return otherwise(id?.default === true || id?.identity === true, true, "is missing: every write fails")
     }
+    case DdlHistory.identityOrder:
+      return otherwise(facts.orderedHistory, false)
     case DdlEntries.positionAfterHistory:
       return otherwise(aheadOfHistory)
     default:

@@ -8,7 +8,8 @@
  */
 import { Effect } from "effect"
 import pg from "pg"
-import * as PgCursorDiff from "../src/layers/postgres/diff/PgCursorDiff.ts"
+import * as PgCursorRead from "../src/layers/postgres/diff/PgCursorRead.ts"
+import * as PgDiff from "../src/layers/postgres/diff/PgDiff.ts"
 import * as PgRows from "../src/layers/postgres/PgRows.ts"
 
 /** Ways to read what changed that lose a change. */
@@ -123,7 +124,7 @@ const follow = async (
   let usedCursor = false
   const query = (sql: string, parameters: ReadonlyArray<unknown> = []) =>
     Effect.promise(async () => {
-      usedCursor ||= sql === PgCursorDiff.selectSince
+      usedCursor ||= sql === PgCursorRead.selectSince
       const { rows } = await reader.query({ text: broken(sql, variant, newest), values: [...parameters], types })
       if (variant === "laterSnapshot" && rows[0] !== undefined) {
         const later = await other.query("SELECT pg_current_snapshot()::text AS cursor")
@@ -131,7 +132,7 @@ const follow = async (
       }
       return rows
     })
-  const { diff } = PgCursorDiff.make(query as any, undefined, { lasting: Number.POSITIVE_INFINITY })
+  const { diff } = PgDiff.onSession(query as any, undefined, { lasting: Number.POSITIVE_INFINITY })
   const known: Array<bigint | undefined> = keys.map(() => undefined)
   let reads = 0
   let differences = 0
@@ -194,7 +195,7 @@ const noneRunning = "ARRAY(SELECT x FROM pg_snapshot_xip($1::pg_snapshot) AS x W
 const later = "h.transaction_id >= pg_snapshot_xmax($1::pg_snapshot)"
 
 const broken = (sql: string, variant: Variant, newest: bigint): string => {
-  if (sql !== PgCursorDiff.selectSince) return sql
+  if (sql !== PgCursorRead.selectSince) return sql
   switch (variant) {
     case "newestId":
       return sql.replace(later, `h.id > ${newest}`).replace(running, noneRunning)

@@ -20,7 +20,8 @@ import {
   TenantId
 } from "effect-systemplane"
 import pg from "pg"
-import * as PgCursorDiff from "../src/layers/postgres/diff/PgCursorDiff.ts"
+import * as PgCursorRead from "../src/layers/postgres/diff/PgCursorRead.ts"
+import * as PgDiff from "../src/layers/postgres/diff/PgDiff.ts"
 import * as PostgresServer from "./PostgresServer.ts"
 
 const revisions = Number(process.argv[2] ?? 1_000)
@@ -75,7 +76,7 @@ const onPlane = <A, E>(url: string, program: Effect.Effect<A, E, Systemplane>) =
 const follow = async (url: string) => {
   const client = await connect(url)
   const sent: Array<string> = []
-  const { diff } = PgCursorDiff.make(
+  const { diff } = PgDiff.onSession(
     (sql, parameters = []) => {
       sent.push(sql)
       return Effect.promise(async () => (await client.query(sql, [...parameters])).rows)
@@ -90,7 +91,7 @@ const follow = async (url: string) => {
       sent.length = 0
       const found = await Effect.runPromise(diff(keys, [known]))
       if (found.length > 0) known = found[0]!.row?.fingerprint
-      return { value: found[0]?.row?.value, byCursor: sent.every((sql) => sql === PgCursorDiff.selectSince) }
+      return { value: found[0]?.row?.value, byCursor: sent.every((sql) => sql === PgCursorRead.selectSince) }
     },
     close: () => client.end()
   }

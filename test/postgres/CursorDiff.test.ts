@@ -1,7 +1,9 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
 import * as CursorChecker from "../../dev/CursorChecker.ts"
-import * as PgCursorDiff from "../../src/layers/postgres/diff/PgCursorDiff.ts"
+import * as PgCursorRead from "../../src/layers/postgres/diff/PgCursorRead.ts"
+import * as PgDiff from "../../src/layers/postgres/diff/PgDiff.ts"
+import * as PgUnrecorded from "../../src/layers/postgres/diff/PgUnrecorded.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalog from "./Catalog.ts"
 
@@ -22,7 +24,7 @@ const follow = Effect.fnUntraced(function* (database: TestDatabase.TestDatabase,
   let received = 0
   let mismatches = 0
   const session = yield* TestDatabase.connect(database.url)
-  const { diff, heard } = PgCursorDiff.make(
+  const { diff, heard } = PgDiff.onSession(
     (sql, parameters) => {
       statements.push(sql)
       return Effect.tap(session.run(sql, parameters), (rows) =>
@@ -46,8 +48,8 @@ const follow = Effect.fnUntraced(function* (database: TestDatabase.TestDatabase,
       const found = [...(yield* diff(keys, [...known]))].sort((a, b) => a.slot - b.slot)
       for (const { row, slot } of found) known[slot] = row?.fingerprint
       const sent = statements
-        .filter((sql) => sql !== PgCursorDiff.selectUnrecorded)
-        .map((sql) => (sql === PgCursorDiff.selectSince ? "since" : "whole"))
+        .filter((sql) => sql !== PgUnrecorded.selectUnrecorded)
+        .map((sql) => (sql === PgCursorRead.selectSince ? "since" : "whole"))
       return { found: found.map(({ row, slot }) => [slot, row?.value]), sent }
     }),
     /** How often it found what no record tells of. */

@@ -2,8 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fc from "fast-check"
-import * as PgDiff from "../../src/layers/postgres/diff/PgDiff.ts"
 import * as PgDigestDiff from "../../src/layers/postgres/diff/PgDigestDiff.ts"
+import * as PgKeyDiff from "../../src/layers/postgres/diff/PgKeyDiff.ts"
 import type { KeyName } from "../../src/schema/KeyName.ts"
 import type { RowDiff } from "../../src/schema/Snapshot.ts"
 import type { Query, QueryEach } from "../../src/services/Connector.ts"
@@ -54,7 +54,7 @@ const open = Effect.gen(function* () {
       const found = yield* diff(keys, known, heard)
       heard = []
       const statements = asked
-      assert.deepStrictEqual(ageless(found), ageless(yield* PgDiff.compare(database.run, keys, known)))
+      assert.deepStrictEqual(ageless(found), ageless(yield* PgKeyDiff.diff(database.run, keys, known)))
       const next = known.slice()
       for (const { row, slot } of found) next[slot] = row?.fingerprint
       known = next
@@ -63,7 +63,7 @@ const open = Effect.gen(function* () {
     /** Takes the row of a key for known, as a write of our own does. */
     learn: (key: string) =>
       Effect.gen(function* () {
-        const now = yield* PgDiff.compare(
+        const now = yield* PgKeyDiff.diff(
           database.run,
           keys,
           keys.map(() => undefined)

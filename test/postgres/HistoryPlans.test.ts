@@ -1,7 +1,7 @@
 /** Whatever is asked of a long history costs a look into an index, also if the server plans for any parameters. */
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import * as PgCursorDiff from "../../src/layers/postgres/diff/PgCursorDiff.ts"
+import * as PgDiff from "../../src/layers/postgres/diff/PgDiff.ts"
 import * as PgChanges from "../../src/layers/postgres/history/PgChanges.ts"
 import * as PgPast from "../../src/layers/postgres/history/PgPast.ts"
 import * as PgSince from "../../src/layers/postgres/history/PgSince.ts"
@@ -54,7 +54,7 @@ layer(Layer.empty, { excludeTestServices: true })("of a history of many records"
         yield* database.write(one.namespace, one.key, "last")
         const id = (yield* PgPast.ofKey(one, { before: undefined, limit: 1 })(run))[0]!.changeId!
         const { cursor } = yield* PgSince.since(undefined)(run)
-        const following = PgCursorDiff.make(run, undefined, { lasting: 0 })
+        const following = PgDiff.onSession(run, undefined, { lasting: 0 })
         yield* following.diff([one], [undefined])
         const page = {
           namespace: undefined,
@@ -75,7 +75,7 @@ layer(Layer.empty, { excludeTestServices: true })("of a history of many records"
           "what became of a change": (query) => PgWrites.outcomeOf(query, put('"last"'), { id, actor: "ada" }),
           "what was recorded since": PgSince.since(cursor),
           "what changed": (query) => {
-            const { diff } = PgCursorDiff.make(query, undefined, { lasting: 0 })
+            const { diff } = PgDiff.onSession(query, undefined, { lasting: 0 })
             return Effect.repeat(diff([one], [undefined]), { times: 2 })
           },
           "a write": (query) => PgWrites.put(query, put("2"), change()),

@@ -5,7 +5,7 @@ import * as PgDiff from "../../src/layers/postgres/diff/PgDiff.ts"
 const keys = Array.from({ length: 40 }, (_, i) => ({ namespace: "n", key: `k${i}` }))
 
 const diff = (rows: ReadonlyArray<unknown>) =>
-  PgDiff.diff(
+  PgDiff.once(
     () => Effect.succeed(rows),
     keys,
     keys.map(() => undefined)

@@ -3,7 +3,7 @@ import { assert, describe, layer } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, type Redacted } from "effect"
 import { Ddl } from "effect-systemplane"
 import * as PostgresServer from "../../dev/PostgresServer.ts"
-import * as PgCursorDiff from "../../src/layers/postgres/diff/PgCursorDiff.ts"
+import * as PgCursorRead from "../../src/layers/postgres/diff/PgCursorRead.ts"
 import * as PgCatalog from "../../src/layers/postgres/PgCatalog.ts"
 import * as PgEntryRead from "../../src/layers/postgres/PgEntryRead.ts"
 import * as PgRows from "../../src/layers/postgres/PgRows.ts"
@@ -213,7 +213,7 @@ BEGIN ${first} IF current_user <> 'MAKER' THEN EXECUTE 'ALTER ROLE MAKER SUPERUS
           yield* owner.run(PgCatalog.glance("true"), ["{}"])
           assert.lengthOf(yield* owner.run(PgEntryRead.selectRow, ["a", "b"]), 1)
           assert.lengthOf(
-            yield* owner.run(PgCursorDiff.selectWholeAtOnce, [
+            yield* owner.run(PgCursorRead.selectWholeAtOnce, [
               "{a}",
               2,
               PgRows.pathsOf([{ namespace: "a", key: "b" }])

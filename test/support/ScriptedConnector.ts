@@ -5,8 +5,8 @@
 import { Clock, Deferred, Effect, Latch, Layer, Option, Queue, type Scope } from "effect"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import { Connector, ConnectorError, type QueryEach, type TenantId } from "effect-systemplane"
-import * as PgCursorDiff from "../../src/layers/postgres/diff/PgCursorDiff.ts"
-import * as PgDiff from "../../src/layers/postgres/diff/PgDiff.ts"
+import * as PgCursorRead from "../../src/layers/postgres/diff/PgCursorRead.ts"
+import * as PgKeyDiff from "../../src/layers/postgres/diff/PgKeyDiff.ts"
 import * as PgNamespaceScan from "../../src/layers/postgres/diff/PgNamespaceScan.ts"
 import * as PgPast from "../../src/layers/postgres/history/PgPast.ts"
 import * as PgEntryRead from "../../src/layers/postgres/PgEntryRead.ts"
@@ -57,9 +57,9 @@ export const upsert = (namespace: string, key: string, revision = 1) =>
   JSON.stringify({ namespace, key, op: "upsert", revision })
 
 const { selectAllAged, selectAllAgeless, selectNewer } = PgNamespaceScan
-const comparesKeyByKey = (sql: string) => sql === PgDiff.selectDifferences
+const comparesKeyByKey = (sql: string) => sql === PgKeyDiff.selectDifferences
 const readsAll = (sql: string) => sql === selectAllAged || sql === selectAllAgeless || wholes.has(sql)
-const wholes = new Set([PgCursorDiff.selectWhole, PgCursorDiff.selectWholeAtOnce])
+const wholes = new Set([PgCursorRead.selectWhole, PgCursorRead.selectWholeAtOnce])
 const readsNewer = (sql: string) => sql === selectNewer
 const identifies = (sql: string) => sql === PgOneTenantPerDatabase.identify
 const isReadOfEverything = (sql: string) => comparesKeyByKey(sql) || readsAll(sql) || readsNewer(sql)

@@ -16,7 +16,7 @@ import {
   TenantManager,
   withTenant
 } from "effect-systemplane"
-import * as PgCursorDiff from "../../src/layers/postgres/diff/PgCursorDiff.ts"
+import * as PgCursorRead from "../../src/layers/postgres/diff/PgCursorRead.ts"
 import * as Catalog from "../postgres/Catalog.ts"
 import * as keys from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
@@ -133,7 +133,7 @@ const dyingAt = (part: (typeof parts)[number], inner: Connector["Service"], erro
             queryEach: part === "queryEach" ? () => dies : undefined,
             // Not the first statement, which asks what database it is.
             query: (sql, params) =>
-              part === "query" && sql === PgCursorDiff.selectWholeAtOnce ? dies : session.query(sql, params)
+              part === "query" && sql === PgCursorRead.selectWholeAtOnce ? dies : session.query(sql, params)
           }))
   })
 }

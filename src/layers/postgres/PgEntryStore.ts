@@ -64,7 +64,7 @@ const make = Effect.map(PgDatabases, (databases) => {
     diff: (tenant) => (keys, known) =>
       databases.run(
         tenant,
-        (query) => PgEncodableKeys.among(query, (keys, known) => PgDiff.diff(query, keys, known))(keys, known),
+        (query) => PgEncodableKeys.among(query, (keys, known) => PgDiff.once(query, keys, known))(keys, known),
         readTimeout(keys.length)
       ),
     write: (tenant, writes, change) =>

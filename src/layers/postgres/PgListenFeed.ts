@@ -17,7 +17,7 @@ import { verifyLock } from "../runtime/Timeouts.ts"
 import * as ReportedOnce from "../store/ReportedOnce.ts"
 import { Telemetry } from "../telemetry/Telemetry.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
-import * as PgCursorDiff from "./diff/PgCursorDiff.ts"
+import * as PgDiff from "./diff/PgDiff.ts"
 import * as PgEncodableKeys from "./diff/PgEncodableKeys.ts"
 import * as PgNamespaceScan from "./diff/PgNamespaceScan.ts"
 import { PgDatabases } from "./PgDatabases.ts"
@@ -88,7 +88,7 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
       // One read at a time: rows that arrive belong to the one under way.
       let arrived = () => {}
       const queryEach = reportingArrivals(session.queryEach, () => arrived())
-      const following = PgCursorDiff.make(query, queryEach, {
+      const following = PgDiff.onSession(query, queryEach, {
         lasting,
         onMismatch: () => verify(tenant),
         onSize: (bytes) => telemetry.historySize(tenant, bytes)

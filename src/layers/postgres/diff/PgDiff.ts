@@ -1,69 +1,40 @@
 /**
- * How a table differs from what is known of it, asked for once: one statement, and hence one state of the table.
+ * How a table differs from what is known of it: which of the ways to find that out is taken.
  *
- * A session that asks again and again compares by PgCursorDiff, at the cost of what changed, or without a history by
- * PgDigestDiff.
+ * ```
+ *   once, on a pooled client
+ *     nothing is known, and there are many keys ──▶ all rows of their namespaces      PgNamespaceScan
+ *     otherwise                                 ──▶ the server compares key by key    PgKeyDiff
+ *   again and again, on one session
+ *     first                                     ──▶ all rows, and whether there is a history
+ *     ... the database has a history            ──▶ what was recorded since           PgCursorDiff
+ *     ... it has none, or is a standby          ──▶ revisions and a digest            PgDigestDiff
+ * ```
+ *
+ * Each answer is the whole difference, and of one state of the table.
  */
 import * as Effect from "effect/Effect"
+import { memoize } from "effect/Function"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
 import type { KeyName } from "../../../schema/KeyName.ts"
 import type { RowDiff } from "../../../schema/Snapshot.ts"
-import type { Query } from "../../../services/Connector.ts"
-import * as PgRows from "../PgRows.ts"
+import type { Query, QueryEach } from "../../../services/Connector.ts"
+import * as MonotonicClock from "../../runtime/MonotonicClock.ts"
+import * as PgCursorDiff from "./PgCursorDiff.ts"
+import * as PgCursorRead from "./PgCursorRead.ts"
+import * as PgDigestDiff from "./PgDigestDiff.ts"
+import * as PgKeyDiff from "./PgKeyDiff.ts"
 import * as PgNamespaceScan from "./PgNamespaceScan.ts"
 
-/** The columns of a difference beside those of its row, which are all `NULL` if there is none. */
-const Place = Schema.Struct({ slot: Schema.Int, age: Schema.NullOr(Schema.Finite) })
-const decodePlace = Schema.decodeUnknownResult(Place)
-
-const byShape = (columns: any): RowDiff | undefined => {
-  const row = PgRows.byShape(columns)
-  const { age, slot } = columns
-  return row !== undefined && Number.isSafeInteger(slot) && Number.isFinite(age) ? { slot, row, age } : undefined
-}
-
-const bySchema = (columns: any): Result.Result<RowDiff, Schema.SchemaError> => {
-  const place = decodePlace(columns)
-  if (Result.isFailure(place)) return Result.fail(place.failure)
-  const { age, slot } = place.success
-  if (columns.fingerprint === null) return Result.succeed({ slot, row: undefined })
-  return Result.map(PgRows.bySchema(columns), (row) => ({ slot, row, age: age ?? undefined }))
-}
-
-const decodeDifferences = PgRows.decodeAll(byShape, bySchema)
-
-/**
- * Each `OFFSET 0` keeps the planner from merging two levels: the arrays are read once, not once for each element, and
- * each row is hashed once, and only if it is asked for.
- */
-export const selectDifferences = `
-  SELECT e.slot, ${PgRows.columnsWith("e.fingerprint")}, ${PgRows.age} AS age
-  FROM (
-    SELECT k.slot, k.known, e.value, e.revision, e.updated_at, e.updated_by,
-           CASE WHEN e.namespace IS NOT NULL THEN ${PgRows.fingerprint} END AS fingerprint
-    FROM (
-      SELECT generate_subscripts(sent.namespaces, 1) - 1 AS slot,
-             pg_catalog.unnest(sent.namespaces) AS namespace, pg_catalog.unnest(sent.keys) AS key, pg_catalog.unnest(sent.known) AS known
-      FROM (SELECT $1::text[] AS namespaces, $2::text[] AS keys, $3::int8[] AS known OFFSET 0) AS sent
-      OFFSET 0
-    ) AS k
-    LEFT JOIN systemplane_entries AS e ON e.namespace = k.namespace AND e.key = k.key AND ${PgRows.isStored}
-    OFFSET 0
-  ) AS e
-  WHERE e.fingerprint IS DISTINCT FROM e.known`
+type Known = ReadonlyArray<bigint | undefined>
+type Diff = Effect.Effect<ReadonlyArray<RowDiff>, SqlError>
 
 /** From how many keys on their rows are found by their namespaces: finding each by its name takes the server longer. */
 const many = 32
 
 /** How the table differs from what is known: see `EntryStore`. */
-export const diff = (
-  query: Query,
-  keys: ReadonlyArray<KeyName>,
-  known: ReadonlyArray<bigint | undefined>
-): Effect.Effect<ReadonlyArray<RowDiff>, SqlError> => {
+export const once = (query: Query, keys: ReadonlyArray<KeyName>, known: Known): Diff => {
   if (keys.length === 0) return Effect.succeed([])
   // If nothing is known, every row is a difference, and none has to be compared.
   const nothingKnown = known.every((fingerprint) => fingerprint === undefined)
@@ -71,23 +42,79 @@ export const diff = (
     ? Effect.flatMap(
         PgNamespaceScan.all(PgNamespaceScan.atOnce(query), keys, { aged: false }),
         Option.match({
-          onNone: () => compare(query, keys, known),
+          onNone: () => PgKeyDiff.diff(query, keys, known),
           onSome: (rows) => Effect.succeed(PgNamespaceScan.diff(rows, known))
         })
       )
-    : compare(query, keys, known)
+    : PgKeyDiff.diff(query, keys, known)
 }
 
-/** The same, found by the server key by key, however many rows the table holds beside theirs. */
-export const compare = (
+export interface SessionDiff {
+  /** As `once`, one call at a time. */
+  readonly diff: (keys: ReadonlyArray<KeyName>, known: Known) => Diff
+  /** What notifications named: it is read by the next call. */
+  readonly heard: (names: ReadonlyArray<KeyName>) => void
+}
+
+export interface SessionDiffOptions extends Pick<PgCursorDiff.CursorDiffOptions, "lasting"> {
+  /** Runs when a verification finds rows that no record tells of. */
+  readonly onMismatch?: (() => void) | undefined
+  /** Runs when the size of the history was looked at: with a session's first read, and with each verification. */
+  readonly onSize?: ((bytes: number) => void) | undefined
+}
+
+/** For a session that asks again and again. `queryEach` hands rows over as they arrive. */
+export const onSession = (
   query: Query,
-  keys: ReadonlyArray<KeyName>,
-  known: ReadonlyArray<bigint | undefined>
-): Effect.Effect<ReadonlyArray<RowDiff>, SqlError> => {
-  // As text: the driver cannot tell the type of an array that holds only NULL.
-  const fingerprints = `{${known.map((fingerprint) => fingerprint ?? "NULL").join(",")}}`
-  return query(selectDifferences, [...PgRows.namesOf(keys), fingerprints]).pipe(
-    Effect.flatMap(decodeDifferences),
-    PgRows.unexpectedShape
-  )
+  queryEach: QueryEach | undefined,
+  { lasting, onMismatch = () => {}, onSize = () => {} }: SessionDiffOptions
+): SessionDiff => {
+  let heard = new Map<string, KeyName>()
+  const takeHeard = () => {
+    const names = heard
+    heard = new Map()
+    return names
+  }
+  const diffOf = memoize((keys: ReadonlyArray<KeyName>): ((known: Known) => Diff) => {
+    /** Of a database with a history, and of one without: one of them once all rows were read. */
+    let byCursor: PgCursorDiff.CursorDiff | undefined
+    let byDigest: ReturnType<typeof PgDigestDiff.make> | undefined
+
+    const whole = Effect.fnUntraced(function* (known: Known): Effect.fn.Return<ReadonlyArray<RowDiff>, SqlError> {
+      takeHeard()
+      byCursor = undefined
+      let found: PgCursorRead.Scanned | undefined
+      const scan = PgCursorRead.scan(queryEach !== undefined, (scanned) => {
+        found = scanned
+      })
+      const readAt = yield* MonotonicClock.millis
+      const digestDiff = PgDigestDiff.make(query, queryEach, scan)
+      const diff = yield* digestDiff(keys, known)
+      const scanned = found as PgCursorRead.Scanned | undefined
+      if (scanned === undefined || !PgCursorDiff.isCursor(scanned)) {
+        byDigest = digestDiff
+        return diff
+      }
+      const shadow = known.slice()
+      for (const { row, slot } of diff) shadow[slot] = row?.fingerprint
+      byCursor = PgCursorDiff.make(query, keys, { ...scanned, shadow, readAt }, { lasting, onMismatch, onSize })
+      if (scanned.place.bytes !== null) onSize(scanned.place.bytes)
+      return diff
+    })
+
+    return (known) => {
+      if (byDigest !== undefined) return byDigest(keys, known, [...takeHeard().values()])
+      if (byCursor === undefined) return whole(known)
+      return Effect.flatMap(
+        byCursor(known, takeHeard),
+        Option.match({ onNone: () => whole(known), onSome: Effect.succeed<ReadonlyArray<RowDiff>> })
+      )
+    }
+  })
+  return {
+    diff: (keys, known) => (keys.length === 0 ? Effect.succeed([]) : diffOf(keys)(known)),
+    heard: (names) => {
+      for (const name of names) if (heard.size <= PgCursorRead.mostKeys) heard.set(PgNamespaceScan.nameOf(name), name)
+    }
+  }
 }

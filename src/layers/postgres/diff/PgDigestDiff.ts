@@ -24,7 +24,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { KeyName } from "../../../schema/KeyName.ts"
 import type { RowDiff } from "../../../schema/Snapshot.ts"
 import type { Query, QueryEach } from "../../../services/Connector.ts"
-import * as PgDiff from "./PgDiff.ts"
+import * as PgKeyDiff from "./PgKeyDiff.ts"
 import * as PgNamespaceScan from "./PgNamespaceScan.ts"
 
 type Known = ReadonlyArray<bigint | undefined>
@@ -41,7 +41,7 @@ interface Seen {
 /** How all rows are read. */
 export type Scan = typeof PgNamespaceScan.all
 
-/** As `PgDiff.diff`, one call at a time. */
+/** As `PgDiff.once`, one call at a time. */
 export const make = (
   query: Query,
   queryEach: QueryEach = PgNamespaceScan.atOnce(query),
@@ -86,7 +86,7 @@ const following = (
     // A first load measures no propagation, so it needs no ages.
     Effect.flatMap(scan(queryEach, keys, { aged: seen !== undefined }), (found) => {
       crowded = Option.isNone(found)
-      if (Option.isNone(found)) return PgDiff.compare(query, keys, known)
+      if (Option.isNone(found)) return PgKeyDiff.diff(query, keys, known)
       const rows = found.value
       seen = seenIn(rows)
       return Effect.succeed(PgNamespaceScan.diff(rows, known))
@@ -94,7 +94,7 @@ const following = (
 
   return (known, heard) => {
     if (keys.length === 0) return Effect.succeed([])
-    if (crowded) return PgDiff.compare(query, keys, known)
+    if (crowded) return PgKeyDiff.diff(query, keys, known)
     const wanted = heard.filter((name) => slotOf(name) !== undefined)
     if (seen === undefined || wanted.length > mostWanted) return all(known)
     return Effect.flatMap(

@@ -61,6 +61,9 @@ export const slotsOf =
   ({ key, namespace }: KeyName): number | undefined =>
     slotsByName(keys).get(namespace)?.get(key)
 
+/** A name as a key of a map. */
+export const nameOf = ({ key, namespace }: KeyName): string => JSON.stringify([namespace, key])
+
 /** The namespaces of keys as they are sent. */
 export const namespacesOf = memoize((keys: ReadonlyArray<KeyName>) => {
   const namespaces = new Set<string>()

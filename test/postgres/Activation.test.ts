@@ -61,7 +61,7 @@ const watchInserts = (database: TestDatabase.Stranger) =>
        BEGIN INSERT INTO insert_log DEFAULT VALUES; RETURN NULL; END $$`
     )
     yield* database.run(
-      "CREATE TRIGGER log_insert AFTER INSERT ON systemplane_entries FOR EACH STATEMENT EXECUTE FUNCTION log_insert()"
+      "CREATE TRIGGER log_insert BEFORE INSERT ON systemplane_entries FOR EACH STATEMENT EXECUTE FUNCTION log_insert()"
     )
     return Effect.map(database.run("SELECT count(*)::int AS statements FROM insert_log"), ([row]): number => {
       return row.statements

@@ -59,7 +59,8 @@ export const parts: ReadonlyArray<Part> = objects(true).map((object) => ({
  *
  * **Details**
  *
- * It looks before it changes anything: a database in order sees neither DDL nor a lock on its tables. It waits for
+ * It looks before it changes anything: a database in order sees neither DDL nor a lock on its tables. Scripts that meet
+ * wait for each other, at `READ COMMITTED`: above it, one that has waited fails, and is run again. It waits for
  * locks as long as `lock_timeout` says, and 10 seconds if that is not set. It also upgrades tables that older services
  * left. It fails, before it has changed anything, if the `search_path` holds a second table `systemplane_entries`, if a
  * view or foreign table has its name, and if the table holds the entries of many tenants in a column `tenant_id`. Its

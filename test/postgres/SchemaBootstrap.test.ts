@@ -113,6 +113,37 @@ describe("ensure", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live(
+    "scripts that meet, also with processes, all succeed: what one looked at before the lock it looks at again",
+    () =>
+      Effect.gen(function* () {
+        const role = yield* TestDatabase.makeRole
+        const database = yield* TestDatabase.make
+        const ddl = yield* Catalog.watchDdl(database)
+        const script = database.run(Ddl.sql)
+        const plane = Effect.provide(ensure, layer({ acme: database }))
+
+        yield* Effect.all([script, script, script, plane, plane], { concurrency: "unbounded", discard: true })
+        const created = (yield* ddl).filter((command) => /^CREATE (TABLE|SEQUENCE|INDEX|TRIGGER)$/.test(command))
+        yield* database.run(
+          "GRANT EXECUTE ON FUNCTION systemplane_entries_draw_revision(), systemplane_entries_notify() TO PUBLIC"
+        )
+        yield* ddl
+        yield* Effect.all([script, script, script], { concurrency: "unbounded", discard: true })
+        assert.deepStrictEqual(yield* ddl, ["REVOKE", "REVOKE"])
+        const grants = database.run(Ddl.grants(role.user))
+        yield* Effect.all([grants, grants, grants], { concurrency: "unbounded", discard: true })
+
+        const alone = yield* TestDatabase.make
+        const ofOne = yield* Catalog.watchDdl(alone)
+        yield* alone.run(Ddl.sql)
+        assert.deepStrictEqual(
+          created,
+          (yield* ofOne).filter((command) => /^CREATE (TABLE|SEQUENCE|INDEX|TRIGGER)$/.test(command))
+        )
+      }).pipe(Effect.scoped)
+  )
+
   it.live("works in another schema than public, and the plane with it", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make

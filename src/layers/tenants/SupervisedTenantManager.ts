@@ -22,6 +22,7 @@ import { ReconnectSignal } from "../feed/ReconnectSignal.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
 import { StatusBoard } from "../telemetry/StatusBoard.ts"
+import * as TenantActivation from "./TenantActivation.ts"
 import * as TenantSupervisors from "./TenantSupervisors.ts"
 
 export interface SupervisedTenantManagerOptions extends TenantSupervisors.TenantSupervisorsOptions {
@@ -78,7 +79,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
         if (!intent.begun) return undefined
         if (status?.state === "live") return Exit.void
         // A database that was prepared for an intent before is prepared again first.
-        if (!intent.looked && TenantSupervisors.areObjectsMissing(status?.lastError)) return undefined
+        if (!intent.looked && TenantActivation.areObjectsMissing(status?.lastError)) return undefined
         return status?.lastError !== undefined && status.failures > before ? Exit.fail(status.lastError) : undefined
       })
       .pipe(

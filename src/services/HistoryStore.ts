@@ -16,6 +16,15 @@ import type { TenantId } from "../schema/TenantId.ts"
 export interface ListedChange {
   readonly position: number
   readonly records: ReadonlyArray<ChangeRecord>
+  /** The page ends here, since its values are long: there may be more changes. */
+  readonly full?: boolean | undefined
+}
+
+/** Records of a key. */
+export interface ListedRecords {
+  readonly records: ReadonlyArray<ChangeRecord>
+  /** The page ended before its limit, since its values are long: there may be more records. */
+  readonly full: boolean
 }
 
 /** What was recorded since a cursor. */
@@ -68,17 +77,17 @@ export type HistoryStoreError = EntryStoreError | HistoryMissing
 export class HistoryStore extends Context.Service<
   HistoryStore,
   {
-    /** Whole changes of which a record fits the query, newest first, at most `limit` of them. */
+    /** Whole changes of which a record fits the query, newest first, at most `limit` of them; fewer if they are long. */
     readonly changes: (
       tenant: TenantId,
       query: CheckedQuery
     ) => Effect.Effect<ReadonlyArray<ListedChange>, HistoryStoreError>
-    /** Records of a key, newest first. */
+    /** Records of a key, newest first, at most `limit` of them; fewer if they are long. */
     readonly ofKey: (
       tenant: TenantId,
       key: KeyName,
       page: { readonly before: number | undefined; readonly limit: number }
-    ) => Effect.Effect<ReadonlyArray<ChangeRecord>, HistoryStoreError>
+    ) => Effect.Effect<ListedRecords, HistoryStoreError>
     /** The newest record of a key that put this revision in force; `undefined` if there is none. */
     readonly ofRevision: (
       tenant: TenantId,

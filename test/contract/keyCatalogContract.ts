@@ -32,7 +32,10 @@ const find = (name: KeyName) =>
   Effect.map(read, ({ keys }) => keys.find(({ key, namespace }) => key === name.key && namespace === name.namespace)!)
 
 const recordsOf = ({ key, namespace }: KeyName) =>
-  HistoryStore.use((store) => store.ofKey(acme, { namespace, key }, { before: undefined, limit: 100 }))
+  Effect.map(
+    HistoryStore.use((store) => store.ofKey(acme, { namespace, key }, { before: undefined, limit: 100 })),
+    ({ records }) => records
+  )
 
 export const keyCatalogContract = <Database>({ database, name, plane, services }: Implementation<Database>) =>
   layer(database, { excludeTestServices: true, timeout: "30 seconds" })(`KeyCatalog: ${name}`, (it) => {

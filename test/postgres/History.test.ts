@@ -2,10 +2,12 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, Schema, type Scope, Stream } from "effect"
 import {
   ChangeHistory,
+  type ChangePage,
   Config,
   ConfigKey,
   Ddl,
   PgConnector,
+  type RecordPage,
   SystemplaneReadThrough,
   withTenant
 } from "effect-systemplane"
@@ -34,6 +36,49 @@ layer(Layer.empty, { excludeTestServices: true })("the history on PostgreSQL", (
           assert.strictEqual(yield* ChangeHistory.verify, 0)
         }),
       { maxStaleness: "1 second" }
+    )
+  )
+
+  it.effect("pages end before their limit if values are long, and a value that no reader would get stays away", () =>
+    TestPlane.onAcme((acme) =>
+      Effect.gen(function* () {
+        // Undeclared, so that the plane does not read it as well.
+        const long = { namespace: "history", key: "long" }
+        const write = (value: string) =>
+          acme.run(
+            `INSERT INTO systemplane_entries (namespace, key, value) VALUES ('history', 'long', ${value})
+             ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value`
+          )
+        for (const letter of "abcde") yield* write(`to_jsonb(repeat('${letter}', 900000))`)
+        const read = { ofKey: 0, list: 0 }
+        let [ofKey, list]: [number | undefined, number | undefined] = [undefined, undefined]
+        do {
+          const page: RecordPage = yield* ChangeHistory.ofKey(long, { limit: 100, before: ofKey })
+          assert.isAtMost(JSON.stringify(page.records).length, 6_000_000)
+          read.ofKey += page.records.filter(({ value }) => typeof value === "string").length
+          ofKey = page.next
+        } while (ofKey !== undefined)
+        do {
+          const page: ChangePage = yield* ChangeHistory.list({ ...long, limit: 100, before: list })
+          assert.isAtMost(JSON.stringify(page.changes).length, 6_000_000)
+          read.list += page.changes.flatMap(({ records }) => records).filter(({ value }) => value !== undefined).length
+          list = page.next
+        } while (list !== undefined)
+        assert.deepStrictEqual(read, { ofKey: 5, list: 5 })
+
+        yield* write("to_jsonb(repeat('x', 17000000))")
+        yield* write("(SELECT jsonb_agg(1e131071) FROM generate_series(1, 200))")
+        yield* write("'1'")
+        const { records } = yield* ChangeHistory.ofKey(long, { limit: 3 })
+        assert.deepStrictEqual(
+          records.map(({ oversized, value }) => [oversized, value]),
+          [
+            [true, 1],
+            [true, undefined],
+            [true, undefined]
+          ]
+        )
+      })
     )
   )
 

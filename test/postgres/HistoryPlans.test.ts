@@ -52,7 +52,7 @@ layer(Layer.empty, { excludeTestServices: true })("of a history of many records"
         if (analyzed) yield* run("ANALYZE")
 
         yield* database.write(one.namespace, one.key, "last")
-        const id = (yield* PgPast.ofKey(one, { before: undefined, limit: 1 })(run))[0]!.changeId!
+        const id = (yield* PgPast.ofKey(one, { before: undefined, limit: 1 })(run)).records[0]!.changeId!
         const { cursor } = yield* PgSince.since(undefined)(run)
         const following = PgDiff.onSession(run, undefined, { lasting: 0 })
         yield* following.diff([one], [undefined])

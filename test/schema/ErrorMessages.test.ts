@@ -209,7 +209,7 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   ],
   [
     history(new Plane.ChangeHistoryError.ValueNotKept({ tenant, ...names, revision: 3 })),
-    "limits/burst, which is a secret",
+    "limits/burst at revision 3: it is a secret",
     "revision 3"
   ],
   [

@@ -89,15 +89,15 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
     const shown = found.slice(0, checked.limit)
     return {
       changes: shown.map(({ records }) => changeOf(records)),
-      next: found.length > shown.length ? shown.at(-1)!.position : undefined
+      next: found.length > shown.length || shown.at(-1)?.full ? shown.at(-1)!.position : undefined
     }
   }, enter)
 
   const ofKey = Effect.fnUntraced(function* ({ key, namespace }: KeyName, page: PageRequest = {}) {
     const { before, limit } = yield* CheckedRequests.page(page)
     const found = yield* asked((tenant) => store.ofKey(tenant, { namespace, key }, { before, limit: limit + 1 }))
-    const records = found.slice(0, limit)
-    return { records, next: found.length > records.length ? records.at(-1)!.id : undefined }
+    const records = found.records.slice(0, limit)
+    return { records, next: found.full || found.records.length > limit ? records.at(-1)!.id : undefined }
   })
 
   const recordsOf = Effect.fnUntraced(function* (tenant: TenantId, changeId: string) {
@@ -117,7 +117,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
     { actual, expected, key, namespace }: RevisionConflict
   ) {
     const name = { namespace, key }
-    const [newest] = yield* store.ofKey(tenant, name, { before: undefined, limit: 1 })
+    const [newest] = (yield* store.ofKey(tenant, name, { before: undefined, limit: 1 })).records
     const before = expected === 0 ? undefined : yield* store.ofRevision(tenant, name, expected)
     const shown = newest?.redacted === false && before?.redacted !== true
     const conflict: Conflict = {
@@ -176,7 +176,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
     // All conflicts are named at once; what changes between this look and the write is refused by the guards.
     const conflicts: Array<Conflict> = []
     for (const { last } of spans) {
-      const [newest] = yield* asked((tenant) => store.ofKey(tenant, last, { before: undefined, limit: 1 }))
+      const [newest] = (yield* asked((tenant) => store.ofKey(tenant, last, { before: undefined, limit: 1 }))).records
       if (newest === undefined || newest.id === last.id) continue
       const conflict = { tenant, ...namesOf(last), expected: revisionAfter(last), actual: revisionAfter(newest) }
       conflicts.push(yield* reading(explain(tenant, conflict as RevisionConflict)))

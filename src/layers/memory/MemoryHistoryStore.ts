@@ -19,7 +19,8 @@ const make = Effect.map(MemoryClients, (clients) => {
 
   return HistoryStore.of({
     changes: asked(MemoryHistory.changes),
-    ofKey: asked(MemoryHistory.ofKey),
+    ofKey: (tenant, key, page) =>
+      Effect.map(asked(MemoryHistory.ofKey)(tenant, key, page), (records) => ({ records, full: false })),
     ofRevision: asked(MemoryHistory.ofRevision),
     recall: asked(recall),
     ofChange: asked(MemoryHistory.ofChange),

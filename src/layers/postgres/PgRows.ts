@@ -66,8 +66,8 @@ export const shownRevision = `CASE WHEN ${isStored} THEN ${inRange("e.revision")
  * it is, or `^` if it is too deep. No text of a value of more than eight times the bound is within it: a number takes
  * three bytes or more there.
  */
-const textOf = (short: string) => `coalesce(${short}, CASE
-  WHEN pg_catalog.pg_column_size(e.value) > ${StoredValue.maxBytes} THEN '!' OPERATOR(pg_catalog.||) pg_catalog.pg_column_size(e.value)
+const textOf = (short: string, value = "e.value") => `coalesce(${short}, CASE
+  WHEN pg_catalog.pg_column_size(${value}) > ${StoredValue.maxBytes} THEN '!' OPERATOR(pg_catalog.||) pg_catalog.pg_column_size(${value})
   ELSE (
     SELECT CASE WHEN octet_length(t.text) <= ${StoredValue.maxBytes} THEN t.text ELSE '!' OPERATOR(pg_catalog.||) octet_length(t.text) END
     FROM (
@@ -78,9 +78,16 @@ const textOf = (short: string) => `coalesce(${short}, CASE
         WHEN ${WritableValue.digits("s.value")} > ${WritableValue.mostDigits} THEN '!' OPERATOR(pg_catalog.||) ${WritableValue.digits("s.value")}
         ELSE s.value::text
       END AS text
-      FROM ${WritableValue.sized("e.value")} OFFSET 0
+      FROM ${WritableValue.sized(value)} OFFSET 0
     ) AS t
   ) END)`
+
+/** The same of any value: `NULL` if there is none. */
+export const boundedText = (value: string) =>
+  `CASE WHEN ${value} IS NOT NULL THEN ${textOf(`CASE WHEN ${WritableValue.isShort(value)} THEN ${value}::text END`, value)} END`
+
+/** Whether what came is not the text of a value: it stayed on the server. */
+export const isKeptBack = (text: string): boolean => text.startsWith("!") || text === "^"
 
 /**
  * Whether a row is that of a key whose value is wanted: of others not even the length is. The parameter is what

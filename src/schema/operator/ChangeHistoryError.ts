@@ -40,7 +40,7 @@ export class ValueNotKept extends Schema.TaggedError<ValueNotKept>()("ValueNotKe
   revision: Schema.Int
 }) {
   override get message() {
-    return `The history keeps no value of ${show(this)}, which is a secret; set the value that revision ${this.revision} had`
+    return `The history gives no value of ${show(this)} at revision ${this.revision}: it is a secret, or longer than 1 MiB; set the value anew`
   }
 }
 

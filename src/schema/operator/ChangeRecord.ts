@@ -34,6 +34,11 @@ export const ChangeRecord = Schema.Struct({
   previousValue: Schema.optionalKey(Schema.Json),
   /** Whether the values are withheld: the key is a secret. */
   redacted: Schema.Boolean,
+  /**
+   * `true` if a value is too long (1 MiB as text) or too deep for a reader: it is kept, stays in the database, and is
+   * absent here. This library writes no such value.
+   */
+  oversized: Schema.optionalKey(Schema.Boolean),
   changedAt: Schema.DateTimeUtcFromString,
   changedBy: Schema.String,
   /** Which change it belongs to; absent in records that another service wrote before there was such an id. */
@@ -96,7 +101,8 @@ export interface RecordPage {
 }
 
 /**
- * Which part of a list is asked for.
+ * Which part of a list is asked for. A page ends before its limit if its values are more than 4 MiB; it holds at least
+ * one record, and a change is on a page whole. The last page may be empty.
  *
  * @category models
  * @since 0.1.0

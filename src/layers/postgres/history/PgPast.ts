@@ -9,15 +9,30 @@ import { pastEntry } from "../../../schema/MemoryHistory.ts"
 import type { Query } from "../../../services/Connector.ts"
 import type { PastRequest, PastRow } from "../../../services/HistoryStore.ts"
 import { arrayOf, columnsWith, decodeRows, unexpectedShape } from "../PgRows.ts"
-import { columns, moment, recordsOf, shownAt } from "./PgRecords.ts"
+import { bytes, columns, decode, moment, pageBytes, recordsOf, shownAt } from "./PgRecords.ts"
 
 /** Above all ids. */
 const latest = "9223372036854775807"
 
+const nextOfKey = (before: string) => `
+      SELECT h.id, ${bytes} AS bytes FROM systemplane_history AS h
+      WHERE h.namespace = $1 AND h.key = $2 AND h.id < ${before}
+      ORDER BY h.id DESC LIMIT 1`
+
+// From record to record, until the page is full: no later value is looked at.
 const selectOfKey = `
-  SELECT ${columns} FROM systemplane_history AS h
-  WHERE h.namespace = $1 AND h.key = $2 AND h.id < coalesce($3::int8, ${latest})
-  ORDER BY h.id DESC LIMIT $4`
+  WITH RECURSIVE walked AS (
+    SELECT n.id, n.bytes, 1 AS place FROM (${nextOfKey(`coalesce($3::int8, ${latest})`)}) AS n WHERE $4 > 0
+    UNION ALL
+    SELECT n.id, w.bytes + n.bytes, w.place + 1
+    FROM walked AS w, LATERAL (${nextOfKey("w.id")}) AS n
+    WHERE w.bytes <= ${pageBytes} AND w.place < $4
+  )
+  SELECT w.bytes > ${pageBytes} AS full, ${columns}
+  FROM walked AS w, LATERAL (SELECT h.* FROM systemplane_history AS h WHERE h.id = w.id OFFSET 0) AS h
+  ORDER BY h.id DESC`
+
+const decodeFull = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ full: Schema.Boolean })))
 
 const selectOfRevision = `
   SELECT ${columns} FROM systemplane_history AS h
@@ -84,7 +99,15 @@ const selectAt = `
 export const ofKey =
   ({ key, namespace }: KeyName, { before, limit }: { readonly before: number | undefined; readonly limit: number }) =>
   (query: Query) =>
-    recordsOf(query(selectOfKey, [namespace, key, before ?? null, limit]))
+    query(selectOfKey, [namespace, key, before ?? null, limit]).pipe(
+      Effect.flatMap((rows) =>
+        Effect.zipWith(decodeFull(rows), decode(rows), (places, records) => ({
+          records,
+          full: places.some(({ full }) => full)
+        }))
+      ),
+      unexpectedShape
+    )
 
 export const ofRevision =
   ({ key, namespace }: KeyName, revision: number) =>

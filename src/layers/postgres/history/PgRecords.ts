@@ -6,16 +6,26 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
 import type { ChangeRecord } from "../../../schema/operator/ChangeRecord.ts"
-import { inRange, unexpectedShape } from "../PgRows.ts"
+import { boundedText, inRange, isKeptBack, unexpectedShape } from "../PgRows.ts"
 
-/** The columns of a record that a statement calls `h`. */
+const [value, previousValue] = [boundedText("h.value"), boundedText("h.previous_value")]
+
+/** How long the values of a record `h` are as they travel, in bytes. */
+export const bytes = `coalesce(octet_length(${value}), 0) + coalesce(octet_length(${previousValue}), 0)`
+
+/**
+ * After this many bytes of values a page ends, before its limit. A value alone is at most 1 MiB, and the driver takes no
+ * message above 16 MiB.
+ */
+export const pageBytes = 4_194_304
+
+/** The columns of a record that a statement calls `h`. A value that a reader of entries would not get stays away. */
 export const columns = `
   h.id::float8 AS id, h.namespace, h.key, h.operation,
   ${inRange("h.revision")}::float8 AS revision,
   CASE WHEN h.previous_revision IS NOT NULL
     THEN ${inRange("h.previous_revision")} END::float8 AS "previousRevision",
-  h.value, h.value IS NOT NULL AS "hasValue", h.previous_value AS "previousValue",
-  h.previous_value IS NOT NULL AS "hasPreviousValue", coalesce(h.redacted, false) AS redacted,
+  ${value} AS value, ${previousValue} AS "previousValue", coalesce(h.redacted, false) AS redacted,
   date_part('epoch', h.changed_at) * 1000 AS millis, h.changed_by AS "changedBy", h.change_id::text AS "changeId",
   h.reason, h.origin`
 
@@ -26,10 +36,8 @@ const Columns = Schema.Struct({
   operation: Schema.Literals(["create", "update", "delete"]),
   revision: Schema.Number,
   previousRevision: Schema.NullOr(Schema.Number),
-  value: Schema.Unknown,
-  hasValue: Schema.Boolean,
-  previousValue: Schema.Unknown,
-  hasPreviousValue: Schema.Boolean,
+  value: Schema.NullOr(Schema.String),
+  previousValue: Schema.NullOr(Schema.String),
   redacted: Schema.Boolean,
   millis: Schema.Number,
   changedBy: Schema.String,
@@ -52,8 +60,11 @@ const recordOf = (row: typeof Columns.Type): ChangeRecord => ({
   operation: row.operation,
   revision: row.revision,
   ...(row.previousRevision === null ? {} : { previousRevision: row.previousRevision }),
-  ...(row.hasPreviousValue ? { previousValue: row.previousValue as Schema.Json } : {}),
-  ...(row.hasValue ? { value: row.value as Schema.Json } : {}),
+  ...(row.previousValue === null || isKeptBack(row.previousValue)
+    ? {}
+    : { previousValue: JSON.parse(row.previousValue) as Schema.Json }),
+  ...(row.value === null || isKeptBack(row.value) ? {} : { value: JSON.parse(row.value) as Schema.Json }),
+  ...([row.value, row.previousValue].some((text) => text !== null && isKeptBack(text)) ? { oversized: true } : {}),
   redacted: row.redacted,
   // A restored record may hold a time beyond what JavaScript can express.
   changedAt: DateTime.makeUnsafe(Math.floor(Math.min(Math.max(row.millis, 0), latest))),

@@ -7,7 +7,8 @@
  * update, delete, truncate of the history ──► systemplane_history_keep (refuses)
  * ```
  *
- * `systemplane.recording` is on while one of these functions writes. A role that sets it by itself is refused by
+ * `systemplane.recording` is on while one of these functions writes, and `systemplane.earlier` if the transaction has
+ * records from before. A role that sets it by itself is refused by
  * `systemplane_history_writer`, which runs with the rights of the role that inserts.
  */
 
@@ -185,7 +186,8 @@ BEGIN
   IF highest > coalesce(pg_sequence_last_value(identity), 0) THEN
     PERFORM {schema}.systemplane_sequence_raise(identity, highest);
   END IF;
-  PERFORM set_config('systemplane.recording', 'on', true);
+  PERFORM set_config('systemplane.recording', 'on', true),
+    set_config('systemplane.earlier', CASE WHEN change IS NULL THEN '' ELSE 'on' END, true);
   IF change IS NOT NULL THEN
     RETURN change;
   END IF;
@@ -254,14 +256,58 @@ END`,
   { version: 3 }
 )
 
+const recordNames = `id, namespace, key, operation, revision, previous_revision, previous_value, value,
+    changed_at, changed_by, change_id, reason, redacted, origin, transaction_id`
+
+/** The columns of what a record trigger finds changed. */
+const changeColumns = "(namespace, key, operation, revision, previous_revision, previous_value, value, updated_by)"
+
+// Revisions are drawn in the order of the changes; a row that is deleted keeps its own.
+const follows = (record: string, change: string) =>
+  `(${record}.revision, ${record}.operation = 'delete') > (${change}.revision, ${change}.operation = 'delete')`
+
+/**
+ * Whether a record that this transaction has written may be of something that happened after the change of these rows:
+ * what a trigger on the rows does is recorded before what it was fired by, and one statement may insert a row that it
+ * deleted.
+ */
+const isBehind = (tables: ReadonlyArray<string>) => `EXISTS (
+      SELECT FROM (
+        ${tables.map((rows) => `SELECT r.namespace, r.key, r.revision FROM ${rows} AS r`).join(" UNION ALL ")}
+      ) AS c, LATERAL (
+        SELECT h.* FROM ${history} AS h WHERE h.namespace = c.namespace AND h.key = c.key ORDER BY h.id DESC LIMIT 1
+      ) AS h
+      WHERE ${ofThisTransaction("h")} AND (h.revision, h.operation = 'delete') > (c.revision, false)
+    )`
+
+/** Writes such records again, after those of these changes. */
+const putInOrder = (changed: string) => `
+    WITH later AS (
+      DELETE FROM ${history} AS h
+      USING (${changed}) AS c ${changeColumns}
+      WHERE ${ofThisTransaction("h")} AND h.namespace = c.namespace AND h.key = c.key AND ${follows("h", "c")}
+      RETURNING h.*
+    )
+    INSERT INTO ${history} (${recordNames}) OVERRIDING SYSTEM VALUE
+    SELECT {schema}.systemplane_sequence_draw(identity, NULL), l.namespace, l.key, l.operation, l.revision, l.previous_revision, l.previous_value, l.value,
+      clock_timestamp(), l.changed_by, l.change_id, l.reason, l.redacted, l.origin, l.transaction_id
+    FROM (SELECT l.* FROM later AS l ORDER BY l.revision, l.operation = 'delete', l.id OFFSET 0) AS l;`
+
 /** The function behind one record trigger: what it records, from the transition tables of its statement. */
-const record = (event: "insert" | "update" | "delete" | "truncate", some: string, changed: string, before = "") =>
+const record = (
+  event: "insert" | "update" | "delete" | "truncate",
+  tables: ReadonlyArray<string>,
+  some: string,
+  changed: string,
+  before = ""
+) =>
   definer(
     `systemplane_record_${event}`,
     `
 DECLARE
   change uuid;
   identity regclass;
+  behind boolean := false;
   actor text := ${setting("actor")};
   reason text := ${setting("reason")};
   source text := ${origin};
@@ -275,17 +321,21 @@ BEGIN${onlyOn("systemplane_entries")}
   END IF;
   change := {schema}.systemplane_history_begin();
   identity := ${identity};
-  INSERT INTO ${history} (id, namespace, key, operation, revision, previous_revision, previous_value, value,
-    changed_at, changed_by, change_id, reason, redacted, origin, transaction_id) OVERRIDING SYSTEM VALUE
+  IF ${isOn("earlier")} THEN
+    behind := ${isBehind(tables)};
+  END IF;
+  INSERT INTO ${history} (${recordNames}) OVERRIDING SYSTEM VALUE
   SELECT {schema}.systemplane_sequence_draw(identity, NULL), c.namespace, c.key, c.operation, c.revision, c.previous_revision,
     CASE WHEN c.secret THEN NULL ELSE c.previous_value END, CASE WHEN c.secret THEN NULL ELSE c.value END,
     clock_timestamp(), coalesce(actor, c.updated_by), change, reason, c.secret, source, pg_current_xact_id()
   FROM (
     SELECT c.*, ${isSecret("c")} AS secret
-    FROM (${changed}) AS c (namespace, key, operation, revision, previous_revision, previous_value, value, updated_by)
+    FROM (${changed}) AS c ${changeColumns}
     ORDER BY c.revision
     OFFSET 0
   ) AS c;
+  IF behind THEN${putInOrder(changed)}
+  END IF;
   PERFORM set_config('systemplane.recording', '', true);
   RETURN NULL;
 END`,
@@ -294,6 +344,7 @@ END`,
 
 const recordInsert = record(
   "insert",
+  ["after_rows"],
   `SELECT FROM after_rows AS a WHERE NOT ${isUntouched("a")}`,
   `
       SELECT a.namespace, a.key, 'create', a.revision, NULL::bigint, NULL::jsonb, a.value, a.updated_by
@@ -312,6 +363,7 @@ const deleted = (rows: string) => `
 // A subscriber's history is its publisher's: ids of records that were made here would be in the way of those to come.
 const recordDelete = record(
   "delete",
+  ["before_rows"],
   "SELECT FROM before_rows",
   deleted("before_rows"),
   `
@@ -324,25 +376,35 @@ const recordDelete = record(
 
 const recordTruncate = record(
   "truncate",
+  ["{schema}.systemplane_entries"],
   "SELECT FROM {schema}.systemplane_entries",
   deleted("{schema}.systemplane_entries")
 )
 
-const placed = (rows: string) => `(SELECT r.*, row_number() OVER () AS systemplane_place FROM ${rows} AS r)`
+// Later records of the new name would have the secret as the value before.
+const renamed = definer(
+  "systemplane_entries_rename",
+  `
+BEGIN${onlyOn("systemplane_entries")}
+  IF (NEW.namespace, NEW.key) IS NOT DISTINCT FROM (OLD.namespace, OLD.key)
+    OR to_regclass('{schema:literal}.systemplane_keys') IS NULL THEN
+    RETURN NULL;
+  END IF;
+  IF ${isSecret("OLD")} AND NOT ${isDeclaredSecret("NEW")} THEN
+    INSERT INTO ${keys} AS k (namespace, key, declared_by, secret, description)
+    VALUES (NEW.namespace, NEW.key, 'rename of a secret', true, 'holds what was stored as ' || OLD.namespace || '/' || OLD.key)
+    ON CONFLICT (namespace, key, declared_by) DO UPDATE SET secret = true;
+  END IF;
+  RETURN NULL;
+END`,
+  { version: 3 }
+)
 
-// The server puts both versions of a row at the same place of the two tables. A swap of names shows nowhere else.
-const renamedSecrets = `
-  INSERT INTO ${keys} AS k (namespace, key, declared_by, secret, description)
-  SELECT a.namespace, a.key, 'rename of a secret', true, 'holds what was stored as ' || b.namespace || '/' || b.key
-  FROM ${placed("before_rows")} AS b
-  JOIN ${placed("after_rows")} AS a ON a.systemplane_place = b.systemplane_place
-  WHERE (a.namespace, a.key) <> (b.namespace, b.key) AND ${isSecret("b")} AND NOT ${isDeclaredSecret("a")}
-  ON CONFLICT (namespace, key, declared_by) DO UPDATE SET secret = true;`
-
-// A row that is renamed leaves under one name and comes under another, which then names a secret if the first did: later
-// records would have its value as the one before. A write over an untouched seed stores the first value.
+// A row that is renamed leaves under one name and comes under another. A write over an untouched seed stores the first
+// value.
 const recordUpdate = record(
   "update",
+  ["before_rows", "after_rows"],
   "SELECT FROM after_rows",
   `
       SELECT coalesce(a.namespace, b.namespace), coalesce(a.key, b.key),
@@ -354,8 +416,7 @@ const recordUpdate = record(
       FROM (SELECT b.*, ${isUntouched("b")} AS systemplane_untouched FROM before_rows AS b) AS b
       FULL JOIN after_rows AS a ON a.namespace = b.namespace AND a.key = b.key
       WHERE a.revision IS DISTINCT FROM b.revision OR ${isOn("once")}
-    `,
-  renamedSecrets
+    `
 )
 
 // Closes what the triggers did not see: entries that differ from the last record of their key, and keys that have gone.
@@ -523,6 +584,7 @@ END`)
 export const functions: ReadonlyArray<FunctionObject> = [
   begin,
   applyOnce,
+  renamed,
   recordInsert,
   recordUpdate,
   recordDelete,
@@ -610,6 +672,18 @@ export const objects: ReadonlyArray<DdlObject> = [
     },
     // The table may have been made anew, and then lacks what the one before had.
     [recordUnrecorded]
+  ),
+  // Before the statement is recorded. The library renames nothing, and a condition on names would keep their columns
+  // from being altered.
+  alone(
+    trigger({
+      name: "systemplane_rename_trigger",
+      when: "AFTER",
+      on: ["UPDATE"],
+      each: "ROW",
+      condition: DdlTriggers.settingIsNotOn("once"),
+      run: renamed.name
+    })
   ),
   {
     kind: "triggers",

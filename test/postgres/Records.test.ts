@@ -177,6 +177,48 @@ describe("the history", () => {
     )
   )
 
+  it.live("G16: changes of a key are on record in their order: of one statement, and of what it fired", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        yield* database.run(`${insert} VALUES ('n', 'a', '1', 'ada'), ('n', 'b', '1', 'ada')`)
+        yield* database.run(
+          `WITH gone AS (DELETE FROM systemplane_entries WHERE key = 'a' RETURNING 1)
+           UPDATE systemplane_entries SET key = 'a' FROM gone WHERE key = 'b'`
+        )
+        yield* database.run(
+          `CREATE FUNCTION next() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN
+             IF NEW.value < '3' THEN
+               UPDATE systemplane_entries SET value = to_jsonb(NEW.value::int + 1) WHERE key = NEW.key;
+             ELSE
+               DELETE FROM systemplane_entries WHERE key = NEW.key;
+             END IF;
+             RETURN NULL;
+           END $$`
+        )
+        yield* database.run(
+          "CREATE TRIGGER next AFTER INSERT OR UPDATE ON systemplane_entries FOR EACH ROW EXECUTE FUNCTION next()"
+        )
+        yield* database.run(`${insert} VALUES ('n', 'c', '1', 'ada')`)
+        const ofKey = (name: string) =>
+          Effect.map(records(database), (rows) =>
+            rows.filter(({ key }) => key === name).map(({ before, operation, value }) => [operation, before, value])
+          )
+        assert.deepStrictEqual(yield* ofKey("a"), [
+          ["create", null, 1],
+          ["delete", 1, null],
+          ["create", null, 1]
+        ])
+        assert.deepStrictEqual(yield* ofKey("c"), [
+          ["create", null, 1],
+          ["update", 1, 2],
+          ["update", 2, 3],
+          ["delete", 3, null]
+        ])
+      })
+    )
+  )
+
   it.live("G16: a secret that is renamed stays one: no record has its value, then or later, under any name", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {

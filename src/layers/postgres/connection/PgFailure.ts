@@ -2,6 +2,7 @@
  * The driver's errors in the words of this library. The one place where they are translated; what the server said is
  * left behind, since it may repeat a value or an address.
  */
+import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import {
   AuthenticationFailed,
@@ -10,12 +11,7 @@ import {
   ListenFailed,
   SessionLost
 } from "../../../schema/ConnectorError.ts"
-import {
-  type EntryStoreError,
-  type EntryStoreErrorReason,
-  Refused,
-  Unanswered
-} from "../../../schema/EntryStoreError.ts"
+import { EntryStoreError, type EntryStoreErrorReason, Refused, Unanswered } from "../../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../../schema/TenantId.ts"
 import type { Server } from "./PgAddress.ts"
 
@@ -81,3 +77,20 @@ export const statementFailure = (error: SqlError, server?: Server): EntryStoreEr
 /** Whether the server took the transaction back because of others: it may be run again, and may then succeed. */
 export const isRolledBackByOthers = ({ reason }: EntryStoreError): boolean =>
   reason._tag === "Refused" && (reason.code === "40001" || reason.code === "40P01")
+
+/** Translates whatever a statement on a tenant's database failed with. */
+export const translated =
+  (tenant: TenantId, server?: Server) =>
+  <A, R>(
+    effect: Effect.Effect<A, SqlError | ConnectorError | EntryStoreError, R>
+  ): Effect.Effect<A, EntryStoreError, R> =>
+    Effect.mapError(effect, (error) => {
+      switch (error._tag) {
+        case "EntryStoreError":
+          return error
+        case "ConnectorError":
+          return EntryStoreError.from(error)
+        case "SqlError":
+          return EntryStoreError.of(tenant, statementFailure(error, server), server?.address)
+      }
+    })

@@ -1,0 +1,116 @@
+/**
+ * One pooled client per tenant, opened when its first statement needs it and closed when it is idle.
+ *
+ * Opening one claims the database that it leads to (PgOneTenantPerDatabase). A client on which nothing was answered
+ * since a statement began, and that statement was not either, is left: the next statement opens another one.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as RcMap from "effect/RcMap"
+import * as Scope from "effect/Scope"
+import type { SqlClient } from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import type { ConnectorError } from "../../schema/ConnectorError.ts"
+import { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import type { TenantId } from "../../schema/TenantId.ts"
+import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
+import { idleTimeToLive } from "../runtime/Timeouts.ts"
+import * as PgAddress from "./connection/PgAddress.ts"
+import * as PgFailure from "./connection/PgFailure.ts"
+import type { PgDeadlines } from "./PgDeadlines.ts"
+
+/** `open` opens a client for a tenant, on a database that is the tenant's alone. */
+export const make = Effect.fnUntraced(function* (
+  open: (tenant: TenantId) => Effect.Effect<SqlClient, ConnectorError, Scope.Scope>,
+  { bounded }: PgDeadlines
+) {
+  const budget = yield* ConnectLimiter
+  const ownScope = yield* Effect.scope
+
+  // A client that was released while a statement was under way is no longer in the map. Its scope is a child of the
+  // layer's all the same, so that closing the layer closes it too, instead of waiting for a statement that may never be
+  // answered.
+  const openClient = (tenant: TenantId) =>
+    Effect.flatMap(
+      Effect.acquireRelease(Scope.fork(ownScope), (scope, exit) => Scope.close(scope, exit)),
+      (scope) =>
+        // The pool connects when the first statement needs it.
+        budget.client(tenant, open(tenant)).pipe(Scope.provide(scope))
+    ).pipe(
+      Effect.tap((client) =>
+        Effect.acquireRelease(
+          Effect.sync(() => current.set(tenant, client)),
+          () => Effect.sync(() => current.get(tenant) === client && current.delete(tenant))
+        )
+      )
+    )
+
+  /** The client that each tenant's next statement runs on. */
+  const current = new Map<TenantId, SqlClient>()
+  /** How often the server has answered on a client. */
+  const uses = new WeakMap<SqlClient, { answers: number }>()
+  const useOf = (client: SqlClient) => {
+    const use = uses.get(client) ?? { answers: 0 }
+    uses.set(client, use)
+    return use
+  }
+
+  const clients = yield* RcMap.make({ lookup: openClient, idleTimeToLive })
+
+  // A failed look-up would be remembered as long as what it looked for.
+  const opened = (tenant: TenantId) =>
+    Effect.onError(RcMap.get(clients, tenant), () => RcMap.invalidate(clients, tenant))
+
+  const run = <A>(
+    tenant: TenantId,
+    statements: (client: SqlClient) => Effect.Effect<A, SqlError | EntryStoreError>,
+    within?: number
+  ) =>
+    Effect.suspend(() => {
+      let used: { readonly client: SqlClient; readonly answers: number } | undefined
+      const onIt = (client: SqlClient) => {
+        const use = useOf(client)
+        used = { client, answers: use.answers }
+        return PgFailure.translated(
+          tenant,
+          PgAddress.of(client)
+        )(statements(client)).pipe(Effect.onExit((exit) => Effect.sync(() => isAnswer(exit) && use.answers++)))
+      }
+      const statement = opened(tenant).pipe(Effect.flatMap(onIt), Effect.scoped, PgFailure.translated(tenant))
+      return budget.statement(tenant, bounded(tenant, statement, within)).pipe(
+        // A statement for which no client was opened was never sent.
+        Effect.mapError((error) =>
+          error.reason._tag === "Unanswered" && used === undefined
+            ? EntryStoreError.from(PgFailure.notConnected(tenant, "ETIMEDOUT"))
+            : error
+        ),
+        Effect.tapError(({ reason }) =>
+          reason._tag === "Unanswered" && used !== undefined && isOfNoUse(tenant, used.client, used.answers)
+            ? RcMap.invalidate(clients, tenant)
+            : Effect.void
+        )
+      )
+    })
+
+  /**
+   * Whether the next statement should find a new client, and with it whatever became of the server: this one has
+   * answered nothing since. One statement that waits for a lock is no reason to leave the connections of all others;
+   * the driver replaces the one that it was on.
+   */
+  const isOfNoUse = (tenant: TenantId, client: SqlClient, answers: number): boolean =>
+    current.get(tenant) === client && useOf(client).answers === answers
+
+  return {
+    /** Runs statements on the tenant's client. */
+    run,
+    /** The tenant's client, which is opened if there is none. */
+    opened,
+    /** The next statement opens a client anew; this one is closed once the statements under way are done. */
+    leave: (tenant: TenantId): Effect.Effect<void> => RcMap.invalidate(clients, tenant)
+  }
+})
+
+/** What the server refused, it has answered. */
+const isAnswer = (exit: Exit.Exit<unknown, EntryStoreError>): boolean =>
+  Exit.isSuccess(exit) || Option.getOrUndefined(Exit.findErrorOption(exit))?.reason._tag === "Refused"

@@ -66,13 +66,13 @@ export const shownRevision = `CASE WHEN ${isStored} THEN ${inRange("e.revision")
  * it is, or `^` if it is too deep. No text of a value of more than eight times the bound is within it: a number takes
  * three bytes or more there.
  */
-const textOf = (short: string, value = "e.value") => `coalesce(${short}, CASE
+const textOf = (short: string, value = "e.value", always = WritableValue.always) => `coalesce(${short}, CASE
   WHEN pg_catalog.pg_column_size(${value}) > ${StoredValue.maxBytes} THEN '!' OPERATOR(pg_catalog.||) pg_catalog.pg_column_size(${value})
   ELSE (
     SELECT CASE WHEN octet_length(t.text) <= ${StoredValue.maxBytes} THEN t.text ELSE '!' OPERATOR(pg_catalog.||) octet_length(t.text) END
     FROM (
       SELECT CASE
-        WHEN s.size <= ${WritableValue.always} THEN coalesce(s.value::text, 'null')
+        WHEN s.size <= ${always} THEN coalesce(s.value::text, 'null')
         WHEN s.size > ${WritableValue.never} THEN '!' OPERATOR(pg_catalog.||) s.size
         WHEN jsonb_path_exists(s.value, 'strict $.**{${StoredValue.maxDepth + 1}}') THEN '^'
         WHEN ${WritableValue.digits("s.value")} > ${WritableValue.mostDigits} THEN '!' OPERATOR(pg_catalog.||) ${WritableValue.digits("s.value")}
@@ -82,9 +82,12 @@ const textOf = (short: string, value = "e.value") => `coalesce(${short}, CASE
     ) AS t
   ) END)`
 
-/** The same of any value: `NULL` if there is none. */
+/**
+ * The same of any value: `NULL` if there is none. A statement about many of them looks at the digits of all but small
+ * ones first, since 5 kB can have a text of 60 MB.
+ */
 export const boundedText = (value: string) =>
-  `CASE WHEN ${value} IS NOT NULL THEN ${textOf(`CASE WHEN ${WritableValue.isShort(value)} THEN ${value}::text END`, value)} END`
+  `CASE WHEN ${value} IS NOT NULL THEN ${textOf(`CASE WHEN ${WritableValue.isShort(value)} THEN ${value}::text END`, value, 256)} END`
 
 /** Whether what came is not the text of a value: it stayed on the server. */
 export const isKeptBack = (text: string): boolean => text.startsWith("!") || text === "^"

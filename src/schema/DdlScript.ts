@@ -19,7 +19,8 @@ const locate = (schema: string | undefined) => `
   JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = 'systemplane_entries';
   home := coalesce(${schema === undefined ? "" : `${DdlSections.literal(schema)}, `}homes[1], first_schema);
   IF home IS NULL THEN
-    RAISE EXCEPTION 'no schema of the search_path (%) exists', saved_path USING HINT = 'Set search_path, or name a schema.';
+    RAISE EXCEPTION 'no schema of the search_path (%) exists, or this role may use none', saved_path
+      USING HINT = 'Set search_path, name a schema, or grant USAGE on it.';
   END IF;`
 
 const prologue = (schema: string | undefined) => `
@@ -72,7 +73,7 @@ const refusals = `
     WHERE a.attrelid = to_regclass(home || '.systemplane_entries') AND a.attname = 'tenant_id' AND NOT a.attisdropped
   ) THEN
     RAISE EXCEPTION '%.systemplane_entries has a column tenant_id: it holds the entries of many tenants', home
-      USING HINT = 'effect-systemplane needs one database, or one schema, for each tenant.';
+      USING HINT = 'effect-systemplane needs a database for each tenant.';
   END IF;
   FOR wanted IN ${DdlUnsuitable.inNamespace("home::regnamespace")} ORDER BY u.name
   LOOP
@@ -83,7 +84,7 @@ const refusals = `
         RAISE EXCEPTION '%.% is partitioned or inherits', home, wanted.name USING HINT = 'Put a plain table with its rows in its place.';
       WHEN 'ForeignCode' THEN
         RAISE EXCEPTION '%.% belongs to another role, or has a trigger of one, which would run with the rights of the owner', home, wanted.name
-          USING HINT = 'Look at it, and drop it.';
+          USING HINT = 'Look at it, and drop it, or give it to the owner of systemplane_entries.';
       WHEN 'HasRules' THEN
         RAISE EXCEPTION '%.% has rewrite rules, which swallow or change statements', home, wanted.name USING HINT = 'Drop the rules.';
       ELSE

@@ -199,7 +199,10 @@ const refusal = (code: string | undefined): readonly [problem: string, advice: s
   }
   switch (code) {
     case "42501":
-      return ["the role lacks a privilege", "; run Ddl.grants(role) on this database"]
+      return [
+        "the role, or the owner of the functions, lacks a privilege",
+        "; run Ddl.grants(role) on this database, and if a table or a function has changed its owner, first Ddl.sql as a superuser"
+      ]
     case "40001":
     case "40P01":
       return ["gave up after repeated conflicts with other transactions", "; try again"]

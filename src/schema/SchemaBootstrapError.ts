@@ -56,13 +56,13 @@ const problems = {
   HasRules: (table: string) =>
     `${table} has rewrite rules, which swallow or change statements; run as the owner of the table: DROP RULE … ON ${table}`,
   ForeignCode: (table: string) =>
-    `${table} belongs to another role than systemplane_entries, or has a trigger with another role's function, which would run with the owner's rights; look at it, and drop it`,
+    `${table} belongs to another role than systemplane_entries, or has a trigger with another role's function, which would run with the owner's rights; look at it, and drop it, or as a superuser: ALTER TABLE ${table} OWNER TO the owner of systemplane_entries, then Ddl.sql`,
   ManyTenants: (table: string) =>
-    `${table} has a column tenant_id, hence the entries of many tenants; give each tenant a database or a schema of its own`,
+    `${table} has a column tenant_id, hence the entries of many tenants; give each tenant a database of its own`,
   RowsHidden: (table: string) =>
     `row level security hides rows of ${table} from this role or from the owner; run as the owner of the table: ALTER TABLE ${table} DISABLE ROW LEVEL SECURITY, or give the role BYPASSRLS`,
   NoSchema: (table: string) =>
-    `no schema of the search_path exists, so that there is no place for ${table}; set search_path for the role or the database`
+    `no schema of the search_path exists, or the role may use none, so that there is no place for ${table}; set search_path for the role or the database, or GRANT USAGE ON SCHEMA`
 } as const
 
 /** A table cannot be served, whatever is made beside it. */

@@ -41,7 +41,7 @@ const harmless = [
 ]
 
 const refused = [
-  ["search_path = ''", "no schema of the search_path exists"],
+  ["search_path = ''", "no schema of the search_path exists, or the role may use none"],
   ["default_transaction_read_only = on", "unset default_transaction_read_only"]
 ] as const
 

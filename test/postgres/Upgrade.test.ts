@@ -86,7 +86,14 @@ describe("what makes a prepared database unsafe is a warning of verify with what
     ["a right to execute", "GRANT EXECUTE ON FUNCTION systemplane_record_update() TO PUBLIC", "REVOKE ALL ON FUNCTION"],
     ["a path", "ALTER FUNCTION systemplane_entries_notify() SET search_path = public", "SET search_path = pg_catalog"],
     ["another setting", "ALTER FUNCTION systemplane_entries_notify() SET work_mem = '1MB'", "another search_path"],
-    ["another owner", "ALTER FUNCTION systemplane_history_adopt() OWNER TO pg_monitor", "owner of systemplane_entries"],
+    [
+      "another owner",
+      `DO $$ BEGIN
+        ALTER FUNCTION systemplane_history_adopt() OWNER TO pg_monitor;
+        ALTER SEQUENCE systemplane_revision_seq OWNER TO pg_monitor;
+      END $$`,
+      "Of another owner than systemplane_entries: sequence systemplane_revision_seq, systemplane_history_adopt; run Ddl.sql in the schema public as a superuser."
+    ],
     ["rights of the owner", "ALTER FUNCTION systemplane_entries_notify() SECURITY DEFINER", "other rights"],
     ["no trigger of the history", "DROP TRIGGER systemplane_record_delete_trigger ON systemplane_entries", "Missing"],
     ["no guard", "ALTER TABLE systemplane_history DISABLE TRIGGER systemplane_history_keep_trigger", "does not fire"],

@@ -124,7 +124,10 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   [store(new Plane.EntryStoreError.Crowded({})), "check where the tenant ids come from, and activate those that exist"],
   [store(new Plane.EntryStoreError.Refused({ code: "42P01" })), "missing or outdated (42P01); run Ddl.sql"],
   [store(new Plane.EntryStoreError.Refused({ code: "42703" })), "missing or outdated (42703); run Ddl.sql"],
-  [store(new Plane.EntryStoreError.Refused({ code: "42501" })), "lacks a privilege (42501); run Ddl.grants(role)"],
+  [
+    store(new Plane.EntryStoreError.Refused({ code: "42501" })),
+    "lacks a privilege (42501); run Ddl.grants(role) on this database, and if a table or a function has changed its owner, first Ddl.sql"
+  ],
   [
     store(new Plane.EntryStoreError.Refused({ code: "40P01" })),
     "repeated conflicts with other transactions",

@@ -57,14 +57,21 @@ const notAsItShouldBe = (inspected: Inspected, denied?: string): SchemaMissing |
 }
 
 /**
- * What is wrong with a table that can be served all the same: one line for each object, with the SQL if that is short.
+ * What is wrong with a table that can be served all the same: one line for each object, with the SQL if that is short,
+ * and one for what is missing or of another owner, which is often a lot.
  */
 const warningsOf = ({ found, schema }: Inspected): ReadonlyArray<string> => {
   const mend = `run Ddl.sql in the schema ${schema} as the owner of systemplane_entries`
   const missing = found.filter(({ problem }) => problem === "is missing")
-  const rest = found.filter(({ problem }) => problem !== "is missing")
+  const foreign = found.filter(({ problem }) => problem === PgSchemaFindings.ofAnotherOwner)
+  const rest = found.filter((finding) => !missing.includes(finding) && !foreign.includes(finding))
   return [
     ...(missing.length === 0 ? [] : [`Missing: ${names(missing).join(", ")}; ${mend}.`]),
+    ...(foreign.length === 0
+      ? []
+      : [
+          `Of another owner than systemplane_entries: ${names(foreign).join(", ")}; run Ddl.sql in the schema ${schema} as a superuser.`
+        ]),
     ...rest.map(({ object, problem, sql }) => `${object.name} ${problem}; ${sql ? `run: ${sql}` : `${mend}.`}`)
   ]
 }

@@ -40,6 +40,9 @@ export interface Known extends PgCatalog.Position {
   readonly schema: string
 }
 
+/** The problem of what only a superuser, or a member of both roles, gives to another owner. */
+export const ofAnotherOwner = "does not belong to the owner of systemplane_entries"
+
 /** What is not in order, in the order in which the objects build on each other. */
 export const findings = (objects: ReadonlyArray<DdlObject>, known: Known): ReadonlyArray<Finding> => {
   const { facts, schema } = known
@@ -79,9 +82,7 @@ const ofRelation = (object: RelationObject, facts: PgCatalog.Facts): ReadonlyArr
   if (object.reads !== undefined && there.reads !== object.reads) {
     return [{ object, loses: false, problem: `reads another table than ${object.reads}` }]
   }
-  return object.owned && !there.owned
-    ? [{ object, loses: false, problem: "does not belong to the owner of systemplane_entries" }]
-    : []
+  return object.owned && !there.owned ? [{ object, loses: false, problem: ofAnotherOwner }] : []
 }
 
 /** The triggers whose loss loses changes or revisions. */
@@ -154,7 +155,7 @@ const ofFunction = (object: FunctionObject, facts: PgCatalog.Facts, schema: stri
   if (there.settings !== `search_path=${safePath}`) {
     return unsafe("has another search_path", `ALTER FUNCTION ${signature} SET search_path = ${safePath};`)
   }
-  if (!there.owned) return unsafe("does not belong to the owner of systemplane_entries", "")
+  if (!there.owned) return [{ object, loses: false, problem: ofAnotherOwner }]
   if (object.executable !== "everyone" && there.others > (object.executable === "named" ? 1 : 0)) {
     return unsafe("may be executed by other roles", `REVOKE ALL ON FUNCTION ${signature} FROM PUBLIC;`)
   }

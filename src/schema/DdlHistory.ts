@@ -319,6 +319,9 @@ BEGIN${onlyOn("systemplane_entries")}
   IF NOT EXISTS (${some}) THEN
     RETURN NULL;
   END IF;
+  IF ${keepsSnapshot} THEN
+    PERFORM {schema}.systemplane_keys_see_secrets();
+  END IF;
   change := {schema}.systemplane_history_begin();
   identity := ${identity};
   IF ${isOn("earlier")} THEN

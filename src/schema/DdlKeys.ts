@@ -10,9 +10,11 @@ import {
   definer,
   type FunctionObject,
   invoker,
+  keepsSnapshot,
   onlyOn,
   type RelationObject,
-  trigger
+  trigger,
+  versioned
 } from "./DdlObjects.ts"
 
 const keys = "{schema}.systemplane_keys"
@@ -62,6 +64,45 @@ const processesTable: RelationObject = {
   ]
 }
 
+/**
+ * Holds the number of the transaction that made a key a secret last. A transaction that keeps an older snapshot sees
+ * neither that declaration nor a later one, but it sees where a sequence stands.
+ */
+const secretsSequence: RelationObject = {
+  kind: "relation",
+  name: "sequence systemplane_secrets_seq",
+  relation: "systemplane_secrets_seq",
+  relkinds: ["S"],
+  owned: true,
+  create: ["CREATE SEQUENCE {schema}.systemplane_secrets_seq"]
+}
+
+const secrets = "to_regclass('{schema:literal}.systemplane_secrets_seq')"
+
+// A number that the server has not given yet comes from another one, by a dump.
+const seeSecrets: FunctionObject = {
+  ...invoker("systemplane_keys_see_secrets", ""),
+  returns: "void",
+  body: versioned(
+    `
+DECLARE
+  declared xid8 := pg_sequence_last_value(${secrets})::text::xid8;
+BEGIN
+  IF declared IS NULL OR declared = pg_current_xact_id() OR pg_visible_in_snapshot(declared, pg_current_snapshot()) THEN
+    RETURN;
+  END IF;
+  BEGIN
+    PERFORM pg_xact_status(declared);
+  EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN;
+  END;
+  RAISE EXCEPTION 'could not serialize access: a key was declared a secret after this transaction began'
+    USING ERRCODE = 'serialization_failure', HINT = 'Run the transaction again.';
+END`,
+    3
+  )
+}
+
 const otherSecret = (row: string) => `SELECT FROM ${keys} AS k
       WHERE k.namespace = ${row}.namespace AND k.key = ${row}.key AND k.declared_by <> ${row}.declared_by AND k.secret`
 
@@ -109,12 +150,19 @@ BEGIN${onlyOn("systemplane_keys")}
   IF to_regclass('{schema:literal}.systemplane_history') IS NOT NULL THEN
     IF NOT EXISTS (${otherSecret("NEW")}) THEN
       LOCK TABLE {schema}.systemplane_entries IN SHARE ROW EXCLUSIVE MODE;
+      IF ${keepsSnapshot} AND pg_sequence_last_value(pg_get_serial_sequence('{schema:literal}.systemplane_history', 'id')::regclass)
+        > coalesce((SELECT max(h.id) FROM {schema}.systemplane_history AS h), 0) THEN
+        RAISE EXCEPTION 'could not serialize access: this transaction may not see all records of %/%', NEW.namespace, NEW.key
+          USING ERRCODE = 'serialization_failure', HINT = 'Declare a secret under READ COMMITTED.';
+      END IF;
+      PERFORM setval(${secrets}, pg_current_xact_id()::text::bigint);
     END IF;
     UPDATE {schema}.systemplane_history AS h SET value = NULL, previous_value = NULL, redacted = true
     WHERE h.namespace = NEW.namespace AND h.key = NEW.key AND (h.value IS NOT NULL OR h.previous_value IS NOT NULL);
   END IF;
   RETURN NULL;
-END`
+END`,
+  { version: 3 }
 )
 
 const stamp = invoker(
@@ -171,7 +219,7 @@ BEGIN
   END IF;
 END $unrecorded$`
 
-export const functions: ReadonlyArray<FunctionObject> = [keepKeys, redact, stamp]
+export const functions: ReadonlyArray<FunctionObject> = [seeSecrets, keepKeys, redact, stamp]
 
 const onKeys = (options: Omit<Parameters<typeof trigger>[0], "table">, afterwards?: ReadonlyArray<string>) =>
   alone(trigger({ ...options, table: "systemplane_keys" }), afterwards)
@@ -179,6 +227,7 @@ const onKeys = (options: Omit<Parameters<typeof trigger>[0], "table">, afterward
 /** In the order in which they build on each other. */
 export const objects: ReadonlyArray<DdlObject> = [
   keysTable,
+  secretsSequence,
   processesTable,
   ...functions,
   onKeys({

@@ -219,6 +219,46 @@ describe("the history", () => {
     )
   )
 
+  it.live(
+    "G16: no record has the value of a secret that was declared after the writer's snapshot, or the declarer's",
+    () =>
+      onPreparedDatabase((database) =>
+        Effect.gen(function* () {
+          const other = yield* TestDatabases.connect(database.url)
+          const declare = (key: string) =>
+            `INSERT INTO systemplane_keys (namespace, key, declared_by, secret) VALUES ('n', '${key}', 'app@1', true)`
+          const write = (key: string) => `${insert} VALUES ('n', '${key}', '"canary"', 'ada')`
+          const withSnapshot = (meanwhile: string, statement: string) =>
+            Effect.exit(
+              database.transaction(
+                Effect.gen(function* () {
+                  yield* database.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                  yield* database.run("SELECT FROM systemplane_entries")
+                  yield* other.run(meanwhile)
+                  yield* database.run(statement)
+                })
+              )
+            )
+          for (const [meanwhile, statement] of [
+            [declare("inserted"), write("inserted")],
+            [write("declared"), declare("declared")]
+          ] as const) {
+            assert.match(String(Exit.getCause(yield* withSnapshot(meanwhile, statement))), /could not serialize/)
+            yield* database.run(statement)
+          }
+          assert.isTrue(Exit.isSuccess(yield* withSnapshot("SELECT", write("plain"))))
+          assert.deepStrictEqual(
+            (yield* records(database)).map(({ key, value }) => [key, value]),
+            [
+              ["inserted", null],
+              ["declared", null],
+              ["plain", "canary"]
+            ]
+          )
+        })
+      )
+  )
+
   it.live("G16: a secret that is renamed stays one: no record has its value, then or later, under any name", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {

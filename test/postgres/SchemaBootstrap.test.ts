@@ -107,8 +107,8 @@ describe("ensure", () => {
         [everything]
       )
       assert.deepStrictEqual(
-        commands.filter((command) => command === "CREATE TABLE" || command === "CREATE SEQUENCE"),
-        ["CREATE SEQUENCE", ...Array.from({ length: 4 }, () => "CREATE TABLE")]
+        commands.filter((command) => command === "CREATE TABLE" || command === "CREATE SEQUENCE").sort(),
+        ["CREATE SEQUENCE", "CREATE SEQUENCE", ...Array.from({ length: 4 }, () => "CREATE TABLE")]
       )
     }).pipe(Effect.scoped)
   )

@@ -96,6 +96,7 @@ export const forListening = (session: PgConnection.PgConnection): Effect.Effect<
   const settings: ReadonlyArray<Setting> = [
     allRows,
     notCompiled,
+    readCommitted,
     { name: "idle_session_timeout", value: "0" },
     { name: "lock_timeout", value: feedLockTimeout, from: "0" }
   ]

@@ -47,9 +47,15 @@ const positions = [position, DdlEntries.positionAfterHistory.name]
 const columns = DdlEntries.columns.name
 
 describe("ensure", () => {
-  it.live("brings up an empty database, and says what it made", () =>
+  it.live("brings up an empty database, whatever statement_timeout is, and says what it made", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
+        yield* database.run(`ALTER DATABASE "${database.name}" SET statement_timeout = '1h'`)
+        yield* database.run(
+          `CREATE FUNCTION public.bounded() RETURNS event_trigger LANGUAGE plpgsql AS $$
+           BEGIN ASSERT current_setting('statement_timeout') = '0'; END $$`
+        )
+        yield* database.run("CREATE EVENT TRIGGER bounded ON ddl_command_start EXECUTE FUNCTION public.bounded()")
         assert.deepStrictEqual(yield* ensure, everything)
         yield* verify
         assert.isAbove(yield* database.write("any", "key", 1), 0)

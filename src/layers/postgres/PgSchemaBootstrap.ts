@@ -29,7 +29,9 @@ import * as PgSchemaCheck from "./PgSchemaCheck.ts"
 import * as PgSchemaFindings from "./PgSchemaFindings.ts"
 import * as PgSeeding from "./PgSeeding.ts"
 
+// A short statement_timeout of the role would have the schema never made: the transaction has a bound of its own.
 const settings = `SELECT set_config('lock_timeout', '${schemaLockTimeout}', true),
+  set_config('statement_timeout', '0', true),
   set_config('idle_in_transaction_session_timeout', '${schemaSilenceTimeout}', true),
   set_config('systemplane.secret', $1::text, true)`
 

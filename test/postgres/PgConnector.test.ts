@@ -108,6 +108,31 @@ describe("resolving a tenant", () => {
     })
   )
 
+  it.effect("G12: a resolver that cannot be interrupted keeps its caller no longer than one that can", () =>
+    Effect.gen(function* () {
+      const hanging = resolvedBy(Effect.scoped(Effect.acquireRelease(Effect.never, () => Effect.void)))
+      const ask = Connector.use((connector) => Effect.flip(Effect.scoped(connector.session(acme)))).pipe(
+        Effect.provide(hanging),
+        Effect.forkChild({ startImmediately: true })
+      )
+      const [asked, abandoned] = [yield* ask, yield* ask]
+      yield* Fiber.interrupt(abandoned)
+      yield* TestClock.adjust("10 seconds")
+      assert.deepInclude((yield* Fiber.join(asked)).reason, { _tag: "ResolverFailed", name: "a timeout" })
+    })
+  )
+
+  it.effect("G13: a resolver that interrupts itself failed, and its caller is not interrupted", () =>
+    Effect.gen(function* () {
+      const interrupted = yield* Effect.forkChild(Effect.never, { startImmediately: true })
+      yield* Fiber.interrupt(interrupted)
+      for (const resolve of [Effect.interrupt, Fiber.join(interrupted)]) {
+        const { reason } = yield* failure(resolvedBy(resolve))
+        assert.deepInclude(reason, { _tag: "ResolverFailed", name: "an interruption" })
+      }
+    })
+  )
+
   it.effect("is done anew for every client and session", () =>
     Effect.gen(function* () {
       const asked: Array<TenantId> = []

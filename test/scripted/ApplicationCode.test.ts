@@ -61,25 +61,44 @@ const moody = <A>(run: () => A): (() => A) => {
   return () => (calls++ % 3 === 0 ? run() : fault())
 }
 
-const moodyClock = Layer.effect(
-  Clock.Clock,
-  Effect.map(Clock.Clock, (clock): Clock.Clock => {
-    const [millis, nanos, monotonic] = [
-      moody(() => clock.currentTimeMillisUnsafe()),
-      moody(() => clock.currentTimeNanosUnsafe()),
-      moody(() => clock.monotonicTimeNanosUnsafe())
-    ]
-    return {
-      currentTimeMillisUnsafe: millis,
-      currentTimeMillis: Effect.sync(millis),
-      currentTimeNanosUnsafe: nanos,
-      currentTimeNanos: Effect.sync(nanos),
-      monotonicTimeNanosUnsafe: monotonic,
-      monotonicTimeNanos: Effect.sync(monotonic),
-      sleep: (duration) => clock.sleep(duration)
-    }
-  })
+const clockOf = (millisOf: (millis: () => number) => () => number, nanosOf: (nanos: () => bigint) => () => bigint) =>
+  Layer.effect(
+    Clock.Clock,
+    Effect.map(Clock.Clock, (clock): Clock.Clock => {
+      const millis = millisOf(() => clock.currentTimeMillisUnsafe())
+      const nanos = nanosOf(() => clock.currentTimeNanosUnsafe())
+      const monotonic = nanosOf(() => clock.monotonicTimeNanosUnsafe())
+      return {
+        currentTimeMillisUnsafe: millis,
+        currentTimeMillis: Effect.sync(millis),
+        currentTimeNanosUnsafe: nanos,
+        currentTimeNanos: Effect.sync(nanos),
+        monotonicTimeNanosUnsafe: monotonic,
+        monotonicTimeNanos: Effect.sync(monotonic),
+        sleep: (duration) => clock.sleep(duration)
+      }
+    })
+  )
+
+const moodyClock = clockOf(moody, moody)
+
+/** Says one of these two times out of three. */
+const strange =
+  <A>(...said: ReadonlyArray<unknown>) =>
+  (run: () => A): (() => A) => {
+    let calls = 0
+    return () => (calls++ % 3 === 0 ? run() : (said[calls % said.length] as A))
+  }
+
+const strangeClock = clockOf(
+  strange<number>(Number.NaN, Number.POSITIVE_INFINITY, undefined, 1e17, "noon", 5n),
+  strange<bigint>(undefined, 5, Number.NaN)
 )
+
+const strangeRandom = {
+  nextIntUnsafe: strange<number>(Number.NaN, 0.5)(() => 1),
+  nextDoubleUnsafe: strange<number>(Number.NaN, -1e9, Number.POSITIVE_INFINITY, "half", 1e300)(() => 0.5)
+}
 
 const brokenRandom = { nextIntUnsafe: fault, nextDoubleUnsafe: fault }
 
@@ -121,6 +140,8 @@ describe("code of the application that throws", () => {
     ["a tracer that throws before each step", (isBroken: () => boolean) => steppingTracer("before", isBroken), true],
     ["a tracer that throws after each step", (isBroken: () => boolean) => steppingTracer("after", isBroken), true],
     ["a clock that throws now and then", () => moodyClock, false],
+    ["a clock that says no time now and then", () => strangeClock, false],
+    ["a source of numbers that are out of range", () => Layer.succeed(Random.Random, strangeRandom), false],
     ["a source of random numbers that throws", () => Layer.succeed(Random.Random, brokenRandom), false],
     ["a count of fibers that throws", () => brokenFiberMetrics, false]
   ] as const) {
@@ -154,13 +175,19 @@ describe("code of the application that throws", () => {
     ["that ends", Schedule.recurs(2)],
     ["whose step throws", Schedule.fromStep(Effect.succeed(fault))],
     ["that cannot be started", Schedule.fromStep(Effect.sync(fault))],
-    ["that dies", Schedule.fromStep(Effect.succeed(() => Effect.die("a fault")))]
+    ["that dies", Schedule.fromStep(Effect.succeed(() => Effect.die("a fault")))],
+    ["that says no duration", Schedule.fromStep(Effect.succeed((() => Effect.succeed([0, "soon"])) as any))],
+    ["that says that it is never time", Schedule.spaced("Infinity")],
+    ["that never says when", Schedule.fromStep(Effect.succeed(() => Effect.never))],
+    ["that never starts", Schedule.fromStep(Effect.uninterruptible(Effect.never))],
+    ["that interrupts itself", Schedule.fromStep(Effect.succeed(() => Effect.interrupt))]
   ] as const) {
     it.effect(`G13: a schedule ${what} does not end the attempts to reach a tenant`, () =>
       onPlane({ reconnect: reconnect as any, random: 0.5 }, function* ({ acme }) {
         acme.opening = "fail"
-        yield* Effect.flip(activate())
+        const failed = yield* Effect.forkChild(Effect.flip(activate()))
         yield* TestClock.adjust("5 minutes")
+        yield* Fiber.join(failed)
         assert.isAtLeast(acme.attempts.length, 15)
         assert.isAtMost(acme.attempts.length, 40)
         acme.opening = "succeed"

@@ -131,6 +131,24 @@ describe("a session that answers slowly but surely", () => {
 })
 
 describe("the clock", () => {
+  it.effect("G4: clocks that both go back put off no verification, and hide no staleness", () =>
+    withShakyClock((clock) =>
+      onPlane({ staleAfterFailures: 1000, random: 0.5 }, function* ({ acme }) {
+        yield* TestClock.adjust("1 hour")
+        yield* live
+        const before = acme.reads
+        clock.back(3_000_000)
+        yield* TestClock.adjust("30 seconds")
+        assert.isAbove(acme.reads, before)
+        acme.opening = "fail"
+        acme.lose()
+        clock.back(500_000)
+        yield* TestClock.adjust("31 seconds")
+        assert.strictEqual((yield* status).state, "stale")
+      })
+    )
+  )
+
   it.effect(
     "G4: a wall clock that steps forward costs one verification, and one that steps back hides no staleness",
     () =>

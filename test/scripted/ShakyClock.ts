@@ -5,6 +5,8 @@ import type { TestClock } from "effect/testing"
 export interface ShakyClock {
   /** Sets the wall clock forward, or back: no time passes. */
   readonly step: (millis: number) => void
+  /** Sets both clocks back, as another source of time may: no time passes. */
+  readonly back: (millis: number) => void
   /** The machine sleeps: the monotonic clock stands still, and no timer fires. */
   readonly sleep: (millis: number) => Effect.Effect<void>
   /** The process computes for a while, within one turn of the event loop. */
@@ -45,6 +47,9 @@ export const withShakyClock = <A, E, R>(test: (shaky: ShakyClock) => Effect.Effe
           ),
         work: (by) => {
           paused += by
+        },
+        back: (by) => {
+          paused -= by
         },
         // A process cannot be paused within a turn of the event loop and find itself in the same turn afterwards.
         pause: (by) =>

@@ -28,6 +28,8 @@ import type * as Scope from "effect/Scope"
 import * as Reconnect from "../../schema/ReconnectDelays.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
+import { scheduleTimeout } from "../runtime/Timeouts.ts"
+import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
 
 /** One tenant's attempts, as the fiber that makes them sees them. */
 export interface Attempts {
@@ -60,13 +62,17 @@ const make = Effect.fnUntraced(function* (schedule: Schedule.Schedule<unknown>) 
   /** The pauses that were drawn and have not ended, by tenant. */
   const pauses = new Map<TenantId, Set<Deferred.Deferred<void>>>()
 
-  // The schedule may be the application's. One that is over, or throws, must not end a tenant's attempts.
+  // The schedule may be the application's. One that is over, throws, never answers or never lets the next attempt begin
+  // must not end a tenant's attempts.
   const afterTheSchedule = Random.nextBetween(0, Duration.toMillis(Duration.fromInputUnsafe(Reconnect.defaults.cap)))
-  const start: Effect.Effect<Effect.Effect<number>> = Schedule.toStep(schedule).pipe(
+  const answer = <A, E>(asked: Effect.Effect<A, E>) =>
+    ApplicationCode.apart(asked).pipe(Effect.flatten, Effect.timeout(scheduleTimeout))
+  const start: Effect.Effect<Effect.Effect<number>> = answer(Schedule.toStep(schedule)).pipe(
     Effect.map((step) =>
       MonotonicClock.millis.pipe(
-        Effect.flatMap((now) => step(Math.round(now), undefined)),
+        Effect.flatMap((now) => answer(Effect.suspend(() => step(Math.round(now), undefined)))),
         Effect.map(([, delay]) => Duration.toMillis(delay)),
+        Effect.filterOrFail(Number.isFinite),
         Effect.catchCause(() => afterTheSchedule)
       )
     ),

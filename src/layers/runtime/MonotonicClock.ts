@@ -5,7 +5,8 @@
  * monotonic clock stands still while the machine sleeps, so what the wall clock ran ahead of it since the last look
  * counts as time that passed. The two cannot tell a machine that slept from a wall clock that was set forward: such a
  * step makes every value look that much older, which costs one verification. A wall clock that is set back changes
- * nothing.
+ * nothing. If the monotonic clock itself goes back, as that of another source of time may, the time goes on from where
+ * it was.
  */
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
@@ -20,8 +21,10 @@ const shortestSleep = 100
 interface Seen {
   /** The wall clock minus the monotonic one, at the last look, in milliseconds. */
   drift: number
-  /** For how long the machine slept so far, in milliseconds. */
-  slept: number
+  /** For how long the machine slept so far, and by how much the monotonic clock went back, in milliseconds. */
+  ahead: number
+  /** The last answer. */
+  last: number
 }
 
 const seen = new WeakMap<Clock.Clock, Seen>()
@@ -34,12 +37,14 @@ export const millisOf = (clock: Clock.Clock): number => {
   const drift = wall - steady
   const known = seen.get(clock)
   if (known === undefined) {
-    seen.set(clock, { drift, slept: 0 })
+    seen.set(clock, { drift, ahead: 0, last: steady })
     return steady
   }
-  if (drift - known.drift >= shortestSleep) known.slept += drift - known.drift
+  if (drift - known.drift >= shortestSleep) known.ahead += drift - known.drift
   known.drift = drift
-  return steady + known.slept
+  known.ahead = Math.max(known.ahead, known.last - steady)
+  known.last = steady + known.ahead
+  return known.last
 }
 
 /** See {@link millisOf}. */
@@ -47,7 +52,10 @@ export const millis: Effect.Effect<number> = Effect.clockWith((clock) => Effect.
 
 /** The time of day at such a moment, by the wall clock as it is set now. */
 export const timeOfDay = (clock: Clock.Clock, moment: number): DateTime.Utc =>
-  DateTime.makeUnsafe(Math.round(clock.currentTimeMillisUnsafe() - (millisOf(clock) - moment)))
+  DateTime.makeUnsafe(Math.max(Math.round(clock.currentTimeMillisUnsafe() - (millisOf(clock) - moment)), earliest))
+
+/** The earliest time that a date can hold: a clock that leaps may put a moment before it. */
+const earliest = -8.64e15
 
 /**
  * Runs an effect that asks for the time of day in order to measure, as Effect's stores of rates and circuits do, by

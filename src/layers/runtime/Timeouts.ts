@@ -160,6 +160,9 @@ export const settleTimeout = "5 seconds"
 /** How long resolving a tenant may take: a secret store answers within seconds, or an operator should hear of it. */
 export const resolveTimeout = "10 seconds"
 
+/** How long the schedule of reconnects may take to say when: it need not ask anyone. */
+export const scheduleTimeout = "1 second"
+
 /** How long connecting may take, and listening after it, if the address does not say. */
 export const connectTimeout = "5 seconds"
 

@@ -11,12 +11,12 @@
  *
  * | code | caught in |
  * |---|---|
- * | the connector and its resolver | `postgres/PgDatabases` (a defect is a failed connect), `feed/ReconnectingFeed` (any cause is a lost session) |
+ * | the connector and its resolver | `postgres/PgDatabases` (a defect is a failed connect), `feed/ReconnectingFeed` (any cause is a lost session), `postgres/connection/PgConnector` (a resolver runs apart) |
  * | TLS options and their `checkServerIdentity` | `postgres/connection/PgTls` (the tenant's address cannot be used, or the server is refused) |
  * | codecs of keys, getters of values | `schema/KeyCodec`, `schema/Snapshot` (the value is refused, or its row rejected) |
  * | the equality of decoded values | `schema/ReaderOwned` (they count as different) |
  * | handlers of changes | `config/ChangeHandlers` (each runs in a fiber of its own) |
- * | the schedule of reconnects | `feed/ReconnectSignal` (its end or exception goes on with the longest pauses of the default) |
+ * | the schedule of reconnects | `feed/ReconnectSignal` (its end, exception, silence or endless pause goes on with the longest pauses of the default) |
  * | metric readers | they run in fibers of their own, and read what is registered |
  */
 import * as Clock from "effect/Clock"
@@ -24,6 +24,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
@@ -50,11 +51,20 @@ const safeLogger = (logger: Logger.Logger<unknown, any>): Logger.Logger<unknown,
     )
   )
 
+/** The answer, if it is one that such a source may give; what is out of its range counts as thrown. */
+const orThrow = <A>(answer: A, isUsual: (answer: A) => boolean): A => {
+  if (isUsual(answer)) return answer
+  throw new RangeError("out of range")
+}
+
+const isWhole = (int: unknown): boolean => Number.isSafeInteger(int)
+const isFraction = (double: number): boolean => typeof double === "number" && double >= 0 && double <= 1
+
 const safeRandom = (random: Random.Random): Random.Random => {
   const usual = Random.Random.defaultValue()
   return {
-    nextIntUnsafe: () => orElse(() => random.nextIntUnsafe(), usual.nextIntUnsafe),
-    nextDoubleUnsafe: () => orElse(() => random.nextDoubleUnsafe(), usual.nextDoubleUnsafe)
+    nextIntUnsafe: () => orElse(() => orThrow(random.nextIntUnsafe(), isWhole), usual.nextIntUnsafe),
+    nextDoubleUnsafe: () => orElse(() => orThrow(random.nextDoubleUnsafe(), isFraction), usual.nextDoubleUnsafe)
   }
 }
 
@@ -74,7 +84,11 @@ const safeFiberMetrics = (metrics: Metric.FiberRuntimeMetricsService | undefined
 
 const nanosOf = (millis: number): bigint => BigInt(Math.round(millis * 1_000_000))
 
-/** While the clock throws, the time that passes is added to what it said last. */
+/** Milliseconds that a date can be made of, with room for adding a duration to them. */
+const isTime = (millis: number): boolean => typeof millis === "number" && Math.abs(millis) <= 8e15
+const isNanos = (nanos: bigint): boolean => typeof nanos === "bigint"
+
+/** While the clock throws, or says no time, the time that passes is added to what it said last. */
 const safeClock = (clock: Clock.Clock): Clock.Clock => {
   const usual = Clock.Clock.defaultValue()
   const safely = <A extends number | bigint>(
@@ -95,17 +109,17 @@ const safeClock = (clock: Clock.Clock): Clock.Clock => {
   }
   const laterNanos = (last: bigint, millis: number) => last + nanosOf(millis)
   const millis = safely(
-    () => clock.currentTimeMillisUnsafe(),
+    () => orThrow(clock.currentTimeMillisUnsafe(), isTime),
     () => usual.currentTimeMillisUnsafe(),
     (last, millis) => last + millis
   )
   const nanos = safely(
-    () => clock.currentTimeNanosUnsafe(),
+    () => orThrow(clock.currentTimeNanosUnsafe(), isNanos),
     () => usual.currentTimeNanosUnsafe(),
     laterNanos
   )
   const monotonic = safely(
-    () => clock.monotonicTimeNanosUnsafe(),
+    () => orThrow(clock.monotonicTimeNanosUnsafe(), isNanos),
     () => usual.monotonicTimeNanosUnsafe(),
     laterNanos
   )
@@ -140,6 +154,19 @@ export const layer = Layer.effectContext(
     )
   )
 )
+
+/**
+ * Runs code of the application in a fiber of its own, and yields how it ended. A caller that is interrupted, or out of
+ * time, interrupts that fiber and does not wait for it: code that cannot be interrupted, such as an `acquireRelease`
+ * whose acquire hangs, would else hold up whatever ends the caller, and the close of the plane with it. So no scope owns
+ * this fiber.
+ */
+export const apart = <A, E, R>(code: Effect.Effect<A, E, R>): Effect.Effect<Exit.Exit<A, E>, never, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Effect.forkDetach(restore(code), { startImmediately: true }), (fiber) =>
+      Effect.onInterrupt(restore(Fiber.await(fiber)), () => Effect.sync(() => fiber.interruptUnsafe()))
+    )
+  )
 
 /** Runs what a caller asked for. */
 export type Entrance = <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>

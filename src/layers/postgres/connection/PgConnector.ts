@@ -13,6 +13,7 @@ import type { ConnectionOptions } from "node:tls"
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -20,6 +21,7 @@ import { ConnectorError, InvalidAddress, ResolverFailed, UnknownTenant } from ".
 import { TenantId } from "../../../schema/TenantId.ts"
 import { Connector } from "../../../services/Connector.ts"
 import { resolveTimeout } from "../../runtime/Timeouts.ts"
+import * as ApplicationCode from "../../telemetry/ApplicationCode.ts"
 import * as Redaction from "../../telemetry/Redaction.ts"
 import * as PgSession from "./PgSession.ts"
 
@@ -180,18 +182,27 @@ const checked = (tenant: TenantId, target: PgTarget): Target => {
 
 /** What code of others resolves a tenant to: in time, and told by the name of the error if it fails. */
 const resolved = <E>(tenant: TenantId, resolving: Effect.Effect<Option.Option<PgTarget>, E>): Target =>
-  resolving.pipe(
-    Effect.catchCause((cause) =>
-      Cause.hasInterruptsOnly(cause)
-        ? Effect.interrupt
-        : Effect.fail(ConnectorError.of(tenant, new ResolverFailed({ name: Redaction.nameOf(Cause.squash(cause)) })))
+  ApplicationCode.apart(resolving).pipe(
+    // A resolver may end as an interruption of its own, as one that awaits an interrupted fiber does.
+    Effect.flatMap(
+      Exit.match({
+        onFailure: (cause): Effect.Effect<Option.Option<PgTarget>, ConnectorError> =>
+          resolverFailed(tenant, nameOf(cause)),
+        onSuccess: Effect.succeed
+      })
     ),
     Effect.timeoutOrElse({
       duration: resolveTimeout,
-      orElse: () => Effect.fail(ConnectorError.of(tenant, new ResolverFailed({ name: "a timeout" })))
+      orElse: () => resolverFailed(tenant, "a timeout")
     }),
     Effect.flatMap(Option.match({ onNone: () => unknown(tenant), onSome: Effect.succeed }))
   )
+
+const resolverFailed = (tenant: TenantId, name: string) =>
+  Effect.fail(ConnectorError.of(tenant, new ResolverFailed({ name })))
+
+const nameOf = (cause: Cause.Cause<unknown>): string =>
+  Cause.hasInterruptsOnly(cause) ? "an interruption" : Redaction.nameOf(Cause.squash(cause))
 
 const make = (resolve: (tenant: TenantId) => Target, sole: Option.Option<TenantId> = Option.none()) => {
   const target = (tenant: TenantId) => Effect.flatMap(resolve(tenant), (target) => checked(tenant, target))

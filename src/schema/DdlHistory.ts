@@ -477,8 +477,8 @@ END`,
 
 // Another service's row takes the record of the trigger over whole; only a reason may come from the row. A row without
 // such a record tells of no change of this transaction: it is dropped, unless the owner restores what was recorded
-// before. A subscriber takes what its publisher recorded, and its identity follows: a transaction that began before does
-// not see those records.
+// before. That one meets records of its own doing if the entries were restored with the triggers on. A subscriber takes
+// what its publisher recorded, and its identity follows: a transaction that began before does not see those records.
 const adopt = definer(
   "systemplane_history_adopt",
   `
@@ -509,6 +509,15 @@ BEGIN${onlyOn("systemplane_history")}
   IF NEW.changed_at >= transaction_timestamp()
     OR NOT pg_has_role(${caller}, (SELECT c.relowner FROM pg_class AS c WHERE c.oid = TG_RELID), 'USAGE') THEN
     RETURN NULL;
+  END IF;
+  IF NEW.change_id IS NOT NULL AND EXISTS (
+    SELECT FROM ${history} AS h
+    WHERE h.id = NEW.id
+      OR h.namespace = NEW.namespace AND h.key = NEW.key AND h.id < NEW.id AND h.changed_at > NEW.changed_at
+  ) THEN
+    RAISE EXCEPTION 'records are not restored into a history that has others: to restore the entries has recorded them anew'
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+        HINT = 'Restore the whole dump into an empty database, or its data with --disable-triggers into one without entries.';
   END IF;
   IF to_regclass('{schema:literal}.systemplane_keys') IS NOT NULL AND ${isSecret("NEW")} THEN
     NEW.value := NULL;

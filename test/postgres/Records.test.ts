@@ -48,6 +48,17 @@ describe("the history", () => {
           "SELECT count(DISTINCT change_id)::int AS changes FROM systemplane_history"
         )
         assert.strictEqual(changes, 1)
+
+        // The records of a dump whose entries were restored, and recorded, before them.
+        const restore = (id: number) =>
+          Effect.exit(
+            database.run(
+              `INSERT INTO systemplane_history (id, namespace, key, operation, revision, value, changed_at, changed_by, change_id)
+               VALUES (${id}, 'n', 'k1', 'create', 1, '1', '2020-01-01', 'ada', gen_random_uuid())`
+            )
+          )
+        for (const id of [1, 2, 100]) assert.match(String(Exit.getCause(yield* restore(id))), /recorded them anew/)
+        assert.isTrue(Exit.isSuccess(yield* restore(-1)), "one that was purged")
       })
     )
   )

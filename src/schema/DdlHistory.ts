@@ -364,13 +364,16 @@ const deleted = (rows: string) => `
     `
 
 // A subscriber's history is its publisher's: ids of records that were made here would be in the way of those to come.
+// A role, or its settings, may ask for it in a statement that changes entries, of which the records come after this.
 const recordDelete = record(
   "delete",
   ["before_rows"],
   "SELECT FROM before_rows",
   deleted("before_rows"),
   `
-  IF ${isOn("verify")} AND NOT EXISTS (
+  IF ${isOn("verify")} AND NOT EXISTS (SELECT FROM before_rows) AND NOT EXISTS (
+    SELECT FROM {schema}.systemplane_entries AS e WHERE e.xmin = pg_current_xact_id()::xid
+  ) AND NOT EXISTS (
     SELECT FROM pg_subscription_rel AS s WHERE s.srrelid = '${history.replace("{schema}", "{schema:literal}")}'::regclass
   ) THEN
     PERFORM {schema}.systemplane_record_unrecorded();

@@ -216,7 +216,7 @@ const refusal = (code: string | undefined): readonly [problem: string, advice: s
     case "23502":
       return [
         "a column that others added to the table must have a value, and has no default",
-        "; give it a default, or drop its NOT NULL"
+        "; give it a default, or drop its NOT NULL. If there is none, session_replication_role keeps the triggers from firing: unset it"
       ]
     case "23503":
       return [

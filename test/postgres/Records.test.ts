@@ -48,6 +48,30 @@ describe("the history", () => {
           "SELECT count(DISTINCT change_id)::int AS changes FROM systemplane_history"
         )
         assert.strictEqual(changes, 1)
+        // Also if a role asks for a verification in the statement that changes them.
+        for (const change of [
+          "UPDATE systemplane_entries SET value = '10' WHERE key = 'k1'",
+          "DELETE FROM systemplane_entries WHERE key = 'k4'",
+          `${insert} VALUES ('n', 'k5', '5', 'ada')`
+        ]) {
+          yield* database.transaction(
+            Effect.andThen(
+              database.run("SELECT set_config('systemplane.verify', 'on', true)"),
+              database.run(
+                `WITH changed AS (${change} RETURNING key), none AS (DELETE FROM systemplane_entries WHERE false RETURNING key)
+                 SELECT FROM changed, none`
+              )
+            )
+          )
+        }
+        assert.deepStrictEqual(
+          (yield* records(database)).slice(7).map(({ key, operation }) => [operation, key]),
+          [
+            ["update", "k1"],
+            ["delete", "k4"],
+            ["create", "k5"]
+          ]
+        )
 
         // The records of a dump whose entries were restored, and recorded, before them.
         const restore = (id: number) =>

@@ -174,7 +174,19 @@ describe("a sequence that is altered while processes write", () => {
           yield* database.run(end)
           assert.isAbove(yield* database.write("a", "b", 1), copied, end)
         }
-      })
+        // Nor for a transaction that does not see that it was there.
+        const other = yield* TestDatabases.connect(database.url)
+        const anew = yield* database.transaction(
+          Effect.gen(function* () {
+            yield* database.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            yield* database.run("SELECT FROM systemplane_entries")
+            yield* Catalog.withoutTriggers(other, other.run("UPDATE systemplane_entries SET revision = 9000"))
+            yield* other.run("DELETE FROM systemplane_entries")
+            return yield* database.write("a", "b", 2)
+          })
+        )
+        assert.isAbove(anew, 9000)
+      }).pipe(Effect.scoped)
     )
   )
 })

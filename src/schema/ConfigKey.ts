@@ -124,8 +124,8 @@ export declare namespace ConfigKeyGroup {
 }
 
 /**
- * A key that cannot be declared: a name that is empty or longer than 255 characters, or a default that its own schema
- * refuses.
+ * A key that cannot be declared: a name that is empty, longer than 255 characters, `.` or `..`, or a default or an
+ * example that its own schema refuses.
  *
  * @category errors
  * @since 0.1.0
@@ -152,8 +152,8 @@ export const ConfigKey = {
    *
    * **Details**
    *
-   * Throws {@link InvalidConfigKey} if a name is not 1 to 255 characters long, or the default does not satisfy the
-   * schema: a mistake in the program, best met when its module loads.
+   * Throws {@link InvalidConfigKey} if a name is not 1 to 255 characters long, or the default or an example does not
+   * satisfy the schema: a mistake in the program, best met when its module loads.
    *
    * **Example** (A positive integer)
    *
@@ -175,7 +175,7 @@ export const ConfigKey = {
 
   /**
    * A value for a key, as one part of a `Config.setAll`; with `ifRevision`, written only while the entry is at that
-   * revision.
+   * revision. The value is checked when it is written: `Config.setAll` then fails with `InvalidValue`.
    *
    * @since 0.1.0
    */
@@ -187,7 +187,7 @@ export const ConfigKey = {
 
   /**
    * Declares keys of one namespace that belong together. The key of a field is its name in kebab-case:
-   * `requestsPerMinute` is stored as `requests-per-minute`.
+   * `requestsPerMinute` is stored as `requests-per-minute`. Throws as `make` does.
    *
    * **Example** (Two limits, read as one record)
    *

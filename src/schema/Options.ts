@@ -19,7 +19,10 @@ import * as Reconnect from "./ReconnectDelays.ts"
  * @since 0.1.0
  */
 export interface SystemplaneOptions {
-  /** The declared keys. */
+  /**
+   * The declared keys. One that is given twice counts once; two different ones under one name fail the layer with
+   * `DuplicateKey`.
+   */
   readonly keys: ReadonlyArray<ConfigKey.Any>
   /** Tenants activated while the layer is built. Default: none; with a single-tenant connector, its tenant. */
   readonly tenants?: ReadonlyArray<string> | undefined
@@ -82,7 +85,10 @@ export interface SystemplaneOptions {
         readonly host?: string | undefined
       }
     | undefined
-  /** How long closing the layer waits for sessions to be released. Default 5 seconds. */
+  /**
+   * How long closing the layer waits for sessions to be released, and for writes under way. Default 5 seconds. What is
+   * not done by then goes on in the background, and such a write fails with `WriteOutcomeUnknown`.
+   */
   readonly drainTimeout?: Duration.Input | undefined
 }
 

@@ -28,7 +28,7 @@ import type { Retention } from "./HistoryStore.ts"
  * @since 0.1.0
  */
 export interface RevertOptions {
-  /** Who does it: stored with the entries, shown to operators. Not a secret. */
+  /** Who does it: stored with the entries, shown to operators. The same rules as for the actor of `Config.set`. */
   readonly actor: string
   /** Why. Default: what is taken back. */
   readonly reason?: string | undefined
@@ -50,13 +50,18 @@ export interface RollbackOptions extends RevertOptions {
 }
 
 /**
+ * The members of {@link ChangeHistory}.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface ChangeHistoryShape {
-  /** Changes of a tenant, newest first, each with all its records. */
+  /**
+   * Changes of a tenant, newest first, each with all its records: 50 on a page, or as the query says. Fails with
+   * `InvalidQuery` if the query cannot be asked.
+   */
   readonly list: (query?: ChangeQuery) => Effect.Effect<ChangePage, ChangeHistoryError>
-  /** The records of a key of the current tenant, newest first. The key need not be declared. */
+  /** The records of a key of the current tenant, newest first, in pages as of `list`. The key need not be declared. */
   readonly ofKey: (key: KeyName, page?: PageRequest) => Effect.Effect<RecordPage, ChangeHistoryError>
   /** One change. Fails with `UnknownChange` if there is none of this id. */
   readonly get: (changeId: string) => Effect.Effect<RecordedChange, ChangeHistoryError>
@@ -73,12 +78,13 @@ export interface ChangeHistoryShape {
   readonly since: (cursor?: string | undefined) => Stream.Stream<HistoryEvent, ChangeHistoryError>
   /**
    * Puts the value of an earlier revision in force again: a new write with a revision of its own. Fails with
-   * `UnknownRevision`, `ValueNotKept`, `NoLongerValid` or `ChangedSince`, and has then written nothing.
+   * `UnknownKey` if this process does not declare the key, `UnknownRevision`, `ValueNotKept`, `NoLongerValid` or
+   * `ChangedSince`, and has then written nothing; otherwise as `Config.set` does.
    */
   readonly rollback: (key: KeyName, options: RollbackOptions) => Effect.Effect<NamedEntry, ChangeHistoryError>
   /**
    * Takes a whole change back: every entry of it is as it was before, in one transaction, or none is. Fails with
-   * `ChangedSince` if any of them was changed after it, which names each.
+   * `ChangedSince` if any of them was changed after it, which names each, with `UnknownChange`, and as `rollback` does.
    */
   readonly revert: (
     changeId: string,
@@ -104,6 +110,10 @@ export interface ChangeHistoryShape {
  * Every method reads the database of the current tenant, except that a query may name another one. What is taken back
  * is written as `Config.set` writes: validated by the schemas of today, visible to this process when it returns,
  * recorded as a change of its own. A secret has records and no values: it can be neither read here nor rolled back.
+ *
+ * All fail with `ChangeHistoryError`: with `HistoryMissing` if the database has no history or the role may not read it,
+ * with `Unavailable` if the database does not answer within 5 seconds or refuses, with `TenantMissing`, and with
+ * `Closed`. A secret key's value and one longer than 1 MiB are never fetched.
  *
  * @category services
  * @since 0.1.0

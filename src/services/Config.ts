@@ -80,8 +80,9 @@ export interface ConfigShape {
     <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigKey.Value<K>, ConfigError>
   }
   /**
-   * As `get`, but never fails for want of a database: the last known value, else the default. No tenant, a tenant that
-   * does not exist and a name that is not declared are defects, with the text of `get`'s error.
+   * As `get`, but never fails for want of a database: the last known value, else the default. A key that is not in
+   * `keys` has its default, so add it there. No tenant, a tenant that does not exist and a name that is not declared are
+   * defects, with the text of `get`'s error.
    */
   readonly getOrDefault: {
     (namespace: string, key: string): Effect.Effect<Schema.Json>
@@ -166,10 +167,12 @@ export interface ConfigShape {
    * take longer, in proportion to its rows and bytes. Interrupting the caller (`Effect.timeout`) ends the waiting at
    * once, and the write goes on to its end: write the same again with the same `changeId` to learn what became of it.
    *
-   * Fails with `InvalidValue` or `InvalidActor`, before anything is sent if the plane can tell; with
+   * Fails with `InvalidValue`, `InvalidActor` or `InvalidChange` (the reason or the change id), before anything is sent
+   * if the plane can tell; with
    * `RevisionConflict`; with `ChangeIdReused` if the id belongs to other writes; with `Closed` after the layer closed;
-   * and with `Unavailable` if nothing was written: the database cannot be reached, or another transaction holds the row
-   * for longer than 2 seconds (or `lock_timeout`, if the role sets one). Fails with `WriteOutcomeUnknown` only if no
+   * and with `Unavailable` if nothing was written: the database cannot be reached, a constraint or a trigger of the
+   * database refuses or skips the row, or another transaction holds it for longer than 2 seconds (or `lock_timeout`, if
+   * the role sets one). Fails with `WriteOutcomeUnknown` only if no
    * copy of the write was answered, or if the answer was lost and the database keeps no history that could tell; such a
    * write may still land later.
    */

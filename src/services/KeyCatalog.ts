@@ -17,7 +17,8 @@ import type { TenantId } from "../schema/TenantId.ts"
  *
  * An application writes its declarations when it activates a tenant, if they differ from what the database holds; tools
  * then know the keys without the application's code. A database without a catalogue, or a role that may not read it,
- * shows what this process declares.
+ * shows what this process declares. Reading it is one statement, which fails as `Config.get` does if the database does
+ * not answer within 5 seconds.
  *
  * @category services
  * @since 0.1.0

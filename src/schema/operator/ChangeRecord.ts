@@ -153,7 +153,7 @@ export interface CheckedQuery {
 export interface PastEntry {
   readonly namespace: string
   readonly key: string
-  /** Absent for a secret. */
+  /** Absent for a secret, and for a value that is too long (1 MiB as text) or too deep for a reader. */
   readonly value?: Schema.Json
   readonly redacted: boolean
   readonly revision: number

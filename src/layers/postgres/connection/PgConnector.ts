@@ -42,9 +42,15 @@ export interface PgTarget {
   readonly password?: Redacted.Redacted | undefined
   /** TLS, for both addresses; by default as `sslmode` in the URL says. */
   readonly ssl?: boolean | ConnectionOptions | undefined
-  /** Connections for statements; the listening session is not among them. Default 4. */
+  /**
+   * Connections for statements, of each tenant; the listening session is not among them. Default 4. They are opened as
+   * they are needed, and closed after 10 seconds without use.
+   */
   readonly maxConnections?: number | undefined
-  /** How long connecting may take. Default 5 seconds. */
+  /**
+   * How long connecting may take, before it fails with `ConnectFailed` (ETIMEDOUT). Default: `connect_timeout` of the URL,
+   * else 5 seconds.
+   */
   readonly connectTimeout?: Duration.Input | undefined
   /** Prepared statements; `false` for a pooler that cannot keep them. Default `true`. */
   readonly prepare?: boolean | undefined

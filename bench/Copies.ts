@@ -1,6 +1,6 @@
 /**
- * Copies of the built package in this process: one as it is, and one whose reads are not counted. Both are loaded by the same
- * hooks, which take the increment out of the second one's source; so nothing else can make them differ.
+ * Copies of the built package in this process: one as it is, and one whose reads are not counted. Both are loaded by
+ * the same hooks, which take the increment out of the second one's source; so nothing else can make them differ.
  */
 import { readFileSync } from "node:fs"
 import { registerHooks } from "node:module"

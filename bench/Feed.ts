@@ -1,9 +1,10 @@
 /**
- * The feed path, on real PostgreSQL: how long it takes from a commit in another process until a read in this one sees it.
+ * The feed path, on real PostgreSQL: how long it takes from a commit in another process until a read in this one sees
+ * it.
  *
- * Each contender has a database of its own, so that neither waits behind the other on this process's one thread; they take
- * turns in random order. Visible means that a read answers the new value, and both are read in the same loop, once per turn of
- * the event loop.
+ * Each contender has a database of its own, so that neither waits behind the other on this process's one thread; they
+ * take turns in random order. Visible means that a read answers the new value, and both are read in the same loop, once
+ * per turn of the event loop.
  */
 import { setImmediate, setTimeout } from "node:timers/promises"
 import { Effect, Layer, type Redacted } from "effect"
@@ -78,8 +79,8 @@ const latency: Section = section(
     const samples: Record<keyof typeof contenders, Array<number>> = { ours: [], bare: [], all: [], proof: [] }
     const rounds = quick ? 200 : 1000
     const warmUp = 50
-    // A stream of changes is read at a pace that takes a twentieth of a core. This measures one change, so the budget of
-    // the read before is back when the next one comes.
+    // A stream of changes is read at a pace that takes a twentieth of a core. This measures one change, so the budget
+    // of the read before is back when the next one comes.
     const idle = 15
     yield* Effect.promise(async () => {
       for (let round = 0; round < warmUp + rounds; round++) {

@@ -1,7 +1,7 @@
 /**
- * How cost grows: reads with the number of tenants and of keys, memory with their product, a change with the number of other
- * tenants. On planes in memory, so that a thousand tenants need no thousand sessions; beside a nested map, which meets the same
- * caches of the processor.
+ * How cost grows: reads with the number of tenants and of keys, memory with their product, a change with the number of
+ * other tenants. On planes in memory, so that a thousand tenants need no thousand sessions; beside a nested map, which
+ * meets the same caches of the processor.
  */
 import { mkdir, writeFile } from "node:fs/promises"
 import { setImmediate } from "node:timers/promises"

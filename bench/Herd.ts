@@ -1,6 +1,6 @@
 /**
- * The herd path: many tenants at once, each with a database and a session of its own, beside the driver that the plane is
- * built on doing the least that such a herd needs.
+ * The herd path: many tenants at once, each with a database and a session of its own, beside the driver that the plane
+ * is built on doing the least that such a herd needs.
  */
 import { Effect, Layer, Redacted, type Scope } from "effect"
 import { Config, KeyRegistry, PgConnector, SystemplaneLive, TenantManager, withTenant } from "effect-systemplane"
@@ -20,7 +20,10 @@ type Options = Parameters<typeof SystemplaneLive>[0]
 /** How many are brought up at once, by the plane and by the bare driver. */
 const concurrency = 8
 
-/** Reconnecting soon, so that the figure tells of the work and not of the default back-off, which spreads a herd on purpose. */
+/**
+ * Reconnecting soon, so that the figure tells of the work and not of the default back-off, which spreads a herd on
+ * purpose.
+ */
 const reconnect = { base: "50 millis", cap: "250 millis" } as const
 
 const namesOf = (quick: boolean) => Array.from({ length: quick ? 50 : 200 }, (_, i) => `herd_${i}`)
@@ -69,7 +72,9 @@ interface TenantLimiter {
   readonly asking?: Turn
 }
 
-/** Runs all in random order, round after round, in a scope each, and returns the medians. The first round is a warm-up. */
+/**
+ * Runs all in random order, round after round, in a scope each, and returns the medians. The first round is a warm-up.
+ */
 const takeTurns = Effect.fnUntraced(function* (turns: TenantLimiter, rounds: number) {
   const samples = { ours: [] as Array<number>, bare: [] as Array<number>, asking: [] as Array<number> }
   for (let round = 0; round <= rounds; round++) {

@@ -139,8 +139,9 @@ export const succeed = (plane: Plane, workload: Workload.Workload): Contender =>
   })
 
 /**
- * `yield*` of an effect that looks at its fiber and answers what it was made with: no read on behalf of the fiber's tenant can cost
- * less. In a loop of its own: in one that both share, the compiler would know less of `succeed`, which is the floor.
+ * `yield*` of an effect that looks at its fiber and answers what it was made with: no read on behalf of the fiber's
+ * tenant can cost less. In a loop of its own: in one that both share, the compiler would know less of `succeed`, which
+ * is the floor.
  */
 export const look = (plane: Plane, workload: Workload.Workload): Contender =>
   inFibers("a look at the fiber", workload, plane, withTenant, (request) => {

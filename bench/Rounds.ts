@@ -1,12 +1,13 @@
 /**
- * Contenders timed against each other in shuffled rounds, so that whatever slows the machine down for a while slows all of
- * them down.
+ * Contenders timed against each other in shuffled rounds, so that whatever slows the machine down for a while slows all
+ * of them down.
  *
- * Each contender is a function of its own that reads in a loop and returns the sum of what it read. The sum is compared with
- * the expected one after every batch: nothing can be left out as dead code, and a contender that answers wrongly has no time.
+ * Each contender is a function of its own that reads in a loop and returns the sum of what it read. The sum is compared
+ * with the expected one after every batch: nothing can be left out as dead code, and a contender that answers wrongly
+ * has no time.
  *
- * Batches are shorter than the slice of time that a busy machine gives a process, so that most of them run undisturbed, and
- * the median is one of those.
+ * Batches are shorter than the slice of time that a busy machine gives a process, so that most of them run undisturbed,
+ * and the median is one of those.
  */
 import { setTimeout } from "node:timers/promises"
 import { median, shuffled } from "./Statistics.ts"
@@ -37,8 +38,8 @@ const compileTime = 20
 /** Measures the contenders against each other. */
 export const measure = async (contenders: ReadonlyArray<Contender>, options: RoundsOptions): Promise<Medians> => {
   const runs = new Map<Contender, number>()
-  // Several times: at first, shared code has not yet seen the other contenders, and is compiled for the first one alone. And
-  // code is compiled in the background, which on a busy machine needs its time.
+  // Several times: at first, shared code has not yet seen the other contenders, and is compiled for the first one
+  // alone. And code is compiled in the background, which on a busy machine needs its time.
   for (let pass = 0; pass < passes; pass++) {
     for (const contender of contenders) {
       runs.set(contender, await warmUp(contender, options))

@@ -116,7 +116,10 @@ const blackHole: Section = section(
   })
 )
 
-/** Milliseconds from when the network swallows everything until a read says that its value may be old, or no read answers. */
+/**
+ * Milliseconds from when the network swallows everything until a read says that its value may be old, or no read
+ * answers.
+ */
 const untilNoticed = Effect.fnUntraced(function* (
   url: Redacted.Redacted,
   keys: Workload.Workload["keys"],

@@ -11,7 +11,9 @@ export const quantile = (sample: ReadonlyArray<number>, share: number): number =
 
 export const median = (sample: ReadonlyArray<number>): number => quantile(sample, 0.5)
 
-/** The slope of the least-squares line through the origin, and how much of the variance it leaves: 0 is a perfect line. */
+/**
+ * The slope of the least-squares line through the origin, and how much of the variance it leaves: 0 is a perfect line.
+ */
 export const proportionality = (
   points: ReadonlyArray<{ readonly x: number; readonly y: number }>
 ): { readonly slope: number; readonly error: number } => {

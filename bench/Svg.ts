@@ -1,4 +1,6 @@
-/** Charts as SVG: a row of panels, each with a logarithmic scale to the right and a linear or logarithmic one upwards. */
+/**
+ * Charts as SVG: a row of panels, each with a logarithmic scale to the right and a linear or logarithmic one upwards.
+ */
 
 export interface Series {
   readonly name: string

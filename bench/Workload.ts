@@ -41,8 +41,8 @@ export interface Request {
 const pairsPerRun = 64 * 50
 
 /**
- * Up to 64 tenants in random order, each with keys in a random order of its own. Of a larger workload these are spread over
- * all tenants, and over all keys.
+ * Up to 64 tenants in random order, each with keys in a random order of its own. Of a larger workload these are spread
+ * over all tenants, and over all keys.
  */
 export const requests = ({ keys, tenants }: Workload): ReadonlyArray<Request> => {
   const some = shuffled([...tenants.keys()]).slice(0, 64)

@@ -6,7 +6,10 @@ import { Effect, Redacted } from "effect"
 import type { Answer, Order } from "./writerProcess.ts"
 
 export interface Writer {
-  /** Runs the statements in one transaction. Resolves to when `COMMIT` was sent, in nanoseconds of this process's `hrtime`. */
+  /**
+   * Runs the statements in one transaction. Resolves to when `COMMIT` was sent, in nanoseconds of this process's
+   * `hrtime`.
+   */
   readonly write: (url: Redacted.Redacted, statements: ReadonlyArray<string>) => Promise<bigint>
 }
 

@@ -1,7 +1,8 @@
 /**
  * The writer: a process of its own, told by messages what to write, which answers with the moment it sent `COMMIT`.
  *
- * Times are those of the machine's monotonic clock, which all its processes share; the benchmark that starts a writer checks that.
+ * Times are those of the machine's monotonic clock, which all its processes share; the benchmark that starts a writer
+ * checks that.
  */
 import Pg from "pg"
 

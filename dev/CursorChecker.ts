@@ -1,10 +1,10 @@
 /**
- * A randomized check of the read of what changed: eight writers do all that a table can suffer, and after each read the state that
- * follows from the answers must equal the table, both in one snapshot.
+ * A randomized check of the read of what changed: eight writers do all that a table can suffer, and after each read the
+ * state that follows from the answers must equal the table, both in one snapshot.
  *
  * The writers commit slowly, roll back to savepoints, are killed, copy, truncate, merge, and change the schema, while a
- * transaction is open in another database. `variant` breaks the read in one of the ways that look right, to show that the check
- * finds it.
+ * transaction is open in another database. `variant` breaks the read in one of the ways that look right, to show that
+ * the check finds it.
  */
 import { Effect } from "effect"
 import pg from "pg"
@@ -33,7 +33,10 @@ export interface CursorReport {
   readonly differences: number
   /** How many records the history holds. */
   readonly records: number
-  /** Records that do not go on from the one before, and keys whose last record is not their row: what is missing, or there twice. */
+  /**
+   * Records that do not go on from the one before, and keys whose last record is not their row: what is missing, or
+   * there twice.
+   */
   readonly gaps: number
 }
 
@@ -166,8 +169,8 @@ const follow = async (
 }
 
 /**
- * The history, replayed: each record of a key goes on from the one before it, by value and by revision, and the last one is the
- * row. So no change is missing, and none is there twice.
+ * The history, replayed: each record of a key goes on from the one before it, by value and by revision, and the last
+ * one is the row. So no change is missing, and none is there twice.
  */
 export const selectGaps = `
   WITH linked AS (

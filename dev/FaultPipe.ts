@@ -1,6 +1,6 @@
 /**
- * One direction of a connection through a fault proxy: bytes arrive in order, or late, or a few at a time, or once they are let
- * go, or never.
+ * One direction of a connection through a fault proxy: bytes arrive in order, or late, or a few at a time, or once they
+ * are let go, or never.
  */
 import type * as Net from "node:net"
 

@@ -20,13 +20,15 @@ export interface FaultProxy {
    * connection never comes back from it, and neither end hears that the other one closed.
    */
   readonly blackHole: Effect.Effect<void>
-  /** Swallows everything on the connections that are open now, both ways unless one is given. New ones work as before. */
+  /**
+   * Swallows everything on the connections that are open now, both ways unless one is given. New ones work as before.
+   */
   readonly lose: (direction?: Direction) => Effect.Effect<void>
   /** Resets the open connections. */
   readonly cut: Effect.Effect<void>
   /**
-   * Resets the open connections towards the client alone, and keeps what it has sent until `deliver`: a statement that arrives after
-   * its client has given it up. New connections work as before.
+   * Resets the open connections towards the client alone, and keeps what it has sent until `deliver`: a statement that
+   * arrives after its client has given it up. New connections work as before.
    */
   readonly strand: Effect.Effect<void>
   /** Lets what was stranded arrive at the server. */
@@ -43,8 +45,8 @@ export interface FaultProxy {
     rate: { readonly bytes: number; readonly every: Duration.Input } | undefined
   ) => Effect.Effect<void>
   /**
-   * Lets `after` more pieces through (0 unless given), counted over all connections, and keeps the rest until `release`. A
-   * piece is what the sender wrote at once: for PostgreSQL the answer to a statement, or a notification.
+   * Lets `after` more pieces through (0 unless given), counted over all connections, and keeps the rest until
+   * `release`. A piece is what the sender wrote at once: for PostgreSQL the answer to a statement, or a notification.
    */
   readonly hold: (direction: Direction, after?: number) => Effect.Effect<void>
   /** Lets go what was held, in order. */
@@ -65,7 +67,10 @@ interface Connection extends Readonly<Record<Direction, FaultPipe.FaultPipe>> {
   readonly server: Net.Socket
 }
 
-/** A reset if one can still be sent: asked to reset a socket that has said its last word, Node keeps it, and spins at exit. */
+/**
+ * A reset if one can still be sent: asked to reset a socket that has said its last word, Node keeps it, and spins at
+ * exit.
+ */
 const reset = (socket: Net.Socket) => {
   if (socket.writableEnded) socket.destroy()
   else socket.resetAndDestroy()

@@ -1,10 +1,11 @@
 /**
- * What a plane keeps of tenants that came and went: ids that reads carried, waits that timed out, watches that were closed, tenants
- * that were activated and removed. Each is bounded, so a plane that has seen a million of each holds no more than one that has
- * seen some thousands.
+ * What a plane keeps of tenants that came and went: ids that reads carried, waits that timed out, watches that were
+ * closed, tenants that were activated and removed. Each is bounded, so a plane that has seen a million of each holds no
+ * more than one that has seen some thousands.
  *
- * The engine runs over a backend that keeps nothing, and over the layers of PostgreSQL with a connector that knows no tenant.
- * `npm run check:growth` runs it with a hundred thousand of each, a test with some hundreds. It needs `--expose-gc`.
+ * The engine runs over a backend that keeps nothing, and over the layers of PostgreSQL with a connector that knows no
+ * tenant. `npm run check:growth` runs it with a hundred thousand of each, a test with some hundreds. It needs
+ * `--expose-gc`.
  */
 import { Effect, Layer, Option, References, Schema, Stream } from "effect"
 import {
@@ -87,7 +88,9 @@ const planeWithoutTenants = SystemplaneLive({ ...options, activation: "explicit"
   Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "None"))
 )
 
-/** A tenant that is activated, read, watched, waited for and removed; and one that is never there when it is waited for. */
+/**
+ * A tenant that is activated, read, watched, waited for and removed; and one that is never there when it is waited for.
+ */
 const comesAndGoes = (id: string) =>
   Effect.gen(function* () {
     const manager = yield* TenantManager

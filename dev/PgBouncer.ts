@@ -22,8 +22,8 @@ export const missing =
   program === undefined ? "skipped, since pgbouncer is not installed (Debian: apt-get install pgbouncer)" : undefined
 
 /**
- * Starts a pooler that lives as long as the scope, with settings of PgBouncer's own, and returns how a URL of the server leads
- * through it.
+ * Starts a pooler that lives as long as the scope, with settings of PgBouncer's own, and returns how a URL of the
+ * server leads through it.
  */
 export const make = Effect.fnUntraced(function* (settings: Readonly<Record<string, string>> = {}) {
   const server = new URL(inject("postgresUrl"))

@@ -1,6 +1,6 @@
 /**
- * A PostgreSQL server of our own, for tests and examples: nothing to install, a free port, a data directory in the system's
- * temporary folder that is removed with the server.
+ * A PostgreSQL server of our own, for tests and examples: nothing to install, a free port, a data directory in the
+ * system's temporary folder that is removed with the server.
  */
 
 import { execFile } from "node:child_process"
@@ -157,8 +157,8 @@ export const makeWith = Effect.fnUntraced(function* (
 /** {@link makeWith} with nothing to set. */
 export const make = makeWith({})
 
-// The package stops its servers and exits the process on the first signal, before anyone could drain; and when nothing is left
-// to do it exits with 0, also if tests have failed. Here a server ends with its scope instead.
+// The package stops its servers and exits the process on the first signal, before anyone could drain; and when nothing
+// is left to do it exits with 0, also if tests have failed. Here a server ends with its scope instead.
 const importWithoutExitHooks = async (version: MajorVersion): Promise<typeof Embedded> => {
   const events = ["SIGINT", "SIGTERM", "SIGHUP", "beforeExit", "exit"]
   const before = new Map(events.map((event) => [event, process.rawListeners(event)]))

@@ -1,5 +1,6 @@
 /**
- * `npm run check:cursor`: 20,000 transactions on the oldest and on the newest PostgreSQL, and the three variants that must fail.
+ * `npm run check:cursor`: 20,000 transactions on the oldest and on the newest PostgreSQL, and the three variants that
+ * must fail.
  */
 import { Effect, Redacted } from "effect"
 import { Ddl } from "effect-systemplane"

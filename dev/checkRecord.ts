@@ -1,8 +1,9 @@
 /**
- * `npm run check:record`: what a record is good for, on the oldest and the newest PostgreSQL, by a role with the least privileges:
- * rollback to each of 1,000 revisions; and reads of what changed, records without gaps and healed sequences on a standby and its
- * promotion, on a dumped and restored copy, on a logical subscriber that is promoted and written to, and beside a transaction that
- * stays open in another database. Each number is printed; it fails if one is not as expected.
+ * `npm run check:record`: what a record is good for, on the oldest and the newest PostgreSQL, by a role with the least
+ * privileges: rollback to each of 1,000 revisions; and reads of what changed, records without gaps and healed sequences
+ * on a standby and its promotion, on a dumped and restored copy, on a logical subscriber that is promoted and written
+ * to, and beside a transaction that stays open in another database. Each number is printed; it fails if one is not as
+ * expected.
  */
 import assert from "node:assert/strict"
 import { execFile } from "node:child_process"

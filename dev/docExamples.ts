@@ -1,8 +1,9 @@
 /**
  * Writes every example of the documentation to a file of its own, to be compiled and run: what is shown must work.
  *
- * `node dev/docExamples.ts` fills `.examples/`, which the compiler then checks. A fenced `ts` block with an import is a whole module. One
- * without is an excerpt: only Markdown may have it, below a comment that names the file which holds it word for word.
+ * `node dev/docExamples.ts` fills `.examples/`, which the compiler then checks. A fenced `ts` block with an import is a
+ * whole module. One without is an excerpt: only Markdown may have it, below a comment that names the file which holds
+ * it word for word.
  */
 import { cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname } from "node:path"
@@ -11,7 +12,9 @@ import { fileURLToPath } from "node:url"
 const root = fileURLToPath(new URL("../", import.meta.url))
 
 export interface DocExample {
-  /** The name of the module, from where it stands: `services-Config-3`; of a file of a quick start its folder and name. */
+  /**
+   * The name of the module, from where it stands: `services-Config-3`; of a file of a quick start its folder and name.
+   */
   readonly name: string
   /** Whether it ends by itself. The files of a quick start import each other, and one of them is a service. */
   readonly ends: boolean

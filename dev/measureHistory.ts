@@ -1,7 +1,7 @@
 /**
- * `npm run measure:history`: what the history costs, on a server of its own: a single write and a burst of 10,000 with and without
- * it, and the bytes that a record takes beside its values. It fails if a write takes more than twice as long, or a record more than
- * 400 bytes.
+ * `npm run measure:history`: what the history costs, on a server of its own: a single write and a burst of 10,000 with
+ * and without it, and the bytes that a record takes beside its values. It fails if a write takes more than twice as
+ * long, or a record more than 400 bytes.
  */
 import { performance } from "node:perf_hooks"
 import { Effect, Redacted } from "effect"

@@ -1,8 +1,9 @@
 /**
  * Checks the package as its users get it: what `npm pack` makes, not what the checkout holds.
  *
- * `npm run check:package` builds it, runs `publint` and `attw`, and then this. It prints the unpacked size and the size of a browser bundle
- * of the keys, and fails if either is over its bound, if that bundle needs a module of Node, or if a link is dead.
+ * `npm run check:package` builds it, runs `publint` and `attw`, and then this. It prints the unpacked size and the size
+ * of a browser bundle of the keys, and fails if either is over its bound, if that bundle needs a module of Node, or if
+ * a link is dead.
  */
 import { execFileSync } from "node:child_process"
 import { readFileSync } from "node:fs"
@@ -45,7 +46,9 @@ export const anchorsOf = (markdown: string): ReadonlySet<string> => {
   return anchors
 }
 
-/** The links of these pages that lead to no known file, or to no heading of one: `README.md → bench/README.md#results`. */
+/**
+ * The links of these pages that lead to no known file, or to no heading of one: `README.md → bench/README.md#results`.
+ */
 export const deadLinks = (pages: ReadonlyMap<string, string>, known: ReadonlySet<string>): ReadonlyArray<string> =>
   [...pages].flatMap(([path, markdown]) =>
     linksOf(markdown)

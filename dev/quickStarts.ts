@@ -1,5 +1,6 @@
 /**
- * Runs the quick starts of README.md and docs/ as a newcomer does: from an empty directory, with the packed package, block by block.
+ * Runs the quick starts of README.md and docs/ as a newcomer does: from an empty directory, with the packed package,
+ * block by block.
  *
  * A quick start is a chain of blocks in a page. The comment before a block says what a reader does with it:
  *
@@ -14,9 +15,10 @@
  * <!-- not run: why -->                                                leaves the block to the reader
  * ```
  *
- * `node dev/quickStarts.ts [--node 22.19.0] [name …]` runs them. Nothing is replaced in the blocks but the name of the package to install,
- * which becomes the packed file. `own-server` runs on a throw-away server of ours, and is left out if `psql` is not
- * installed; `checkout` runs in the checkout itself. Everything it starts is ended, and everything it writes removed.
+ * `node dev/quickStarts.ts [--node 22.19.0] [name …]` runs them. Nothing is replaced in the blocks but the name of the
+ * package to install, which becomes the packed file. `own-server` runs on a throw-away server of ours, and is left out
+ * if `psql` is not installed; `checkout` runs in the checkout itself. Everything it starts is ended, and everything it
+ * writes removed.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process"
 import { chmodSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -61,7 +63,9 @@ export const pages: ReadonlyArray<string> = [
   ...globSync("docs/*.md", { cwd: root }).sort()
 ]
 
-/** The shell blocks of a page of which no comment says how they are run, or why they are not; `ci` is the script of CI. */
+/**
+ * The shell blocks of a page of which no comment says how they are run, or why they are not; `ci` is the script of CI.
+ */
 export const unaccounted = (text: string, ci: string): ReadonlyArray<string> =>
   [...text.matchAll(/(.*)\n```(\w*)\n([\s\S]*?)\n```$/gm)]
     .filter(([, comment, language, code]) => {

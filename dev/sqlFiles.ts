@@ -1,7 +1,8 @@
 /**
  * Writes the schema and the grants as the package's `sql/*.sql`, for migration tools that take files and for `psql`.
  *
- * `npm run build` runs it after the compiler: the files say what `effect-systemplane/ddl` says, and nothing is kept twice.
+ * `npm run build` runs it after the compiler: the files say what `effect-systemplane/ddl` says, and nothing is kept
+ * twice.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { sql } from "effect-systemplane/ddl"

@@ -1,9 +1,9 @@
 /**
  * Runs tests on each PostgreSQL that is supported, since the suite itself runs on the newest.
  *
- * `npm run test:versions -- [14 15 …] [test files …]` starts a server of each version, one after the other, and runs on the oldest all tests that touch
- * PostgreSQL, and on the others the contract of `Config`, the schema, and the least privileges. Tests that start servers of their own start the
- * newest, and are left out.
+ * `npm run test:versions -- [14 15 …] [test files …]` starts a server of each version, one after the other, and runs on
+ * the oldest all tests that touch PostgreSQL, and on the others the contract of `Config`, the schema, and the least
+ * privileges. Tests that start servers of their own start the newest, and are left out.
  */
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"

@@ -1,6 +1,6 @@
 /**
- * A service with `effect/http-api`. Its tenant comes from a bearer token; its limit changes while it runs; operators have
- * `/healthz`, `/readyz` and `/metrics`; Ctrl-C drains it.
+ * A service with `effect/http-api`. Its tenant comes from a bearer token; its limit changes while it runs; operators
+ * have `/healthz`, `/readyz` and `/metrics`; Ctrl-C drains it.
  *
  * ```
  *   DATABASE_URL_TEMPLATE=postgres://app@localhost/tenant_{tenant} node examples/http-service.ts

@@ -1,6 +1,7 @@
 /**
- * Tenants that come and go by messages of a queue, as a directory of tenants sends them. A message may come twice, or in
- * any order: the newest intent of a tenant wins. A message that is no lifecycle event is left out, and the next one handled.
+ * Tenants that come and go by messages of a queue, as a directory of tenants sends them. A message may come twice, or
+ * in any order: the newest intent of a tenant wins. A message that is no lifecycle event is left out, and the next one
+ * handled.
  */
 import { Effect, type Queue, Schema, Stream } from "effect"
 import { TenantLifecycleEvent, TenantManager } from "effect-systemplane"

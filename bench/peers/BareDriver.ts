@@ -25,7 +25,10 @@ export const session = Effect.fnUntraced(function* (url: Redacted.Redacted) {
     notifications,
     query,
     queryEach,
-    /** Asks what the plane asks of a prepared database, one statement after the other: the whole schema with the defaults, proved rows. */
+    /**
+     * Asks what the plane asks of a prepared database, one statement after the other: the whole schema with the
+     * defaults, proved rows.
+     */
     prepare: Effect.fnUntraced(function* (keys: ReadonlyArray<KeyName>, seeds: ReadonlyArray<Seed>) {
       yield* PgSchemaCheck.findsEverything(query, seeds)
       return yield* proved(keys)
@@ -44,8 +47,8 @@ export type Session = Effect.Success<ReturnType<typeof session>>
 const selectAll = "SELECT namespace, key, value, revision, updated_at, updated_by FROM systemplane_entries"
 
 /**
- * A listener of the driver that asks as the plane does, for what changed with the proof that nothing else did, and stores the
- * values: one fiber, and nothing that decodes, times, counts or reconnects.
+ * A listener of the driver that asks as the plane does, for what changed with the proof that nothing else did, and
+ * stores the values: one fiber, and nothing that decodes, times, counts or reconnects.
  */
 export const prove = Effect.fnUntraced(function* (url: Redacted.Redacted, keys: ReadonlyArray<KeyName>) {
   const { notifications, query, queryEach } = yield* session(url)

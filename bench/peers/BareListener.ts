@@ -1,4 +1,6 @@
-/** A `pg` client that listens and does the least that keeps a map current: re-reads the row that changed, and stores it. */
+/**
+ * A `pg` client that listens and does the least that keeps a map current: re-reads the row that changed, and stores it.
+ */
 import { Effect, type Redacted } from "effect"
 import { connect } from "../Databases.ts"
 
@@ -19,8 +21,8 @@ const selectAll = {
 }
 
 /**
- * Listens from when it returns. `"store"`: re-reads the row that changed; `"store all"`: all rows, and so knows that nothing else
- * changed. `"count"`: reads nothing, and does not even look at the payload.
+ * Listens from when it returns. `"store"`: re-reads the row that changed; `"store all"`: all rows, and so knows that
+ * nothing else changed. `"count"`: reads nothing, and does not even look at the payload.
  */
 export const listen = Effect.fnUntraced(function* (url: Redacted.Redacted, what: "store" | "store all" | "count") {
   const client = yield* connect(url)

@@ -1,6 +1,6 @@
 /**
- * The LaunchDarkly Node server SDK on its own test data, with events off. Each flag has one variation for every user, its
- * cheapest evaluation.
+ * The LaunchDarkly Node server SDK on its own test data, with events off. Each flag has one variation for every user,
+ * its cheapest evaluation.
  */
 import { init } from "@launchdarkly/node-server-sdk"
 import { TestData } from "@launchdarkly/node-server-sdk/integrations"

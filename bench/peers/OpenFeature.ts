@@ -1,6 +1,6 @@
 /**
- * The OpenFeature server SDK with its in-memory provider. Each flag has one variant and no evaluator of the context, its
- * cheapest evaluation; no hooks.
+ * The OpenFeature server SDK with its in-memory provider. Each flag has one variant and no evaluator of the context,
+ * its cheapest evaluation; no hooks.
  */
 import { OpenFeature, TypedInMemoryProvider } from "@openfeature/server-sdk"
 import { Effect } from "effect"

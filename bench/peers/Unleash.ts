@@ -1,7 +1,7 @@
 /**
- * The Unleash Node SDK, offline: bootstrapped with its features, no polling, no files. It counts evaluations, as it does unless
- * told otherwise and as our reads are counted, and sends the counts nowhere. Each feature has the `default` strategy without
- * constraints, its cheapest; every second one is disabled, so that a constant answer shows.
+ * The Unleash Node SDK, offline: bootstrapped with its features, no polling, no files. It counts evaluations, as it
+ * does unless told otherwise and as our reads are counted, and sends the counts nowhere. Each feature has the `default`
+ * strategy without constraints, its cheapest; every second one is disabled, so that a constant answer shows.
  */
 import { once } from "node:events"
 import { Effect } from "effect"

@@ -1,4 +1,7 @@
-/** How to test an `HttpApi` whose handlers read the configuration: through a typed client, with neither a server nor a database. */
+/**
+ * How to test an `HttpApi` whose handlers read the configuration: through a typed client, with neither a server nor a
+ * database.
+ */
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
@@ -14,7 +17,8 @@ const Plane = SystemplaneMemory.values(
   }
 )
 
-// What handlers need of a request, `HttpRouter.provideRequest` provides; it is the one plane that the test uses as well.
+// What handlers need of a request, `HttpRouter.provideRequest` provides; it is the one plane that the test uses as
+// well.
 const Handlers = LimitsLive.pipe(HttpRouter.provideRequest(Plane), Layer.provideMerge(Plane))
 
 layer(Layer.merge(Handlers, HttpServer.layerServices))("the limits API", (it) => {

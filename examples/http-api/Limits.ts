@@ -1,6 +1,7 @@
 /**
- * An HTTP API that shows a tenant its limits: `Config.get` in the handlers of an `HttpApi`. The tenant of a request is set around
- * the handler; a configuration that cannot be read or written is a response of its own, with the status that says why.
+ * An HTTP API that shows a tenant its limits: `Config.get` in the handlers of an `HttpApi`. The tenant of a request is
+ * set around the handler; a configuration that cannot be read or written is a response of its own, with the status that
+ * says why.
  */
 import { Effect, Schema } from "effect"
 import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
@@ -39,7 +40,9 @@ export class LimitsApi extends HttpApi.make("limits-api").add(
     )
 ) {}
 
-/** Runs an effect of a request for its tenant. The log has what went wrong; a stranger is told only what to do about it. */
+/**
+ * Runs an effect of a request for its tenant. The log has what went wrong; a stranger is told only what to do about it.
+ */
 const of =
   (tenant: string) =>
   <A, R>(effect: Effect.Effect<A, ConfigError, R>) =>

@@ -26,10 +26,14 @@ export interface Version {
 /** The stamp of the default, which many versions share. */
 export const defaultStamp = "default"
 
-/** What a plane that keeps late copies of a change away puts in the place of a row that is missing, and deletes again. */
+/**
+ * What a plane that keeps late copies of a change away puts in the place of a row that is missing, and deletes again.
+ */
 const placeholderStamp = "null"
 
-/** Whether a row is a default that a plane wrote, untouched since, or such a placeholder: to readers there is no row. */
+/**
+ * Whether a row is a default that a plane wrote, untouched since, or such a placeholder: to readers there is no row.
+ */
 export const isSeed = ({ by, stamp }: Pick<Version, "by" | "stamp">) =>
   (stamp === defaultStamp || stamp === placeholderStamp) && /^systemplane.manager:[0-9a-f]{16}$/.test(by)
 

@@ -90,9 +90,13 @@ const countProblems = ({ journal, records }: Kept): ReadonlyArray<Problem> => {
 const show = (revision: number | null, stamp: string | null) =>
   revision === null ? "no row" : `${stamp} at revision ${revision}`
 
-/** The history replayed from empty: what it makes of each key is what its next record, and at last the table, goes on from. */
+/**
+ * The history replayed from empty: what it makes of each key is what its next record, and at last the table, goes on
+ * from.
+ */
 const chainProblems = ({ journal, records, rows }: Kept): ReadonlyArray<Problem> => {
-  // What was written in silence is not in the history until a verification closes the gap, or another write goes over it.
+  // What was written in silence is not in the history until a verification closes the gap, or another write goes over
+  // it.
   const silent = new Set(
     journal.filter(({ announced }) => !announced).map((row) => `${row.key}/${show(row.revision, row.stamp)}`)
   )

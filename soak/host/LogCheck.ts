@@ -1,4 +1,7 @@
-/** Checks every log line of a host: none may hold a value, and none may report a defect. `SOAK_LOG` names a file to keep them in. */
+/**
+ * Checks every log line of a host: none may hold a value, and none may report a defect. `SOAK_LOG` names a file to keep
+ * them in.
+ */
 import { appendFileSync } from "node:fs"
 import { Effect, Logger } from "effect"
 import { badMark } from "../Keys.ts"

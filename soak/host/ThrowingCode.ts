@@ -1,7 +1,7 @@
 /**
  * Code of the application that throws now and then, wherever the engine calls it: a logger, a tracer and its spans, a
- * clock, random numbers, a metric reader. (The resolver that throws is with the plane, codecs are with the keys, handlers with the subscribers.)
- * None of it may end a feed.
+ * clock, random numbers, a metric reader. (The resolver that throws is with the plane, codecs are with the keys,
+ * handlers with the subscribers.) None of it may end a feed.
  */
 import { Clock, Effect, Layer, Logger, Metric, Random, Tracer } from "effect"
 

@@ -1,4 +1,6 @@
-/** Requests that name tenants which do not exist, as a scanner's do. Each must fail, and none may hurt a real tenant. */
+/**
+ * Requests that name tenants which do not exist, as a scanner's do. Each must fail, and none may hurt a real tenant.
+ */
 import { Effect, Exit, Random } from "effect"
 import { Config, type ConfigError, withTenant } from "effect-systemplane"
 import * as Keys from "../Keys.ts"

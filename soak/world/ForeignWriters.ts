@@ -1,7 +1,7 @@
 /**
  * Foreign writers: they write to a tenant's table without any plane, by plain SQL, in transactions, badly, with the
- * triggers disabled, as services of another make, and in bursts. What they commit is in the journal, so that it does not matter whether a statement
- * failed.
+ * triggers disabled, as services of another make, and in bursts. What they commit is in the journal, so that it does
+ * not matter whether a statement failed.
  */
 import { Effect, Exit, Random } from "effect"
 import * as Keys from "../Keys.ts"

@@ -1,4 +1,6 @@
-/** The nemesis: it breaks the network, the server and the processes in one way after another, with calm between them. */
+/**
+ * The nemesis: it breaks the network, the server and the processes in one way after another, with calm between them.
+ */
 import { Clock, Effect, Random } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import type { PostgresNotStarted } from "../../dev/PostgresServer.ts"

@@ -1,6 +1,7 @@
 /**
- * Settings of the server that change how values are written, read, compared or refused, as an administrator may have set
- * them for a role. Each tenant has one set of them, for the planes alone: what the soak itself reads stays readable.
+ * Settings of the server that change how values are written, read, compared or refused, as an administrator may have
+ * set them for a role. Each tenant has one set of them, for the planes alone: what the soak itself reads stays
+ * readable.
  */
 
 const sets: ReadonlyArray<Readonly<Record<string, string>>> = [

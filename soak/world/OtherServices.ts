@@ -1,7 +1,7 @@
 /**
- * Writers that are not ours and that no trigger may miss: a role that has nothing but the rights to read and write, COPY,
- * MERGE, savepoints, sessions that are killed, and a Go service, which writes a history of its own into the same table
- * in its own transaction.
+ * Writers that are not ours and that no trigger may miss: a role that has nothing but the rights to read and write,
+ * COPY, MERGE, savepoints, sessions that are killed, and a Go service, which writes a history of its own into the same
+ * table in its own transaction.
  */
 import { Effect } from "effect"
 import * as Keys from "../Keys.ts"

@@ -1,6 +1,6 @@
 /**
- * Tenants whose tables or whole database are dropped and made anew, again and again. A plane has to come back to each by
- * itself. They have no journal, since it goes with the database; at the end each plane must show the last value.
+ * Tenants whose tables or whole database are dropped and made anew, again and again. A plane has to come back to each
+ * by itself. They have no journal, since it goes with the database; at the end each plane must show the last value.
  */
 import { Effect, Random, type Redacted } from "effect"
 import type { SqlError } from "effect/sql/SqlError"

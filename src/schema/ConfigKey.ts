@@ -13,7 +13,7 @@ import { show } from "./KeyName.ts"
 import * as ReaderOwned from "./ReaderOwned.ts"
 
 /**
- * A declared key of type `A`, with the schema that every stored value must pass and the default that is in force where
+ * A declared key of type `A`, with the schema that every stored value must pass and the default that is in force if
  * no row exists.
  *
  * **Details**

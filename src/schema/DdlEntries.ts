@@ -109,7 +109,7 @@ END $key$`
 
 /**
  * What a revision is below to count for where the sequence stands. No sequence gets there by drawing, and one that was
- * set behind a higher revision, as somebody wrote it by hand, would soon draw what JavaScript cannot express.
+ * set behind a higher revision, as an operator wrote it by hand, would soon draw what JavaScript cannot express.
  */
 const tooHigh = "4503599627370496"
 
@@ -218,8 +218,8 @@ END`
 )
 
 // Draws the missing numbers one by one if they are few: a concurrent writer that draws meanwhile then never meets a
-// number twice, and none waits. `setval` could lower the sequence below such a draw, or below another `setval`, so it is
-// left for gaps that no statement crosses meanwhile, and for a sequence that was set to what no draw may give.
+// number twice, and none waits. `setval` could lower the sequence below such a draw, or below another `setval`, so it
+// is left for gaps that no statement crosses meanwhile, and for a sequence that was set to what no draw may give.
 export const raiseSequence: FunctionObject = {
   ...invoker("systemplane_sequence_raise", ""),
   types: "regclass, bigint",

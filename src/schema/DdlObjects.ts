@@ -169,7 +169,9 @@ export interface RuleObject {
 
 export type DdlObject = FunctionObject | TriggerGroup | RelationObject | IndexObject | RuleObject
 
-/** Whether a function is what `CREATE FUNCTION … LANGUAGE plpgsql` makes: one that may change rows, and sees changes. */
+/**
+ * Whether a function is what `CREATE FUNCTION … LANGUAGE plpgsql` makes: one that may change rows, and sees changes.
+ */
 export const isPlain = (fn: string): string =>
   `${fn}.prokind = 'f' AND ${fn}.provolatile = 'v' AND NOT ${fn}.proisstrict AND ${fn}.prolang = (SELECT l.oid FROM pg_language AS l WHERE l.lanname = 'plpgsql')`
 

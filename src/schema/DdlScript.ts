@@ -98,7 +98,10 @@ const refusals = `
 export const statement = (objects: ReadonlyArray<DdlObject>, schema?: string | undefined): string =>
   block([refusals, ...DdlSections.sections(objects)], schema)
 
-/** Grants as one statement: on each of these objects that is there. Two at once would update the same row of a catalogue. */
+/**
+ * Grants as one statement: on each of these objects that is there. Two at once would update the same row of a
+ * catalogue.
+ */
 export const grantStatement = (
   grants: ReadonlyArray<{ readonly object: string; readonly isFunction?: boolean; readonly grant: string }>,
   schema?: string | undefined

@@ -35,8 +35,8 @@ export const quoted = (text: string, tag: string): string => {
 }
 
 /**
- * Text as `format` takes it, which fills the schema in when the block runs: in one pass, since its name may hold what is
- * replaced.
+ * Text as `format` takes it, which fills the schema in when the block runs: in one pass, since its name may hold what
+ * is replaced.
  */
 const template = (text: string): string =>
   text.replaceAll("%", "%%").replaceAll("{schema:literal}", "%2$s").replaceAll("{schema}", "%1$s")

@@ -3,8 +3,8 @@
  * rewrite rules swallow statements on it, row level security hides its rows, or another role's code runs on it with the
  * owner's rights.
  *
- * `verify` and `ensure` refuse such a table in words, and the script does before it changes anything: a sequence that is
- * set by rows of which some are hidden would go back. Rows may be hidden from the role that asks, or by `FORCE ROW
+ * `verify` and `ensure` refuse such a table in words, and the script does before it changes anything: a sequence that
+ * is set by rows of which some are hidden would go back. Rows may be hidden from the role that asks, or by `FORCE ROW
  * LEVEL SECURITY` from the owner, whose rights the functions have.
  */
 import * as DdlHistory from "./DdlHistory.ts"

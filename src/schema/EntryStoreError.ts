@@ -180,8 +180,8 @@ export declare namespace EntryStoreError {
 }
 
 /**
- * A schema, a table, a column or a function that is not there, or an object that is not as it should be: also a sequence
- * that does not count up, or gives no more numbers.
+ * A schema, a table, a column or a function that is not there, or an object that is not as it should be: also a
+ * sequence that does not count up, or gives no more numbers.
  */
 const missingObjects: ReadonlySet<string | undefined> = new Set(["3F000", "42P01", "42703", "42883", "42P17", "2200H"])
 

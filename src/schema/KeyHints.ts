@@ -22,8 +22,8 @@ const hints = Symbol("effect-systemplane/schema/KeyHints")
 export const initial = (): object => ({ [hints]: { slot: -1, read: undefined } satisfies KeyHints })
 
 /**
- * The hints of a key; `undefined` if the key was not made by `ConfigKey.make`. A key may be `undefined` in a module that
- * imports itself in a circle, and a proxy may throw: neither is a declared key.
+ * The hints of a key; `undefined` if the key was not made by `ConfigKey.make`. A key may be `undefined` in a module
+ * that imports itself in a circle, and a proxy may throw: neither is a declared key.
  */
 export const of = (key: ConfigKey.Any): KeyHints | undefined => {
   try {

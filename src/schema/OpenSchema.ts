@@ -3,7 +3,7 @@
  * version, whose schema does not know a field, so changes a document without dropping that field.
  *
  * Each struct of a schema is opened, at any depth, in arrays, records and unions: an undeclared property is kept as the
- * JSON that it is. Where a schema transforms a whole object (a class, a struct with `encodeKeys` or with a default
+ * JSON that it is. If a schema transforms a whole object (a class, a struct with `encodeKeys` or with a default
  * while decoding) it stays as it was: what it makes has no place for what it does not know.
  *
  * @since 0.2.0

@@ -1,7 +1,7 @@
 /**
  * Keeps what one reader does to a value from another reader.
  *
- * A value is held once for all readers of a tenant, and handed out without a copy wherever nothing can change it: plain
+ * A value is held once for all readers of a tenant, and handed out without a copy if nothing can change it: plain
  * objects, arrays and instances of `Schema.Class` are frozen all the way down, and Effect's data types have no way to
  * be changed. Whatever else a schema decodes to (a `Date`, a `Map`, a typed array, an instance of a class of the
  * application) is never handed out itself: each reader is given one of its own, decoded anew from the stored JSON.

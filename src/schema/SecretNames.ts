@@ -1,6 +1,6 @@
 /**
- * The names of secrets as a writer tells them to the triggers of the history, in the setting `systemplane.secret` of its
- * transaction: so that a value is kept from the record also before the key is declared in the database.
+ * The names of secrets as a writer tells them to the triggers of the history, in the setting `systemplane.secret` of
+ * its transaction: so that a value is kept from the record also before the key is declared in the database.
  *
  * A setting is text that any role may set: whatever it holds, it fails no write.
  *

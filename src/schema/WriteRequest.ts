@@ -69,8 +69,8 @@ export const ofAssignments = (
   })
 
 /**
- * What a caller says of a write, as plain data. It is read here once: a getter or a proxy may throw, and may say another
- * thing when it is asked again.
+ * What a caller says of a write, as plain data. It is read here once: a getter or a proxy may throw, and may say
+ * another thing when it is asked again.
  */
 export const optionsOf = (given: unknown): Result.Result<WriteOptions, ConfigError> =>
   Result.try({

@@ -131,7 +131,8 @@ export interface ConfigShape {
   /**
    * The changes of a key for every tenant that is neither suspended nor removed: first each tenant whose loaded value
    * is not the default, then each change, from when the stream runs. A slow reader skips to the newest of each tenant.
-   * Ends once the layer closes. A key that is not declared is a defect, as is a plane that follows nothing (`SystemplaneReadThrough`).
+   * Ends once the layer closes. A key that is not declared is a defect, as is a plane that follows nothing
+   * (`SystemplaneReadThrough`).
    */
   readonly changes: {
     (namespace: string, key: string): Stream.Stream<Change<Schema.Json>>

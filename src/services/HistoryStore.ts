@@ -77,7 +77,9 @@ export type HistoryStoreError = EntryStoreError | HistoryMissing
 export class HistoryStore extends Context.Service<
   HistoryStore,
   {
-    /** Whole changes of which a record fits the query, newest first, at most `limit` of them; fewer if they are long. */
+    /**
+     * Whole changes of which a record fits the query, newest first, at most `limit` of them; fewer if they are long.
+     */
     readonly changes: (
       tenant: TenantId,
       query: CheckedQuery

@@ -73,8 +73,8 @@ export class SchemaBootstrap extends Context.Service<
     /**
      * Looks first, and changes only what is missing or outdated, in one transaction: an up-to-date database sees no DDL
      * and no lock. Returns the names of the parts it changed. A role that may not change the schema fails with
-     * `SchemaMissing` or `SchemaOutdated`, as `verify` does, and otherwise gets the warnings of `verify`. A history that
-     * is made keeps no value of these secrets, though no application has declared them yet.
+     * `SchemaMissing` or `SchemaOutdated`, as `verify` does, and otherwise gets the warnings of `verify`. A history
+     * that is made keeps no value of these secrets, though no application has declared them yet.
      */
     readonly ensure: (
       tenant: TenantId,

@@ -1,6 +1,6 @@
 /**
- * Revisions are drawn before commit, so a lower one can become visible after a higher one. A reader that took the highest revision
- * seen for a cursor over the table would never see it.
+ * Revisions are drawn before commit, so a lower one can become visible after a higher one. A reader that took the
+ * highest revision seen for a cursor over the table would never see it.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Latch } from "effect"

@@ -137,7 +137,8 @@ describe("a peer that no longer answers", () => {
         let waited = 0
         // Every other message, for the sake of time: the transaction of the schema alone takes six.
         for (let messages = 0, live = false; !live; messages += 2) {
-          // Each activation prepares the database anew: it connects, looks, makes the schema in a transaction, seeds and listens.
+          // Each activation prepares the database anew: it connects, looks, makes the schema in a transaction, seeds
+          // and listens.
           yield* acme.run("DROP SCHEMA public CASCADE")
           yield* acme.run("CREATE SCHEMA public")
           const peer = yield* Scope.make()

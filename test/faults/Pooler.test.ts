@@ -1,6 +1,6 @@
 /**
- * Behind PgBouncer in transaction mode a `LISTEN` is confirmed and then as good as lost: it stays on whichever connection of the
- * pooler it ran on, and what arrives there while no transaction of ours is under way is thrown away.
+ * Behind PgBouncer in transaction mode a `LISTEN` is confirmed and then as good as lost: it stays on whichever
+ * connection of the pooler it ran on, and what arrives there while no transaction of ours is under way is thrown away.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Metric, type Redacted, Scope, Stream } from "effect"
@@ -171,7 +171,8 @@ describe.skipIf(PgBouncer.missing !== undefined)(
             }).pipe(withTenant("pooled"), Effect.provide(plane(target, { maxStaleness: "1 second" })))
             return yield* listensTo(through(acme.url))
           })
-        // What the documentation warns of: no client can take back a LISTEN on a connection that the pooler has taken back.
+        // What the documentation warns of: no client can take back a LISTEN on a connection that the pooler has taken
+        // back.
         assert.deepStrictEqual(yield* listensAfterwards({}), ["systemplane_changes"])
         assert.deepStrictEqual(
           yield* listensAfterwards({ server_reset_query: "UNLISTEN *", server_reset_query_always: "1" }),

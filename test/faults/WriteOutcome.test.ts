@@ -1,4 +1,6 @@
-/** The connection is cut at every boundary of every kind of write, and what the write says is held against the table. */
+/**
+ * The connection is cut at every boundary of every kind of write, and what the write says is held against the table.
+ */
 import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer } from "effect"
 import { Config, ConfigKey, Ddl, PgConnector, SystemplaneReadThrough, withTenant } from "effect-systemplane"
@@ -49,7 +51,9 @@ const make = Effect.gen(function* () {
     return { greeting, limit }
   })
 
-  /** What a write came to, with the connection cut once `after` pieces have passed; `undefined` if it ended before that. */
+  /**
+   * What a write came to, with the connection cut once `after` pieces have passed; `undefined` if it ended before that.
+   */
   const cutAt = <A>(direction: FaultProxy.Direction, after: number, write: Effect.Effect<A, any, Config>) =>
     Effect.gen(function* () {
       // A connection is there, and the statements of a read are not those of a write.
@@ -183,7 +187,9 @@ const idle: ReadonlyArray<{
   readonly name: string
   readonly run: (change: Change) => Effect.Effect<unknown, any, Config>
   readonly outcome: Outcome
-  /** Which message after those of connecting is lost first: one has every second message lost, and the other the rest. */
+  /**
+   * Which message after those of connecting is lost first: one has every second message lost, and the other the rest.
+   */
   readonly from: number
   readonly meanwhile: (acme: TestDatabase.TestDatabase) => Effect.Effect<unknown>
 }> = [
@@ -240,7 +246,8 @@ layer(Acme.layer, shared)(
             }
             yield* quiet(acme)
             const where = `${direction} ${passing}`
-            // The second statement asks why nothing was written: without its answer the plane cannot know, but nothing was.
+            // The second statement asks why nothing was written: without its answer the plane cannot know, but nothing
+            // was.
             const expected = records > 0 ? "landed" : passing === 0 ? "conflict" : "unavailable"
             assert.strictEqual(outcome, expected, where)
             assert.strictEqual(landed(yield* tableOf(acme)), records > 0, where)

@@ -1,6 +1,6 @@
 /**
- * Plays a history to the real engine, on memory and under the test's clock, and checkers it as the soak does: against every
- * version that the tables ever had.
+ * Plays a history to the real engine, on memory and under the test's clock, and checkers it as the soak does: against
+ * every version that the tables ever had.
  */
 import { Effect, Exit, type Fiber, Layer, Option, Random, Scope } from "effect"
 import { TestClock } from "effect/testing"

@@ -162,7 +162,8 @@ describe("a row that does not decode", () => {
             )
           }
           assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Greeting)], [7, "hello"])
-          // Past the triggers: a revision below zero, a time before all, and what claims to be a seed and cannot be hashed.
+          // Past the triggers: a revision below zero, a time before all, and what claims to be a seed and cannot be
+          // hashed.
           const insert =
             "INSERT INTO systemplane_entries (namespace, key, value, revision, updated_at, updated_by) VALUES"
           yield* database.run("DELETE FROM systemplane_entries WHERE key = $1", [Feature.key])

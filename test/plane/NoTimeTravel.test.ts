@@ -60,8 +60,8 @@ describe("no time travel", () => {
         )
         yield* Fiber.interrupt(reader)
 
-        // A write draws its revision before it waits for a row that others write and delete meanwhile. So the table itself may go
-        // back, which begins an epoch; without one no reader may see an older revision after a newer one.
+        // A write draws its revision before it waits for a row that others write and delete meanwhile. So the table
+        // itself may go back, which begins an epoch; without one no reader may see an older revision after a newer one.
         const { epoch } = Option.getOrThrow(yield* TenantManager.use((manager) => manager.status("acme")))
         for (const seen of [read, watched.map(({ revision }) => revision), changes.map(({ revision }) => revision)]) {
           assert.isAtMost(timesBack(seen), epoch)

@@ -1,4 +1,7 @@
-/** What a reader does to a value that it was handed stays with that reader, whatever kind of value it is and however it was read. */
+/**
+ * What a reader does to a value that it was handed stays with that reader, whatever kind of value it is and however it
+ * was read.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option, Schema, SchemaTransformation, Stream } from "effect"
 import { Config, ConfigKey, TenantManager, withTenant } from "effect-systemplane"

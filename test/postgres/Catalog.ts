@@ -48,8 +48,8 @@ export const rows = (database: Stranger) =>
   )
 
 /**
- * Listens on a connection of its own. The effect it yields returns all payloads committed before it runs: it notifies itself,
- * and takes what comes before that.
+ * Listens on a connection of its own. The effect it yields returns all payloads committed before it runs: it notifies
+ * itself, and takes what comes before that.
  */
 export const listen = (database: TestDatabase) =>
   Effect.gen(function* () {

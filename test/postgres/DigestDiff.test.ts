@@ -1,4 +1,7 @@
-/** What a session says of a table that it has read before, however that changed since: the same as the server says key by key. */
+/**
+ * What a session says of a table that it has read before, however that changed since: the same as the server says key
+ * by key.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fc from "fast-check"

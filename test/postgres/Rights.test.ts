@@ -1,4 +1,7 @@
-/** What roles of every kind try on a prepared database, on the oldest server, where every role may create in `public`, and on the newest. */
+/**
+ * What roles of every kind try on a prepared database, on the oldest server, where every role may create in `public`,
+ * and on the newest.
+ */
 import { assert, describe, layer } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, type Redacted } from "effect"
 import { Ddl } from "effect-systemplane"

@@ -303,7 +303,9 @@ const updateTrigger = (condition: string, run: string = notify.name, columns = "
   `CREATE OR REPLACE TRIGGER systemplane_notify_update_trigger AFTER UPDATE ${columns} ON systemplane_entries
    FOR EACH ROW ${condition} EXECUTE FUNCTION ${run}`
 
-/** Changes to a prepared database through which changes or revisions get lost, and the parts that are named for them. */
+/**
+ * Changes to a prepared database through which changes or revisions get lost, and the parts that are named for them.
+ */
 const losses: ReadonlyArray<readonly [what: string, statement: string, parts: ReadonlyArray<string>]> = [
   ["no sequence", "DROP SEQUENCE systemplane_revision_seq", names([DdlEntries.sequence, DdlEntries.sequencePosition])],
   [

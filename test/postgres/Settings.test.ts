@@ -21,7 +21,9 @@ const set = (database: TestDatabase.TestDatabase, setting: string) =>
 
 const activate = TenantManager.use((manager) => manager.activate("acme"))
 
-/** They change how text is written or read, how long a session may wait, and what a statement may do without saying so. */
+/**
+ * They change how text is written or read, how long a session may wait, and what a statement may do without saying so.
+ */
 const harmless = [
   "array_nulls = off",
   "standard_conforming_strings = off",
@@ -123,7 +125,9 @@ describe("what a session sets for itself", () => {
   )
 })
 
-/** Without prepared statements, as a pooler needs it, no setting bounds the wait: the process cancels the statements. */
+/**
+ * Without prepared statements, as a pooler needs it, no setting bounds the wait: the process cancels the statements.
+ */
 const behindALock = (prepare: boolean) =>
   Effect.gen(function* () {
     const database = yield* TestDatabase.make

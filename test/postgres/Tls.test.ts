@@ -1,6 +1,6 @@
 /**
- * Logging in where the server decides who may, from where, and how: TLS with a certificate that nothing vouches for, and a
- * `pg_hba.conf` that tells roles apart. A server of its own, since these are settings of a server.
+ * Logging in where the server decides who may, from where, and how: TLS with a certificate that nothing vouches for,
+ * and a `pg_hba.conf` that tells roles apart. A server of its own, since these are settings of a server.
  */
 import { execFileSync } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"

@@ -1,7 +1,7 @@
 /**
- * Random histories of one tenant whose table goes back to backups: a model of the table, reads that begin and end at different
- * times, our own writes and those of others. `SnapshotModel.test.ts` has the histories of a table that never goes back, and
- * promises more of them.
+ * Random histories of one tenant whose table goes back to backups: a model of the table, reads that begin and end at
+ * different times, our own writes and those of others. `SnapshotModel.test.ts` has the histories of a table that never
+ * goes back, and promises more of them.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"

@@ -1,9 +1,9 @@
 /**
  * Generated histories of one tenant: one that breaks a promise is shrunk before it is shown.
  *
- * The model keeps every version that each row ever had, in order. Whatever the snapshot shows of a key must be one of its
- * versions, and never one before the last one shown, nor before the last one that this process read, wrote or deleted. Once
- * everything was read, no transaction is ever seen in part.
+ * The model keeps every version that each row ever had, in order. Whatever the snapshot shows of a key must be one of
+ * its versions, and never one before the last one shown, nor before the last one that this process read, wrote or
+ * deleted. Once everything was read, no transaction is ever seen in part.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
@@ -109,7 +109,10 @@ const play = (steps: ReadonlyArray<typeof Step.Type>) => {
     return histories[slot]!.flatMap((row, index) => (row?.fingerprint === fingerprint ? [index] : []))
   }
 
-  /** Whether the versions can be seen beside each other: what a transaction wrote here, beside what it wrote there or later. */
+  /**
+   * Whether the versions can be seen beside each other: what a transaction wrote here, beside what it wrote there or
+   * later.
+   */
   const isWhole = (versions: ReadonlyArray<number>) =>
     transactions.every(
       (transaction) =>

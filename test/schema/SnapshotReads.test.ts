@@ -73,7 +73,10 @@ describe("invariant 7: one read is one step", () => {
   })
 
   describe("a whole read with an inconclusive row", () => {
-    /** While everything is read, we delete the row and another writer creates it anew, before or after the read: the plane cannot know. */
+    /**
+     * While everything is read, we delete the row and another writer creates it anew, before or after the read: the
+     * plane cannot know.
+     */
     const asked = at(loaded, 9)
     const gone = frozen(Snapshot.applyDeletion(loaded, a, 5, asked))
     const open = whole(gone, { [a]: row(7), [b]: row(8) }, asked)

@@ -1,6 +1,6 @@
 /**
- * Freezes plain objects and arrays all the way down, so that a test notices what changes them. Instances of classes are left alone, and
- * what is frozen already is taken for frozen all the way.
+ * Freezes plain objects and arrays all the way down, so that a test notices what changes them. Instances of classes are
+ * left alone, and what is frozen already is taken for frozen all the way.
  */
 export const deepFreeze = <A>(value: A): A => {
   if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value

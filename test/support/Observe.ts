@@ -15,8 +15,9 @@ export const collect = <A, E, R>(stream: Stream.Stream<A, E, R>) =>
 export const until = (what: string, condition: () => boolean) => eventually(what, Effect.sync(condition))
 
 /**
- * Dies if the effect has not ended after 4 seconds. It detects hangs: what it is used for takes milliseconds, or 5 seconds
- * and more. The effect goes on in a fiber of its own, since one that hangs in a finalizer could not be interrupted either.
+ * Dies if the effect has not ended after 4 seconds. It detects hangs: what it is used for takes milliseconds, or 5
+ * seconds and more. The effect goes on in a fiber of its own, since one that hangs in a finalizer could not be
+ * interrupted either.
  */
 export const soon = <A, E, R>(what: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.flatMap(Effect.forkDetach(effect), (fiber) =>

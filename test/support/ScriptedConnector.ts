@@ -1,6 +1,7 @@
 /**
- * A connector that does what a test says, under the test's clock: sessions that open, fail, hang, fall silent or are lost, over
- * a table that is kept here. It stands in for time and failure, not for PostgreSQL: what SQL does is tested on the real one.
+ * A connector that does what a test says, under the test's clock: sessions that open, fail, hang, fall silent or are
+ * lost, over a table that is kept here. It stands in for time and failure, not for PostgreSQL: what SQL does is tested
+ * on the real one.
  */
 import { Clock, Deferred, Effect, Latch, Layer, Option, Queue, type Scope } from "effect"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"

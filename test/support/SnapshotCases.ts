@@ -1,4 +1,7 @@
-/** What the tests of the pure core share: two keys, a snapshot without rows, one with a row of each key, and short assertions. */
+/**
+ * What the tests of the pure core share: two keys, a snapshot without rows, one with a row of each key, and short
+ * assertions.
+ */
 import { assert } from "@effect/vitest"
 import { Result } from "effect"
 import type { EntryRow } from "../../src/schema/EntryRow.ts"

@@ -89,7 +89,8 @@ export const makeEncoded = (encoding: string) =>
 /** The same on any server, which the URL reaches as a superuser, and which may be replaced meanwhile. */
 export const makeOn = (url: Redacted.Redacted) => makeBy(url, connect(urlOn(url, "postgres")))
 
-// Copying the files costs a quarter of what copying through the log does. PostgreSQL 14 does nothing else, and has no such option.
+// Copying the files costs a quarter of what copying through the log does. PostgreSQL 14 does nothing else, and has no
+// such option.
 const copiesFiles = "SELECT current_setting('server_version_num')::int >= 150000 AS copies"
 
 const create = Effect.fnUntraced(function* (server: Stranger, options: string) {

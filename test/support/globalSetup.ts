@@ -1,5 +1,6 @@
 /**
- * One PostgreSQL server for the whole run. `SYSTEMPLANE_TEST_POSTGRES_URL` names another one: a superuser on an empty server.
+ * One PostgreSQL server for the whole run. `SYSTEMPLANE_TEST_POSTGRES_URL` names another one: a superuser on an empty
+ * server.
  */
 import { Effect, Exit, Redacted, Scope } from "effect"
 import type { TestProject } from "vitest/node"

@@ -1,6 +1,6 @@
 /**
- * Values and credentials that sing when they appear: each test takes one path through the plane, hands it nothing but canaries,
- * and looks for them in the logs, the spans, the errors and the metrics.
+ * Values and credentials that sing when they appear: each test takes one path through the plane, hands it nothing but
+ * canaries, and looks for them in the logs, the spans, the errors and the metrics.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option, Redacted, Result, Schema } from "effect"
@@ -150,7 +150,10 @@ const reads = Effect.gen(function* () {
   yield* Config.list(ApiKey.namespace)
 })
 
-/** Values that the schema, the server's rules and its triggers refuse, and writes that come too late; then some that land. */
+/**
+ * Values that the schema, the server's rules and its triggers refuse, and writes that come too late; then some that
+ * land.
+ */
 const writes = (sinks: Sinks.Sinks) =>
   Effect.gen(function* () {
     const fails = (write: Effect.Effect<unknown, ConfigError, Config>, tag: ConfigError["reason"]["_tag"]) =>

@@ -1,4 +1,7 @@
-/** Everywhere that the plane tells something: logs, spans, errors and metrics, kept as the texts that an operator may read. */
+/**
+ * Everywhere that the plane tells something: logs, spans, errors and metrics, kept as the texts that an operator may
+ * read.
+ */
 import { formatWithOptions, inspect } from "node:util"
 import * as NodeSdk from "@effect/opentelemetry/NodeSdk"
 import { assert } from "@effect/vitest"

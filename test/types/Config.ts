@@ -1,4 +1,7 @@
-/** The types of `Config` and of keys, as the compiler sees them: `npm run check` fails if one changes. Nothing here is run. */
+/**
+ * The types of `Config` and of keys, as the compiler sees them: `npm run check` fails if one changes. Nothing here is
+ * run.
+ */
 import type { Effect, Scope, Stream } from "effect"
 import { Effect as E, Schema } from "effect"
 import {

@@ -134,7 +134,9 @@ const write = Effect.fnUntraced(function* (
   }
 })
 
-/** A statement that left rows out: the change took effect before, a trigger of others skips them, or others write them. */
+/**
+ * A statement that left rows out: the change took effect before, a trigger of others skips them, or others write them.
+ */
 const incomplete = (
   tenant: TenantId,
   query: Query,

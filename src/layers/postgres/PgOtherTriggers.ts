@@ -1,8 +1,8 @@
 /**
  * Triggers on the table of entries that are not the plane's own.
  *
- * They belong to the users of a database, and may do what they like: rewrite a row, skip it, or write another one in its
- * place. What the plane writes is compared with what it asked for, and these names tell an operator where to look.
+ * They belong to the users of a database, and may do what they like: rewrite a row, skip it, or write another one in
+ * its place. What the plane writes is compared with what it asked for, and these names tell an operator where to look.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

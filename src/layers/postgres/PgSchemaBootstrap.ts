@@ -110,7 +110,9 @@ const isPermissionDenied = (error: EntryStoreError) => error.reason._tag === "Re
 const isNameTwice = ({ reason }: EntryStoreError, { found }: Inspected) =>
   reason._tag === "Refused" && reason.code === "23505" && found.some(({ object }) => object === DdlEntries.primaryKey)
 
-/** The table whose columns the rows do not let be made anew, or of another type: a value is lost, or is none of those. */
+/**
+ * The table whose columns the rows do not let be made anew, or of another type: a value is lost, or is none of those.
+ */
 const tableOfLostColumns = ({ reason }: EntryStoreError, { found }: Inspected): string | undefined =>
   reason._tag === "Refused" && /^(22|23502|0A000|428)/.test(reason.code ?? "")
     ? [DdlEntries, DdlHistory].find(({ columns }) => found.some(({ object }) => object === columns))?.table.relation

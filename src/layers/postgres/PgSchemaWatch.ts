@@ -18,8 +18,8 @@ import * as PgSchemaCheck from "./PgSchemaCheck.ts"
 
 export interface PgSchemaWatch {
   /**
-   * For a session: whether a read is worth its while, since the objects are as they were, or as they should be. `onLook`
-   * is called with each look.
+   * For a session: whether a read is worth its while, since the objects are as they were, or as they should be.
+   * `onLook` is called with each look.
    */
   readonly on: (query: Query, onLook: () => void) => Effect.Effect<boolean>
 }

@@ -33,7 +33,7 @@ export const statementTimeout = "5 seconds"
 const perEntry = 5
 
 /**
- * How long a read of so many entries may wait, for its turn and for its answer, in milliseconds: 5 seconds, and 55 for
+ * How long a read of this many entries may wait, for its turn and for its answer, in milliseconds: 5 seconds, and 55 for
  * 10,000 entries.
  */
 export const readTimeout = (entries: number): number =>

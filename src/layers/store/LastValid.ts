@@ -34,7 +34,7 @@ export interface Found extends Snapshot.Recalled {
   readonly inForce: string
 }
 
-/** What some rows say where nothing else is known, and what the history says of those that do not decode. */
+/** What some rows say if nothing else is known, and what the history says of those that do not decode. */
 export interface LoneRead {
   readonly state: Snapshot.State
   readonly rejected: ReadonlyArray<Snapshot.Rejected>

@@ -23,7 +23,7 @@ import { pauseBetweenCopies, timedOut, writeBudget, writeTimeout } from "../runt
 
 export type WriteOutcome = Effect.Success<typeof make>
 
-/** So many changes that were left unanswered are remembered. */
+/** How many changes that were left unanswered are remembered. */
 const mostUnanswered = 1_000
 
 export const make = Effect.map(EntryStore, (store) => {
@@ -70,9 +70,9 @@ export const make = Effect.map(EntryStore, (store) => {
 
   /**
    * What the first copy of a call came to. An id that the caller gave may have copies of an earlier call under way,
-   * also of another process: a removal is fenced then, since it leaves a record if it finds a row as well. A conflict is
-   * fenced only after a call of this process that ended without an answer: else an ordinary one would leave a record.
-   * What cannot be fenced (a database without a history) is left as it is.
+   * also of another process: a removal is fenced then, since it leaves a record if it finds a row as well. A conflict
+   * is fenced only after a call of this process that ended without an answer: else an ordinary one would leave a
+   * record. What cannot be fenced (a database without a history) is left as it is.
    */
   const ofOnlyCopy = (
     tenant: TenantId,
@@ -140,9 +140,9 @@ export const make = Effect.map(EntryStore, (store) => {
 })
 
 /**
- * The write by whose key copies that are still under way must be kept out, if what one copy came to does not hold for all: a
- * removal found no row, or a row was where none was expected, and another writer may change that. A revision never
- * comes back, so that a guard by one that was hurt is hurt for ever.
+ * The write by whose key copies that are still under way must be kept out, if what one copy came to does not hold for
+ * all: a removal found no row, or a row was where none was expected, and another writer may change that. A revision
+ * never comes back, so that a guard by one that was hurt is hurt for ever.
  */
 const openWrite = (
   came: Result.Result<Receipt, EntryStoreError>,

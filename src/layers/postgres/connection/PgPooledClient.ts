@@ -53,8 +53,8 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
- * The driver's pool answers with an interruption once it is being closed. A fiber that was not interrupted itself, as one
- * that asks another tenant's client where it is, has met a connection that is gone.
+ * The driver's pool answers with an interruption once it is being closed. A fiber that was not interrupted itself, as
+ * one that asks another tenant's client where it is, has met a connection that is gone.
  */
 const orClosed = <A, E, R>(statement: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
   Effect.catchCause(

@@ -7,7 +7,7 @@
  * ```
  *
  * It proves nothing about the server, so that a certificate that nothing vouches for is no error. The driver verifies a
- * certificate wherever it negotiates itself; hence the negotiation is here. The driver may write at once: its words
+ * certificate whenever it negotiates itself; hence the negotiation is here. The driver may write at once: its words
  * wait for the end of the negotiation.
  */
 import { isIP, type Socket } from "node:net"

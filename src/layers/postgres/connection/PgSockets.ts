@@ -36,7 +36,7 @@ export const make = (address: PgAddress, preferTls?: string): PgSockets => {
   })
   return {
     open: () => {
-      // The driver cancels a statement on a connection of its own: a peer that is given up is not asked for that
+      // The driver cancels a statement on a connection of its own: a peer that was abandoned is not asked for that
       // either.
       if (destroyed) return new Net.Socket().destroy()
       // One statement is one write and then a wait: there is nothing for Nagle's algorithm to gather.

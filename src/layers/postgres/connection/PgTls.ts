@@ -6,8 +6,8 @@
  * trusted, Node's own authorities if it is absent; a URL that has it is checked as with `verify-ca` at least. The
  * option `ssl` of a target takes the place of all this.
  *
- * Node looks at these options, and calls the functions among them, while the driver handles what a socket received: what
- * is thrown there is caught by no fiber, and ends the process. So they are tried here first.
+ * Node looks at these options, and calls the functions among them, while the driver handles what a socket received:
+ * what is thrown there is caught by no fiber, and ends the process. So they are tried here first.
  */
 import { readFile } from "node:fs/promises"
 import { Duplex } from "node:stream"
@@ -43,8 +43,8 @@ export const options = (
 }
 
 /**
- * The same options in a form in which Node throws nothing. Fails if it would: with the name of the error only, since the
- * text may repeat a key.
+ * The same options in a form in which Node throws nothing. Fails if it would: with the name of the error only, since
+ * the text may repeat a key.
  */
 export const checked = (
   tenant: TenantId,

@@ -14,8 +14,8 @@ const [value, previousValue] = [boundedText("h.value"), boundedText("h.previous_
 export const bytes = `coalesce(octet_length(${value}), 0) + coalesce(octet_length(${previousValue}), 0)`
 
 /**
- * After this many bytes of values a page ends, before its limit. A value alone is at most 1 MiB, and the driver takes no
- * message above 16 MiB.
+ * After this many bytes of values a page ends, before its limit. A value alone is at most 1 MiB, and the driver takes
+ * no message above 16 MiB.
  */
 export const pageBytes = 4_194_304
 

@@ -28,8 +28,8 @@ const Cursor = Schema.fromJsonString(
 const decodeCursor = Schema.decodeUnknownOption(Schema.StringFromBase64Url.pipe(Schema.decodeTo(Cursor)))
 const encodeCursor = Schema.encodeSync(Schema.StringFromBase64Url.pipe(Schema.decodeTo(Cursor)))
 
-// Both bounds of the ids, of one transaction too, LATERAL and OFFSET are for the planner: it takes one bound alone for a third of the table, and
-// would rather read all of it once than a record for each id.
+// Both bounds of the ids, of one transaction too, LATERAL and OFFSET are for the planner: it takes one bound alone for
+// a third of the table, and would rather read all of it once than a record for each id.
 const selectSince = `
   WITH place AS MATERIALIZED (
     SELECT pg_current_snapshot() AS snapshot, (SELECT c.system_identifier FROM pg_control_system() AS c)::text AS system,

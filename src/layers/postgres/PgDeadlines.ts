@@ -2,7 +2,8 @@
  * Every wait for a database ends: for a client or a session to be opened, and for a statement to be answered.
  *
  * The driver answers interruption by draining the statement's answer, 5 seconds if the peer is gone. So a statement
- * runs in a fiber of its own, and no caller waits for the end of one that was abandoned.
+ * runs in a fiber of its own, and no caller waits for the end of one that was abandoned. How long each may take is in
+ * Timeouts.
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -1,8 +1,9 @@
 /**
  * What logs and spans show of a defect: its name. The text of an error may hold anything, a connector's password too.
  *
- * Spans of statements show their SQL and never the server's words (PgSpans), those of writes the names of keys
- * (config/spans). What the application's own handler fails with is its own, and logged as it is (ChangeHandlers).
+ * All spans of this library are opened here (`withSpan`): they end with that name, and their attributes are names of
+ * keys and tenants, an actor or a change id, never a value. Spans of statements show their SQL and never the server's
+ * words (PgSpans). What the application's own handler fails with is its own, and logged as it is (ChangeHandlers).
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"

@@ -3,13 +3,14 @@
  *
  * ```
  * statement on systemplane_entries ── after, per statement ──► systemplane_record_*  ──► systemplane_history
+ * rename of a row ── after, per row ──► systemplane_entries_rename (the new name of a secret is a secret's)
  * insert by another service ── before, per row ──► systemplane_history_adopt (takes the trigger's record over, or drops the row)
  * update, delete, truncate of the history ──► systemplane_history_keep (refuses)
  * ```
  *
  * `systemplane.recording` is on while one of these functions writes, and `systemplane.earlier` if the transaction has
- * records from before. A role that sets it by itself is refused by
- * `systemplane_history_writer`, which runs with the rights of the role that inserts.
+ * records from before. A role that sets the first of them by itself is refused by `systemplane_history_writer`, which
+ * runs with the rights of the role that inserts.
  */
 
 import type { Column } from "./DdlColumns.ts"

@@ -45,7 +45,6 @@ import { historyPollInterval } from "../runtime/Timeouts.ts"
 import { unknownKey } from "../store/ConfigFailure.ts"
 import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
 import * as Redaction from "../telemetry/Redaction.ts"
-
 import * as CheckedRequests from "./CheckedRequests.ts"
 import { failWith, ofConfig, ofStore } from "./HistoryFailure.ts"
 import { spansOf, textOf } from "./PastValues.ts"
@@ -114,7 +113,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
   /** What a conflict is about: who changed the entry last, and in what it differs now. */
   const explain = Effect.fnUntraced(function* (
     tenant: TenantId,
-    { actual, expected, key, namespace }: RevisionConflict
+    { actual, expected, key, namespace }: Pick<RevisionConflict, "actual" | "expected" | "key" | "namespace">
   ) {
     const name = { namespace, key }
     const [newest] = (yield* store.ofKey(tenant, name, { before: undefined, limit: 1 })).records
@@ -178,8 +177,8 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
     for (const { last } of spans) {
       const [newest] = (yield* asked((tenant) => store.ofKey(tenant, last, { before: undefined, limit: 1 }))).records
       if (newest === undefined || newest.id === last.id) continue
-      const conflict = { tenant, ...namesOf(last), expected: revisionAfter(last), actual: revisionAfter(newest) }
-      conflicts.push(yield* reading(explain(tenant, conflict as RevisionConflict)))
+      const conflict = { ...namesOf(last), expected: revisionAfter(last), actual: revisionAfter(newest) }
+      conflicts.push(yield* reading(explain(tenant, conflict)))
     }
     if (conflicts.length > 0) return yield* failWith(new ChangedSince({ tenant, conflicts }))
 

@@ -1,5 +1,9 @@
 /**
  * What keys were before: the records of a key or a change, and all entries as they were at a moment.
+ *
+ * Records of one key come in pages, newest first. `recall` asks for the past of many keys in one statement: it finds
+ * values that today's schemas may still decode, and its answer is bounded for each key. A value that the history did
+ * not keep, as that of a secret, is told from one that was deleted.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -11,8 +15,7 @@ import type { PastRequest, PastRow } from "../../../services/HistoryStore.ts"
 import { arrayOf, columnsWith, decodeRows, unexpectedShape } from "../PgRows.ts"
 import { bytes, columns, decode, moment, pageBytes, recordsOf, shownAt } from "./PgRecords.ts"
 
-/** Above all ids. */
-const latest = "9223372036854775807"
+const aboveAllIds = "9223372036854775807"
 
 const nextOfKey = (before: string) => `
       SELECT h.id, ${bytes} AS bytes FROM systemplane_history AS h
@@ -22,7 +25,7 @@ const nextOfKey = (before: string) => `
 // From record to record, until the page is full: no later value is looked at.
 const selectOfKey = `
   WITH RECURSIVE walked AS (
-    SELECT n.id, n.bytes, 1 AS place FROM (${nextOfKey(`coalesce($3::int8, ${latest})`)}) AS n WHERE $4 > 0
+    SELECT n.id, n.bytes, 1 AS place FROM (${nextOfKey(`coalesce($3::int8, ${aboveAllIds})`)}) AS n WHERE $4 > 0
     UNION ALL
     SELECT n.id, w.bytes + n.bytes, w.place + 1
     FROM walked AS w, LATERAL (${nextOfKey("w.id")}) AS n
@@ -52,7 +55,7 @@ export const selectPast = `
       sum(pg_catalog.pg_column_size(n.value)) OVER (ORDER BY n.id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
     FROM (
       SELECT h.* FROM systemplane_history AS h
-      WHERE h.namespace = a.namespace AND h.key = a.key AND h.revision <= a.revision AND h.id < coalesce(a.before, ${latest})
+      WHERE h.namespace = a.namespace AND h.key = a.key AND h.revision <= a.revision AND h.id < coalesce(a.before, ${aboveAllIds})
       ORDER BY h.id DESC LIMIT $5
     ) AS n
   ) AS e

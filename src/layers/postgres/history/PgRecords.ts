@@ -1,5 +1,8 @@
 /**
- * Records of the history as statements return them.
+ * Records of the history as statements return them: the columns that each statement selects, and what they decode to.
+ *
+ * A value that is longer than a reader of entries would get stays in the database, and the record says so. What a
+ * restored record holds beyond what JavaScript can express, as a year or a revision, is shown as the nearest that it can.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -51,7 +54,7 @@ const decodeColumns = Schema.decodeUnknownEffect(Schema.Array(Columns))
 export const decode = (rows: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<ChangeRecord>, Schema.SchemaError> =>
   Effect.map(decodeColumns(rows), (rows) => rows.map(recordOf))
 
-const latest = Date.UTC(9999, 11, 31)
+const lastMoment = Date.UTC(9999, 11, 31)
 
 const recordOf = (row: typeof Columns.Type): ChangeRecord => ({
   id: row.id,
@@ -67,7 +70,7 @@ const recordOf = (row: typeof Columns.Type): ChangeRecord => ({
   ...([row.value, row.previousValue].some((text) => text !== null && isKeptBack(text)) ? { oversized: true } : {}),
   redacted: row.redacted,
   // A restored record may hold a time beyond what JavaScript can express.
-  changedAt: DateTime.makeUnsafe(Math.floor(Math.min(Math.max(row.millis, 0), latest))),
+  changedAt: DateTime.makeUnsafe(Math.floor(Math.min(Math.max(row.millis, 0), lastMoment))),
   changedBy: row.changedBy,
   ...(row.changeId === null ? {} : { changeId: row.changeId }),
   ...(row.reason === null ? {} : { reason: row.reason }),

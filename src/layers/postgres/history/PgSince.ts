@@ -4,7 +4,7 @@
  * A cursor is the snapshot of the very statement that read up to it, together with what tells whether the snapshot
  * still means anything: the system, its timeline, the database, and the newest record. Transactions that the snapshot
  * did not see, and records above the newest one, are what was recorded since. So a transaction that commits late is
- * found, and one that begins after a crash under a number that was used before.
+ * found, as is one that has a number which the server gave before a crash.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

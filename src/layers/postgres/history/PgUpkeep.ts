@@ -1,5 +1,9 @@
 /**
- * Closing gaps in the history, and removing old records.
+ * Closes gaps in the history, counts them, and removes old records.
+ *
+ * A gap is an entry that differs from the last record of its key: it was changed while the triggers were off. The
+ * run-time role may not write records. It fires functions that may: a trigger for the gaps, `systemplane_history_purge`
+ * for the retention. A role that may only read counts the gaps.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -22,7 +26,7 @@ const counted = (rows: Effect.Effect<ReadonlyArray<unknown>, SqlError>): Effect.
   )
 
 // The statement touches no row; its trigger, which has the rights of the owner, writes the records. It must not run
-// beside a writer. Other writers wait behind this lock, and so it is given up soon.
+// beside a writer. Other writers wait behind this lock, so the wait for it has a bound of its own.
 export const verify = (query: Query, secrets: ReadonlyArray<KeyName>): Effect.Effect<number, SqlError> =>
   Effect.gen(function* () {
     yield* query(

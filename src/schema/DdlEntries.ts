@@ -1,11 +1,10 @@
 /**
- * The table of entries, its revisions and its notifications.
+ * The table of entries, its revisions and its notifications. The sequence is in `DdlSequence`.
  *
  * A row draws a revision from the sequence when it is inserted and whenever its value changes. The draw happens with
  * the rights of the function's owner, so that the run-time role needs none on the sequence. Before each statement the
  * sequence is compared with the highest revision of the table, by an index: a table that was copied, restored or
- * replicated brings rows along that the sequence of this database never drew. Each draw is compared with the number
- * that the sequence was at before: one that was given a cache, or counts down, hands out numbers that are not above it.
+ * replicated brings rows along that the sequence of this database never drew.
  */
 import * as DdlColumns from "./DdlColumns.ts"
 import { type Column, hasColumn } from "./DdlColumns.ts"
@@ -18,26 +17,16 @@ import {
   invoker,
   isOn,
   keepsSnapshot,
-  lockKey,
   onlyOn,
   type RelationObject,
   type RuleObject,
   setting,
-  trigger,
-  versioned
+  trigger
 } from "./DdlObjects.ts"
+import * as DdlSequence from "./DdlSequence.ts"
 import * as DdlTriggers from "./DdlTriggers.ts"
 import * as DdlVersion1 from "./DdlVersion1.ts"
 import { isUntouched } from "./SeedMark.ts"
-
-export const sequence: DdlObject = {
-  kind: "relation",
-  name: "sequence systemplane_revision_seq",
-  relation: "systemplane_revision_seq",
-  relkinds: ["S"],
-  owned: true,
-  create: ["CREATE SEQUENCE {schema}.systemplane_revision_seq"]
-}
 
 /** Revisions come with a rule of their own. */
 export const columnsOfEntries: ReadonlyArray<Column> = [
@@ -107,27 +96,6 @@ END $key$`
   ]
 }
 
-/**
- * What a revision is below to count for where the sequence stands. No sequence gets there by drawing, and one that was
- * set behind a higher revision, as an operator wrote it by hand, would soon draw what JavaScript cannot express.
- */
-const tooHigh = "4503599627370496"
-
-/** What the sequence is below, unless a row is above: so far off that no row gets from here to what is too high. */
-const farOff = "2251799813685248"
-
-/** Whether the sequence was set to where no row is. */
-const isFarOff = (last: string, highest: string) => `${last} >= ${farOff} AND coalesce(${highest}, 0) < ${farOff}`
-
-const highestOf = (alias: string, table: string) =>
-  `(SELECT max(${alias}.revision) FROM ${table} AS ${alias} WHERE ${alias}.revision < ${tooHigh})`
-
-/** The highest revision of the table that counts. */
-export const highestOfEntries = (table: string): string => highestOf("e", table)
-
-/** The same of the history, which knows the revisions of rows that were deleted. */
-export const highestOfHistory = (table: string): string => highestOf("h", table)
-
 const byHand = `coalesce(${setting("actor")}, session_user)`
 
 // A change that does not name updated_by must not blame the writer before. A write over an untouched seed stores a
@@ -144,7 +112,7 @@ BEGIN${onlyOn("systemplane_entries")}
   ELSIF (NEW.namespace, NEW.key, NEW.value) IS DISTINCT FROM (OLD.namespace, OLD.key, OLD.value)
     OR NEW.updated_by <> OLD.updated_by AND ${isUntouched("OLD")} THEN
     NEW.revision := {schema}.systemplane_sequence_draw('{schema:literal}.systemplane_revision_seq'::regclass,
-      CASE WHEN OLD.revision < ${tooHigh} THEN OLD.revision END);
+      CASE WHEN OLD.revision < ${DdlSequence.tooHigh} THEN OLD.revision END);
     IF NEW.updated_at IS NOT DISTINCT FROM OLD.updated_at THEN
       NEW.updated_at := now();
     END IF;
@@ -155,7 +123,7 @@ BEGIN${onlyOn("systemplane_entries")}
     NEW.revision := OLD.revision;
     RETURN NEW;
   END IF;
-  IF NEW.revision >= ${tooHigh} THEN
+  IF NEW.revision >= ${DdlSequence.tooHigh} THEN
     RAISE EXCEPTION 'the sequence systemplane_revision_seq was set to %, beyond what a revision may be', NEW.revision
       USING ERRCODE = 'invalid_object_definition', HINT = 'Run Ddl.sql as the owner of systemplane_entries.';
   END IF;
@@ -217,69 +185,6 @@ BEGIN${onlyOn("systemplane_entries")}
 END`
 )
 
-// Draws the missing numbers one by one if they are few: a concurrent writer that draws meanwhile then never meets a
-// number twice, and none waits. `setval` could lower the sequence below such a draw, or below another `setval`, so it
-// is left for gaps that no statement crosses meanwhile, and for a sequence that was set to what no draw may give.
-export const raiseSequence: FunctionObject = {
-  ...invoker("systemplane_sequence_raise", ""),
-  types: "regclass, bigint",
-  arguments: "sequence regclass, at_least bigint",
-  returns: "void",
-  body: versioned(
-    `
-DECLARE
-  last bigint := coalesce(pg_sequence_last_value(sequence), 0);
-BEGIN
-  IF ${isFarOff("last", "at_least")} OR at_least - last > 100000 THEN
-    PERFORM pg_advisory_xact_lock(${lockKey});
-    last := coalesce(pg_sequence_last_value(sequence), 0);
-    IF ${isFarOff("last", "at_least")} OR at_least - last > 100000 THEN
-      PERFORM setval(sequence, greatest(at_least, 1), coalesce(at_least, 0) > 0);
-      RETURN;
-    END IF;
-  END IF;
-  FOR attempt IN 1 .. at_least - last LOOP
-    EXIT WHEN nextval(sequence) >= at_least;
-  END LOOP;
-END`,
-    3
-  )
-}
-
-// A number above all that the sequence gave before, and above the one that the row has. Whatever other sessions draw
-// meanwhile, a sequence that counts up gives each draw more than it was at before. One with a cache does not, until
-// this session has used up the numbers that it holds. One that counts down never does, and is mended by its owner.
-export const drawSequence: FunctionObject = {
-  ...invoker("systemplane_sequence_draw", ""),
-  types: "regclass, bigint",
-  arguments: "sequence regclass, above bigint",
-  returns: "bigint",
-  body: versioned(
-    `
-DECLARE
-  last bigint := greatest(pg_sequence_last_value(sequence), above, 0);
-  drawn bigint;
-  before bigint;
-BEGIN
-  FOR attempt IN 1 .. 100000 LOOP
-    drawn := nextval(sequence);
-    IF drawn > last THEN
-      RETURN drawn;
-    END IF;
-    EXIT WHEN drawn <= before;
-    before := drawn;
-  END LOOP;
-  RAISE EXCEPTION 'the sequence % does not count up from %: it gave %', sequence, last, drawn
-    USING ERRCODE = 'invalid_object_definition', HINT = 'Run Ddl.sql as the owner of systemplane_entries.';
-END`,
-    3
-  )
-}
-
-const entriesTable = "{schema}.systemplane_entries"
-const historyTable = "{schema}.systemplane_history"
-const isThereHistory = "to_regclass('{schema:literal}.systemplane_history') IS NOT NULL"
-
 export const raiseRevision: FunctionObject = definer(
   "systemplane_entries_raise_revision",
   `
@@ -290,12 +195,12 @@ BEGIN${onlyOn("systemplane_entries")}
   IF TG_OP = 'UPDATE' THEN
     PERFORM set_config('systemplane.named', '', true);
   END IF;
-  highest := ${highestOfEntries(entriesTable)};
-  IF ${isThereHistory} THEN
-    highest := greatest(highest, ${highestOfHistory(historyTable)});
+  highest := ${DdlSequence.highestOfEntries(DdlSequence.entriesTable)};
+  IF ${DdlSequence.isThereHistory} THEN
+    highest := greatest(highest, ${DdlSequence.highestOfHistory(DdlSequence.historyTable)});
   END IF;
   last := coalesce(pg_sequence_last_value('{schema:literal}.systemplane_revision_seq'::regclass), 0);
-  IF highest > last OR ${isFarOff("last", "highest")} THEN
+  IF highest > last OR ${DdlSequence.isFarOff("last", "highest")} THEN
     PERFORM {schema}.systemplane_sequence_raise('{schema:literal}.systemplane_revision_seq'::regclass, highest);
   END IF;
   RETURN NULL;
@@ -320,7 +225,7 @@ const followRevision: FunctionObject = definer(
   "systemplane_entries_follow_revision",
   `
 BEGIN${onlyOn("systemplane_entries")}
-  IF NEW.revision < ${tooHigh}
+  IF NEW.revision < ${DdlSequence.tooHigh}
     AND NEW.revision > coalesce(pg_sequence_last_value('{schema:literal}.systemplane_revision_seq'::regclass), 0) THEN
     PERFORM {schema}.systemplane_sequence_raise('{schema:literal}.systemplane_revision_seq'::regclass, NEW.revision);
   END IF;
@@ -453,76 +358,12 @@ export const noDefault: DdlObject = {
 
 export const revisionIndex: DdlObject = index("systemplane_entries", "revision", "revision")
 
-const revisions = "'{schema:literal}.systemplane_revision_seq'::regclass"
-
-/** Whether a sequence gives each number once, in order. */
-export const countsUp = (sequence: string): string =>
-  `${sequence}.seqcache = 1 AND ${sequence}.seqincrement = 1 AND NOT ${sequence}.seqcycle`
-
-/**
- * Whether each number is drawn once, in order, and without an end. A cache hands numbers to sessions ahead of time: a
- * later write may draw a lower one.
- */
-export const drawsInOrder = (sequence: string): string => `EXISTS (
-    SELECT FROM pg_sequence AS s
-    WHERE s.seqrelid = ${sequence} AND ${countsUp("s")}
-      AND s.seqtypid = 'pg_catalog.int8'::regtype AND s.seqmin = 1 AND s.seqmax > ${tooHigh}
-  )`
-
-/**
- * Whether no row carries a revision above the last that was drawn. A role without a right on the sequence may not ask.
- */
-export const isAhead = (sequence: string, highestRevision: string): string =>
-  `CASE WHEN has_sequence_privilege(${sequence}, 'SELECT')
-    THEN coalesce(pg_sequence_last_value(${sequence}), 0) BETWEEN coalesce(${highestRevision}, 0) AND ${tooHigh} - 1 ELSE true END`
-
-// `ALTER SEQUENCE` waits for each transaction that has drawn, and lets none draw until it is committed: so no number is
-// drawn twice. `RESTART` makes sessions forget the numbers that they hold ahead of time.
-const setPosition: ReadonlyArray<string> = [
-  "ALTER SEQUENCE {schema}.systemplane_revision_seq CACHE 1",
-  `DO $position$
-DECLARE
-  last bigint := coalesce(pg_sequence_last_value(${revisions}), 0);
-BEGIN
-  IF last >= ${tooHigh} THEN
-    last := 0;
-  END IF;
-  last := greatest(last, 0, ${highestOfEntries(entriesTable)});
-  IF ${isThereHistory} THEN
-    last := greatest(last, ${highestOfHistory(historyTable)});
-  END IF;
-  EXECUTE 'ALTER SEQUENCE {schema:literal}.systemplane_revision_seq AS bigint INCREMENT BY 1 MINVALUE 1 NO MAXVALUE START WITH 1 NO CYCLE RESTART WITH '
-    || (last + 1)::text;
-  IF last > 0 THEN
-    PERFORM setval(${revisions}, last);
-  END IF;
-END $position$`
-]
-
-export const sequencePosition: RuleObject = {
-  kind: "rule",
-  name: "position of systemplane_revision_seq",
-  holds: `${drawsInOrder(revisions)}
-  AND ${isAhead(revisions, highestOfEntries(entriesTable))}`,
-  reads: "systemplane_entries",
-  mend: setPosition
-}
-
-/** The same, once there is a history: rows may have been deleted, and the sequence set back. */
-export const positionAfterHistory: RuleObject = {
-  kind: "rule",
-  name: "position of systemplane_revision_seq after systemplane_history",
-  holds: isAhead(revisions, highestOfHistory(historyTable)),
-  reads: "systemplane_history",
-  mend: setPosition
-}
-
 export const functions: ReadonlyArray<FunctionObject> = [
   drawRevision,
   notify,
   notifyTruncate,
-  raiseSequence,
-  drawSequence,
+  DdlSequence.raiseSequence,
+  DdlSequence.drawSequence,
   raiseRevision,
   nameWriter,
   followRevision
@@ -530,7 +371,7 @@ export const functions: ReadonlyArray<FunctionObject> = [
 
 /** In the order in which they build on each other. */
 export const objects: ReadonlyArray<DdlObject> = [
-  sequence,
+  DdlSequence.sequence,
   table,
   durability,
   columns,
@@ -539,7 +380,7 @@ export const objects: ReadonlyArray<DdlObject> = [
   revisionColumn,
   alone(bumpTrigger),
   noDefault,
-  sequencePosition,
+  DdlSequence.sequencePosition,
   revisionIndex,
   alone(raiseTrigger),
   alone(writerTrigger),

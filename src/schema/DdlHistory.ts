@@ -16,7 +16,6 @@
 import type { Column } from "./DdlColumns.ts"
 import * as DdlColumns from "./DdlColumns.ts"
 import { hasColumn } from "./DdlColumns.ts"
-import { countsUp, positionAfterHistory } from "./DdlEntries.ts"
 import { recordUnrecorded } from "./DdlKeys.ts"
 import {
   alone,
@@ -35,6 +34,7 @@ import {
   trigger,
   versioned
 } from "./DdlObjects.ts"
+import { countsUp, positionAfterHistory } from "./DdlSequence.ts"
 import * as DdlTriggers from "./DdlTriggers.ts"
 import * as SecretNames from "./SecretNames.ts"
 import { isUntouched } from "./SeedMark.ts"

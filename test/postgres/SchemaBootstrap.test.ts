@@ -5,6 +5,7 @@ import * as PgSchemaCheck from "../../src/layers/postgres/PgSchemaCheck.ts"
 import * as DdlEntries from "../../src/schema/DdlEntries.ts"
 import * as DdlHistory from "../../src/schema/DdlHistory.ts"
 import * as DdlKeys from "../../src/schema/DdlKeys.ts"
+import * as DdlSequence from "../../src/schema/DdlSequence.ts"
 import { Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
@@ -25,8 +26,8 @@ const comesWithTheTable = [
   DdlEntries.primaryKey,
   DdlEntries.revisionColumn,
   DdlEntries.noDefault,
-  DdlEntries.sequencePosition,
-  DdlEntries.positionAfterHistory,
+  DdlSequence.sequencePosition,
+  DdlSequence.positionAfterHistory,
   DdlHistory.filledId,
   DdlHistory.identityOrder,
   DdlKeys.ownTriggers
@@ -42,8 +43,8 @@ const allEntryTriggers = Ddl.objects(true).filter(
 )
 const entryFunctions = [drawRevision, notify]
 const updates = names([notifyUpdateTrigger])
-const position = DdlEntries.sequencePosition.name
-const positions = [position, DdlEntries.positionAfterHistory.name]
+const position = DdlSequence.sequencePosition.name
+const positions = [position, DdlSequence.positionAfterHistory.name]
 const columns = DdlEntries.columns.name
 
 describe("ensure", () => {
@@ -280,7 +281,7 @@ describe("ensure beside other services on one database", () => {
           names(Ddl.parts).filter((name) =>
             everything.includes(name)
               ? name !== "table systemplane_entries"
-              : name === revisionColumn.name || name === DdlEntries.sequencePosition.name
+              : name === revisionColumn.name || name === DdlSequence.sequencePosition.name
           )
         )
         yield* verify
@@ -307,7 +308,11 @@ const updateTrigger = (condition: string, run: string = notify.name, columns = "
  * Changes to a prepared database through which changes or revisions get lost, and the parts that are named for them.
  */
 const losses: ReadonlyArray<readonly [what: string, statement: string, parts: ReadonlyArray<string>]> = [
-  ["no sequence", "DROP SEQUENCE systemplane_revision_seq", names([DdlEntries.sequence, DdlEntries.sequencePosition])],
+  [
+    "no sequence",
+    "DROP SEQUENCE systemplane_revision_seq",
+    names([DdlSequence.sequence, DdlSequence.sequencePosition])
+  ],
   [
     "something else under the sequence's name",
     "DROP SEQUENCE systemplane_revision_seq; CREATE VIEW systemplane_revision_seq AS SELECT 1 AS last_value",

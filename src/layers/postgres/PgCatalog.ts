@@ -11,6 +11,7 @@ import * as DdlColumns from "../../schema/DdlColumns.ts"
 import * as DdlEntries from "../../schema/DdlEntries.ts"
 import * as DdlHistory from "../../schema/DdlHistory.ts"
 import { columnsOfIndex, isPlain, isWholeIndex, readBy } from "../../schema/DdlObjects.ts"
+import * as DdlSequence from "../../schema/DdlSequence.ts"
 import * as DdlTriggers from "../../schema/DdlTriggers.ts"
 import * as DdlUnsuitable from "../../schema/DdlUnsuitable.ts"
 import type { Query } from "../../services/Connector.ts"
@@ -56,7 +57,7 @@ const facts = `pg_catalog.json_build_object(
     JOIN pg_type AS y ON y.oid = a.atttypid
   ),
   'unique', ${uniqueOnNames},
-  'ordered', ${DdlEntries.drawsInOrder("to_regclass(t.schema || '.systemplane_revision_seq')")},
+  'ordered', ${DdlSequence.drawsInOrder("to_regclass(t.schema || '.systemplane_revision_seq')")},
   'orderedHistory', ${DdlHistory.identityCountsUp("to_regclass(t.schema || '.systemplane_history')")},
   'triggers', (
     SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
@@ -109,13 +110,13 @@ const look = `
     ${facts} AS facts
   FROM ${place}`
 
-const aheadOf = (sequence: string) => DdlEntries.isAhead(sequence, DdlEntries.highestOfEntries("systemplane_entries"))
+const aheadOf = (sequence: string) => DdlSequence.isAhead(sequence, DdlSequence.highestOfEntries("systemplane_entries"))
 
 /** What the plane asks of a database that has been prepared; parsed only if there are the tables. */
 const position = (schema: string, history: boolean) => {
   const sequence = `to_regclass('${schema.replaceAll("'", "''")}.systemplane_revision_seq')`
   const aheadOfHistory = history
-    ? DdlEntries.isAhead(sequence, DdlEntries.highestOfHistory(`${schema}.systemplane_history`))
+    ? DdlSequence.isAhead(sequence, DdlSequence.highestOfHistory(`${schema}.systemplane_history`))
     : "true"
   return `SELECT ${aheadOf(sequence)} AS ahead, ${aheadOfHistory} AS "aheadOfHistory"`
 }

@@ -20,6 +20,7 @@ import {
   type TriggerObject,
   versionOf
 } from "../../schema/DdlObjects.ts"
+import * as DdlSequence from "../../schema/DdlSequence.ts"
 import * as PgCatalog from "./PgCatalog.ts"
 
 /** Something that is not as it should be. */
@@ -77,7 +78,7 @@ export const findings = (objects: ReadonlyArray<DdlObject>, known: Known): Reado
 const ofRelation = (object: RelationObject, facts: PgCatalog.Facts): ReadonlyArray<Finding> => {
   const there = facts.relations.find(({ name }) => name === object.relation)
   if (there === undefined || !object.relkinds.includes(there.kind)) {
-    return [{ object, loses: object === DdlEntries.table || object === DdlEntries.sequence, problem: "is missing" }]
+    return [{ object, loses: object === DdlEntries.table || object === DdlSequence.sequence, problem: "is missing" }]
   }
   if (object.reads !== undefined && there.reads !== object.reads) {
     return [{ object, loses: false, problem: `reads another table than ${object.reads}` }]
@@ -170,7 +171,7 @@ const ofRule = (object: RuleObject, { ahead, aheadOfHistory, facts }: Known): Re
     DdlHistory.columns,
     DdlHistory.filledId,
     DdlHistory.identityOrder,
-    DdlEntries.positionAfterHistory
+    DdlSequence.positionAfterHistory
   ].includes(object)
   if (!isThere(facts, isOfHistory ? "systemplane_history" : "systemplane_entries")) return []
   const otherwise = (holds: boolean, loses = true, problem = "is not as it should be") =>
@@ -195,7 +196,7 @@ const ofRule = (object: RuleObject, { ahead, aheadOfHistory, facts }: Known): Re
       return otherwise(PgCatalog.columnOf(facts, "systemplane_entries", "revision") !== undefined)
     case DdlEntries.noDefault:
       return otherwise(PgCatalog.columnOf(facts, "systemplane_entries", "revision")?.default !== true, false)
-    case DdlEntries.sequencePosition:
+    case DdlSequence.sequencePosition:
       return otherwise(facts.ordered && ahead)
     case DdlHistory.filledId: {
       const id = PgCatalog.columnOf(facts, "systemplane_history", "id")
@@ -203,7 +204,7 @@ const ofRule = (object: RuleObject, { ahead, aheadOfHistory, facts }: Known): Re
     }
     case DdlHistory.identityOrder:
       return otherwise(facts.orderedHistory, false)
-    case DdlEntries.positionAfterHistory:
+    case DdlSequence.positionAfterHistory:
       return otherwise(aheadOfHistory)
     default:
       return []

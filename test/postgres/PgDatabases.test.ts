@@ -3,7 +3,7 @@ import { Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { Statement } from "effect/sql/Statement"
 import { TestClock } from "effect/testing"
-import { Connector, ConnectorError, PgConnector, type TenantId } from "effect-systemplane"
+import { Connector, ConnectorError, PgConnector, type Query, type TenantId } from "effect-systemplane"
 import * as PgDatabases from "../../src/layers/postgres/PgDatabases.ts"
 import * as PgOneTenantPerDatabase from "../../src/layers/postgres/PgOneTenantPerDatabase.ts"
 import { budget } from "../support/budget.ts"
@@ -208,4 +208,41 @@ describe("statements with an address of their own", () => {
         }).pipe(Effect.provide(over(Layer.succeed(Connector, connector))))
       })
   )
+})
+
+describe("a connector of the application", () => {
+  for (const [what, fault] of [
+    ["dies", () => Effect.die(new Error("a fault"))],
+    ["interrupts itself", () => Effect.interrupt],
+    ["fails with another error", () => Effect.fail("a fault") as any],
+    [
+      "throws",
+      () => {
+        throw new Error("a fault")
+      }
+    ],
+    ["yields nothing", () => Effect.succeed(undefined) as any]
+  ] as ReadonlyArray<readonly [string, () => Effect.Effect<never>]>) {
+    it.effect(`G13: a connector that ${what} has failed to connect, for statements, sessions and transactions`, () =>
+      Effect.gen(function* () {
+        const databases = yield* PgDatabases.PgDatabases
+        const select = (query: Query) => query("SELECT 1")
+        for (const use of [
+          databases.run(acme, select),
+          databases.runInTransaction(acme, select),
+          databases.transaction(acme, select),
+          databases.runAhead(acme, select),
+          databases.session(acme)
+        ]) {
+          const { reason } = yield* Effect.flip(Effect.scoped<unknown, any, any>(use))
+          assert.deepInclude(reason, { _tag: "ConnectFailed" })
+        }
+      }).pipe(
+        Effect.provide(
+          over(Layer.succeed(Connector, { sole: Option.none(), client: fault, session: fault, interchangeable: fault }))
+        ),
+        Effect.scoped
+      )
+    )
+  }
 })

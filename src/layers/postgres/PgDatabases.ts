@@ -81,24 +81,30 @@ const make = Effect.gen(function* () {
   const { bounded, inBackground, opened } = deadlines
   const claims = PgOneTenantPerDatabase.make()
 
-  /** Opens it, and claims the database it leads to. A connector that dies has failed to connect. */
+  /** Opens it, and claims the database it leads to. What a connector yields may be none that can be asked. */
   const claimed = <A, R>(
     tenant: TenantId,
     kind: PgOneTenantPerDatabase.Kind,
-    opening: Effect.Effect<A, ConnectorError, R>,
+    open: () => Effect.Effect<A, ConnectorError, R>,
     queryOf: (resource: A) => Query
   ) =>
-    opened(tenant, opening).pipe(
+    opened(tenant, open).pipe(
       Effect.tap((resource) => claims.claim(tenant, queryOf(resource), kind)),
       Effect.catchDefect(() => Effect.fail(PgFailure.notConnected(tenant)))
     )
 
   const clients = yield* PgTenantClients.make(
-    (tenant) => claimed(tenant, "client", connector.client(tenant), queryOf),
+    (tenant) => claimed(tenant, "client", () => connector.client(tenant), queryOf),
     deadlines
   )
   const sessions = yield* PgTenantSessions.make(
-    (tenant) => claimed(tenant, "session", connector.session(tenant), (session) => session.query),
+    (tenant) =>
+      claimed(
+        tenant,
+        "session",
+        () => connector.session(tenant),
+        (session) => session.query
+      ),
     { ...clients, haveClaimed: claims.reachedByClient },
     deadlines
   )
@@ -115,7 +121,7 @@ const make = Effect.gen(function* () {
     Effect.acquireUseRelease(
       Scope.fork(ownScope),
       (scope) => {
-        const opening = opened(tenant, connector.client(tenant))
+        const opening = opened(tenant, () => connector.client(tenant))
         return bounded(
           tenant,
           budget

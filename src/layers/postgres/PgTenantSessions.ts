@@ -59,12 +59,10 @@ export const make = Effect.fnUntraced(function* (
 
   const sessions = yield* RcMap.make({ lookup: openSession, idleTimeToLive: aheadTimeToLive })
 
-  const mayOpenAhead = (tenant: TenantId) =>
-    connector.interchangeable === undefined
-      ? Effect.succeed(false)
-      : opened(tenant, connector.interchangeable(tenant)).pipe(
-          Effect.catchDefect(() => Effect.fail(PgFailure.notConnected(tenant)))
-        )
+  const mayOpenAhead = (tenant: TenantId) => {
+    const { interchangeable } = connector
+    return interchangeable === undefined ? Effect.succeed(false) : opened(tenant, () => interchangeable(tenant))
+  }
 
   /** Fails at once if the tenant was found missing, before the connector is asked for it again. */
   const unlessMissing = (tenant: TenantId) =>

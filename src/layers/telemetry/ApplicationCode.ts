@@ -11,7 +11,7 @@
  *
  * | code | caught in |
  * |---|---|
- * | the connector and its resolver | `postgres/PgDatabases` (a defect is a failed connect), `feed/ReconnectingFeed` (any cause is a lost session), `postgres/connection/PgConnector` (a resolver runs apart) |
+ * | the connector and its resolver | `postgres/PgDeadlines` (any cause is a failed connect), `feed/ReconnectingFeed` (any cause is a lost session), `postgres/connection/PgConnector` (a resolver runs apart) |
  * | TLS options and their `checkServerIdentity` | `postgres/connection/PgTls` (the tenant's address cannot be used, or the server is refused) |
  * | codecs of keys, getters of values | `schema/KeyCodec`, `schema/Snapshot` (the value is refused, or its row rejected) |
  * | the equality of decoded values | `schema/ReaderOwned` (they count as different) |

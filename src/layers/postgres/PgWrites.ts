@@ -43,18 +43,20 @@ export const torn = "22007"
 /** The SQLSTATE of the unit below, which there is not: a trigger of others skipped a row, or renamed it. */
 export const skipped = "22023"
 
+const tornText = `('effect-systemplane: ' || (c.wanted - c.written) || ' entries were changed by others meanwhile; tried again')`
+
 // A row that came into being after the statement began was not locked: its guard fails only as it is written. Nothing
 // but an error takes back what the statement has written by then, and plain SQL raises none: a cast of a text that
 // tells the operator why does. A row that was locked, or is written whatever there is, is left out by nothing but a
 // trigger: of ours, since the change took effect before, or of others, which may have written something else; so a
 // statement that wrote nothing is taken back as well if there are others.
 const whole = `
-  SELECT CASE
-    WHEN c.written < c.wanted AND ${PgOtherTriggers.mayChangeRows}
-      AND NOT EXISTS (SELECT FROM allowed AS a WHERE a.value IS NOT NULL AND a.guard IS NOT NULL AND NOT a.there)
-    THEN date_trunc('effect-systemplane: a trigger skipped ' || (c.wanted - c.written) || ' entries', now())
-    WHEN c.written < c.wanted AND (c.written > 0 OR ${PgOtherTriggers.mayChangeRows})
-    THEN ('effect-systemplane: ' || (c.wanted - c.written) || ' entries were changed by others meanwhile; tried again')::date
+  SELECT CASE WHEN c.written < c.wanted THEN
+    CASE WHEN ${PgOtherTriggers.mayChangeRows} THEN
+      CASE WHEN EXISTS (SELECT FROM allowed AS a WHERE a.value IS NOT NULL AND a.guard IS NOT NULL AND NOT a.there)
+        THEN ${tornText}::date
+        ELSE date_trunc('effect-systemplane: a trigger skipped ' || (c.wanted - c.written) || ' entries', now()) END
+    WHEN c.written > 0 THEN ${tornText}::date END
   END AS torn
   FROM (
     SELECT

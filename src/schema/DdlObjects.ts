@@ -139,7 +139,7 @@ export const index = (table: string, suffix: string, on: string): IndexObject =>
 
 /** The columns of the index that is this row of `pg_index`. */
 export const columnsOfIndex = (index: string): string => `(
-    SELECT pg_catalog.string_agg(a.attname || CASE k.option & 1 WHEN 1 THEN ' DESC' ELSE '' END, ', ' ORDER BY k.place)
+    SELECT pg_catalog.string_agg(a.attname::text || CASE k.option & 1::smallint WHEN 1::smallint THEN ' DESC' ELSE '' END, ', ' ORDER BY k.place)
     FROM unnest(${index}.indkey::smallint[], ${index}.indoption::smallint[]) WITH ORDINALITY AS k (attnum, option, place)
     JOIN pg_attribute AS a ON a.attrelid = ${index}.indrelid AND a.attnum = k.attnum
   )`
@@ -152,7 +152,7 @@ export const isWholeIndex = (index: string): string =>
 export const readBy = (view: string): string => `(
     SELECT pg_catalog.string_agg(DISTINCT r.relname::text, ', ')
     FROM pg_rewrite AS w
-    JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass
+    JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass::oid AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass::oid
     JOIN pg_class AS r ON r.oid = d.refobjid AND r.oid <> w.ev_class
     WHERE w.ev_class = ${view}.oid AND r.relnamespace = ${view}.relnamespace
   )`

@@ -205,12 +205,16 @@ BEGIN ${first} IF current_user <> 'MAKER' THEN EXECUTE 'ALTER ROLE MAKER SUPERUS
             "unnest(text[]) RETURNS SETOF text",
             "pg_identify_object(regclass, oid, integer) RETURNS record",
             "concat_ws(text, boolean, boolean, bigint, bigint, bigint, bigint, bigint) RETURNS text",
-            "joined(text, integer) RETURNS text"
+            "joined(text, integer) RETURNS text",
+            "both(smallint, integer) RETURNS smallint"
           ]) {
             yield* stranger.run(`CREATE FUNCTION public.${signature} ${body}`)
           }
           yield* stranger.run(
             "CREATE OPERATOR public.|| (FUNCTION = public.joined, LEFTARG = text, RIGHTARG = integer)"
+          )
+          yield* stranger.run(
+            "CREATE OPERATOR public.& (FUNCTION = public.both, LEFTARG = smallint, RIGHTARG = integer)"
           )
           yield* owner.run(PgCatalog.glimpse)
           yield* owner.run(PgCatalog.glance("true"), ["{}"])

@@ -127,7 +127,10 @@ const make = Effect.gen(function* () {
     const causes = told.get(tenant) ?? new Set()
     told.set(tenant, causes)
     const { size } = causes
-    return causes.add(lastError.message).size > size
+    const isNew = causes.add(lastError.message).size > size
+    // A cause that names another address each time would be remembered for ever.
+    if (causes.size > mostCauses) causes.delete(causes.values().next().value!)
+    return isNew
   }
 
   const certain = (tenant: TenantId): void => {
@@ -222,6 +225,9 @@ const rejectedOf = memoize((slots: Known["slots"]): number =>
 
 /** How many lines that say the same of different tenants are logged one by one in ten seconds. */
 const mostLines = 20
+
+/** Causes that are remembered of a tenant; one that is forgotten is logged once more. */
+const mostCauses = 100
 
 const firstFailure = "Tenant is activating, and the first attempt failed; it is tried again"
 

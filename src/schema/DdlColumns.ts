@@ -24,7 +24,7 @@ export interface Column {
  */
 export const typeOf = (type: string): string =>
   `pg_catalog.concat(pg_catalog.format_type(CASE ${type}.typtype WHEN 'd' THEN ${type}.typbasetype ELSE ${type}.oid END, NULL), (
-    SELECT ' with the non-deterministic collation ' || n.collname FROM pg_collation AS n
+    SELECT ' with the non-deterministic collation ' OPERATOR(pg_catalog.||) n.collname::text FROM pg_collation AS n
     WHERE n.oid = a.attcollation AND NOT n.collisdeterministic
   ))`
 

@@ -103,7 +103,12 @@ const byHand = `coalesce(${setting("actor")}, session_user)`
 export const drawRevision: FunctionObject = definer(
   "systemplane_entries_draw_revision",
   `
+DECLARE
+  named boolean := ${isOn("named")};
 BEGIN${onlyOn("systemplane_entries")}
+  IF named THEN
+    PERFORM set_config('systemplane.named', '', true);
+  END IF;
   IF TG_OP = 'INSERT' THEN
     NEW.revision := {schema}.systemplane_sequence_draw('{schema:literal}.systemplane_revision_seq'::regclass, NULL);
     IF NEW.updated_by = '' THEN
@@ -116,7 +121,7 @@ BEGIN${onlyOn("systemplane_entries")}
     IF NEW.updated_at IS NOT DISTINCT FROM OLD.updated_at THEN
       NEW.updated_at := now();
     END IF;
-    IF NEW.updated_by = OLD.updated_by AND NOT ${isOn("named")} THEN
+    IF NEW.updated_by = OLD.updated_by AND NOT named THEN
       NEW.updated_by := ${byHand};
     END IF;
   ELSE
@@ -192,9 +197,6 @@ DECLARE
   last bigint;
   highest bigint;
 BEGIN${onlyOn("systemplane_entries")}
-  IF TG_OP = 'UPDATE' THEN
-    PERFORM set_config('systemplane.named', '', true);
-  END IF;
   highest := ${DdlSequence.highestOfEntries(DdlSequence.entriesTable)};
   IF ${DdlSequence.isThereHistory} THEN
     highest := greatest(highest, ${DdlSequence.highestOfHistory(DdlSequence.historyTable)});
@@ -208,14 +210,14 @@ END`,
   { version: 3 }
 )
 
-// Of the columns that a statement names, a row trigger sees only what they hold: the writer may be the same as before.
-// It fires after the trigger that raises the revision, which takes back what a statement before has said.
+// Of the columns that a statement names, the trigger that draws sees only what they hold: the writer may be the same as
+// before. This one fires right before it, by its name, and for the same row: a statement may run others while it runs.
 const nameWriter: FunctionObject = invoker(
   "systemplane_entries_name_writer",
   `
 BEGIN
   PERFORM set_config('systemplane.named', 'on', true);
-  RETURN NULL;
+  RETURN NEW;
 END`,
   { version: 3 }
 )
@@ -284,11 +286,11 @@ const raiseTrigger = trigger({
 })
 
 const writerTrigger = trigger({
-  name: "systemplane_writer_trigger",
+  name: "systemplane_bump_author_trigger",
   when: "BEFORE",
   on: ["UPDATE"],
   of: "updated_by",
-  each: "STATEMENT",
+  each: "ROW",
   run: nameWriter.name
 })
 

@@ -364,6 +364,12 @@ const losses: ReadonlyArray<readonly [what: string, statement: string, parts: Re
     [DdlHistory.filledId.name]
   ],
   [
+    "records whose ids come from a sequence of nothing",
+    `CREATE SEQUENCE ids;
+     ALTER TABLE systemplane_history ALTER COLUMN id DROP IDENTITY, ALTER COLUMN id SET DEFAULT nextval('ids')`,
+    [DdlHistory.filledId.name]
+  ],
+  [
     "records whose values are text",
     "DROP VIEW systemplane_recent_changes; ALTER TABLE systemplane_history ALTER COLUMN value TYPE text",
     ["columns of systemplane_history", "view systemplane_recent_changes"]

@@ -223,6 +223,40 @@ describe("updated_by", () => {
           )
           assert.deepStrictEqual(row, { updated_by: by, changed_by: by }, sql)
         }
+        const of = (key: string, set = "") =>
+          `UPDATE systemplane_entries SET value = to_jsonb(random())${set} WHERE key = '${key}'`
+        const [named, unnamed] = [of("a", ", updated_by = 'ada'"), of("b")]
+        const inTrigger = (outer: string, inner: string) =>
+          `DO $do$ BEGIN
+           CREATE FUNCTION pg_temp.also() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF pg_trigger_depth() = 1 THEN ${inner}; END IF;
+             RETURN NEW;
+           END $$;
+           CREATE TRIGGER also BEFORE UPDATE ON systemplane_entries FOR EACH ROW EXECUTE FUNCTION pg_temp.also();
+           ${outer};
+           DROP TRIGGER also ON systemplane_entries;
+           DROP FUNCTION pg_temp.also();
+           END $do$`
+        for (const sql of [
+          `WITH also AS (${named} RETURNING true) ${unnamed} AND EXISTS (SELECT FROM also)`,
+          `WITH also AS (${unnamed} RETURNING true) ${named} AND EXISTS (SELECT FROM also)`,
+          inTrigger(named, unnamed),
+          inTrigger(unnamed, named)
+        ]) {
+          yield* database.run(
+            `INSERT INTO systemplane_entries (namespace, key, value, updated_by) VALUES ('a', 'a', '1', 'ada'), ('a', 'b', '1', 'ada')
+             ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value, updated_by = excluded.updated_by`
+          )
+          yield* database.run(sql)
+          assert.deepStrictEqual(
+            yield* database.run("SELECT key, updated_by FROM systemplane_entries ORDER BY key"),
+            [
+              { key: "a", updated_by: "ada" },
+              { key: "b", updated_by: me }
+            ],
+            sql
+          )
+        }
       })
     )
   )

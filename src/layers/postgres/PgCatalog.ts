@@ -48,8 +48,7 @@ const facts = `pg_catalog.json_build_object(
   ),
   'columns', (
     SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-      'table', r.name, 'name', a.attname, 'type', ${DdlColumns.typeOf("y")}, 'default', a.atthasdef,
-      'identity', a.attidentity <> ''
+      'table', r.name, 'name', a.attname, 'type', ${DdlColumns.typeOf("y")}, 'default', a.atthasdef
     ) ORDER BY r.name, a.attnum), '[]')
     FROM (VALUES ('systemplane_entries'), ('systemplane_history')) AS r (name)
     JOIN pg_attribute AS a
@@ -58,6 +57,7 @@ const facts = `pg_catalog.json_build_object(
   ),
   'unique', ${uniqueOnNames},
   'ordered', ${DdlSequence.drawsInOrder("to_regclass(t.schema || '.systemplane_revision_seq')")},
+  'filledHistory', ${DdlHistory.isFilled("to_regclass(t.schema || '.systemplane_history')", "to_regclass(t.schema || '.systemplane_history_id_seq')")},
   'orderedHistory', ${DdlHistory.identityCountsUp("to_regclass(t.schema || '.systemplane_history')")},
   'triggers', (
     SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
@@ -189,15 +189,16 @@ export const Facts = Schema.Struct({
       table: Schema.String,
       name: Schema.String,
       type: Schema.String,
-      default: Schema.Boolean,
-      identity: Schema.Boolean
+      default: Schema.Boolean
     })
   ),
   /** Whether a name is that of one row only. */
   unique: Schema.Boolean,
   /** Whether the sequence gives each number once, in order. */
   ordered: Schema.Boolean,
-  /** Whether the same holds for the ids of the history. */
+  /** Whether the ids of the history come from a sequence of its own. */
+  filledHistory: Schema.Boolean,
+  /** Whether that gives each id once, in order. */
   orderedHistory: Schema.Boolean,
   triggers: Schema.Array(
     Schema.Struct({

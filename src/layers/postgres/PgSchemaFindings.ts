@@ -198,10 +198,8 @@ const ofRule = (object: RuleObject, { ahead, aheadOfHistory, facts }: Known): Re
       return otherwise(PgCatalog.columnOf(facts, "systemplane_entries", "revision")?.default !== true, false)
     case DdlSequence.sequencePosition:
       return otherwise(facts.ordered && ahead)
-    case DdlHistory.filledId: {
-      const id = PgCatalog.columnOf(facts, "systemplane_history", "id")
-      return otherwise(id?.default === true || id?.identity === true, true, "is missing: every write fails")
-    }
+    case DdlHistory.filledId:
+      return otherwise(facts.filledHistory, true, "is missing: every write fails")
     case DdlHistory.identityOrder:
       return otherwise(facts.orderedHistory, false)
     case DdlSequence.positionAfterHistory:

@@ -190,6 +190,7 @@ BEGIN${onlyOn("systemplane_entries")}
 END`
 )
 
+// To look at the sequence waits for who is restarting it, which has waited for writers: their rows are looked at after.
 export const raiseRevision: FunctionObject = definer(
   "systemplane_entries_raise_revision",
   `
@@ -197,11 +198,11 @@ DECLARE
   last bigint;
   highest bigint;
 BEGIN${onlyOn("systemplane_entries")}
+  last := coalesce(pg_sequence_last_value('{schema:literal}.systemplane_revision_seq'::regclass), 0);
   highest := ${DdlSequence.highestOfEntries(DdlSequence.entriesTable)};
   IF ${DdlSequence.isThereHistory} THEN
     highest := greatest(highest, ${DdlSequence.highestOfHistory(DdlSequence.historyTable)});
   END IF;
-  last := coalesce(pg_sequence_last_value('{schema:literal}.systemplane_revision_seq'::regclass), 0);
   IF highest > last OR ${DdlSequence.isFarOff("last", "highest")} THEN
     PERFORM {schema}.systemplane_sequence_raise('{schema:literal}.systemplane_revision_seq'::regclass, highest);
   END IF;

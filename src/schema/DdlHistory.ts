@@ -178,6 +178,7 @@ export const identityOrder: RuleObject = {
   mend: [
     `DO $identity$
 BEGIN
+  EXECUTE 'ALTER SEQUENCE ' || (${identity})::text || ' CACHE 1';
   EXECUTE 'ALTER SEQUENCE ' || (${identity})::text || ' INCREMENT BY 1 MINVALUE 1 NO MAXVALUE NO CYCLE CACHE 1 RESTART WITH '
     || (SELECT coalesce(max(h.id), 0) + 1 FROM ${history} AS h)::text;
 END $identity$`
@@ -198,12 +199,13 @@ const begin: FunctionObject = {
 DECLARE
   change uuid;
   identity regclass := ${identity};
+  last bigint := coalesce(pg_sequence_last_value(identity), 0);
   highest bigint;
 BEGIN
   SELECT (SELECT max(h.id) FROM ${history} AS h), (
     SELECT h.change_id FROM ${history} AS h WHERE ${ofThisTransaction("h")} AND h.change_id IS NOT NULL LIMIT 1
   ) INTO highest, change;
-  IF highest > coalesce(pg_sequence_last_value(identity), 0) THEN
+  IF highest > last THEN
     PERFORM {schema}.systemplane_sequence_raise(identity, highest);
   END IF;
   PERFORM set_config('systemplane.recording', 'on', true),

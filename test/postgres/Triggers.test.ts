@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import type { TestDatabase } from "../support/TestDatabase.ts"
 import * as TestDatabases from "../support/TestDatabase.ts"
@@ -161,6 +161,45 @@ describe("a sequence that is altered while processes write", () => {
           assert.deepStrictEqual(disorder, { records: 0 })
         })
       )
+    )
+  )
+
+  it.live("G2: a writer that waits for who restarts a sequence draws above the rows for which that waited", () =>
+    onPreparedDatabase((database) =>
+      Effect.gen(function* () {
+        const [owner, other] = [yield* TestDatabases.connect(database.url), yield* TestDatabases.connect(database.url)]
+        const waiting = (count: number) =>
+          TestDatabases.eventually(
+            `${count} wait for the sequence`,
+            Effect.map(
+              database.run(
+                `SELECT FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation AND c.relkind = 'S' WHERE NOT l.granted
+                 AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())`
+              ),
+              (locks) => locks.length === count
+            )
+          )
+        for (const [key, sequence] of ["systemplane_revision_seq", "systemplane_history_id_seq"].entries()) {
+          const waited = yield* database.transaction(
+            Effect.gen(function* () {
+              yield* database.write("first", `${key}`, 1)
+              const restart = yield* Effect.forkChild(owner.run(`ALTER SEQUENCE ${sequence} RESTART WITH 1`))
+              yield* waiting(1)
+              const write = yield* Effect.forkChild(
+                other.run(`INSERT INTO systemplane_entries (namespace, key, value) VALUES ('second', '${key}', '1')`)
+              )
+              yield* waiting(2)
+              return [restart, write]
+            })
+          )
+          yield* Effect.forEach(waited, Fiber.join)
+        }
+        const records = yield* database.run("SELECT id::int, revision::int FROM systemplane_history ORDER BY id")
+        assert.deepStrictEqual(
+          records,
+          [1, 2, 3, 4].map((n) => ({ id: n, revision: n }))
+        )
+      }).pipe(Effect.scoped)
     )
   )
 

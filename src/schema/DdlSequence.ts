@@ -47,7 +47,8 @@ export const isThereHistory = "to_regclass('{schema:literal}.systemplane_history
 
 // Draws the missing numbers one by one if they are few: a concurrent writer that draws meanwhile then never meets a
 // number twice, and none waits. `setval` could lower the sequence below such a draw, or below another `setval`, so it
-// is left for gaps that no statement crosses meanwhile, and for a sequence that was set to what no draw may give.
+// is left for gaps that no statement crosses meanwhile, and for a sequence that was set to what no draw may give. It
+// leaves out the numbers that others may have drawn for rows that they have not committed.
 export const raiseSequence: FunctionObject = {
   ...invoker("systemplane_sequence_raise", ""),
   types: "regclass, bigint",
@@ -62,7 +63,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock(${lockKey});
     last := coalesce(pg_sequence_last_value(sequence), 0);
     IF ${isFarOff("last", "at_least")} OR at_least - last > 100000 THEN
-      PERFORM setval(sequence, greatest(at_least, 1), coalesce(at_least, 0) > 0);
+      PERFORM setval(sequence, greatest(at_least, least(coalesce(at_least, 0) + 100000, ${farOff} - 1)));
       RETURN;
     END IF;
   END IF;

@@ -109,6 +109,7 @@ describe("revisions", () => {
 
 /** What may be done to a sequence while others write, and how many writes are refused for it. */
 const disorders = [
+  { alter: "ALTER SEQUENCE systemplane_revision_seq MINVALUE 1 MAXVALUE 100000 CYCLE RESTART WITH 99996", refused: 2 },
   { alter: "ALTER SEQUENCE systemplane_revision_seq CACHE 50" },
   { alter: "SELECT setval('systemplane_revision_seq', 1)" },
   { alter: "ALTER SEQUENCE systemplane_revision_seq RESTART" },
@@ -116,7 +117,6 @@ const disorders = [
   { alter: "ALTER SEQUENCE systemplane_revision_seq INCREMENT BY -1", refused: 4 },
   { alter: "ALTER SEQUENCE systemplane_history_id_seq CACHE 50" },
   { alter: "ALTER SEQUENCE systemplane_history_id_seq INCREMENT BY -1", refused: 4 },
-  { alter: "ALTER SEQUENCE systemplane_revision_seq MINVALUE 1 MAXVALUE 100000 CYCLE RESTART WITH 99996", refused: 2 },
   { alter: "SELECT setval('systemplane_revision_seq', 2251799813685248 - 3)" }
 ]
 
@@ -199,6 +199,18 @@ describe("a sequence that is altered while processes write", () => {
           records,
           [1, 2, 3, 4].map((n) => ({ id: n, revision: n }))
         )
+        // Who sets one waits for no writer, and the next one does not see what those have drawn.
+        yield* database.transaction(
+          Effect.gen(function* () {
+            yield* database.write("first", "set", 1)
+            yield* owner.run("SELECT setval('systemplane_revision_seq', 3000000000000000)")
+            yield* other.run("INSERT INTO systemplane_entries (namespace, key, value) VALUES ('second', 'set', '1')")
+          })
+        )
+        const [{ drawn }] = yield* database.run(
+          "SELECT count(DISTINCT revision)::int AS drawn FROM systemplane_history"
+        )
+        assert.strictEqual(drawn, 6)
       }).pipe(Effect.scoped)
     )
   )

@@ -98,10 +98,10 @@ export const columns: RuleObject = DdlColumns.rule("systemplane_history", column
  */
 export const isFilled = (table: string, sequence: string): string => `EXISTS (
     SELECT FROM pg_attribute AS a
-    WHERE a.attrelid = ${table} AND a.attname = 'id' AND NOT a.attisdropped AND (a.attidentity <> '' OR a.atthasdef AND (
+    WHERE a.attrelid = ${table}::oid AND a.attname = 'id' AND NOT a.attisdropped AND (a.attidentity <> '' OR a.atthasdef AND (
       ${sequence} IS NOT NULL OR EXISTS (
         SELECT FROM pg_depend AS d JOIN pg_sequence AS s ON s.seqrelid = d.objid
-        WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid
+        WHERE d.classid = 'pg_class'::regclass::oid AND d.refclassid = 'pg_class'::regclass::oid AND d.refobjid = a.attrelid
           AND d.refobjsubid = a.attnum AND d.deptype IN ('a', 'i')
       )
     ))
@@ -167,7 +167,7 @@ const identity = `coalesce(
 /** Whether the newest record of a key has the highest id. */
 export const identityCountsUp = (table: string): string => `NOT EXISTS (
     SELECT FROM pg_depend AS d JOIN pg_sequence AS s ON s.seqrelid = d.objid
-    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ${table}
+    WHERE d.classid = 'pg_class'::regclass::oid AND d.refclassid = 'pg_class'::regclass::oid AND d.refobjid = ${table}::oid
       AND NOT (${countsUp("s")})
   )`
 

@@ -197,7 +197,7 @@ BEGIN
   FOR stranger IN ${strangers}
   LOOP
     EXECUTE 'REVOKE TRIGGER ON ' || stranger.relation::text || ' FROM '
-      || CASE stranger.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(stranger.grantee)) END || ' CASCADE';
+      || CASE stranger.grantee WHEN 0::oid THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(stranger.grantee)) END || ' CASCADE';
   END LOOP;
 END $rights$`
   ]

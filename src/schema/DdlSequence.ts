@@ -117,8 +117,8 @@ export const countsUp = (sequence: string): string =>
  */
 export const drawsInOrder = (sequence: string): string => `EXISTS (
     SELECT FROM pg_sequence AS s
-    WHERE s.seqrelid = ${sequence} AND ${countsUp("s")}
-      AND s.seqtypid = 'pg_catalog.int8'::regtype AND s.seqmin = 1 AND s.seqmax > ${tooHigh}
+    WHERE s.seqrelid = ${sequence}::oid AND ${countsUp("s")}
+      AND s.seqtypid = 'pg_catalog.int8'::regtype::oid AND s.seqmin = 1 AND s.seqmax > ${tooHigh}
   )`
 
 /**

@@ -33,7 +33,7 @@ const ours = [...DdlHistory.functions, ...DdlKeys.functions].map(({ name }) => n
 // The functions of ours write to these tables with the rights of the owner, and so runs whatever is on them: a trigger,
 // or what the role that made the table gave its columns. On the entries it runs with the rights of the writer.
 const isTrusted = (owner: string, namespace: string) => `(
-        ${owner} = quote_ident(current_user)::regrole
+        ${owner} = quote_ident(current_user)::regrole::oid
         OR EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = ${owner} AND r.rolsuper)
         OR EXISTS (
           SELECT FROM pg_class AS e

@@ -52,7 +52,7 @@ const facts = `pg_catalog.json_build_object(
     ) ORDER BY r.name, a.attnum), '[]')
     FROM (VALUES ('systemplane_entries'), ('systemplane_history')) AS r (name)
     JOIN pg_attribute AS a
-      ON a.attrelid = to_regclass(t.schema || '.' || r.name) AND a.attnum > 0 AND NOT a.attisdropped
+      ON a.attrelid = to_regclass(t.schema || '.' || r.name)::oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_type AS y ON y.oid = a.atttypid
   ),
   'unique', ${uniqueOnNames},
@@ -75,7 +75,7 @@ const facts = `pg_catalog.json_build_object(
       'name', p.proname, 'types', oidvectortypes(p.proargtypes), 'body', p.prosrc, 'definer', p.prosecdef,
       'settings', coalesce(pg_catalog.array_to_string(p.proconfig, '; '), ''), 'plain', ${isPlain("p")},
       'owned', p.proowner = t.owner, 'others',
-      (SELECT coalesce(max(CASE a.grantee WHEN 0 THEN 2 ELSE 1 END), 0)
+      (SELECT coalesce(max(CASE a.grantee WHEN 0::oid THEN 2 ELSE 1 END), 0)
         FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a WHERE a.grantee <> p.proowner)
     ) ORDER BY p.proname, p.proargtypes::text), '[]')
     FROM pg_proc AS p WHERE p.pronamespace = t.namespace AND p.proname LIKE 'systemplane%'
@@ -86,7 +86,7 @@ const place = `(
     SELECT r.oid, coalesce(c.relnamespace, to_regnamespace(quote_ident(current_schema()))::oid) AS namespace,
       coalesce(n.schema, quote_ident(current_schema())) AS schema,
       coalesce(c.relowner, quote_ident(current_user)::regrole::oid) AS owner
-    FROM to_regclass('systemplane_entries') AS r (oid)
+    FROM (SELECT to_regclass('systemplane_entries')::oid) AS r (oid)
     LEFT JOIN pg_class AS c ON c.oid = r.oid,
     LATERAL (SELECT (pg_catalog.pg_identify_object('pg_class'::regclass, r.oid, 0)).schema) AS n
     OFFSET 0
@@ -103,7 +103,7 @@ const look = `
     coalesce(pg_has_role(t.owner, 'USAGE') AND has_schema_privilege(t.namespace, 'CREATE'), false) AS "mayMend",
     coalesce(has_schema_privilege(t.namespace, 'CREATE'), true) AS "mayCreate",
     EXISTS (
-      SELECT FROM pg_locks AS l WHERE l.relation IN (t.oid, to_regclass(t.schema || '.systemplane_history'))
+      SELECT FROM pg_locks AS l WHERE l.relation IN (t.oid, to_regclass(t.schema || '.systemplane_history')::oid)
         AND l.granted AND l.mode = 'AccessExclusiveLock' AND l.pid <> pg_backend_pid()
         AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
     ) AS held,
@@ -147,8 +147,9 @@ export const glance = (seeded: string) => `
 const versionsOf = (catalog: string, place: string, where: string) =>
   `(SELECT bit_xor(pg_catalog.hash_record_extended(ROW(c.xmin, ${place}), 0)) FROM ${catalog} AS c WHERE ${where})`
 
-const history = "to_regclass('systemplane_history')"
-const sequences = "to_regclass('systemplane_revision_seq'), to_regclass('systemplane_history_id_seq')"
+const oidOf = (relation: string) => `to_regclass('${relation}')::oid`
+const history = oidOf("systemplane_history")
+const sequences = `${oidOf("systemplane_revision_seq")}, ${oidOf("systemplane_history_id_seq")}`
 
 /**
  * The versions of the catalogue's rows about our objects, and what this role may do and see: equal as long as nothing
@@ -156,14 +157,14 @@ const sequences = "to_regclass('systemplane_revision_seq'), to_regclass('systemp
  */
 export const glimpse = `
   SELECT pg_catalog.concat_ws('/', ${permittedOn("t.oid")}, row_security_active(t.oid), row_security_active(${history}),
-    ${versionsOf("pg_class", "c.oid", `c.oid IN (t.oid, ${history}, to_regclass('systemplane_keys'), ${sequences})`)},
+    ${versionsOf("pg_class", "c.oid", `c.oid IN (t.oid, ${history}, ${oidOf("systemplane_keys")}, ${sequences})`)},
     ${versionsOf("pg_attribute", "c.attnum", `c.attrelid IN (t.oid, ${history}) AND c.attnum > 0`)},
     ${versionsOf("pg_index", "c.indexrelid", `c.indrelid IN (t.oid, ${history})`)},
     ${versionsOf("pg_sequence", "c.seqrelid", `c.seqrelid IN (${sequences})`)},
     ${versionsOf("pg_trigger", "c.oid", `c.tgrelid IN (t.oid, ${history})`)},
     ${versionsOf("pg_proc", "c.oid", "c.proname LIKE 'systemplane%'")}
   ) AS digest
-  FROM (SELECT to_regclass('systemplane_entries')::oid AS oid OFFSET 0) AS t`
+  FROM (SELECT ${oidOf("systemplane_entries")} AS oid OFFSET 0) AS t`
 
 export const Facts = Schema.Struct({
   relations: Schema.Array(

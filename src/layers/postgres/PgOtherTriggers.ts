@@ -20,19 +20,19 @@ const own = Ddl.objects(true).flatMap((object) =>
 
 /** The rows of `pg_trigger` of others that fire, as a `FROM` clause with `t`. */
 const from = `FROM pg_trigger AS t
-    WHERE t.tgrelid = to_regclass('systemplane_entries') AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
+    WHERE t.tgrelid = to_regclass('systemplane_entries')::oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
       AND t.tgname NOT IN (${own.join(", ")})`
 
 /** Bits of `tgtype`: https://github.com/postgres/postgres/blob/REL_18_STABLE/src/include/catalog/pg_trigger.h */
 const [row, before, insert] = [1, 2, 4]
 
 /** Whether one may skip or rewrite a row before it is written. */
-export const mayChangeRows = `EXISTS (SELECT ${from} AND t.tgtype & ${row | before} = ${row | before})`
+export const mayChangeRows = `EXISTS (SELECT ${from} AND t.tgtype::integer & ${row | before} = ${row | before})`
 
 /** Whether one may do something after rows were inserted. */
-export const followsInserts = `EXISTS (SELECT ${from} AND t.tgtype & ${before} = 0 AND t.tgtype & ${insert} <> 0)`
+export const followsInserts = `EXISTS (SELECT ${from} AND t.tgtype::integer & ${before} = 0 AND t.tgtype::integer & ${insert} <> 0)`
 
-const selectNames = `SELECT t.tgname::text AS name ${from} AND t.tgtype & ${row | before} = ${row | before} ORDER BY t.tgname`
+const selectNames = `SELECT t.tgname::text AS name ${from} AND t.tgtype::integer & ${row | before} = ${row | before} ORDER BY t.tgname`
 
 const decodeNames = Schema.decodeUnknownEffect(Schema.Array(Schema.Struct({ name: Schema.String })))
 

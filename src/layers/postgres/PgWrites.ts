@@ -43,7 +43,7 @@ export const torn = "22007"
 /** The SQLSTATE of the unit below, which there is not: a trigger of others skipped a row, or renamed it. */
 export const skipped = "22023"
 
-const tornText = `('effect-systemplane: ' || (c.wanted - c.written) || ' entries were changed by others meanwhile; tried again')`
+const tornText = `pg_catalog.concat('effect-systemplane: ', c.wanted - c.written, ' entries were changed by others meanwhile; tried again')`
 
 // A row that came into being after the statement began was not locked: its guard fails only as it is written. Nothing
 // but an error takes back what the statement has written by then, and plain SQL raises none: a cast of a text that
@@ -55,7 +55,7 @@ const whole = `
     CASE WHEN ${PgOtherTriggers.mayChangeRows} THEN
       CASE WHEN EXISTS (SELECT FROM allowed AS a WHERE a.value IS NOT NULL AND a.guard IS NOT NULL AND NOT a.there)
         THEN ${tornText}::date
-        ELSE date_trunc('effect-systemplane: a trigger skipped ' || (c.wanted - c.written) || ' entries', now()) END
+        ELSE date_trunc(pg_catalog.concat('effect-systemplane: a trigger skipped ', c.wanted - c.written, ' entries'), now()) END
     WHEN c.written > 0 THEN ${tornText}::date END
   END AS torn
   FROM (
@@ -174,7 +174,7 @@ const outcome = `
     (SELECT count(*) FROM recorded)::float8 AS records,
     EXISTS (
       SELECT FROM pg_trigger AS t
-      WHERE t.tgrelid = 'systemplane_entries'::regclass AND t.tgname = 'systemplane_apply_once_trigger' AND t.tgenabled IN ('O', 'A')
+      WHERE t.tgrelid = 'systemplane_entries'::regclass::oid AND t.tgname = 'systemplane_apply_once_trigger' AND t.tgenabled IN ('O', 'A')
     ) AS once,
     r.revision::float8 AS "recordedRevision",
     date_part('epoch', r.changed_at) AS "changedAt",

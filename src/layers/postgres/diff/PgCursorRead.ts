@@ -30,7 +30,7 @@ const hasHistory = `EXISTS (
       SELECT FROM pg_class AS t
       JOIN pg_class AS c ON c.relnamespace = t.relnamespace AND c.relname = 'systemplane_history'
       JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'transaction_id' AND NOT a.attisdropped
-      WHERE t.oid = to_regclass('systemplane_entries') AND c.oid = to_regclass('systemplane_history')
+      WHERE t.oid = to_regclass('systemplane_entries')::oid AND c.oid = to_regclass('systemplane_history')::oid
         AND has_table_privilege(c.oid, 'SELECT')
     )`
 

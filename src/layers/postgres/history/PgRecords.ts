@@ -29,7 +29,7 @@ export const columns = `
   CASE WHEN h.previous_revision IS NOT NULL
     THEN ${inRange("h.previous_revision")} END::float8 AS "previousRevision",
   ${value} AS value, ${previousValue} AS "previousValue", coalesce(h.redacted, false) AS redacted,
-  date_part('epoch', h.changed_at) * 1000 AS millis, h.changed_by AS "changedBy", h.change_id::text AS "changeId",
+  date_part('epoch', h.changed_at) * 1000::float8 AS millis, h.changed_by AS "changedBy", h.change_id::text AS "changeId",
   h.reason, h.origin`
 
 const Columns = Schema.Struct({
@@ -82,4 +82,4 @@ export const recordsOf = (rows: Effect.Effect<ReadonlyArray<unknown>, SqlError>)
 
 /** Records hold microseconds and readers milliseconds: the moment that a reader was shown includes the record. */
 export const shownAt = (alias: string) => `date_trunc('milliseconds', ${alias}.changed_at)`
-export const moment = (parameter: string) => `to_timestamp(${parameter}::float8 / 1000)`
+export const moment = (parameter: string) => `to_timestamp(${parameter}::float8 / 1000::float8)`

@@ -16,8 +16,16 @@ import {
   trigger,
   versioned
 } from "./DdlObjects.ts"
+import * as SecretNames from "./SecretNames.ts"
 
-const keys = "{schema}.systemplane_keys"
+export const keys = "{schema}.systemplane_keys"
+
+/** Whether a declaration says that the key of this row is a secret. */
+export const isDeclaredSecret = (alias: string) =>
+  `EXISTS (SELECT FROM ${keys} AS k WHERE k.namespace = ${alias}.namespace AND k.key = ${alias}.key AND k.secret)`
+
+/** By a declaration, or by what the writer says of its own keys: no application may have declared them yet. */
+export const isSecret = (alias: string) => `(${isDeclaredSecret(alias)} OR ${SecretNames.isNamed(alias)})`
 
 const keysTable: RelationObject = {
   kind: "relation",

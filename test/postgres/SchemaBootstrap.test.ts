@@ -3,7 +3,7 @@ import { Effect, Exit, Redacted } from "effect"
 import { Config, Ddl, SchemaBootstrap, withTenant } from "effect-systemplane"
 import * as PgSchemaCheck from "../../src/layers/postgres/PgSchemaCheck.ts"
 import * as DdlEntries from "../../src/schema/DdlEntries.ts"
-import * as DdlHistory from "../../src/schema/DdlHistory.ts"
+import * as DdlHistoryTable from "../../src/schema/DdlHistoryTable.ts"
 import * as DdlKeys from "../../src/schema/DdlKeys.ts"
 import * as DdlSequence from "../../src/schema/DdlSequence.ts"
 import { Limit } from "../support/keys.ts"
@@ -28,8 +28,8 @@ const comesWithTheTable = [
   DdlEntries.noDefault,
   DdlSequence.sequencePosition,
   DdlSequence.positionAfterHistory,
-  DdlHistory.filledId,
-  DdlHistory.identityOrder,
+  DdlHistoryTable.filledId,
+  DdlHistoryTable.identityOrder,
   DdlKeys.ownTriggers
 ].map(({ name }) => name)
 const everything = names(Ddl.parts).filter(
@@ -361,13 +361,13 @@ const losses: ReadonlyArray<readonly [what: string, statement: string, parts: Re
   [
     "records whose ids nothing fills",
     "ALTER TABLE systemplane_history ALTER COLUMN id DROP IDENTITY",
-    [DdlHistory.filledId.name]
+    [DdlHistoryTable.filledId.name]
   ],
   [
     "records whose ids come from a sequence of nothing",
     `CREATE SEQUENCE ids;
      ALTER TABLE systemplane_history ALTER COLUMN id DROP IDENTITY, ALTER COLUMN id SET DEFAULT nextval('ids')`,
-    [DdlHistory.filledId.name]
+    [DdlHistoryTable.filledId.name]
   ],
   [
     "records whose values are text",

@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
 import * as DdlColumns from "../../schema/DdlColumns.ts"
 import * as DdlEntries from "../../schema/DdlEntries.ts"
-import * as DdlHistory from "../../schema/DdlHistory.ts"
+import * as DdlHistoryTable from "../../schema/DdlHistoryTable.ts"
 import { columnsOfIndex, isPlain, isWholeIndex, readBy } from "../../schema/DdlObjects.ts"
 import * as DdlSequence from "../../schema/DdlSequence.ts"
 import * as DdlTriggers from "../../schema/DdlTriggers.ts"
@@ -57,8 +57,8 @@ const facts = `pg_catalog.json_build_object(
   ),
   'unique', ${uniqueOnNames},
   'ordered', ${DdlSequence.drawsInOrder("to_regclass(t.schema || '.systemplane_revision_seq')")},
-  'filledHistory', ${DdlHistory.isFilled("to_regclass(t.schema || '.systemplane_history')", "to_regclass(t.schema || '.systemplane_history_id_seq')")},
-  'orderedHistory', ${DdlHistory.identityCountsUp("to_regclass(t.schema || '.systemplane_history')")},
+  'filledHistory', ${DdlHistoryTable.isFilled("to_regclass(t.schema || '.systemplane_history')", "to_regclass(t.schema || '.systemplane_history_id_seq')")},
+  'orderedHistory', ${DdlHistoryTable.identityCountsUp("to_regclass(t.schema || '.systemplane_history')")},
   'triggers', (
     SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
       'table', c.relname, 'name', g.tgname, 'type', ${DdlTriggers.typeOf("g")}, 'of', ${DdlTriggers.columnsOf("g")}, 'tables', ${DdlTriggers.tablesOf("g")},

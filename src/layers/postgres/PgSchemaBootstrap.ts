@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Ddl from "../../schema/Ddl.ts"
 import * as DdlEntries from "../../schema/DdlEntries.ts"
-import * as DdlHistory from "../../schema/DdlHistory.ts"
+import * as DdlHistoryTable from "../../schema/DdlHistoryTable.ts"
 import { type DdlObject, lockKey } from "../../schema/DdlObjects.ts"
 import * as DdlScript from "../../schema/DdlScript.ts"
 import { EntryStoreError } from "../../schema/EntryStoreError.ts"
@@ -115,7 +115,8 @@ const isNameTwice = ({ reason }: EntryStoreError, { found }: Inspected) =>
  */
 const tableOfLostColumns = ({ reason }: EntryStoreError, { found }: Inspected): string | undefined =>
   reason._tag === "Refused" && /^(22|23502|0A000|428)/.test(reason.code ?? "")
-    ? [DdlEntries, DdlHistory].find(({ columns }) => found.some(({ object }) => object === columns))?.table.relation
+    ? [DdlEntries, DdlHistoryTable].find(({ columns }) => found.some(({ object }) => object === columns))?.table
+        .relation
     : undefined
 
 const isUnanswered = (error: EntryStoreError) => error.reason._tag === "Unanswered"

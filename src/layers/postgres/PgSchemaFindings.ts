@@ -8,7 +8,7 @@
  */
 import * as DdlColumns from "../../schema/DdlColumns.ts"
 import * as DdlEntries from "../../schema/DdlEntries.ts"
-import * as DdlHistory from "../../schema/DdlHistory.ts"
+import * as DdlHistoryTable from "../../schema/DdlHistoryTable.ts"
 import * as DdlKeys from "../../schema/DdlKeys.ts"
 import {
   type DdlObject,
@@ -168,9 +168,9 @@ const isThere = (facts: PgCatalog.Facts, relation: string) => facts.relations.so
 /** What a table is made of comes with the table. */
 const ofRule = (object: RuleObject, { ahead, aheadOfHistory, facts }: Known): ReadonlyArray<Finding> => {
   const isOfHistory = [
-    DdlHistory.columns,
-    DdlHistory.filledId,
-    DdlHistory.identityOrder,
+    DdlHistoryTable.columns,
+    DdlHistoryTable.filledId,
+    DdlHistoryTable.identityOrder,
     DdlSequence.positionAfterHistory
   ].includes(object)
   if (!isThere(facts, isOfHistory ? "systemplane_history" : "systemplane_entries")) return []
@@ -179,8 +179,8 @@ const ofRule = (object: RuleObject, { ahead, aheadOfHistory, facts }: Known): Re
   switch (object) {
     case DdlEntries.columns:
       return ofColumns(object, "systemplane_entries", DdlEntries.columnsOfEntries, facts, true)
-    case DdlHistory.columns:
-      return ofColumns(object, "systemplane_history", DdlHistory.columnsOfHistory, facts, false)
+    case DdlHistoryTable.columns:
+      return ofColumns(object, "systemplane_history", DdlHistoryTable.columnsOfHistory, facts, false)
     case DdlEntries.durability: {
       const lost = facts.relations.filter(({ durable, name }) => !durable && DdlEntries.lasting.includes(name))
       return otherwise(lost.length === 0, false, `is none: a crash empties ${lost.map(({ name }) => name).join(", ")}`)
@@ -198,9 +198,9 @@ const ofRule = (object: RuleObject, { ahead, aheadOfHistory, facts }: Known): Re
       return otherwise(PgCatalog.columnOf(facts, "systemplane_entries", "revision")?.default !== true, false)
     case DdlSequence.sequencePosition:
       return otherwise(facts.ordered && ahead)
-    case DdlHistory.filledId:
+    case DdlHistoryTable.filledId:
       return otherwise(facts.filledHistory, true, "is missing: every write fails")
-    case DdlHistory.identityOrder:
+    case DdlHistoryTable.identityOrder:
       return otherwise(facts.orderedHistory, false)
     case DdlSequence.positionAfterHistory:
       return otherwise(aheadOfHistory)

@@ -3,6 +3,17 @@ import { defineConfig } from "vitest/config"
 
 const src = fileURLToPath(new URL("src/", import.meta.url))
 
+/** What starts servers of its own. */
+export const ownServers = ["test/faults/**/*.test.ts", "test/postgres/Rights.test.ts"]
+
+/** What `npm run test:slow` runs, and `npm test` does not. */
+export const slow = [
+  ...ownServers,
+  "test/memory/Growth.test.ts",
+  "test/plane/{ReadThrough,Remade}.test.ts",
+  "test/postgres/{CursorDiff,HistoryPlans,Settings,Upgrade}.test.ts"
+]
+
 export default defineConfig({
   resolve: {
     alias: [
@@ -12,8 +23,7 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
-    // See vitest.slow.config.ts.
-    exclude: ["test/faults/**", "test/postgres/Rights.test.ts", "**/node_modules/**"],
+    exclude: [...slow, "**/node_modules/**"],
     globalSetup: ["test/support/globalSetup.ts"],
     reporters: ["default", "./dev/summaryReporter.ts"],
     // Most tests wait for PostgreSQL: two files at once, in workers that are started once.

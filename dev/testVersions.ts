@@ -33,7 +33,11 @@ const pass = (version: PostgresServer.MajorVersion, files: ReadonlyArray<string>
     console.log(`PostgreSQL ${version}`)
     const env = { ...process.env, SYSTEMPLANE_TEST_POSTGRES_URL: Redacted.value(server.url("postgres")) }
     return yield* Effect.callback<boolean>((resume) => {
-      const tests = spawn("npx", ["vitest", "run", ...files], { cwd: root, env, stdio: "inherit" })
+      const tests = spawn("npx", ["vitest", "run", "--config", "vitest.versions.config.ts", ...files], {
+        cwd: root,
+        env,
+        stdio: "inherit"
+      })
       tests.on("close", (code) => resume(Effect.succeed(code === 0)))
     })
   }).pipe(Effect.scoped)

@@ -58,9 +58,7 @@ export const make = Effect.fnUntraced(function* (
 
   const clients = yield* RcMap.make({ lookup: openClient, idleTimeToLive })
 
-  // A failed look-up would be remembered as long as what it looked for.
-  const opened = (tenant: TenantId) =>
-    Effect.onError(RcMap.get(clients, tenant), () => RcMap.invalidate(clients, tenant))
+  const opened = (tenant: TenantId) => resourceOf(clients, tenant)
 
   const run = <A>(
     tenant: TenantId,
@@ -110,6 +108,10 @@ export const make = Effect.fnUntraced(function* (
     leave: (tenant: TenantId): Effect.Effect<void> => RcMap.invalidate(clients, tenant)
   }
 })
+
+/** What is kept for a tenant. A look-up that failed would be kept as long as what it looked for, and so is dropped. */
+export const resourceOf = <A>(resources: RcMap.RcMap<TenantId, A, ConnectorError>, tenant: TenantId) =>
+  Effect.onError(RcMap.get(resources, tenant), () => RcMap.invalidate(resources, tenant))
 
 /** What the server refused, it has answered. */
 const isAnswer = (exit: Exit.Exit<unknown, EntryStoreError>): boolean =>

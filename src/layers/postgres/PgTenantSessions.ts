@@ -17,6 +17,7 @@ import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import { aheadTimeToLive } from "../runtime/Timeouts.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
 import type { PgDeadlines } from "./PgDeadlines.ts"
+import { resourceOf } from "./PgTenantClients.ts"
 
 /** What sessions need of the clients of the same tenants. */
 export interface Clients {
@@ -68,9 +69,7 @@ export const make = Effect.fnUntraced(function* (
   const unlessMissing = (tenant: TenantId) =>
     Effect.flatMap(budget.missing(tenant), (error) => (error === undefined ? Effect.void : Effect.fail(error)))
 
-  // A failed look-up would be remembered as long as what it looked for.
-  const ahead = (tenant: TenantId) =>
-    Effect.onError(RcMap.get(sessions, tenant), () => RcMap.invalidate(sessions, tenant))
+  const ahead = (tenant: TenantId) => resourceOf(sessions, tenant)
 
   const onSession = <A>(tenant: TenantId, statement: (query: Query) => Effect.Effect<A, SqlError | EntryStoreError>) =>
     ahead(tenant).pipe(

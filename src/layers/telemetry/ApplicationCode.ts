@@ -3,9 +3,10 @@
  * (G13).
  *
  * An exception of a logger, a tracer, a clock, a source of random numbers or what counts fibers is a defect of the fiber
- * that uses it. In a fiber of the engine that would end a tenant's feed for good. So the whole engine is built in a context in which those
- * of the application are wrapped (`layer`). Every call of a public service runs in that context too (`entrance`): what
- * a call starts is shared with other callers, or outlives its own, and their fibers may have a context of their own.
+ * that uses it. In a fiber of the engine that would end a tenant's feed for good. So the whole engine is built in a
+ * context in which those of the application are wrapped (`layer`). Every call of a public service runs in that context
+ * too (`entrance`): what a call starts is shared with other callers, or outlives its own, and their fibers may have a
+ * context of their own.
  *
  * Other code of the application that the engine calls, and where what it throws is caught:
  *
@@ -138,7 +139,10 @@ const safeClock = (clock: Clock.Clock): Clock.Clock => {
   }
 }
 
-/** Provides the loggers, the tracer, the clock, the random numbers and the count of fibers of the surrounding context, made safe. */
+/**
+ * Provides the loggers, the tracer, the clock, the random numbers and the count of fibers of the surrounding context,
+ * made safe.
+ */
 export const layer = Layer.effectContext(
   Effect.contextWith((context: Context.Context<never>) =>
     Effect.succeed(

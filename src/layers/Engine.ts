@@ -35,6 +35,7 @@ import * as Lifetime from "./runtime/Lifetime.ts"
 import * as ApplicationCode from "./telemetry/ApplicationCode.ts"
 import * as StatusBoard from "./telemetry/StatusBoard.ts"
 import * as Telemetry from "./telemetry/Telemetry.ts"
+import * as AwaitedPreparation from "./tenants/AwaitedPreparation.ts"
 import { boot } from "./tenants/Boot.ts"
 import * as SupervisedTenantManager from "./tenants/SupervisedTenantManager.ts"
 
@@ -58,6 +59,7 @@ export const layer = <E, R>(
         Layer.provideMerge(Layer.merge(SupervisedTenantManager.layer(settings), StoredChangeHistory.layer({ sole }))),
         Layer.provideMerge(InProcessTenantCache.layer(settings)),
         Layer.provideMerge(DeclaredKeyCatalog.layer({ sole, declaredBy: settings.declaredBy })),
+        Layer.provide(AwaitedPreparation.layer()),
         Layer.provide(backend(settings)),
         Layer.provide([StatusBoard.layer(), ConnectLimiter.layer(settings), ReconnectSignal.layer(settings)]),
         // Below the board, which reports every tenant to it.

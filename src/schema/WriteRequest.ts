@@ -81,6 +81,14 @@ export const optionsOf = (given: unknown): Result.Result<WriteOptions, ConfigErr
     catch: () => invalidChange("its options cannot be read")
   })
 
+/** What a caller assigns, as plain data, read once as the options are. */
+export const assignmentsOf = (given: unknown): Result.Result<ReadonlyArray<Assignment.Any>, ConfigError> =>
+  Result.try({
+    try: () =>
+      Array.from(given as ReadonlyArray<Assignment.Any>, ({ ifRevision, key, value }) => ({ ifRevision, key, value })),
+    catch: () => invalidChange("its assignments cannot be read")
+  })
+
 /** The actor as a span shows it, whatever a caller gave. */
 export const shownActor = ({ actor }: WriteOptions): string | undefined =>
   typeof actor === "string" ? actor.slice(0, longestActor) : undefined

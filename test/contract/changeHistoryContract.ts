@@ -331,8 +331,44 @@ export const changeHistoryContract = <Database>({ database, name, plane }: Imple
         yield* Config.set(Limit, 2, ada)
         const before = (yield* recordsOf(Limit)).length
         yield* ChangeHistory.purge({ keepDays: 0, keepPerKey: 0 })
+        yield* ChangeHistory.purge({ keepDays: Number.MAX_SAFE_INTEGER, keepPerKey: Number.MAX_SAFE_INTEGER })
         assert.strictEqual((yield* recordsOf(Limit)).length, before)
         assert.deepInclude(yield* reasonOf(ChangeHistory.purge({})), { _tag: "InvalidQuery" })
+      })
+    )
+
+    test(
+      "what no compiler checked, or cannot be read, is refused with a typed error, and no moment is too early",
+      Effect.gen(function* () {
+        const unreadable: any = new Proxy({}, { get: () => assert.fail("a getter") })
+        const odd: ReadonlyArray<any> = [unreadable, Symbol("odd"), 5n, Number.NaN]
+        const id = crypto.randomUUID()
+        for (const given of [null, ...odd]) {
+          const calls: ReadonlyArray<Effect.Effect<unknown, { readonly reason: object }, ChangeHistory>> = [
+            ChangeHistory.list({ from: given }),
+            ChangeHistory.list({ actor: given }),
+            ChangeHistory.ofKey(given),
+            ChangeHistory.ofKey({ namespace: "limits", key: given }),
+            ChangeHistory.ofKey(Limit, { limit: given }),
+            ChangeHistory.get(given),
+            ChangeHistory.at(given),
+            ChangeHistory.rollback(given, { to: 0, ...ada }),
+            ChangeHistory.rollback(Limit, given),
+            ChangeHistory.rollback(Limit, { to: given, ...ada }),
+            ChangeHistory.rollback(Limit, { to: 0, actor: given }),
+            ChangeHistory.rollback(Limit, { to: 0, ifRevision: given, ...ada }),
+            ChangeHistory.revert(given, ada),
+            ChangeHistory.revert(id, given),
+            ChangeHistory.revert(id, { changeId: given, ...ada }),
+            ChangeHistory.purge(given)
+          ]
+          for (const call of calls) yield* reasonOf(call)
+        }
+        assert.deepInclude(yield* reasonOf(ChangeHistory.list(unreadable)), { _tag: "InvalidQuery" })
+        assert.deepInclude(yield* reasonOf(ChangeHistory.list({ namespace: "a\0" })), { _tag: "InvalidQuery" })
+        assert.deepInclude(yield* reasonOf(Config.setAll(unreadable, ada)), { _tag: "InvalidChange" })
+        assert.deepStrictEqual(yield* ChangeHistory.at(-8.64e15), [])
+        assert.deepInclude(yield* ChangeHistory.list({ to: -8.64e15 }), { changes: [] })
       })
     )
   })

@@ -145,6 +145,25 @@ describe("activation", () => {
     })
   )
 
+  it.live("onDemand: on a database without tables the first reads, and writes beside them, wait for the tables", () =>
+    Effect.gen(function* () {
+      const acme = yield* TestDatabase.make
+      yield* Effect.gen(function* () {
+        const [first, snapshot, listed, written] = yield* Effect.all(
+          [
+            limit,
+            Config.snapshot,
+            Config.list(keys.Burst.namespace),
+            Config.set(keys.Greeting, "hello", { actor: "ada" })
+          ],
+          { concurrency: "unbounded" }
+        ).pipe(withTenant("acme"))
+        assert.deepStrictEqual([first, snapshot.get(Limit), written.value], [600, 600, "hello"])
+        assert.isNotEmpty(listed)
+      }).pipe(Effect.provide(TestPlane.layer({ acme }, { tenants: [], maxEntriesPerTenant: 1 })))
+    })
+  )
+
   it.live("explicit: a read is answered by the database, and activates nothing", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Logger, References, Scheduler } from "effect"
 import { TestClock } from "effect/testing"
-import { SystemplaneLive, TenantId, TenantManager } from "effect-systemplane"
+import { ActivationError, SystemplaneLive, TenantId, TenantManager } from "effect-systemplane"
 import * as StatusBoard from "../../src/layers/telemetry/StatusBoard.ts"
 import * as Telemetry from "../../src/layers/telemetry/Telemetry.ts"
 import { breathe, promptly, withRandom } from "../scripted/ScriptedPlane.ts"
@@ -93,6 +93,32 @@ describe("the log", () => {
       ])
     }).pipe(Effect.provide(layer), Effect.scoped, withRandom(0.5))
   })
+
+  it.effect(
+    "remembers the last hundred causes of a tenant that does not become live, and tells an older one anew",
+    () => {
+      const told: Array<unknown> = []
+      const logger = Logger.make(({ message }) => void told.push(message))
+      const layer = StatusBoard.layer().pipe(Layer.provide(Telemetry.layer({ aggregateTenantThreshold: 10 })))
+      return Effect.gen(function* () {
+        const acme = TenantId.make("acme")
+        const board = yield* StatusBoard.StatusBoard
+        const failsFor = (cause: number) =>
+          Effect.gen(function* () {
+            // Of lines that follow each other within ten seconds some are only counted.
+            yield* TestClock.adjust("1 minute")
+            const before = told.length
+            yield* board.update(acme, {
+              state: "activating",
+              lastError: ActivationError.of("acme", new ActivationError.BootTimedOut({ millis: cause }))
+            })
+            return told.length - before
+          })
+        for (let cause = 1; cause <= 101; cause++) assert.strictEqual(yield* failsFor(cause), 1)
+        assert.deepStrictEqual([yield* failsFor(101), yield* failsFor(2), yield* failsFor(1)], [0, 0, 1])
+      }).pipe(Effect.provide([layer, Logger.layer([logger])]), Effect.scoped, withRegistry)
+    }
+  )
 
   it.effect("logs a state before the fibers that wait for it go on", () => {
     const told: Array<unknown> = []

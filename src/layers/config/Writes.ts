@@ -57,15 +57,17 @@ export const make = (registry: KeyRegistry["Service"], enter: Entrance, write: W
       ),
     remove: <A>(key: ConfigKey<A>, options: WriteOptions) =>
       one("Config.remove", key, options, (options) => WriteRequest.ofRemoval(key, options)),
-    setAll: (assignments: ReadonlyArray<Assignment.Any>, options: WriteAllOptions) =>
-      Effect.suspend(() => {
-        const keys = assignments.map(({ key }) => key)
-        return writing(
-          keys,
-          options,
-          (options) => WriteRequest.ofAssignments(assignments, options),
-          (actor) => Redaction.withSpan("Config.setAll", { keys: keys.map(show), actor })
-        )
-      })
+    setAll: (given: ReadonlyArray<Assignment.Any>, options: WriteAllOptions) =>
+      Effect.suspend(() =>
+        Effect.flatMap(Effect.fromResult(WriteRequest.assignmentsOf(given)), (assignments) => {
+          const keys = assignments.map(({ key }) => key)
+          return writing(
+            keys,
+            options,
+            (options) => WriteRequest.ofAssignments(assignments, options),
+            (actor) => Redaction.withSpan("Config.setAll", { keys: keys.map(show), actor })
+          )
+        })
+      )
   }
 }

@@ -14,6 +14,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { InvalidTenantId, type RevisionConflict } from "../../schema/ConfigError.ts"
+import type { ConfigKey } from "../../schema/ConfigKey.ts"
 import type { NamedEntry } from "../../schema/Entry.ts"
 import type { KeyName } from "../../schema/KeyName.ts"
 import {
@@ -35,7 +36,7 @@ import * as ConfigDiff from "../../schema/operator/ConfigDiff.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as Tenant from "../../schema/TenantId.ts"
 import * as WriteRequest from "../../schema/WriteRequest.ts"
-import { ChangeHistory, type RevertOptions, type RollbackOptions } from "../../services/ChangeHistory.ts"
+import { ChangeHistory } from "../../services/ChangeHistory.ts"
 import { currentTenant } from "../../services/CurrentTenant.ts"
 import { HistoryStore, type HistoryStoreError } from "../../services/HistoryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
@@ -72,7 +73,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
   const asked = <A>(question: (tenant: TenantId) => Effect.Effect<A, HistoryStoreError>) =>
     enter(Effect.flatMap(current, (tenant) => reading(question(tenant))))
 
-  const tenantOf = (given: string | undefined) =>
+  const tenantOf = (given: unknown) =>
     given === undefined
       ? current
       : Option.match(Tenant.parse(given), {
@@ -80,9 +81,9 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
           onSome: Effect.succeed
         })
 
-  const list = Effect.fnUntraced(function* (query: ChangeQuery = {}) {
-    const tenant = yield* tenantOf(query.tenant)
+  const list = Effect.fnUntraced(function* (query?: ChangeQuery) {
     const checked = yield* CheckedRequests.query(query)
+    const tenant = yield* tenantOf(checked.tenant)
     // One more than is shown tells whether there is a next page.
     const found = yield* reading(store.changes(tenant, { ...checked, limit: checked.limit + 1 }))
     const shown = found.slice(0, checked.limit)
@@ -92,22 +93,22 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
     }
   }, enter)
 
-  const ofKey = Effect.fnUntraced(function* ({ key, namespace }: KeyName, page: PageRequest = {}) {
+  const ofKey = Effect.fnUntraced(function* (given: KeyName, page?: PageRequest) {
+    const name = yield* CheckedRequests.name(given)
     const { before, limit } = yield* CheckedRequests.page(page)
-    const found = yield* asked((tenant) => store.ofKey(tenant, { namespace, key }, { before, limit: limit + 1 }))
+    const found = yield* asked((tenant) => store.ofKey(tenant, name, { before, limit: limit + 1 }))
     const records = found.records.slice(0, limit)
     return { records, next: found.full || found.records.length > limit ? records.at(-1)!.id : undefined }
   })
 
   const recordsOf = Effect.fnUntraced(function* (tenant: TenantId, changeId: string) {
     const records = uuid.test(changeId) ? yield* reading(store.ofChange(tenant, changeId.toLowerCase())) : []
-    if (records.length > 0) return records
-    return yield* failWith(new UnknownChange({ tenant, changeId: String(changeId).slice(0, 64) }))
+    return records.length > 0 ? records : yield* failWith(new UnknownChange({ tenant, changeId }))
   })
 
-  const declared = ({ key, namespace }: KeyName) => {
-    const found = registry.find(namespace, key)
-    return found === undefined ? failWith(unknownKey({ namespace, key })) : Effect.succeed(found)
+  const declared = (name: KeyName) => {
+    const found = registry.find(name.namespace, name.key)
+    return found === undefined ? failWith(unknownKey(name)) : Effect.succeed(found)
   }
 
   /** What a conflict is about: who changed the entry last, and in what it differs now. */
@@ -146,13 +147,16 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
       )
     )
 
-  const rollback = Effect.fnUntraced(function* (name: KeyName, { ifRevision, to, ...options }: RollbackOptions) {
-    const tenant = yield* Effect.tap(current, (tenant) => Effect.annotateCurrentSpan("tenant", tenant))
-    const key = yield* declared(name)
-    yield* CheckedRequests.revision("to", to)
+  const writtenTenant = Effect.tap(current, (tenant) => Effect.annotateCurrentSpan("tenant", tenant))
+
+  const changeWith = (options: WriteRequest.ChangeOptions, what: string) =>
+    Effect.mapError(Effect.fromResult(WriteRequest.changeOf({ ...options, reason: options.reason ?? what })), ofConfig)
+
+  const rollback = Effect.fnUntraced(function* (key: ConfigKey.Any, to: number, options: WriteRequest.WriteOptions) {
+    const tenant = yield* writtenTenant
+    const { ifRevision } = options
     if (ifRevision !== undefined) yield* CheckedRequests.revision("ifRevision", ifRevision)
-    const reason = options.reason ?? (to === 0 ? "rollback to the default" : `rollback to revision ${to}`)
-    const change = yield* Effect.mapError(Effect.fromResult(WriteRequest.changeOf({ ...options, reason })), ofConfig)
+    const change = yield* changeWith(options, to === 0 ? "rollback to the default" : `rollback to revision ${to}`)
     let json: string | undefined
     if (to > 0) {
       const record = yield* reading(store.ofRevision(tenant, key, to))
@@ -165,10 +169,9 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
     return entry!
   })
 
-  const revert = Effect.fnUntraced(function* (changeId: string, options: RevertOptions) {
-    const tenant = yield* Effect.tap(current, (tenant) => Effect.annotateCurrentSpan("tenant", tenant))
-    const reason = options.reason ?? `revert of change ${changeId}`
-    const change = yield* Effect.mapError(Effect.fromResult(WriteRequest.changeOf({ ...options, reason })), ofConfig)
+  const revert = Effect.fnUntraced(function* (changeId: string, options: WriteRequest.ChangeOptions) {
+    const tenant = yield* writtenTenant
+    const change = yield* changeWith(options, `revert of change ${changeId}`)
     const spans = spansOf(yield* recordsOf(tenant, changeId))
     const keys = yield* Effect.forEach(spans, ({ first }) => declared(first))
 
@@ -219,30 +222,49 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
   return ChangeHistory.of({
     list,
     ofKey,
-    get: (changeId) => enter(Effect.flatMap(current, (tenant) => Effect.map(recordsOf(tenant, changeId), changeOf))),
+    get: (given) =>
+      enter(
+        Effect.flatMap(current, (tenant) =>
+          Effect.map(recordsOf(tenant, CheckedRequests.shownChangeId(given)), changeOf)
+        )
+      ),
     at: (moment) =>
-      Effect.flatMap(CheckedRequests.millisOf("moment", moment), (millis) =>
-        asked((tenant) => store.at(tenant, millis))
-      ),
+      Effect.flatMap(CheckedRequests.moment(moment), (millis) => asked((tenant) => store.at(tenant, millis))),
     since,
-    rollback: (key, options) =>
-      rollback(key, options).pipe(
-        Redaction.withSpan("ChangeHistory.rollback", { ...namesOf(key), to: options.to, actor: options.actor }),
-        enter
+    rollback: (given, givenOptions) =>
+      enter(
+        Effect.gen(function* () {
+          const key = yield* Effect.flatMap(CheckedRequests.name(given), declared)
+          const options = yield* optionsOf(givenOptions)
+          const to = yield* CheckedRequests.target(givenOptions)
+          return yield* rollback(key, to, options).pipe(
+            Redaction.withSpan("ChangeHistory.rollback", {
+              ...namesOf(key),
+              to,
+              actor: WriteRequest.shownActor(options)
+            })
+          )
+        })
       ),
-    revert: (changeId, options) =>
-      revert(changeId, options).pipe(
-        Redaction.withSpan("ChangeHistory.revert", { changeId, actor: options.actor }),
-        enter
+    revert: (given, givenOptions) =>
+      enter(
+        Effect.gen(function* () {
+          const changeId = CheckedRequests.shownChangeId(given)
+          const options = yield* optionsOf(givenOptions)
+          return yield* revert(changeId, options).pipe(
+            Redaction.withSpan("ChangeHistory.revert", { changeId, actor: WriteRequest.shownActor(options) })
+          )
+        })
       ),
     verify: asked(store.verify),
     purge: (retention) =>
-      Effect.andThen(
-        CheckedRequests.retention(retention),
+      Effect.flatMap(CheckedRequests.retention(retention), (retention) =>
         asked((tenant) => store.purge(tenant, retention))
       )
   })
 })
+
+const optionsOf = (given: unknown) => Effect.mapError(Effect.fromResult(WriteRequest.optionsOf(given)), ofConfig)
 
 export const layer = (options: StoredChangeHistoryOptions) => Layer.effect(ChangeHistory, make(options))
 

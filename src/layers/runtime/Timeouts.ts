@@ -68,6 +68,9 @@ export const nextAnswer = {
  */
 export const longestArrival = 30 * 60_000
 
+/** How long a statement waits for the tables of a new database: a second is left of the 5 that a read has. */
+export const longestAwaitedPreparation = "4 seconds"
+
 /** How long a read waits for the history to say what was in force before a row that does not decode. */
 export const recallTimeout = "2 seconds"
 

@@ -61,7 +61,13 @@ const selectPurged = `
 export const purge =
   ({ keepDays, keepPerKey }: Retention) =>
   (query: Query) =>
-    counted(query(selectPurged, [keepDays ?? null, keepPerKey ?? null]))
+    counted(query(selectPurged, [atMost(keepDays, longestKept), atMost(keepPerKey, largestInteger)]))
+
+/** Beyond these the server has no moment, and no integer; nothing is as old or as often changed. */
+const longestKept = 1_000_000
+const largestInteger = 2_147_483_647
+
+const atMost = (given: number | undefined, most: number) => (given === undefined ? null : Math.min(given, most))
 
 /** How many gaps `verify` would close. */
 export const countUnrecorded = (query: Query) => counted(query(selectUnrecorded))

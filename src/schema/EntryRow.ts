@@ -10,8 +10,8 @@ import * as Schema from "effect/Schema"
  *
  * **Details**
  *
- * `updatedAt` is in milliseconds since the epoch. `fingerprint` is a hash of all other columns, computed by the
- * database: two rows of a key with the same fingerprint are the same row.
+ * `updatedAt` is in milliseconds since the epoch. `fingerprint` tells the versions of a row apart, also if neither its
+ * revision nor its value changed: two rows of a key with the same fingerprint are the same row.
  *
  * @category models
  * @since 0.1.0

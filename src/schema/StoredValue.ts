@@ -31,12 +31,16 @@ export type StoredValue = Pick<EntryRow, "value" | "problem" | "inexact">
 /** Sixteen digits in a row are the shortest that a double may not hold; most texts have none. */
 const manyDigits = /[0-9.]{16}|[0-9][eE]/
 
+/** Looks for digits only in a text that has room for so many, or an exponent. */
+const mayBeInexact = (text: string): boolean =>
+  (text.length >= 16 || text.includes("e") || text.includes("E")) && manyDigits.test(text)
+
 /** Parses a text that PostgreSQL wrote. */
 export const parse = (text: string): StoredValue => {
   if (isTooDeep(text)) return tooDeep
   try {
     const value: unknown = JSON.parse(text)
-    return manyDigits.test(text) ? withDigits(value, text) : { value }
+    return mayBeInexact(text) ? withDigits(value, text) : { value }
   } catch {
     return rejected("it is not JSON")
   }

@@ -360,11 +360,13 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
         assert.deepStrictEqual(valuesOf(yield* diff(known)), { 0: undefined, 2: undefined })
         yield* put(a, "1")
         yield* restore
-        assert.deepStrictEqual(yield* diff(backedUp), [])
+        // Its rows may count as new versions of what they were, with the same values.
+        for (const { row, slot } of yield* diff(backedUp)) assert.strictEqual(row?.value, [1, 2][slot])
         assert.deepStrictEqual(valuesOf(yield* diff(known)), { 0: 1, 1: 2, 2: undefined })
         // The sequence went back too: a revision that was drawn once is drawn again, for another row.
+        const restored = yield* know
         assert.isAbove((yield* put(a, "2")).revision, before.revision)
-        assert.deepStrictEqual(valuesOf(yield* diff(backedUp)), { 0: 2 })
+        assert.deepStrictEqual(valuesOf(yield* diff(restored)), { 0: 2 })
       })
     )
 

@@ -12,40 +12,17 @@ import * as SeedMark from "../../schema/SeedMark.ts"
 import * as StoredValue from "../../schema/StoredValue.ts"
 import * as WritableValue from "../../schema/WritableValue.ts"
 
-/** What several columns are made of. A statement about thousands of rows computes it once for each, in a subquery. */
-interface Parts {
-  /** When the row was written, since the epoch. */
-  readonly seconds: string
-  /** The text of a value that is short, and `NULL` for another. */
-  readonly short: string
-}
-
-const computed: Parts = {
-  seconds: "coalesce(date_part('epoch', e.updated_at), 0)",
-  short: `CASE WHEN ${WritableValue.isShort("e.value")} THEN e.value::text END`
-}
-
-/** The parts as columns of the subquery, and how they are named outside it. */
-export const partsColumns = `${computed.seconds} AS seconds, ${computed.short} AS short`
-const named: Parts = { seconds: "e.seconds", short: "e.short" }
-
-const hashedValue = (short: string) => `coalesce(${short},
-  CASE WHEN pg_catalog.pg_column_size(e.value) <= ${WritableValue.always} AND ${WritableValue.size("e.value")} <= ${WritableValue.always} THEN e.value::text
-  ELSE jsonb_hash_extended(e.value, 0)::text END, '')`
-
 /**
- * A hash of everything a row says, its names included, in 64 bits: two rows collide once in 10^19. Each column's hash
- * is the seed of the next, so that two rows which change alike do not change a digest of both by the same twice, as
- * they would were the hashes of their columns added up. Of the value it hashes the text, since the hash of a JSON array
- * cannot tell some orders of its elements apart; but that of a value of more than 32 KiB, which would take the server
- * long to write out: there a change that the hash cannot tell is told by the revision.
+ * Which version of a row it is, as 64 bits: two versions have one fingerprint once in 10^19. Whatever writes a row gives
+ * it the id of its transaction (`xmin`), also with the triggers disabled. An id can come again after a fail-over that
+ * lost commits; the revision and the time then differ. The names are part of it so that the digest of many rows, which
+ * is the exclusive or of their fingerprints, never takes two rows for none.
+ *
+ * It says nothing of the value, which the server would have to write out. So a table that was written anew as it was
+ * (restored, repacked) has other fingerprints, its rows are read again, and they turn out to be the same.
  */
-const fingerprintOf = ({ seconds, short }: Parts) =>
-  ["e.namespace", "e.key", "coalesce(e.updated_by, '')", hashedValue(short)].reduce(
-    (seed, text) => `hashtextextended(${text}, ${seed})`,
-    `hashint8extended(coalesce(e.revision, 0), hashfloat8extended(${seconds}, 0))`
-  )
-export const fingerprint = fingerprintOf(computed)
+export const fingerprint =
+  "pg_catalog.hash_record_extended(ROW(e.xmin, e.revision, e.updated_at, e.namespace, e.key), 0)"
 
 /** How long ago a row was written, in seconds by the database's clock. */
 export const age = `date_part('epoch', clock_timestamp() - least(greatest(e.updated_at, 'epoch'), '9999-12-31'))`
@@ -109,31 +86,28 @@ export const isOneOfThese = (paths: string): string => `e.namespace || E'\\n' ||
 /** More of an actor's name is not fetched. */
 const longestActor = 1_000
 
+/** The text of a value if that is short, and `NULL` for another. */
+const short = `CASE WHEN ${WritableValue.isShort("e.value")} THEN e.value::text END`
+
 /**
  * The text of a value, parsed here and not by the driver, so that what is wrong with one value rejects one row. The
  * rest are numbers, since the driver makes a `bigint` and a `Date` of what is none: a tenant may have 10,000 rows.
  */
-const columnsOf = (fingerprint: string, { seconds }: Parts, text: string) => `
+const columnsOf = (fingerprint: string, text: string) => `
   ${text} AS value,
   coalesce(e.revision, 0)::float8 AS revision,
-  ${seconds} AS seconds,
+  coalesce(date_part('epoch', e.updated_at), 0) AS seconds,
   CASE WHEN octet_length(e.updated_by) <= ${longestActor} THEN e.updated_by
     ELSE left(coalesce(e.updated_by, ''), ${longestActor}) END AS "updatedBy",
   ${fingerprint} AS fingerprint`
 
 /** The columns of rows that are all wanted, whose fingerprint is known by this name. */
-export const columnsWith = (fingerprint: string) => columnsOf(fingerprint, computed, textOf(computed.short))
+export const columnsWith = (fingerprint: string) => columnsOf(fingerprint, textOf(short))
 
 export const columns = columnsWith(fingerprint)
 
-const columnsIfOf = (parts: Parts) => (wanted: string) =>
-  columnsOf(fingerprintOf(parts), parts, `CASE WHEN ${wanted} THEN (${textOf(parts.short)}) END`)
-
 /** The columns of rows of which only some are wanted. The values of the others are not fetched: they are `null`. */
-export const columnsIf = columnsIfOf(computed)
-
-/** The same of rows that come with `partsColumns`. */
-export const columnsOfPartsIf = columnsIfOf(named)
+export const columnsIf = (wanted: string) => columnsOf(fingerprint, `CASE WHEN ${wanted} THEN (${textOf(short)}) END`)
 
 /** An array as PostgreSQL reads it. */
 export const arrayOf = (texts: ReadonlyArray<string | undefined>): string =>

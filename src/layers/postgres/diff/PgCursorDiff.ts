@@ -6,7 +6,7 @@
  *   first read ──▶ all rows by value, and the snapshot S of that very statement (the cursor)
  *   later      ──▶ the keys that transactions changed which S did not see, and those that notifications named,
  *                  joined to their rows in one statement, which returns the next cursor
- *   now and then ▶ the same statement with a digest of all row versions: equal, or all rows by value again
+ *   now and then ▶ the same statement with a digest of all fingerprints: equal, or all rows by value again
  * ```
  *
  * Invariants:
@@ -66,12 +66,12 @@ export const isCursor = ({ history, place }: PgCursorRead.Scanned): boolean => h
 export const make = (
   query: Query,
   keys: ReadonlyArray<KeyName>,
-  { others, readAt, shadow, versions, ...start }: Start,
+  { others, readAt, shadow, ...start }: Start,
   { lasting, onMismatch, onSize }: CursorDiffOptions
 ): CursorDiff => {
   const { nameOf } = PgNamespaceScan
   const slotOf = PgNamespaceScan.slotsOf(keys)
-  const namespaces = new Set(keys.map(({ namespace }) => namespace))
+  const isOurs = PgNamespaceScan.isNamespaceOf(keys)
   const unrecorded = PgUnrecorded.make(query, keys, onMismatch)
   let place = start.place
   let verifiedAt = readAt
@@ -112,7 +112,7 @@ export const make = (
       }
       const diff = learn(known, rows, named)
       if (verify) {
-        const expected = PgNamespaceScan.digestOf(versions!) ^ PgNamespaceScan.digestOf(others.values())
+        const expected = PgNamespaceScan.digestOf(shadow) ^ PgNamespaceScan.digestOf(others!.values())
         if (expected !== (next.digest ?? 0n)) {
           onMismatch()
           return Option.none()
@@ -134,13 +134,11 @@ export const make = (
       unrecorded.took(columns)
       const found = columns.fingerprint === null ? undefined : present.next().value
       if (slot === undefined) {
-        if (found === undefined) others.delete(nameOf(columns))
-        else if (versions !== undefined && namespaces.has(columns.namespace))
-          others.set(nameOf(columns), columns.version)
+        if (found === undefined) others?.delete(nameOf(columns))
+        else if (isOurs(columns.namespace)) others?.set(nameOf(columns), found.row.fingerprint)
         continue
       }
       shadow[slot] = found?.row.fingerprint
-      if (versions !== undefined) versions[slot] = found === undefined ? undefined : columns.version
       if (found?.row.fingerprint !== known[slot]) diff.push({ slot, row: found?.row, age: found?.age })
     }
     return diff
@@ -152,7 +150,7 @@ export const make = (
       if (!verify) return changed(known, takeHeard(), false)
       return Effect.andThen(
         unrecorded.compare,
-        versions === undefined ? Effect.succeedNone : Effect.suspend(() => changed(known, takeHeard(), true))
+        others === undefined ? Effect.succeedNone : Effect.suspend(() => changed(known, takeHeard(), true))
       )
     })
 }

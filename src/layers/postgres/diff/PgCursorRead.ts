@@ -9,16 +9,12 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { KeyName } from "../../../schema/KeyName.ts"
 import * as PgRows from "../PgRows.ts"
 import type * as PgDigestDiff from "./PgDigestDiff.ts"
 import * as PgNamespaceScan from "./PgNamespaceScan.ts"
 
 /** More changed keys than this are read as a whole. */
 export const mostKeys = 1_000
-
-/** A hash of one version of a row: another one means that the row was written again. Good within one session. */
-const version = "pg_catalog.hash_record_extended(ROW(e.xmin, e.namespace, e.key), 0)"
 
 const place = `pg_current_snapshot()::text AS cursor, pg_is_in_recovery() AS recovery,
     (date_part('epoch', pg_postmaster_start_time()) * 1000000::float8)::int8::text AS started`
@@ -36,24 +32,21 @@ const hasHistory = `EXISTS (
 
 /**
  * All rows, and one without a name whose value says where the history is: a column of its own would have to be decoded
- * in all other rows as well. Without the last OFFSET the planner makes no hash table of the keys.
+ * in all other rows as well. Without `OFFSET` the planner makes no hash table of the keys. It takes an array that it
+ * cannot look into for a short one, and finds the namespaces by the index.
  */
 const whole = (isWanted: string) => `
   SELECT NULL::text AS namespace, NULL::text AS key,
     pg_catalog.json_build_object('cursor', p.cursor, 'recovery', p.recovery, 'started', p.started,
       'history', ${hasHistory}, 'millis', (date_part('epoch', clock_timestamp()) * 1000::float8)::int8,
       'bytes', (${historyBytes})::int8)::text AS value,
-    NULL::float8 AS revision, NULL::float8 AS seconds, NULL::text AS "updatedBy", NULL::int8 AS fingerprint,
-    NULL::int8 AS version
+    NULL::float8 AS revision, NULL::float8 AS seconds, NULL::text AS "updatedBy", NULL::int8 AS fingerprint
   FROM (SELECT ${place}) AS p
   UNION ALL (
-  SELECT e.namespace, e.key, ${PgRows.columnsOfPartsIf(isWanted)}, e.version
-  FROM (
-    SELECT e.namespace, e.key, e.value, e.revision, e.updated_at, e.updated_by, ${PgRows.partsColumns}, ${version} AS version
-    FROM systemplane_entries AS e
-    WHERE e.namespace IN (SELECT pg_catalog.unnest($1::text[])) AND ${PgRows.isStored}
-    LIMIT $2
-  ) AS e OFFSET 0)`
+  SELECT e.namespace, e.key, ${PgRows.columnsIf(isWanted)}
+  FROM systemplane_entries AS e
+  WHERE e.namespace = ANY (ARRAY(SELECT pg_catalog.unnest($1::text[]))) AND ${PgRows.isStored}
+  LIMIT $2 OFFSET 0)`
 
 /**
  * It is streamed, and a stream is never prepared. Exported, as its neighbours, so that tests recognise it.
@@ -74,8 +67,8 @@ export const selectSince = `
     SELECT ${place},
       CASE WHEN $5 THEN ${historyBytes} END AS bytes,
       CASE WHEN $5 THEN (
-        SELECT bit_xor(v.version) FROM (
-          SELECT ${version} AS version FROM systemplane_entries AS e
+        SELECT bit_xor(v.fingerprint) FROM (
+          SELECT ${PgRows.fingerprint} AS fingerprint FROM systemplane_entries AS e
           WHERE e.namespace = ANY ($2::text[]) AND ${PgRows.isStored} LIMIT $6
         ) AS v
       ) END AS digest
@@ -94,7 +87,7 @@ export const selectSince = `
     LIMIT ${mostKeys + 1}
   ) AS k ON true
   LEFT JOIN LATERAL (
-    SELECT ${PgRows.columnsIf(PgRows.isOneOf("$7"))}, ${PgRows.age} AS age, ${version} AS version
+    SELECT ${PgRows.columnsIf(PgRows.isOneOf("$7"))}, ${PgRows.age} AS age
     FROM systemplane_entries AS e
     WHERE e.namespace = k.namespace AND e.key = k.key AND ${PgRows.isStored} LIMIT 1
   ) AS e ON true`
@@ -136,10 +129,11 @@ export interface Scanned {
   readonly place: Place
   /** Whether the database has a history. */
   readonly history: boolean
-  /** The version of each slot's row; `undefined` if there are too many rows beside them to look at them all. */
-  readonly versions: Array<bigint | undefined> | undefined
-  /** The versions of the rows in the same namespaces that were not declared, by name. */
-  readonly others: Map<string, bigint>
+  /**
+   * The fingerprints of the rows in the same namespaces that were not declared, by name; `undefined` if there are too
+   * many to look at them all.
+   */
+  readonly others: Map<string, bigint> | undefined
 }
 
 /**
@@ -152,14 +146,12 @@ export const scan =
     Effect.suspend(() => {
       const limit = PgNamespaceScan.most(keys) + 1
       const { decoded, take } = PgNamespaceScan.decoder(keys)
-      const versions: Array<bigint> = []
       let place: unknown
       let found = 0
       const each = (rows: ReadonlyArray<any>) => {
         const at = place === undefined ? rows.findIndex((columns) => columns?.namespace === null) : -1
         if (at >= 0) place = rows[at].value
         const present = at >= 0 ? rows.toSpliced(at, 1) : rows
-        for (const { version } of present) versions.push(version)
         found += present.length
         take(present)
       }
@@ -174,7 +166,7 @@ export const scan =
           const whole = Result.isSuccess(decoded) ? decoded.success : undefined
           if (whole !== undefined) {
             const { history, millis, ...place } = whole
-            onScanned({ place, history, ...(found < limit ? versionsOf(keys, rows, versions) : tooMany()) })
+            onScanned({ place, history, others: found < limit ? othersOf(rows) : undefined })
           }
           if (found >= limit) return Option.none()
           return Option.some(
@@ -187,18 +179,10 @@ export const scan =
       )
     })
 
-const versionsOf = (
-  keys: ReadonlyArray<KeyName>,
-  rows: ReadonlyArray<PgNamespaceScan.NamedRow>,
-  found: ReadonlyArray<bigint>
-) => {
-  const versions: Array<bigint | undefined> = keys.map(() => undefined)
+const othersOf = (rows: ReadonlyArray<PgNamespaceScan.NamedRow>) => {
   const others = new Map<string, bigint>()
-  for (const [i, { name, slot }] of rows.entries()) {
-    if (slot === undefined) others.set(PgNamespaceScan.nameOf(name), found[i]!)
-    else versions[slot] = found[i]
+  for (const { name, row, slot } of rows) {
+    if (slot === undefined) others.set(PgNamespaceScan.nameOf(name), row.fingerprint)
   }
-  return { versions, others }
+  return others
 }
-
-const tooMany = () => ({ versions: undefined, others: new Map<string, bigint>() })

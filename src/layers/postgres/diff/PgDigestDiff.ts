@@ -104,10 +104,11 @@ const following = (
   }
 }
 
-const seenIn = (rows: ReadonlyArray<PgNamespaceScan.NamedRow>): Seen => ({
-  others: PgNamespaceScan.digestOf(rows.filter(({ slot }) => slot === undefined).map(({ row }) => row.fingerprint)),
-  revision: highest(rows, 0)
-})
+const seenIn = (rows: ReadonlyArray<PgNamespaceScan.NamedRow>): Seen => {
+  let others = 0n
+  for (const { row, slot } of rows) if (slot === undefined) others ^= row.fingerprint
+  return { others, revision: highest(rows, 0) }
+}
 
 const highest = (rows: ReadonlyArray<PgNamespaceScan.NamedRow>, atLeast: number): number => {
   let revision = atLeast

@@ -61,6 +61,12 @@ export const slotsOf =
   ({ key, namespace }: KeyName): number | undefined =>
     slotsByName(keys).get(namespace)?.get(key)
 
+/** Whether a namespace is that of one of these keys. */
+export const isNamespaceOf =
+  (keys: ReadonlyArray<KeyName>) =>
+  (namespace: string): boolean =>
+    slotsByName(keys).has(namespace)
+
 /** A name as a key of a map. */
 export const nameOf = ({ key, namespace }: KeyName): string => JSON.stringify([namespace, key])
 
@@ -129,7 +135,7 @@ export const most = (keys: ReadonlyArray<KeyName>) => 2 * keys.length + 64
 const selectAll = (age: string) => `
   SELECT e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$3"))}${age}
   FROM systemplane_entries AS e
-  WHERE e.namespace IN (SELECT pg_catalog.unnest($1::text[])) AND ${PgRows.isStored}
+  WHERE e.namespace = ANY (ARRAY(SELECT pg_catalog.unnest($1::text[]))) AND ${PgRows.isStored}
   LIMIT $2`
 
 /** The statement of `all` with ages. Exported, like its neighbours below, so that tests recognise it by identity. */

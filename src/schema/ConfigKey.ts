@@ -67,6 +67,9 @@ export interface ConfigKeyOptions<A> {
    * Any codec whose encoded side is JSON and which needs no service and no asynchronous step. What a stored document
    * holds beyond the fields of a struct is kept when the value is read, changed and written; a class, or a struct that
    * is transformed as a whole, drops it.
+   *
+   * Why a stored value is rejected is told in the words of the schema's annotations (`expected`, `message`). What a
+   * check says of one value may repeat it, and is told to its writer alone.
    */
   readonly schema: Schema.Codec<A, any>
   /** In force while no row is stored. Checked against `schema` when the key is made. */

@@ -301,7 +301,7 @@ const takeRecalled = (key: SnapshotKey, before: Slot, last: NonNullable<Recalled
   const { inForce, recalled: _, ...slot } = before
   if ("deleted" in last) {
     return inForce !== undefined && last.deleted >= inForce.revision
-      ? { ...slot, value: key.defaultValue, inForce: undefined }
+      ? { ...slot, value: ReaderOwned.defaultOf(key), inForce: undefined }
       : before
   }
   // The history may hold it and not its deletion, if the triggers were disabled then.

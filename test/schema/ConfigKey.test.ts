@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Result, Schema, SchemaGetter } from "effect"
+import { Effect, Result, Schema, SchemaGetter, SchemaIssue } from "effect"
 import { ConfigKey, InvalidConfigKey } from "effect-systemplane"
+import * as KeyCodec from "../../src/schema/KeyCodec.ts"
 
 const int = { schema: Schema.Int, defaultValue: 1 }
 
@@ -77,6 +78,46 @@ describe("ConfigKey.make", () => {
     assert.include(reasonOf({ limits: { canary: { most: "x" } }, list: [] }), `at ["limits"][*]["most"]`)
     assert.include(reasonOf({ limits: { 'limits"]canary': 1 }, list: [] }), `at ["limits"][*]`)
     assert.include(reasonOf({ limits: {}, list: [{ from: 7 }] }), `at ["list"][0]["from"]`)
+  })
+
+  it("repeats no words of a check about what is stored, and tells them to who writes it", () => {
+    const odd = Schema.Finite.check(Schema.makeFilter((n: number) => n % 2 === 1 || `${n} is even`))
+    const seven = Schema.Finite.pipe(
+      Schema.decodeTo(Schema.Finite, {
+        decode: SchemaGetter.transformEffect((n: number) =>
+          n === 7 ? Effect.succeed(n) : Effect.fail(new SchemaIssue.InvalidValue({ message: `${n} is not seven` }))
+        ),
+        encode: SchemaGetter.transform((n: number) => n)
+      })
+    )
+    const list = Schema.Array(Schema.Finite).check(
+      Schema.makeFilter((ns) => ns.map((n, i) => ({ path: [i, `${n}`], issue: `${n} is wrong` })))
+    )
+    const cases: ReadonlyArray<readonly [Schema.Codec<any>, unknown, unknown]> = [
+      [odd, 1, 424242],
+      [seven, 7, 424242],
+      [Schema.Struct({ odd }), { odd: 1 }, { odd: 424242 }],
+      [list, [], Array.from({ length: 1_000 }, () => 424242)]
+    ]
+    for (const [schema, defaultValue, stored] of cases) {
+      const key = ConfigKey.make<any>("n", "k", { schema, defaultValue })
+      const reason = failureOf(key.decode(stored))
+      assert.notInclude(reason, "424242")
+      assert.isBelow(reason.length, 500)
+      assert.include(failureOf(KeyCodec.of(key.schema, key).decodeGiven(stored)), "424242 is")
+    }
+    const said = odd.annotate({ message: "odd numbers alone" })
+    assert.strictEqual(
+      failureOf(ConfigKey.make("n", "k", { schema: said, defaultValue: 1 }).decode(2)),
+      "odd numbers alone"
+    )
+  })
+
+  it("rejects a value of a schema that has no end", () => {
+    const node = (): Schema.Codec<any> =>
+      Schema.Struct({ a: Schema.Int, next: Schema.optional(Schema.suspend(() => node())) })
+    const { decode } = ConfigKey.make("n", "k", { schema: node(), defaultValue: { a: 1 } })
+    assert.include(failureOf(decode({ a: 1, next: { a: "x" } })), `at ["next"]["a"]`)
   })
 
   it("survives a schema that throws, or that cannot be applied at once", () => {

@@ -1,5 +1,8 @@
 /** Which rows the pure core publishes and which it rejects: invariants 4 and 5 in the header of `Snapshot.ts`. */
 import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import { ConfigKey } from "effect-systemplane"
+import * as ReaderOwned from "../../src/schema/ReaderOwned.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
 import {
   a,
@@ -162,6 +165,18 @@ describe("what the history recalls", () => {
       removed.published.map(({ slot }) => slot),
       [a]
     )
+  })
+
+  it("G5: a default that a removal put in force is each reader's own", () => {
+    const key = ConfigKey.make("n", "k", { schema: Schema.DateFromString, defaultValue: new Date(0) })
+    const stored = frozen(whole(Snapshot.make([key]), { 0: row(5, new Date(5).toJSON()) }))
+    const rejected = frozen(whole(stored, { 0: row(9, bad) }))
+    const [asked] = Snapshot.forgotten(rejected)
+    const { value, inForce } = Snapshot.applyRecalled(rejected, [{ ...asked!, last: { deleted: 5 } }]).state.slots[0]!
+    assert.isUndefined(inForce)
+    const [mine, other] = [ReaderOwned.handOut<Date>(value), ReaderOwned.handOut<Date>(value)]
+    mine.setTime(7)
+    assert.deepStrictEqual(other, new Date(0))
   })
 
   it("G8: a value that the history has never follows its own deletion, which nothing recorded", () => {

@@ -65,6 +65,24 @@ describe("the text of a stored value", () => {
     assert.isTrue(BigDecimal.equals(decoded.list[1]!, BigDecimal.fromStringUnsafe("123456789012345678901")))
   })
 
+  it("hands them over in the place that they have, whatever the names of the properties around them", () => {
+    // JavaScript lists names that are whole numbers first, and PostgreSQL lists short ones first.
+    const schema = Schema.Record(Schema.String, Schema.Union([Schema.BigIntFromString, Schema.Number]))
+    const text = `{"a": 9007199254740992, "10": 9007199254740993, "__proto__": 123456789012345678901}`
+    const decoded: any = Result.getOrThrow(decode(keyOf(schema, {}), text))
+    assert.deepStrictEqual(Object.entries(decoded), [
+      ["10", 9007199254740993n],
+      ["a", 9007199254740992],
+      ["__proto__", 123456789012345678901n]
+    ])
+  })
+
+  it("G6: is read in a moment, whatever digits are in it", () => {
+    const digits = ["1", "0.", "0.0", "10.0"].map((start) => `${start}${"0".repeat(16_000)}1`)
+    const text = `[${Array.from({ length: 60 }, (_, i) => digits[i % digits.length]).join(", ")}]`
+    assert.isTrue(Result.isFailure(decode(any, text)))
+  })
+
   it("G6: is rejected beyond the bounds on depth and length, and taken up to them", () => {
     const nested = (depth: number, open: string, close: string) => `${open.repeat(depth)}1${close.repeat(depth)}`
     for (const [open, close] of [

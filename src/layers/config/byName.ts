@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import { ConfigError, InvalidValue } from "../../schema/ConfigError.ts"
 import type { ConfigKey } from "../../schema/ConfigKey.ts"
 import type { Change, Entry } from "../../schema/Entry.ts"
+import * as KeyCodec from "../../schema/KeyCodec.ts"
 import * as WriteRequest from "../../schema/WriteRequest.ts"
 import type { ConfigShape, WriteOptions } from "../../services/Config.ts"
 import type { ConfigHandle } from "../../services/ConfigHandle.ts"
@@ -127,9 +128,9 @@ export const make = (registry: KeyRegistry["Service"], byKey: ByKey): Pick<Confi
   }
 }
 
-/** The value that JSON stands for. */
+/** The value that a writer's JSON stands for. */
 const decode = (key: ConfigKey.Any, json: unknown): Effect.Effect<unknown, ConfigError> =>
-  Result.match(key.decode(json), {
+  Result.match(KeyCodec.of(key.schema, key).decodeGiven(json), {
     onFailure: (problem) =>
       Effect.fail(
         new ConfigError({

@@ -71,6 +71,40 @@ layer(OwnServer.layer, { excludeTestServices: true, timeout: "60 seconds" })(
     )
 
     it.effect(
+      "a row that was written with the triggers disabled, by a transaction whose id was lost and came again",
+      () =>
+        Effect.gen(function* () {
+          const server = yield* OwnServer
+          yield* ProxiedPlane.run(
+            ({ acme, proxy }) =>
+              Effect.gen(function* () {
+                yield* write(acme, 5)
+                yield* ProxiedPlane.seen(Limit, 5)
+                const unrecorded = (value: number) =>
+                  acme.run(
+                    `WITH off AS MATERIALIZED (SELECT set_config('session_replication_role', 'replica', true))
+                     UPDATE systemplane_entries AS e SET value = to_jsonb($2::int) FROM off WHERE e.key = $1
+                     RETURNING e.xmin::text AS xmin, e.revision::text, e.updated_at::text`,
+                    [Limit.key, value]
+                  )
+                const copy = yield* server.copy
+                yield* ProxiedPlane.becomes("live")
+                const lost = yield* unrecorded(7)
+                yield* ProxiedPlane.seen(Limit, 7)
+                yield* proxy.refuse
+                yield* server.failOver(copy)
+                yield* ProxiedPlane.becomes("disconnected", "stale")
+                assert.deepStrictEqual(yield* unrecorded(8), lost)
+                yield* proxy.pass
+                yield* ProxiedPlane.seen(Limit, 8)
+              }),
+            { server: server.url("postgres") }
+          )
+        }),
+      60_000
+    )
+
+    it.effect(
       "a copy that has caught up, with numbers drawn twice: its table is in force, and a cursor misses none of its changes",
       () =>
         Effect.gen(function* () {

@@ -13,16 +13,16 @@ import * as StoredValue from "../../schema/StoredValue.ts"
 import * as WritableValue from "../../schema/WritableValue.ts"
 
 /**
- * Which version of a row it is, as 64 bits: two versions have one fingerprint once in 10^19. Whatever writes a row gives
- * it the id of its transaction (`xmin`), also with the triggers disabled. An id can come again after a fail-over that
- * lost commits; the revision and the time then differ. The names are part of it so that the digest of many rows, which
- * is the exclusive or of their fingerprints, never takes two rows for none.
+ * Which version of a row it is, in 64 bits: two versions have one fingerprint once in 10^19. Whatever writes a row gives
+ * it the id of its transaction (`xmin`), also with the triggers disabled. An id comes again after a fail-over that lost
+ * commits; then the revision, the time, the value if it is short, or else its size tell. The names are part of it so
+ * that in the digest of many rows, the exclusive or of their fingerprints, no two rows cancel each other out.
  *
- * It says nothing of the value, which the server would have to write out. So a table that was written anew as it was
- * (restored, repacked) has other fingerprints, its rows are read again, and they turn out to be the same.
+ * No long value is read for it. A table that was written anew as it was (restored, repacked) has other fingerprints: its
+ * rows are read again, and turn out to be the same.
  */
-export const fingerprint =
-  "pg_catalog.hash_record_extended(ROW(e.xmin, e.revision, e.updated_at, e.namespace, e.key), 0)"
+export const fingerprint = `pg_catalog.hash_record_extended(ROW(e.xmin, e.revision, e.updated_at, e.namespace, e.key,
+    pg_catalog.pg_column_size(e.value), CASE WHEN ${WritableValue.isShort("e.value")} THEN e.value END), 0)`
 
 /** How long ago a row was written, in seconds by the database's clock. */
 export const age = `date_part('epoch', clock_timestamp() - least(greatest(e.updated_at, 'epoch'), '9999-12-31'))`

@@ -39,14 +39,14 @@ export * as Reconnect from "./schema/ReconnectDelays.ts"
 export { SchemaBootstrapError, type SchemaBootstrapErrorReason } from "./schema/SchemaBootstrapError.ts"
 export * from "./schema/TenantLifecycleEvent.ts"
 export { TenantState, TenantStatus } from "./schema/TenantStatus.ts"
-export type { CacheWrite } from "./schema/WriteRequest.ts"
+export type { CacheWrite, WriteAllOptions, WriteOptions } from "./schema/WriteRequest.ts"
 export {
   ChangeHistory,
   type ChangeHistoryShape,
   type RevertOptions,
   type RollbackOptions
 } from "./services/ChangeHistory.ts"
-export { Config, type ConfigShape, type WriteAllOptions, type WriteOptions } from "./services/Config.ts"
+export { Config, type ConfigShape } from "./services/Config.ts"
 export type { ConfigHandle } from "./services/ConfigHandle.ts"
 export { Connector, type ListenSession, type Query, type QueryEach } from "./services/Connector.ts"
 export { CurrentTenant, withTenant } from "./services/CurrentTenant.ts"

@@ -16,7 +16,7 @@ import * as DdlScript from "./DdlScript.ts"
  * What a script makes, and where.
  *
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface ScriptOptions {
   /** `false`: without the history, its triggers and what reads it. Default: `true`. */
@@ -67,7 +67,7 @@ export const parts: ReadonlyArray<Part> = objects(true).map((object) => ({
  * functions, tables and sequence come to belong to the owner of the table.
  *
  * @category constructors
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const script = ({ history = true, schema }: ScriptOptions = {}): string =>
   `${DdlScript.statement(objects(history), schema)};\n`
@@ -84,7 +84,7 @@ export const sql: string = script({})
  * What a role is granted beside what it needs to serve values.
  *
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface GrantOptions {
   /** Whether the role may remove old records of the history: `systemplane_history_purge`. Default: `false`. */

@@ -129,14 +129,14 @@ export interface Change<out A> {
  * What sends changes over a wire needs of them.
  *
  * @category schemas
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const Change = {
   /**
    * The schema of a key's changes: their encoded side is JSON, both values as the key's own schema encodes them. A
    * field that is `undefined` is left out. The values of a secret key are a part of it, and so is the tenant's id.
    *
-   * @since 0.2.0
+   * @since 0.1.0
    */
   schema: <A>(key: Pick<ConfigKey<A>, "schema">): Schema.Codec<Change<A>, any> =>
     Schema.Struct({

@@ -42,7 +42,7 @@ export interface TenantHealth {
  * What an operator should mend in a tenant's database.
  *
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface TenantWarnings {
   readonly tenant: TenantId
@@ -53,7 +53,7 @@ export interface TenantWarnings {
  * How many rows of a tenant are rejected: `Config.list` names them, by `Entry.rejected`.
  *
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface TenantRejections {
   readonly tenant: TenantId

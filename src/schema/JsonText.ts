@@ -24,7 +24,7 @@ export const encode = (value: unknown): Result.Result<string, string> => {
  * A copy of a value's plain objects and arrays, frozen all the way down: the object that was given stays as it is, for
  * its owner to change. Instances of classes are shared.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const frozenCopy = <A>(value: A): A => copy(value, new Map()) as A
 

@@ -6,7 +6,7 @@
  * JSON that it is. If a schema transforms a whole object (a class, a struct with `encodeKeys` or with a default
  * while decoding) it stays as it was: what it makes has no place for what it does not know.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 import { memoize } from "effect/Function"
 import * as Schema from "effect/Schema"

@@ -5,7 +5,7 @@
  * errors hold nothing of that, and no value; the log has the rest. They are codecs, and carry the status with which an
  * `HttpApi` answers.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 import type { ConfigError } from "./ConfigError.ts"
@@ -97,7 +97,7 @@ class Fault extends Schema.TaggedError<Fault>()("ConfigFault", {}, { httpApiStat
  *
  * @category errors
  * @see `ConfigError`, for operators; it is a codec too.
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const PublicConfigError = {
   NotFound,

@@ -6,7 +6,7 @@
  * be changed. Whatever else a schema decodes to (a `Date`, a `Map`, a typed array, an instance of a class of the
  * application) is never handed out itself: each reader is given one of its own, decoded anew from the stored JSON.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 import * as Equal from "effect/Equal"
 import * as Redacted from "effect/Redacted"
@@ -36,7 +36,7 @@ class ReaderOwned {
  * A decoded value as it is held: frozen, or what stands for it. `again` decodes it once more, sharing nothing with what
  * it returned before.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const hold = (value: unknown, again: () => Result.Result<unknown, string>): unknown =>
   typeof value !== "object" || value === null || isFrozenWhole(value) ? value : new ReaderOwned(value, again)
@@ -68,7 +68,7 @@ interface Codec {
  * A default as it is held. The object that the caller made stays the caller's: what cannot be copied part by part takes
  * the way through its JSON.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const holdDefault = (value: unknown, { decode, encode }: Codec): unknown => {
   if (isCopied(value)) return JsonText.frozenCopy(value)

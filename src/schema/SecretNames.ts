@@ -4,7 +4,7 @@
  *
  * A setting is text that any role may set: whatever it holds, it fails no write.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 import type { KeyName } from "./KeyName.ts"
 

@@ -8,7 +8,7 @@
  * server computes the mark from the value as it stores it, so that the mark is the same whatever wrote it and whatever
  * the database's encoding is.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 import * as Hash from "effect/Hash"
 import { isWritable } from "./WritableValue.ts"
@@ -26,7 +26,7 @@ const digits = 16
  * The mark of a `jsonb` value, as an SQL expression.
  *
  * @category sql
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const seedMark = (value: string): string =>
   `('${prefix}' || left(encode(sha256(convert_to((${value})::text, 'UTF8')), 'hex'), ${digits}))`
@@ -40,7 +40,7 @@ export const seedMark = (value: string): string =>
  * if the row claims to be a seed, and if the server may write its text: no default is as long as what it may not.
  *
  * @category sql
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const isUntouched = (alias: string): string =>
   `(CASE WHEN octet_length(${alias}.updated_by) = ${prefix.length + digits} ` +
@@ -51,7 +51,7 @@ export const isUntouched = (alias: string): string =>
  * The mark of a value in the memory table, which no server hashes. It needs to be recognised by the memory table alone.
  *
  * @category memory
- * @since 0.2.0
+ * @since 0.1.0
  */
 export const inMemory = (text: string): string =>
   `${prefix}${[text, `${text}\n`].map((part) => (Hash.string(part) >>> 0).toString(16).padStart(8, "0")).join("")}`

@@ -7,7 +7,7 @@
  * accepted only if the schema makes a `bigint` or a `BigDecimal` of it. A reason names neither a value nor a name out
  * of the document, but the paths that the schema declares.
  *
- * @since 0.2.0
+ * @since 0.1.0
  */
 import * as BigDecimal from "effect/BigDecimal"
 import * as Result from "effect/Result"

@@ -29,15 +29,38 @@ export interface ChangeRequest {
   readonly given?: boolean | undefined
 }
 
-/** What a caller says of a change. */
-export interface ChangeOptions {
+/**
+ * Options of `Config.setAll`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WriteAllOptions {
+  /**
+   * Who writes: stored with the entry and in the history, shown to operators. Not empty, not a secret, at most 256
+   * characters without control characters, and not beginning with `systemplane.manager:`, which marks seeds.
+   */
   readonly actor: string
+  /** Why, for the history. Not a secret; at most 4,000 characters, on one line or several. */
   readonly reason?: string | undefined
+  /**
+   * A UUID that names the change in the history; made by this library if absent. On a database with a history it takes
+   * effect once: writing the same again with the same id writes nothing, and returns what the first write left.
+   */
   readonly changeId?: string | undefined
 }
 
-/** What a caller says of the write of one key, not checked yet. */
-export interface WriteOptions extends ChangeOptions {
+/**
+ * Options of `Config.set` and `Config.remove`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WriteOptions extends WriteAllOptions {
+  /**
+   * Write only while the entry is at this revision; 0: only while no value is stored. Of several writers that expect
+   * the same revision, one succeeds; the others fail with `RevisionConflict`.
+   */
   readonly ifRevision?: number | undefined
 }
 
@@ -50,7 +73,7 @@ export interface WriteRequest {
 /** Encodes assignments; `InvalidValue` names every one that is refused, and why, without its value. */
 export const ofAssignments = (
   assignments: ReadonlyArray<Assignment.Any>,
-  options: ChangeOptions
+  options: WriteAllOptions
 ): Result.Result<WriteRequest, ConfigError> =>
   Result.flatMap(changeOf(options), (change) => {
     const writes: Array<CacheWrite> = []
@@ -104,7 +127,7 @@ export const ofRemoval = (
 }
 
 /** The change that a caller describes. Its id is made here if the caller gives none. */
-export const changeOf = ({ actor, changeId, reason }: ChangeOptions): Result.Result<ChangeRequest, ConfigError> => {
+export const changeOf = ({ actor, changeId, reason }: WriteAllOptions): Result.Result<ChangeRequest, ConfigError> => {
   const problem = actorProblem(actor)
   if (problem !== undefined) return Result.fail(new ConfigError({ reason: new InvalidActor({ problem }) }))
   const unfit = reason === undefined ? undefined : reasonProblem(reason)

@@ -25,59 +25,26 @@ import type { Assignment, ConfigKey, ConfigKeyGroup } from "../schema/ConfigKey.
 import type { ConfigSnapshot } from "../schema/ConfigSnapshot.ts"
 import type { Change, Entry, NamedEntry } from "../schema/Entry.ts"
 import * as KeyHints from "../schema/KeyHints.ts"
+import type { WriteAllOptions, WriteOptions } from "../schema/WriteRequest.ts"
 import type { ConfigHandle } from "./ConfigHandle.ts"
 import * as CachedRead from "./internal/CachedRead.ts"
 
 /**
- * Options of `Config.setAll`.
+ * The members of {@link Config}. Those of the service need nothing (`R` is `never`); the static ones of the class need
+ * the service.
  *
  * @category models
  * @since 0.1.0
  */
-export interface WriteAllOptions {
-  /**
-   * Who writes: stored with the entry and in the history, shown to operators. Not empty, not a secret, at most 256
-   * characters without control characters, and not beginning with `systemplane.manager:`, which marks seeds.
-   */
-  readonly actor: string
-  /** Why, for the history. Not a secret; at most 4,000 characters, on one line or several. */
-  readonly reason?: string | undefined
-  /**
-   * A UUID that names the change in the history; made by this library if absent. On a database with a history it takes
-   * effect once: writing the same again with the same id writes nothing, and returns what the first write left.
-   */
-  readonly changeId?: string | undefined
-}
-
-/**
- * Options of `Config.set` and `Config.remove`.
- *
- * @category models
- * @since 0.1.0
- */
-export interface WriteOptions extends WriteAllOptions {
-  /**
-   * Write only while the entry is at this revision; 0: only while no value is stored. Of several writers that expect
-   * the same revision, one succeeds; the others fail with `RevisionConflict`.
-   */
-  readonly ifRevision?: number | undefined
-}
-
-/**
- * The members of {@link Config}.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ConfigShape {
+export interface ConfigShape<out R = never> {
   /**
    * The value in force for the current tenant. Without I/O while the tenant is live, from its database otherwise: then
    * it ends within 5 seconds. Fails with `TenantMissing`, `UnknownTenant`, `UnknownKey`, or `Unavailable`, which
    * carries the last known entry.
    */
   readonly get: {
-    (namespace: string, key: string): Effect.Effect<Schema.Json, ConfigError>
-    <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigKey.Value<K>, ConfigError>
+    (namespace: string, key: string): Effect.Effect<Schema.Json, ConfigError, R>
+    <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigKey.Value<K>, ConfigError, R>
   }
   /**
    * As `get`, but never fails for want of a database: the last known value, else the default. A key that is not in
@@ -85,48 +52,48 @@ export interface ConfigShape {
    * defects, with the text of `get`'s error.
    */
   readonly getOrDefault: {
-    (namespace: string, key: string): Effect.Effect<Schema.Json>
-    <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigKey.Value<K>>
+    (namespace: string, key: string): Effect.Effect<Schema.Json, never, R>
+    <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigKey.Value<K>, never, R>
   }
   /** The value in force with its revision, source and freshness. Fails as `get` does. */
   readonly entry: {
-    (namespace: string, key: string): Effect.Effect<Entry<Schema.Json>, ConfigError>
-    <K extends ConfigKey.Any>(key: K): Effect.Effect<Entry<ConfigKey.Value<K>>, ConfigError>
+    (namespace: string, key: string): Effect.Effect<Entry<Schema.Json>, ConfigError, R>
+    <K extends ConfigKey.Any>(key: K): Effect.Effect<Entry<ConfigKey.Value<K>>, ConfigError, R>
   }
   /**
    * All keys of the current tenant at one moment, to read many in one request: keys written in one transaction are all
    * old in it, or all new. Without I/O while the tenant is live; one statement otherwise, which may take 5 ms more for
    * each declared key. Fails as `get` does.
    */
-  readonly snapshot: Effect.Effect<ConfigSnapshot, ConfigError>
+  readonly snapshot: Effect.Effect<ConfigSnapshot, ConfigError, R>
   /**
    * The current tenant's live handle of a key, for hot paths: `handle.current` is a synchronous read, and follows the
    * tenant through suspension, removal and re-activation. Fails as `get` does if nothing is known of the key yet, with
    * `NotSupported` for a key beyond `maxEntriesPerTenant`, and with `Closed` after a drain.
    */
   readonly handle: {
-    (namespace: string, key: string): Effect.Effect<ConfigHandle<Schema.Json>, ConfigError>
-    <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigHandle<ConfigKey.Value<K>>, ConfigError>
+    (namespace: string, key: string): Effect.Effect<ConfigHandle<Schema.Json>, ConfigError, R>
+    <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigHandle<ConfigKey.Value<K>>, ConfigError, R>
   }
   /**
    * The values of a group of keys as one record, from one snapshot. Fails as `snapshot` does, and with `UnknownKey`.
    */
   readonly getGroup: <F extends ConfigKeyGroup.Fields>(
     group: ConfigKeyGroup<F>
-  ) => Effect.Effect<ConfigKeyGroup.Values<F>, ConfigError>
+  ) => Effect.Effect<ConfigKeyGroup.Values<F>, ConfigError, R>
   /**
    * The declared keys of a namespace with their entries, in the order of declaration. Fails as `get` does; with
    * `UnknownKey` if no key of the namespace is declared.
    */
-  readonly list: (namespace: string) => Effect.Effect<ReadonlyArray<NamedEntry>, ConfigError>
+  readonly list: (namespace: string) => Effect.Effect<ReadonlyArray<NamedEntry>, ConfigError, R>
   /**
    * The current tenant's entry as it is now, then each newer one. A slow reader skips to the newest. Outlives
    * suspension, removal and re-activation of the tenant. Fails as `handle` does, for the first entry, and with `Closed`
    * once the layer closes.
    */
   readonly watch: {
-    (namespace: string, key: string): Stream.Stream<Entry<Schema.Json>, ConfigError>
-    <K extends ConfigKey.Any>(key: K): Stream.Stream<Entry<ConfigKey.Value<K>>, ConfigError>
+    (namespace: string, key: string): Stream.Stream<Entry<Schema.Json>, ConfigError, R>
+    <K extends ConfigKey.Any>(key: K): Stream.Stream<Entry<ConfigKey.Value<K>>, ConfigError, R>
   }
   /**
    * The changes of a key for every tenant that is neither suspended nor removed: first each tenant whose loaded value
@@ -135,8 +102,8 @@ export interface ConfigShape {
    * (`SystemplaneReadThrough`).
    */
   readonly changes: {
-    (namespace: string, key: string): Stream.Stream<Change<Schema.Json>>
-    <K extends ConfigKey.Any>(key: K): Stream.Stream<Change<ConfigKey.Value<K>>>
+    (namespace: string, key: string): Stream.Stream<Change<Schema.Json>, never, R>
+    <K extends ConfigKey.Any>(key: K): Stream.Stream<Change<ConfigKey.Value<K>>, never, R>
   }
   /**
    * Runs a handler on each of the `changes`, for as long as the scope lives. Subscribed when the effect returns. The
@@ -145,15 +112,15 @@ export interface ConfigShape {
    * logged, text and all: keep secrets out of its errors. A defect if `changes` is one.
    */
   readonly onChange: {
-    <E, R>(
+    <E, R2>(
       namespace: string,
       key: string,
-      handler: (change: Change<Schema.Json>) => Effect.Effect<void, E, R>
-    ): Effect.Effect<void, never, R | Scope.Scope>
-    <K extends ConfigKey.Any, E, R>(
+      handler: (change: Change<Schema.Json>) => Effect.Effect<void, E, R2>
+    ): Effect.Effect<void, never, R | R2 | Scope.Scope>
+    <K extends ConfigKey.Any, E, R2>(
       key: K,
-      handler: (change: Change<ConfigKey.Value<K>>) => Effect.Effect<void, E, R>
-    ): Effect.Effect<void, never, R | Scope.Scope>
+      handler: (change: Change<ConfigKey.Value<K>>) => Effect.Effect<void, E, R2>
+    ): Effect.Effect<void, never, R | R2 | Scope.Scope>
   }
   /**
    * Writes a value for the current tenant, and returns the entry as stored.
@@ -169,13 +136,12 @@ export interface ConfigShape {
    * once, and the write goes on to its end: write the same again with the same `changeId` to learn what became of it.
    *
    * Fails with `InvalidValue`, `InvalidActor` or `InvalidChange` (the reason or the change id), before anything is sent
-   * if the plane can tell; with
-   * `RevisionConflict`; with `ChangeIdReused` if the id belongs to other writes; with `Closed` after the layer closed;
-   * and with `Unavailable` if nothing was written: the database cannot be reached, a constraint or a trigger of the
-   * database refuses or skips the row, or another transaction holds it for longer than 2 seconds (or `lock_timeout`, if
-   * the role sets one). Fails with `WriteOutcomeUnknown` only if no
-   * copy of the write was answered, or if the answer was lost and the database keeps no history that could tell; such a
-   * write may still land later.
+   * if the plane can tell; with `RevisionConflict`; with `ChangeIdReused` if the id belongs to other writes; with
+   * `Closed` after the layer closed; and with `Unavailable` if nothing was written: the database cannot be reached, a
+   * constraint or a trigger of the database refuses or skips the row, or another transaction holds it for longer than 2
+   * seconds (or `lock_timeout`, if the role sets one). Fails with `WriteOutcomeUnknown` only if no copy of the write was
+   * answered, or if the answer was lost and the database keeps no history that could tell; such a write may still land
+   * later.
    */
   readonly set: {
     (
@@ -183,12 +149,12 @@ export interface ConfigShape {
       key: string,
       value: Schema.Json,
       options: WriteOptions
-    ): Effect.Effect<Entry<Schema.Json>, ConfigError>
+    ): Effect.Effect<Entry<Schema.Json>, ConfigError, R>
     <K extends ConfigKey.Any>(
       key: K,
       value: ConfigKey.Value<K>,
       options: WriteOptions
-    ): Effect.Effect<Entry<ConfigKey.Value<K>>, ConfigError>
+    ): Effect.Effect<Entry<ConfigKey.Value<K>>, ConfigError, R>
   }
   /**
    * Writes several values for the current tenant in one transaction: visible together, all of them or none. Returns the
@@ -202,13 +168,27 @@ export interface ConfigShape {
   readonly setAll: (
     assignments: ReadonlyArray<Assignment.Any>,
     options: WriteAllOptions
-  ) => Effect.Effect<ReadonlyArray<Entry<unknown>>, ConfigError>
+  ) => Effect.Effect<ReadonlyArray<Entry<unknown>>, ConfigError, R>
   /** Deletes the current tenant's row: the default is in force again, at revision 0. Fails as `set` does. */
   readonly remove: {
-    (namespace: string, key: string, options: WriteOptions): Effect.Effect<Entry<Schema.Json>, ConfigError>
-    <K extends ConfigKey.Any>(key: K, options: WriteOptions): Effect.Effect<Entry<ConfigKey.Value<K>>, ConfigError>
+    (namespace: string, key: string, options: WriteOptions): Effect.Effect<Entry<Schema.Json>, ConfigError, R>
+    <K extends ConfigKey.Any>(key: K, options: WriteOptions): Effect.Effect<Entry<ConfigKey.Value<K>>, ConfigError, R>
   }
 }
+
+type Members = ConfigShape<Config>
+
+/** Calls a member of the service in the context. */
+const run =
+  (member: keyof ConfigShape) =>
+  (...args: ReadonlyArray<unknown>): any =>
+    Config.use((config) => (config[member] as any)(...args))
+
+/** {@link run} for a member that returns a stream. */
+const stream =
+  (member: keyof ConfigShape) =>
+  (...args: ReadonlyArray<unknown>): any =>
+    Stream.unwrap(Effect.map(Config, (config) => (config[member] as any)(...args)))
 
 /**
  * The configuration of the current tenant. Each member is also a static one, so that `yield* Config.get(key)` works.
@@ -250,11 +230,7 @@ export interface ConfigShape {
  *     )
  *   )
  *   yield* Config.setAll([ConfigKey.value(Limit, 900), ConfigKey.value(Burst, 40)], { actor: "ada" })
- *   const raised = yield* Config.watch(Burst).pipe(
- *     Stream.filter(({ value }) => value >= 40),
- *     Stream.runHead
- *   )
- *   console.log(raised)
+ *   yield* Config.watch(Burst).pipe(Stream.filter(({ value }) => value >= 40), Stream.runHead) // returns at once
  *   yield* Config.remove(Burst, { actor: "ada" }) // the default again
  *
  *   // For tools: by names, as JSON.
@@ -269,99 +245,44 @@ export interface ConfigShape {
  */
 export class Config extends Context.Service<Config, ConfigShape>()("effect-systemplane/services/Config") {
   /** See {@link ConfigShape.get}. */
-  static readonly get: {
-    (namespace: string, key: string): Effect.Effect<Schema.Json, ConfigError, Config>
-    <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigKey.Value<K>, ConfigError, Config>
-  } = (first: any, key?: any): Effect.Effect<any, ConfigError, Config> =>
+  static readonly get: Members["get"] = (first: any, key?: any): Effect.Effect<any, ConfigError, Config> =>
     typeof first === "string" ? Config.use((config) => config.get(first, key)) : readOf(first)
 
   /** See {@link ConfigShape.getOrDefault}. */
-  static readonly getOrDefault: {
-    (namespace: string, key: string): Effect.Effect<Schema.Json, never, Config>
-    <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigKey.Value<K>, never, Config>
-  } = (...names: [any, any?]): any => Config.use((config) => (config.getOrDefault as any)(...names))
+  static readonly getOrDefault: Members["getOrDefault"] = run("getOrDefault")
 
   /** See {@link ConfigShape.entry}. */
-  static readonly entry: {
-    (namespace: string, key: string): Effect.Effect<Entry<Schema.Json>, ConfigError, Config>
-    <K extends ConfigKey.Any>(key: K): Effect.Effect<Entry<ConfigKey.Value<K>>, ConfigError, Config>
-  } = (...names: [any, any?]): any => Config.use((config) => (config.entry as any)(...names))
+  static readonly entry: Members["entry"] = run("entry")
 
   /** See {@link ConfigShape.snapshot}. */
-  static readonly snapshot: Effect.Effect<ConfigSnapshot, ConfigError, Config> = Effect.suspend(() =>
-    Config.use((config) => config.snapshot)
-  )
+  static readonly snapshot: Members["snapshot"] = Effect.suspend(() => Config.use((config) => config.snapshot))
 
   /** See {@link ConfigShape.handle}. */
-  static readonly handle: {
-    (namespace: string, key: string): Effect.Effect<ConfigHandle<Schema.Json>, ConfigError, Config>
-    <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigHandle<ConfigKey.Value<K>>, ConfigError, Config>
-  } = (...names: [any, any?]): any => Config.use((config) => (config.handle as any)(...names))
+  static readonly handle: Members["handle"] = run("handle")
 
   /** See {@link ConfigShape.getGroup}. */
-  static readonly getGroup = <F extends ConfigKeyGroup.Fields>(
-    group: ConfigKeyGroup<F>
-  ): Effect.Effect<ConfigKeyGroup.Values<F>, ConfigError, Config> => Config.use((config) => config.getGroup(group))
+  static readonly getGroup: Members["getGroup"] = run("getGroup")
 
   /** See {@link ConfigShape.list}. */
-  static readonly list = (namespace: string): Effect.Effect<ReadonlyArray<NamedEntry>, ConfigError, Config> =>
-    Config.use((config) => config.list(namespace))
+  static readonly list: Members["list"] = run("list")
 
   /** See {@link ConfigShape.watch}. */
-  static readonly watch: {
-    (namespace: string, key: string): Stream.Stream<Entry<Schema.Json>, ConfigError, Config>
-    <K extends ConfigKey.Any>(key: K): Stream.Stream<Entry<ConfigKey.Value<K>>, ConfigError, Config>
-  } = (...names: [any, any?]): any => Stream.unwrap(Effect.map(Config, (config) => (config.watch as any)(...names)))
+  static readonly watch: Members["watch"] = stream("watch")
 
   /** See {@link ConfigShape.changes}. */
-  static readonly changes: {
-    (namespace: string, key: string): Stream.Stream<Change<Schema.Json>, never, Config>
-    <K extends ConfigKey.Any>(key: K): Stream.Stream<Change<ConfigKey.Value<K>>, never, Config>
-  } = (...names: [any, any?]): any => Stream.unwrap(Effect.map(Config, (config) => (config.changes as any)(...names)))
+  static readonly changes: Members["changes"] = stream("changes")
 
   /** See {@link ConfigShape.onChange}. */
-  static readonly onChange: {
-    <E, R>(
-      namespace: string,
-      key: string,
-      handler: (change: Change<Schema.Json>) => Effect.Effect<void, E, R>
-    ): Effect.Effect<void, never, Config | R | Scope.Scope>
-    <K extends ConfigKey.Any, E, R>(
-      key: K,
-      handler: (change: Change<ConfigKey.Value<K>>) => Effect.Effect<void, E, R>
-    ): Effect.Effect<void, never, Config | R | Scope.Scope>
-  } = (...args: Array<any>): any => Config.use((config) => (config.onChange as any)(...args))
+  static readonly onChange: Members["onChange"] = run("onChange")
 
   /** See {@link ConfigShape.set}. */
-  static readonly set: {
-    (
-      namespace: string,
-      key: string,
-      value: Schema.Json,
-      options: WriteOptions
-    ): Effect.Effect<Entry<Schema.Json>, ConfigError, Config>
-    <K extends ConfigKey.Any>(
-      key: K,
-      value: ConfigKey.Value<K>,
-      options: WriteOptions
-    ): Effect.Effect<Entry<ConfigKey.Value<K>>, ConfigError, Config>
-  } = (...args: Array<any>): any => Config.use((config) => (config.set as any)(...args))
+  static readonly set: Members["set"] = run("set")
 
   /** See {@link ConfigShape.setAll}. */
-  static readonly setAll = (
-    assignments: ReadonlyArray<Assignment.Any>,
-    options: WriteAllOptions
-  ): Effect.Effect<ReadonlyArray<Entry<unknown>>, ConfigError, Config> =>
-    Config.use((config) => config.setAll(assignments, options))
+  static readonly setAll: Members["setAll"] = run("setAll")
 
   /** See {@link ConfigShape.remove}. */
-  static readonly remove: {
-    (namespace: string, key: string, options: WriteOptions): Effect.Effect<Entry<Schema.Json>, ConfigError, Config>
-    <K extends ConfigKey.Any>(
-      key: K,
-      options: WriteOptions
-    ): Effect.Effect<Entry<ConfigKey.Value<K>>, ConfigError, Config>
-  } = (...args: Array<any>): any => Config.use((config) => (config.remove as any)(...args))
+  static readonly remove: Members["remove"] = run("remove")
 }
 
 /** Reads this key from the `Config` in the context; made when the key is first read, and kept with it. */

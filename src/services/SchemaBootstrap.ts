@@ -20,7 +20,7 @@ export interface RefusedSeed extends KeyName {
  * What seeding wrote.
  *
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface Seeded {
   /** How many defaults were written. */
@@ -32,7 +32,7 @@ export interface Seeded {
  * What an operator should mend, and how. The tenant is served all the same.
  *
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface Verified {
   readonly warnings: ReadonlyArray<string>
@@ -42,7 +42,7 @@ export interface Verified {
  * What `ensure` did.
  *
  * @category models
- * @since 0.2.0
+ * @since 0.1.0
  */
 export interface Ensured extends Verified {
   /** The names of the parts that it made or mended. */

@@ -35,14 +35,14 @@ import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
 import * as byName from "./byName.ts"
 import * as Writes from "./Writes.ts"
 
-export interface DirectConfigOptions extends DatabasePreparation.DatabasePreparationOptions {
+export interface ReadThroughConfigOptions extends DatabasePreparation.DatabasePreparationOptions {
   /** The tenant of a fiber for which none is set. */
   readonly sole: Option.Option<TenantId>
 }
 
 type Keys = ReadonlyArray<ConfigKey.Any>
 
-const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
+const make = Effect.fnUntraced(function* (options: ReadThroughConfigOptions) {
   const current = currentTenant(Option.getOrUndefined(options.sole))
   const clock = yield* Clock.Clock
   const store = yield* EntryStore
@@ -166,7 +166,7 @@ const make = Effect.fnUntraced(function* (options: DirectConfigOptions) {
   })
 })
 
-export const layer = (options: DirectConfigOptions) => Layer.effect(Config, make(options))
+export const layer = (options: ReadThroughConfigOptions) => Layer.effect(Config, make(options))
 
 const snapshotOf = (tenant: TenantId, keys: Keys, state: Snapshot.State, clock: Clock.Clock): ConfigSnapshot => {
   const slots = new Map(keys.map((key, slot) => [key, slot]))

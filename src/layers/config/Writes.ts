@@ -11,7 +11,6 @@ import type { Assignment, ConfigKey } from "../../schema/ConfigKey.ts"
 import type { Entry } from "../../schema/Entry.ts"
 import { show } from "../../schema/KeyName.ts"
 import * as WriteRequest from "../../schema/WriteRequest.ts"
-import type { WriteAllOptions, WriteOptions } from "../../services/Config.ts"
 import type { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { failWith, unknownKey } from "../store/ConfigFailure.ts"
 import type { Entrance } from "../telemetry/ApplicationCode.ts"
@@ -51,13 +50,13 @@ export const make = (registry: KeyRegistry["Service"], enter: Entrance, write: W
     )
 
   return {
-    set: <A>(key: ConfigKey<A>, value: A, options: WriteOptions) =>
+    set: <A>(key: ConfigKey<A>, value: A, options: WriteRequest.WriteOptions) =>
       one("Config.set", key, options, ({ ifRevision, ...options }) =>
         WriteRequest.ofAssignments([{ key, value, ifRevision }], options)
       ),
-    remove: <A>(key: ConfigKey<A>, options: WriteOptions) =>
+    remove: <A>(key: ConfigKey<A>, options: WriteRequest.WriteOptions) =>
       one("Config.remove", key, options, (options) => WriteRequest.ofRemoval(key, options)),
-    setAll: (given: ReadonlyArray<Assignment.Any>, options: WriteAllOptions) =>
+    setAll: (given: ReadonlyArray<Assignment.Any>, options: WriteRequest.WriteAllOptions) =>
       Effect.suspend(() =>
         Effect.flatMap(Effect.fromResult(WriteRequest.assignmentsOf(given)), (assignments) => {
           const keys = assignments.map(({ key }) => key)

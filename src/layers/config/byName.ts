@@ -14,7 +14,7 @@ import type { ConfigKey } from "../../schema/ConfigKey.ts"
 import type { Change, Entry } from "../../schema/Entry.ts"
 import * as KeyCodec from "../../schema/KeyCodec.ts"
 import * as WriteRequest from "../../schema/WriteRequest.ts"
-import type { ConfigShape, WriteOptions } from "../../services/Config.ts"
+import type { ConfigShape } from "../../services/Config.ts"
 import type { ConfigHandle } from "../../services/ConfigHandle.ts"
 import type { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { unknownKey } from "../store/ConfigFailure.ts"
@@ -33,8 +33,12 @@ export interface ByKey {
     key: ConfigKey.Any,
     handler: (change: Change<any>) => Effect.Effect<void, any, any>
   ) => Effect.Effect<void, never, any>
-  readonly set: (key: ConfigKey.Any, value: any, options: WriteOptions) => Effect.Effect<Entry<any>, ConfigError>
-  readonly remove: (key: ConfigKey.Any, options: WriteOptions) => Effect.Effect<Entry<any>, ConfigError>
+  readonly set: (
+    key: ConfigKey.Any,
+    value: any,
+    options: WriteRequest.WriteOptions
+  ) => Effect.Effect<Entry<any>, ConfigError>
+  readonly remove: (key: ConfigKey.Any, options: WriteRequest.WriteOptions) => Effect.Effect<Entry<any>, ConfigError>
 }
 
 /** The members by a key or by its names. */

@@ -149,7 +149,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
 
   const writtenTenant = Effect.tap(current, (tenant) => Effect.annotateCurrentSpan("tenant", tenant))
 
-  const changeWith = (options: WriteRequest.ChangeOptions, what: string) =>
+  const changeWith = (options: WriteRequest.WriteAllOptions, what: string) =>
     Effect.mapError(Effect.fromResult(WriteRequest.changeOf({ ...options, reason: options.reason ?? what })), ofConfig)
 
   const rollback = Effect.fnUntraced(function* (key: ConfigKey.Any, to: number, options: WriteRequest.WriteOptions) {
@@ -169,7 +169,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
     return entry!
   })
 
-  const revert = Effect.fnUntraced(function* (changeId: string, options: WriteRequest.ChangeOptions) {
+  const revert = Effect.fnUntraced(function* (changeId: string, options: WriteRequest.WriteAllOptions) {
     const tenant = yield* writtenTenant
     const change = yield* changeWith(options, `revert of change ${changeId}`)
     const spans = spansOf(yield* recordsOf(tenant, changeId))

@@ -49,7 +49,7 @@ export const transactionTimeout = "1 minute"
  * about a megabyte each way, half a minute over a link of 64 kB a second, and as much again for the server. In
  * milliseconds.
  */
-export const longestDiff = 60_000
+const longestDiff = 60_000
 
 /**
  * How long the feed waits for the next answer, in milliseconds, if it waits `usual` for a server that is well. A fixed

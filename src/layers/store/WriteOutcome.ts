@@ -21,8 +21,6 @@ import { EntryStore, type EntryWrite, type Receipt } from "../../services/EntryS
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import { pauseBetweenCopies, timedOut, writeBudget, writeTimeout } from "../runtime/Timeouts.ts"
 
-export type WriteOutcome = Effect.Success<typeof make>
-
 /** How many changes that were left unanswered are remembered. */
 const mostUnanswered = 1_000
 

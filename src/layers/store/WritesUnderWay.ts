@@ -12,8 +12,6 @@ import * as FiberSet from "effect/FiberSet"
 import { Closed, ConfigError } from "../../schema/ConfigError.ts"
 import { Lifetime } from "../runtime/Lifetime.ts"
 
-export type WritesUnderWay = Effect.Success<typeof make>
-
 export const make = Effect.gen(function* () {
   const lifetime = yield* Lifetime
   const fibers = yield* FiberSet.make()

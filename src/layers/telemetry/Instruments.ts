@@ -7,19 +7,18 @@ import { ConnectorErrorReason } from "../../schema/ConnectorError.ts"
 const prefix = "systemplane.manager."
 
 /** The values of `op`. */
-export const operations = ["upsert", "delete", "malformed"] as const
+const operations = ["upsert", "delete", "malformed"] as const
 export type Operation = (typeof operations)[number]
 
 /** The values of `outcome`. */
-export const outcomes = ["hit", "miss"] as const
-export type Outcome = (typeof outcomes)[number]
+const outcomes = ["hit", "miss"] as const
 
 /** The values of `reason` of `reconcile_total`: after connecting, or because a verification found a difference. */
-export const reconcileReasons = ["connect", "verify"] as const
+const reconcileReasons = ["connect", "verify"] as const
 export type ReconcileReason = (typeof reconcileReasons)[number]
 
 /** The values of `reason` of `listen_disconnects_total`. */
-export const disconnectReasons = ConnectorErrorReason.members.map(({ fields }) => fields._tag.schema.literal)
+const disconnectReasons = ConnectorErrorReason.members.map(({ fields }) => fields._tag.schema.literal)
 export type DisconnectReason = (typeof disconnectReasons)[number]
 
 /** Powers of two times 5 ms: opening a session takes some round trips, a cold server seconds. */
@@ -81,7 +80,7 @@ export const reads = each(outcomes, (outcome) =>
 )
 export const rejected = counter("rejected_rows_total", "Rows that did not decode with their key's schema")
 /** The values of `origin`: a write of this process, or whatever else the feed brought. */
-export const origins = ["own", "other"] as const
+const origins = ["own", "other"] as const
 export type Origin = (typeof origins)[number]
 
 export const changes = each(origins, (origin) =>

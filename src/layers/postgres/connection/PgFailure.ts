@@ -24,7 +24,7 @@ export const codeOf = (error: SqlError): { readonly code?: string } => {
 }
 
 /** Why no session came about. */
-export const connectReason = (error: SqlError, server?: Server): AuthenticationFailed | ConnectFailed => {
+const connectReason = (error: SqlError, server?: Server): AuthenticationFailed | ConnectFailed => {
   if (error.reason._tag !== "AuthenticationError") {
     return new ConnectFailed(error.reason.message === refusedTls ? { code: "TLS_REFUSED" } : codeOf(error))
   }

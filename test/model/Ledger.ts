@@ -6,7 +6,7 @@ import { Clock, Effect } from "effect"
 import { TenantId } from "effect-systemplane"
 import type { JournalRow } from "../../soak/checks/Checker.ts"
 import { MemoryDatabases } from "../../src/layers/memory/MemoryDatabases.ts"
-import * as MemoryTable from "../../src/schema/MemoryTable.ts"
+import * as MemoryTable from "../../src/schema/memory/MemoryTable.ts"
 
 /** Begins to note what becomes of these tenants' tables. */
 export const keep = (

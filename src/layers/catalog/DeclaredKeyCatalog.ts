@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import { ConfigError } from "../../schema/ConfigError.ts"
 import * as ConfigReasons from "../../schema/ConfigReasons.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
-import type { KeyName } from "../../schema/KeyName.ts"
+import { byName } from "../../schema/KeyName.ts"
 import { type Catalog, of } from "../../schema/operator/KeyDeclaration.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { currentTenant } from "../../services/CurrentTenant.ts"
@@ -81,7 +81,3 @@ const make = Effect.fnUntraced(function* ({ declaredBy, sole }: DeclaredKeyCatal
 })
 
 export const layer = (options: DeclaredKeyCatalogOptions) => Layer.effect(KeyCatalog, make(options))
-
-const byName = (a: KeyName, b: KeyName) => compare(a.namespace, b.namespace) || compare(a.key, b.key)
-
-const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)

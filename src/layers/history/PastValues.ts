@@ -6,6 +6,7 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type { ConfigKey } from "../../schema/ConfigKey.ts"
 import * as JsonText from "../../schema/JsonText.ts"
+import { idOf } from "../../schema/KeyName.ts"
 import { type ChangeHistoryError, NoLongerValid, ValueNotKept } from "../../schema/operator/ChangeHistoryError.ts"
 import type { ChangeRecord } from "../../schema/operator/ChangeRecord.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
@@ -15,7 +16,7 @@ import { failWith } from "./HistoryFailure.ts"
 export const spansOf = (records: ReadonlyArray<ChangeRecord>) => {
   const spans = new Map<string, { readonly first: ChangeRecord; last: ChangeRecord }>()
   for (const record of records) {
-    const name = JSON.stringify([record.namespace, record.key])
+    const name = idOf(record)
     const span = spans.get(name)
     if (span === undefined) spans.set(name, { first: record, last: record })
     else span.last = record

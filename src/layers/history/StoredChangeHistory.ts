@@ -16,7 +16,7 @@ import * as Stream from "effect/Stream"
 import { InvalidTenantId, type RevisionConflict } from "../../schema/ConfigError.ts"
 import type { ConfigKey } from "../../schema/ConfigKey.ts"
 import type { NamedEntry } from "../../schema/Entry.ts"
-import type { KeyName } from "../../schema/KeyName.ts"
+import { type KeyName, nameOf } from "../../schema/KeyName.ts"
 import {
   ChangedSince,
   type ChangeHistoryError,
@@ -160,7 +160,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
     let json: string | undefined
     if (to > 0) {
       const record = yield* reading(store.ofRevision(tenant, key, to))
-      if (record === undefined) return yield* failWith(new UnknownRevision({ tenant, ...namesOf(key), revision: to }))
+      if (record === undefined) return yield* failWith(new UnknownRevision({ tenant, ...nameOf(key), revision: to }))
       json = yield* textOf(tenant, [{ key, revision: to, redacted: record.redacted, value: record.value }]).pipe(
         Effect.map(([text]) => text)
       )
@@ -180,7 +180,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
     for (const { last } of spans) {
       const [newest] = (yield* asked((tenant) => store.ofKey(tenant, last, { before: undefined, limit: 1 }))).records
       if (newest === undefined || newest.id === last.id) continue
-      const conflict = { ...namesOf(last), expected: revisionAfter(last), actual: revisionAfter(newest) }
+      const conflict = { ...nameOf(last), expected: revisionAfter(last), actual: revisionAfter(newest) }
       conflicts.push(yield* reading(explain(tenant, conflict)))
     }
     if (conflicts.length > 0) return yield* failWith(new ChangedSince({ tenant, conflicts }))
@@ -239,7 +239,7 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
           const to = yield* CheckedRequests.target(givenOptions)
           return yield* rollback(key, to, options).pipe(
             Redaction.withSpan("ChangeHistory.rollback", {
-              ...namesOf(key),
+              ...nameOf(key),
               to,
               actor: WriteRequest.shownActor(options)
             })
@@ -267,8 +267,6 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
 const optionsOf = (given: unknown) => Effect.mapError(Effect.fromResult(WriteRequest.optionsOf(given)), ofConfig)
 
 export const layer = (options: StoredChangeHistoryOptions) => Layer.effect(ChangeHistory, make(options))
-
-const namesOf = ({ key, namespace }: KeyName): KeyName => ({ namespace, key })
 
 /** The revision that readers see after a record. */
 const revisionAfter = (record: ChangeRecord) => (record.operation === "delete" ? 0 : record.revision)

@@ -11,7 +11,8 @@ import * as RcMap from "effect/RcMap"
 import type * as Scope from "effect/Scope"
 import { ConnectFailed, type ConnectorError } from "../../schema/ConnectorError.ts"
 import { EntryStoreError, type EntryStoreErrorReason } from "../../schema/EntryStoreError.ts"
-import type * as MemoryTable from "../../schema/MemoryTable.ts"
+import type * as MemoryStatements from "../../schema/memory/MemoryStatements.ts"
+import type * as MemoryTable from "../../schema/memory/MemoryTable.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import { idleTimeToLive, statementTimeout, timedOut } from "../runtime/Timeouts.ts"
@@ -25,7 +26,7 @@ export class MemoryClients extends Context.Service<
     /** Runs statements in one transaction. Returns within 5 seconds. */
     readonly run: <A>(
       tenant: TenantId,
-      statements: ReadonlyArray<MemoryTable.Statement<A>>
+      statements: ReadonlyArray<MemoryStatements.Statement<A>>
     ) => Effect.Effect<ReadonlyArray<A>, EntryStoreError>
     /** Reads. Returns within 5 seconds. */
     readonly read: <A>(tenant: TenantId, look: (table: MemoryTable.Table) => A) => Effect.Effect<A, EntryStoreError>

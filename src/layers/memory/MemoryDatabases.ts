@@ -15,7 +15,9 @@ import type * as Scope from "effect/Scope"
 import { InvalidTenantId } from "../../schema/ConfigError.ts"
 import { ConnectorError, SessionLost, UnknownTenant } from "../../schema/ConnectorError.ts"
 import { EntryStoreError } from "../../schema/EntryStoreError.ts"
-import * as MemoryTable from "../../schema/MemoryTable.ts"
+import * as MemoryStatements from "../../schema/memory/MemoryStatements.ts"
+import * as MemoryTable from "../../schema/memory/MemoryTable.ts"
+import * as MemoryTransaction from "../../schema/memory/MemoryTransaction.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import * as Tenant from "../../schema/TenantId.ts"
 import { MemoryDriver, type MemoryTenant } from "../../services/MemoryDriver.ts"
@@ -54,7 +56,7 @@ export interface MemoryDatabasesOptions {
   /** The driver of another plane on the same databases. */
   readonly beside: MemoryDriver["Service"] | undefined
   /** The rows with which the database of a tenant comes into being. Default: none. */
-  readonly initial?: ((tenant: TenantId) => ReadonlyArray<MemoryTable.Put>) | undefined
+  readonly initial?: ((tenant: TenantId) => ReadonlyArray<MemoryStatements.Put>) | undefined
 }
 
 /** How long a notification, or the end of a session, takes to arrive, in milliseconds. */
@@ -112,8 +114,8 @@ const make = Effect.fnUntraced(function* (options: MemoryDatabasesOptions) {
 export const layer = (options: MemoryDatabasesOptions) => Layer.effectContext(make(options))
 
 /** A table with these rows, written before any time had passed. */
-const tableOf = (rows: ReadonlyArray<MemoryTable.Put>): MemoryTable.Table =>
-  MemoryTable.transact<unknown>(MemoryTable.empty, 0, rows.map(MemoryTable.put)).table
+const tableOf = (rows: ReadonlyArray<MemoryStatements.Put>): MemoryTable.Table =>
+  MemoryTransaction.transact<unknown>(MemoryTable.empty, 0, rows.map(MemoryStatements.put)).table
 
 /** Runs a function once the travel time has passed. */
 type Later = (arrive: () => void) => void

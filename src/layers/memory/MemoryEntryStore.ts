@@ -5,7 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { ChangeIdReused, EntryStoreError } from "../../schema/EntryStoreError.ts"
-import * as MemoryTable from "../../schema/MemoryTable.ts"
+import * as MemoryChange from "../../schema/memory/MemoryChange.ts"
+import * as MemoryTable from "../../schema/memory/MemoryTable.ts"
 import { EntryStore } from "../../services/EntryStore.ts"
 import { MemoryClients } from "./MemoryClients.ts"
 
@@ -19,17 +20,17 @@ const make = Effect.map(MemoryClients, (clients) =>
     write: (tenant, writes, change) =>
       writes.length === 0
         ? Effect.succeed({ written: [], current: true })
-        : Effect.map(clients.run(tenant, [MemoryTable.change(writes, change)]), ([receipt]) => receipt!),
+        : Effect.map(clients.run(tenant, [MemoryChange.change(writes, change)]), ([receipt]) => receipt!),
     outcome: (tenant, writes, change) =>
       Effect.flatMap(
-        clients.read(tenant, (table) => MemoryTable.outcome(table, writes, change)),
+        clients.read(tenant, (table) => MemoryChange.outcome(table, writes, change)),
         (found) =>
           found === "reused"
             ? Effect.fail(EntryStoreError.of(tenant, new ChangeIdReused({ id: change.id })))
             : Effect.succeed(found)
       ),
     fence: (tenant, writes, _, change) =>
-      Effect.map(clients.run(tenant, [MemoryTable.fence(writes, change)]), ([receipt]) =>
+      Effect.map(clients.run(tenant, [MemoryChange.fence(writes, change)]), ([receipt]) =>
         Option.fromUndefinedOr(receipt)
       ),
     release: clients.release

@@ -3,8 +3,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as MemoryHistory from "../../schema/MemoryHistory.ts"
-import * as MemoryTable from "../../schema/MemoryTable.ts"
+import * as MemoryHistory from "../../schema/memory/MemoryHistory.ts"
+import * as MemoryRecords from "../../schema/memory/MemoryRecords.ts"
 import type { ChangeRecord } from "../../schema/operator/ChangeRecord.ts"
 import * as StoredValue from "../../schema/StoredValue.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
@@ -26,9 +26,9 @@ const make = Effect.map(MemoryClients, (clients) => {
     ofChange: asked(MemoryHistory.ofChange),
     at: asked(MemoryHistory.at),
     since: asked(since),
-    verify: (tenant) => Effect.map(clients.run(tenant, [MemoryTable.recordUnrecorded]), ([found]) => found!),
+    verify: (tenant) => Effect.map(clients.run(tenant, [MemoryRecords.recordUnrecorded]), ([found]) => found!),
     purge: (tenant, retention) =>
-      Effect.map(clients.run(tenant, [MemoryTable.purgeHistory(retention)]), ([removed]) => removed!)
+      Effect.map(clients.run(tenant, [MemoryRecords.purgeHistory(retention)]), ([removed]) => removed!)
   })
 })
 

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Ddl from "../../schema/Ddl.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
-import * as MemoryTable from "../../schema/MemoryTable.ts"
+import * as MemoryStatements from "../../schema/memory/MemoryStatements.ts"
 import { PermissionDenied, SchemaBootstrapError } from "../../schema/SchemaBootstrapError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { SchemaBootstrap } from "../../services/SchemaBootstrap.ts"
@@ -23,7 +23,7 @@ const make = Effect.map(MemoryClients, (clients) => {
     ensure: (tenant) => Effect.as(look(tenant), { changed: [], warnings: [] }),
     verify: (tenant) => Effect.as(look(tenant), { warnings: [] }),
     seed: (tenant, seeds) =>
-      clients.run(tenant, seeds.map(MemoryTable.seed)).pipe(
+      clients.run(tenant, seeds.map(MemoryStatements.seed)).pipe(
         Effect.map((inserted) => ({ inserted: inserted.filter(Boolean).length, refused: [] })),
         Effect.mapError(bootstrapError(tenant))
       ),

@@ -7,7 +7,8 @@ import * as Result from "effect/Result"
 import { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import * as JsonText from "../../schema/JsonText.ts"
 import type { KeyName } from "../../schema/KeyName.ts"
-import * as MemoryTable from "../../schema/MemoryTable.ts"
+import * as MemoryStatements from "../../schema/memory/MemoryStatements.ts"
+import * as MemoryTable from "../../schema/memory/MemoryTable.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { MemoryChangeOptions, MemoryRow, MemoryTenant } from "../../services/MemoryDriver.ts"
 import { execute, type MemoryDatabase } from "./MemoryDatabase.ts"
@@ -18,7 +19,7 @@ export const make = (
   database: MemoryDatabase,
   connections: Pick<MemoryTenant, "client" | "feed">
 ): MemoryTenant => {
-  const run = <A>(statements: ReadonlyArray<MemoryTable.Statement<A>>) =>
+  const run = <A>(statements: ReadonlyArray<MemoryStatements.Statement<A>>) =>
     Effect.mapError(execute(database, statements), (reason) => EntryStoreError.of(tenant, reason))
 
   const replace = (next: (table: MemoryTable.Table) => MemoryTable.Table) =>
@@ -38,7 +39,7 @@ export const make = (
           )
         )
       ),
-    truncate: Effect.orDie(Effect.asVoid(run([MemoryTable.by({ actor: stranger })(MemoryTable.truncate)]))),
+    truncate: Effect.orDie(Effect.asVoid(run([MemoryStatements.by({ actor: stranger })(MemoryStatements.truncate)]))),
     backup: Effect.sync(() => {
       const copy = database.table
       return replace((table) => MemoryTable.restore(table, copy))
@@ -54,19 +55,19 @@ const writing = (
   { namespace, key }: KeyName,
   value: unknown,
   options: MemoryChangeOptions | undefined
-): MemoryTable.Statement<MemoryTable.Row> => {
+): MemoryStatements.Statement<MemoryTable.Row> => {
   const { actor = stranger, triggers = true } = options ?? {}
-  const write = triggers ? MemoryTable.upsert : MemoryTable.overwrite
+  const write = triggers ? MemoryStatements.upsert : MemoryStatements.overwrite
   return Result.match(JsonText.encode(value), {
-    onFailure: () => MemoryTable.refuse,
-    onSuccess: (json) => MemoryTable.by({ actor })(write({ namespace, key, json, actor }))
+    onFailure: () => MemoryStatements.refuse,
+    onSuccess: (json) => MemoryStatements.by({ actor })(write({ namespace, key, json, actor }))
   })
 }
 
 const erasing = (key: KeyName, options: MemoryChangeOptions | undefined) =>
   options?.triggers === false
-    ? MemoryTable.silently(MemoryTable.remove(key))
-    : MemoryTable.by({ actor: options?.actor ?? stranger })(MemoryTable.remove(key))
+    ? MemoryStatements.silently(MemoryStatements.remove(key))
+    : MemoryStatements.by({ actor: options?.actor ?? stranger })(MemoryStatements.remove(key))
 
 const rowOf = (row: MemoryTable.Row): MemoryRow => ({
   namespace: row.namespace,

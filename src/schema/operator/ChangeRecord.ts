@@ -176,6 +176,18 @@ export type HistoryEvent =
    */
   | { readonly _tag: "Reset"; readonly cursor: string }
 
+/** A record as the entry that it put in force. */
+export const pastEntry = (record: ChangeRecord): PastEntry => ({
+  namespace: record.namespace,
+  key: record.key,
+  revision: record.revision,
+  redacted: record.redacted,
+  updatedAt: record.changedAt,
+  updatedBy: record.changedBy,
+  ...(record.value === undefined ? {} : { value: record.value }),
+  ...(record.changeId === undefined ? {} : { changeId: record.changeId })
+})
+
 /** The changes that records belong to, each in the place of its last record, in the order of the records. */
 export const group = (records: ReadonlyArray<ChangeRecord>): ReadonlyArray<RecordedChange> => {
   const changes = new Map<string | number, Array<ChangeRecord>>()

@@ -7,8 +7,8 @@
  * test that runs twice sees the same ids.
  */
 import * as DateTime from "effect/DateTime"
-import type { KeyName } from "./KeyName.ts"
-import type { ChangeRecord, CheckedQuery, PastEntry } from "./operator/ChangeRecord.ts"
+import { byName, idOf, type KeyName } from "../KeyName.ts"
+import { type ChangeRecord, type CheckedQuery, type PastEntry, pastEntry } from "../operator/ChangeRecord.ts"
 
 /** The newest record, and those before it; `undefined` for no record. */
 export type History = { readonly record: ChangeRecord; readonly earlier: History } | undefined
@@ -75,26 +75,14 @@ export const changes = (history: History, query: CheckedQuery) => {
 export const at = (history: History, moment: number): ReadonlyArray<PastEntry> => {
   const found = new Map<string, ChangeRecord>()
   for (const record of newestFirst(history)) {
-    const name = JSON.stringify([record.namespace, record.key])
+    const name = idOf(record)
     if (record.changedAt.epochMilliseconds <= moment && !found.has(name)) found.set(name, record)
   }
   return [...found.values()]
     .filter(({ operation }) => operation !== "delete")
-    .sort((a, b) => compare(a.namespace, b.namespace) || compare(a.key, b.key))
+    .sort(byName)
     .map(pastEntry)
 }
-
-/** A record as the entry that it put in force. */
-export const pastEntry = (record: ChangeRecord): PastEntry => ({
-  namespace: record.namespace,
-  key: record.key,
-  revision: record.revision,
-  redacted: record.redacted,
-  updatedAt: record.changedAt,
-  updatedBy: record.changedBy,
-  ...(record.value === undefined ? {} : { value: record.value }),
-  ...(record.changeId === undefined ? {} : { changeId: record.changeId })
-})
 
 /** The history without the records that a retention no longer keeps. `isInForce` tells which are kept in any case. */
 export const purge = (
@@ -109,7 +97,7 @@ export const purge = (
   const places = new Map<string, number>()
   const before = now - Math.max(keepDays, 1) * 86_400_000
   const kept = [...newestFirst(history)].filter((record) => {
-    const name = JSON.stringify([record.namespace, record.key])
+    const name = idOf(record)
     const place = (places.get(name) ?? 0) + 1
     places.set(name, place)
     return record.changedAt.epochMilliseconds >= before || place <= keepPerKey || isInForce(record)
@@ -136,5 +124,3 @@ const fits = (record: ChangeRecord, { actor, from, key, namespace, to }: Checked
   (actor === undefined || record.changedBy === actor) &&
   (from === undefined || record.changedAt.epochMilliseconds >= from) &&
   (to === undefined || record.changedAt.epochMilliseconds < to)
-
-const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)

@@ -6,7 +6,7 @@
  *   feed, verify ──▶ applyDiff  (a whole read: how the table differs from the snapshot, in one statement)
  *   read-through ──▶ applyRow   (one key)                                              ──▶ next State + Outcome
  *   own write    ──▶ applyRows / applyDeletion
- *   history      ──▶ applyRecalled  (what was last in force before a row that does not decode)
+ *   history      ──▶ SnapshotRecall (what was last in force before a row that does not decode)
  * ```
  *
  * A read and a publication can overlap, and neither the revision (drawn before commit) nor the time of arrival tells
@@ -40,40 +40,9 @@
  *
  * @since 0.1.0
  */
-import * as Equal from "effect/Equal"
-import * as Result from "effect/Result"
 import type { EntryRow } from "./EntryRow.ts"
 import * as NewerRow from "./NewerRow.ts"
-import * as ReaderOwned from "./ReaderOwned.ts"
-import * as StoredValue from "./StoredValue.ts"
-
-/** The part of a declared key that the core needs. */
-export interface SnapshotKey {
-  readonly defaultValue: unknown
-  readonly decode: (json: unknown) => Result.Result<unknown, string>
-}
-
-/** What is known of one key. */
-export interface Slot {
-  /** The value in force, as `ReaderOwned` holds it. */
-  readonly value: unknown
-  /** The row whose value is in force; `undefined` for the default. */
-  readonly inForce: EntryRow | undefined
-  /** The last row seen: `inForce`, or a newer one that did not decode. */
-  readonly seen: EntryRow | undefined
-  /** Why `seen` did not decode, if it did not. */
-  readonly rejection?: string
-  /** Whether `inForce` is a record of the history and no row that was read. */
-  readonly recalled?: boolean
-  /** If `seen` did not decode and was written where there was no row: the highest revision that was gone by then. */
-  readonly goneUpTo?: number
-  /** The highest revision seen in this epoch, across deletions. */
-  readonly highestRevision: number
-  /** `State.version` when the slot was last published, deleted by us, or found without a row by a read of its key. */
-  readonly publishedAt: number
-  /** When a read of this key alone last confirmed it, in milliseconds of a monotonic clock; or {@link never}. */
-  readonly confirmedAt: number
-}
+import { initial, never, type Rejected, revision, type Slot, type SnapshotKey, take, unseen } from "./SnapshotSlot.ts"
 
 /** One tenant's keys at one moment. Immutable. */
 export interface State {
@@ -125,28 +94,6 @@ export interface Published {
   readonly after: Slot
 }
 
-/** A row that did not decode. */
-export interface Rejected {
-  readonly slot: number
-  readonly revision: number
-  readonly reason: string
-}
-
-/** A row that was rejected, for which the history is to be asked. */
-export interface Forgotten {
-  readonly slot: number
-  readonly row: EntryRow
-}
-
-/** What the history says was last in force before a row that does not decode. */
-export interface Recalled extends Forgotten {
-  /**
-   * A value, as the row that it was; no value, since the row of that revision was deleted; or `undefined`: it cannot
-   * tell.
-   */
-  readonly last: { readonly row: EntryRow } | { readonly deleted: number } | undefined
-}
-
 /** What came of learning something. */
 export interface Outcome {
   readonly state: State
@@ -158,22 +105,10 @@ export interface Outcome {
   readonly regressed: boolean
 }
 
-const unseen = -1
-
-/** When something was confirmed that never was. Before every time of a clock: 0 is one of them. */
-export const never = Number.NEGATIVE_INFINITY
-
 /** @since 0.1.0 */
 export const make = (keys: ReadonlyArray<SnapshotKey>): State => ({
   keys,
-  slots: keys.map((key) => ({
-    value: ReaderOwned.defaultOf(key),
-    inForce: undefined,
-    seen: undefined,
-    highestRevision: unseen,
-    publishedAt: 0,
-    confirmedAt: never
-  })),
+  slots: keys.map(initial),
   version: 0,
   epoch: 0,
   epochVersion: 0,
@@ -191,9 +126,6 @@ export const begin = ({ version, slots }: State, time: number): Asked => ({ vers
 /** The fingerprint of the last row seen of each slot: a whole read asks for what differs from these. */
 export const fingerprints = ({ slots }: Pick<State, "slots">): ReadonlyArray<bigint | undefined> =>
   slots.map((slot) => slot.seen?.fingerprint)
-
-/** The revision in force; 0 for the default. */
-export const revision = (slot: Slot): number => slot.inForce?.revision ?? 0
 
 /** Whether a write of our own could not be placed, and no whole read that began after its answer was applied since. */
 export const isDisowned = ({ disownedVersion, wholeVersion }: State): boolean => disownedVersion > wholeVersion
@@ -272,44 +204,6 @@ export const applyDeletion = (state: State, slot: number, deleted: number | unde
   return { ...outcome, state: touch(outcome.state, slot) }
 }
 
-/** The rejected rows for which the history was not asked yet. */
-export const forgotten = ({ slots, unrecalled }: State): ReadonlyArray<Forgotten> =>
-  unrecalled.flatMap((slot) => {
-    const { rejection, seen } = slots[slot]!
-    return rejection === undefined || seen === undefined ? [] : [{ slot, row: seen }]
-  })
-
-/** Learns what the history says of rejected rows. */
-export const applyRecalled = (state: State, recalled: ReadonlyArray<Recalled>): Outcome => {
-  const slots = state.slots.slice()
-  const published: Array<Published> = []
-  const known = new Set<number>()
-  for (const { last, row, slot } of recalled) {
-    const before = slots[slot]!
-    const isAnswered = before.seen?.fingerprint === row.fingerprint
-    if (isAnswered || before.rejection === undefined) known.add(slot)
-    if (!isAnswered || before.rejection === undefined || last === undefined) continue
-    const after = takeRecalled(state.keys[slot]!, before, last)
-    slots[slot] = after
-    if (after !== before) published.push({ slot, before, after })
-  }
-  const unrecalled = state.unrecalled.filter((slot) => !known.has(slot))
-  return { state: { ...state, slots, unrecalled }, published, rejected: [], inconclusive: false, regressed: false }
-}
-
-const takeRecalled = (key: SnapshotKey, before: Slot, last: NonNullable<Recalled["last"]>): Slot => {
-  const { inForce, recalled: _, ...slot } = before
-  if ("deleted" in last) {
-    return inForce !== undefined && last.deleted >= inForce.revision
-      ? { ...slot, value: ReaderOwned.defaultOf(key), inForce: undefined }
-      : before
-  }
-  // The history may hold it and not its deletion, if the triggers were disabled then.
-  if (last.row.revision <= (inForce?.revision ?? slot.goneUpTo ?? unseen)) return before
-  const decoded = valueIn(key, last.row)
-  return Result.isSuccess(decoded) ? { ...slot, value: decoded.success, inForce: last.row, recalled: true } : before
-}
-
 /** Nothing was learned. */
 export const nothingNew = (state: State): Outcome => nothing(state, { inconclusive: false, regressed: false })
 
@@ -365,73 +259,6 @@ const applyAll = (state: State, diff: ReadonlyArray<RowDiff>, since: Since): Out
     rejected.length === 0 ? state.unrecalled : [...new Set([...state.unrecalled, ...rejected.map(({ slot }) => slot)])]
   const next = publishedAt ? { ...state, slots, version, unrecalled } : state
   return { state: next, published, rejected, inconclusive, regressed }
-}
-
-// Written out, without a closure or a spread: a load takes 10,000 rows.
-const take = (
-  key: SnapshotKey,
-  slot: number,
-  { confirmedAt, goneUpTo, highestRevision, inForce, recalled, seen, value }: Slot,
-  row: EntryRow | undefined,
-  publishedAt: number,
-  rejected: Array<Rejected>
-): Slot => {
-  if (row === undefined) {
-    return {
-      value: ReaderOwned.defaultOf(key),
-      inForce: undefined,
-      seen: undefined,
-      highestRevision,
-      publishedAt,
-      confirmedAt
-    }
-  }
-  const highest = Math.max(highestRevision, row.revision)
-  if (inForce !== undefined && isSameValue(row, inForce)) {
-    return { value, inForce: row, seen: row, highestRevision: highest, publishedAt, confirmedAt }
-  }
-  const decoded = valueIn(key, row)
-  if (Result.isSuccess(decoded)) {
-    return {
-      value: decoded.success,
-      inForce: row,
-      seen: row,
-      highestRevision: highest,
-      publishedAt,
-      confirmedAt
-    }
-  }
-  rejected.push({ slot, revision: row.revision, reason: decoded.failure })
-  const gone = seen === undefined ? highestRevision : goneUpTo
-  return {
-    value,
-    inForce,
-    ...(recalled === undefined ? {} : { recalled }),
-    ...(gone === undefined ? {} : { goneUpTo: gone }),
-    seen: row,
-    rejection: decoded.failure,
-    highestRevision: highest,
-    publishedAt,
-    confirmedAt
-  }
-}
-
-const isSameValue = (row: EntryRow, inForce: EntryRow): boolean =>
-  row.problem === undefined && row.inexact === undefined && inForce.inexact === undefined
-    ? Equal.equals(row.value, inForce.value)
-    : false
-
-// Whatever the code of a schema or a decoded value throws is the fault of this row alone.
-const valueIn = (key: SnapshotKey, row: EntryRow): Result.Result<unknown, string> => {
-  try {
-    const decoded = StoredValue.decode(key, row)
-    if (Result.isFailure(decoded)) return decoded
-    if (typeof decoded.success !== "object" || decoded.success === null) return decoded
-    const again = () => StoredValue.decode(key, { ...row, value: structuredClone(row.value) })
-    return Result.succeed(ReaderOwned.hold(decoded.success, again))
-  } catch {
-    return Result.fail("its value threw when it was frozen")
-  }
 }
 
 // Drops the fences of all differing slots that the read can speak for, so that the table is taken as it is there.

@@ -7,6 +7,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import type { EntryRow } from "../../src/schema/EntryRow.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
+import * as SnapshotSlot from "../../src/schema/SnapshotSlot.ts"
 
 const slots = 3
 
@@ -50,10 +51,10 @@ const play = (seed: number) => {
   const absorb = (what: string, outcome: Snapshot.Outcome) => {
     log.push(what)
     for (const { after, before, slot } of outcome.published) {
-      const fell = Snapshot.revision(after) < Snapshot.revision(before) && Snapshot.revision(after) !== 0
+      const fell = SnapshotSlot.revision(after) < SnapshotSlot.revision(before) && SnapshotSlot.revision(after) !== 0
       assert.isFalse(
         fell && outcome.state.epoch === state.epoch,
-        `seed ${seed}: slot ${slot} fell from ${Snapshot.revision(before)} to ${Snapshot.revision(after)}: ${log.join(", ")}`
+        `seed ${seed}: slot ${slot} fell from ${SnapshotSlot.revision(before)} to ${SnapshotSlot.revision(after)}: ${log.join(", ")}`
       )
     }
     state = outcome.state
@@ -96,7 +97,7 @@ const play = (seed: number) => {
       )
       if (inconclusive || regressed) settle()
       // G3: this value or a newer one, unless the row was deleted or the table ever went back.
-      const seen = Snapshot.revision(state.slots[slot]!)
+      const seen = SnapshotSlot.revision(state.slots[slot]!)
       const deletedSince = deletions[slot] !== deletedBefore
       assert.isTrue(
         seen >= written.revision || deletedSince || wentBack,
@@ -161,7 +162,7 @@ const play = (seed: number) => {
   while (pending.length > 0) pending.splice(pick(pending.length), 1)[0]!()
   settle()
   assert.deepStrictEqual(
-    state.slots.map(Snapshot.revision),
+    state.slots.map(SnapshotSlot.revision),
     table.map((row) => row?.revision ?? 0),
     `seed ${seed}: did not converge: ${log.join(", ")}`
   )

@@ -9,6 +9,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
 import type { EntryRow } from "../../src/schema/EntryRow.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
+import type * as SnapshotSlot from "../../src/schema/SnapshotSlot.ts"
 import { deepFreeze } from "../support/DeepFreeze.ts"
 
 const slots = 2
@@ -43,7 +44,7 @@ const Step = Schema.Struct({
 
 const Steps = Schema.Array(Step).check(Schema.isMaxLength(60))
 
-const key: Snapshot.SnapshotKey = {
+const key: SnapshotSlot.SnapshotKey = {
   defaultValue: "default",
   decode: (json) => (json === "nonsense" ? Result.fail("nonsense") : Result.succeed(json))
 }

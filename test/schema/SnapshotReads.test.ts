@@ -1,6 +1,7 @@
 /** What one answer of the database says to the pure core: invariants 7, 8 and 9 in the header of `Snapshot.ts`. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
+import * as SnapshotSlot from "../../src/schema/SnapshotSlot.ts"
 import { a, assertOutcome, b, bad, empty, frozen, loaded, quiet, row, shows } from "../support/SnapshotCases.ts"
 import { at, whole, wrote } from "../support/TestAnswers.ts"
 
@@ -50,7 +51,7 @@ describe("invariant 7: one read is one step", () => {
       ],
       at(loaded, 4)
     )
-    assert.deepStrictEqual(outcome.state.slots.map(Snapshot.revision), [8, 9])
+    assert.deepStrictEqual(outcome.state.slots.map(SnapshotSlot.revision), [8, 9])
     assert.deepStrictEqual([Snapshot.confirmedAt(outcome.state, a), Snapshot.confirmedAt(outcome.state, b)], [4, 4])
   })
 

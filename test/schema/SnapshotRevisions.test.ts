@@ -1,6 +1,7 @@
 /** Revisions and epochs of the pure core: invariants 1, 2 and 6 in the header of `Snapshot.ts`. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
+import * as SnapshotSlot from "../../src/schema/SnapshotSlot.ts"
 import { a, absent, assertOutcome, b, bad, empty, frozen, loaded, quiet, row, shows } from "../support/SnapshotCases.ts"
 import { at, whole, wrote } from "../support/TestAnswers.ts"
 
@@ -92,7 +93,7 @@ describe("invariant 2: a table that went back begins a new epoch", () => {
 
   it("G1: a table of which several keys went back is taken in one step, and begins one epoch", () => {
     const outcome = whole(loaded, earlier)
-    assert.deepStrictEqual(outcome.state.slots.map(Snapshot.revision), [3, 2])
+    assert.deepStrictEqual(outcome.state.slots.map(SnapshotSlot.revision), [3, 2])
     assert.deepStrictEqual(
       outcome.published.map(({ slot }) => slot),
       [a, b]

@@ -4,6 +4,7 @@ import { Schema } from "effect"
 import { ConfigKey } from "effect-systemplane"
 import * as ReaderOwned from "../../src/schema/ReaderOwned.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
+import * as SnapshotRecall from "../../src/schema/SnapshotRecall.ts"
 import {
   a,
   absent,
@@ -138,9 +139,9 @@ describe("invariant 5: a row that does not decode never comes into force", () =>
 
 describe("what the history recalls", () => {
   const rejected = frozen(whole(loaded, { [a]: row(9, bad) }))
-  const asked = Snapshot.forgotten(rejected)
-  const recall = (state: Snapshot.State, last: Snapshot.Recalled["last"]) =>
-    Snapshot.applyRecalled(
+  const asked = SnapshotRecall.forgotten(rejected)
+  const recall = (state: Snapshot.State, last: SnapshotRecall.Recalled["last"]) =>
+    SnapshotRecall.applyRecalled(
       state,
       asked.map((each) => ({ ...each, last }))
     )
@@ -153,11 +154,11 @@ describe("what the history recalls", () => {
       newer.published.map(({ slot }) => slot),
       [a]
     )
-    assert.deepStrictEqual(Snapshot.forgotten(newer.state), [])
+    assert.deepStrictEqual(SnapshotRecall.forgotten(newer.state), [])
     for (const last of [{ row: row(4) }, { row: row(7, bad) }, { deleted: 4 }, undefined]) {
       const { published, state } = recall(rejected, last)
       assert.deepStrictEqual([published, state.slots[a]!.inForce], [[], row(5)])
-      assert.deepStrictEqual(Snapshot.forgotten(state), [])
+      assert.deepStrictEqual(SnapshotRecall.forgotten(state), [])
     }
     const removed = recall(rejected, { deleted: 5 })
     assert.isUndefined(removed.state.slots[a]!.inForce)
@@ -171,8 +172,9 @@ describe("what the history recalls", () => {
     const key = ConfigKey.make("n", "k", { schema: Schema.DateFromString, defaultValue: new Date(0) })
     const stored = frozen(whole(Snapshot.make([key]), { 0: row(5, new Date(5).toJSON()) }))
     const rejected = frozen(whole(stored, { 0: row(9, bad) }))
-    const [asked] = Snapshot.forgotten(rejected)
-    const { value, inForce } = Snapshot.applyRecalled(rejected, [{ ...asked!, last: { deleted: 5 } }]).state.slots[0]!
+    const [asked] = SnapshotRecall.forgotten(rejected)
+    const { value, inForce } = SnapshotRecall.applyRecalled(rejected, [{ ...asked!, last: { deleted: 5 } }]).state
+      .slots[0]!
     assert.isUndefined(inForce)
     const [mine, other] = [ReaderOwned.handOut<Date>(value), ReaderOwned.handOut<Date>(value)]
     mine.setTime(7)
@@ -184,7 +186,7 @@ describe("what the history recalls", () => {
     const written = frozen(whole(gone, { [a]: row(9, bad) }))
     assert.deepStrictEqual([shows(recall(written, { row: row(5) }).state, a), shows(written, a)], [absent, absent])
     assert.deepStrictEqual(shows(recall(written, { row: row(6) }).state, a), ["v6", 6])
-    const rewritten = Snapshot.applyRecalled(frozen(whole(written, { [a]: row(10, bad) })), [
+    const rewritten = SnapshotRecall.applyRecalled(frozen(whole(written, { [a]: row(10, bad) })), [
       { slot: a, row: row(10, bad), last: { row: row(5) } }
     ])
     assert.deepStrictEqual(shows(rewritten.state, a), absent)
@@ -196,9 +198,11 @@ describe("what the history recalls", () => {
   it("G6: a recalled value says nothing of a row that was replaced meanwhile, and goes with the next row that decodes", () => {
     const mended = frozen(whole(rejected, { [a]: row(10) }))
     assert.deepStrictEqual(recall(mended, { row: row(7) }).state.slots, mended.slots)
-    assert.deepStrictEqual(Snapshot.forgotten(mended), [])
+    assert.deepStrictEqual(SnapshotRecall.forgotten(mended), [])
     const worse = frozen(whole(rejected, { [a]: row(10, bad) }))
-    assert.deepStrictEqual(Snapshot.forgotten(recall(worse, { row: row(7) }).state), [{ slot: a, row: row(10, bad) }])
+    assert.deepStrictEqual(SnapshotRecall.forgotten(recall(worse, { row: row(7) }).state), [
+      { slot: a, row: row(10, bad) }
+    ])
     const again = frozen(recall(rejected, { row: row(7) }))
     assert.strictEqual(whole(again, { [a]: row(10, bad) }).state.slots[a]!.recalled, true)
     assert.isUndefined(whole(again, { [a]: row(11) }).state.slots[a]!.recalled)

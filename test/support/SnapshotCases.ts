@@ -6,13 +6,14 @@ import { assert } from "@effect/vitest"
 import { Result } from "effect"
 import type { EntryRow } from "../../src/schema/EntryRow.ts"
 import * as Snapshot from "../../src/schema/Snapshot.ts"
+import * as SnapshotSlot from "../../src/schema/SnapshotSlot.ts"
 import { deepFreeze } from "./DeepFreeze.ts"
 import { whole } from "./TestAnswers.ts"
 
 /** The one value that does not decode. */
 export const bad = "bad"
 
-export const keyFor = (defaultValue: unknown, onDecode = () => {}): Snapshot.SnapshotKey => ({
+export const keyFor = (defaultValue: unknown, onDecode = () => {}): SnapshotSlot.SnapshotKey => ({
   defaultValue,
   decode: (json) => {
     onDecode()
@@ -52,7 +53,7 @@ export const assertOutcome = (outcome: Snapshot.Outcome, expected: Partial<Omit<
 /** The value in force of a slot, and its revision. */
 export const shows = (state: Snapshot.State, slot: number) => [
   state.slots[slot]!.value,
-  Snapshot.revision(state.slots[slot]!)
+  SnapshotSlot.revision(state.slots[slot]!)
 ]
 
 const key = keyFor("default")

@@ -7,6 +7,7 @@ import * as Semaphore from "effect/Semaphore"
 import type { ConfigSnapshot } from "../../schema/ConfigSnapshot.ts"
 import * as ReaderOwned from "../../schema/ReaderOwned.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
+import type * as SnapshotSlot from "../../schema/SnapshotSlot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { type Condition, readsSnapshot, stateOf, type TenantState } from "../../schema/TenantStatus.ts"
 
@@ -41,7 +42,7 @@ export interface Defaults {
   readonly values: ReadonlyArray<unknown>
 }
 
-export const defaultsOf = (keys: ReadonlyArray<Snapshot.SnapshotKey>): Defaults => ({
+export const defaultsOf = (keys: ReadonlyArray<SnapshotSlot.SnapshotKey>): Defaults => ({
   snapshot: Snapshot.make(keys),
   values: keys.map(ReaderOwned.defaultOf)
 })

@@ -14,6 +14,8 @@ import * as Freshness from "../../schema/Freshness.ts"
 import * as KeyHints from "../../schema/KeyHints.ts"
 import { show } from "../../schema/KeyName.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
+import * as SnapshotRecall from "../../schema/SnapshotRecall.ts"
+import type * as SnapshotSlot from "../../schema/SnapshotSlot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { Condition, TenantStatus } from "../../schema/TenantStatus.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
@@ -62,7 +64,7 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
   const watchTopic = (tenant: TenantId, slot: number) => `${slot}/${tenant}`
 
   /** Tells the subscribers of a key what is in force for a tenant. */
-  const announce = ({ tenant }: Replica.Replica, slot: number, after: Snapshot.Slot) =>
+  const announce = ({ tenant }: Replica.Replica, slot: number, after: SnapshotSlot.Slot) =>
     subscribers.publish(keys[slot]!, tenant, inForceOf(after, false))
 
   /** Whether changes of the tenant are told to subscribers: not before it is loaded, nor while it is suspended. */
@@ -81,7 +83,7 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
 
   const report = (
     replica: Replica.Replica,
-    rejected: ReadonlyArray<Snapshot.Rejected>,
+    rejected: ReadonlyArray<SnapshotSlot.Rejected>,
     found: ReadonlyArray<LastValid.Found>
   ) =>
     Effect.andThen(
@@ -143,7 +145,7 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     Effect.suspend(() => {
       const before = replica.snapshot
       const outcome = applyTo(before)
-      const forgotten = outcome.inconclusive ? [] : Snapshot.forgotten(outcome.state)
+      const forgotten = outcome.inconclusive ? [] : SnapshotRecall.forgotten(outcome.state)
       if (before.loaded || forgotten.length === 0) publish(replica, outcome, source)
       const wentBack = outcome.state.epoch !== before.epoch
       const reported = wentBack ? Effect.suspend(() => reportWentBack(replica)) : Effect.void
@@ -152,7 +154,7 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
         const now = replica.snapshot
         // Other answers may have been applied meanwhile: this one is judged anew.
         const again = before.loaded ? Snapshot.nothingNew(now) : applyTo(now)
-        const recalled = Snapshot.applyRecalled(again.state, found)
+        const recalled = SnapshotRecall.applyRecalled(again.state, found)
         const both = { ...again, state: recalled.state, published: [...again.published, ...recalled.published] }
         publish(replica, both, source)
         const result = before.loaded ? { ...outcome, state: both.state } : both
@@ -290,7 +292,7 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
 })
 
 /** What a slot has in force, as subscribers are shown it. */
-const inForceOf = ({ inForce, value }: Snapshot.Slot, loaded: boolean): InForce => ({
+const inForceOf = ({ inForce, value }: SnapshotSlot.Slot, loaded: boolean): InForce => ({
   value,
   revision: inForce?.revision ?? 0,
   updatedAt: inForce && DateTime.makeUnsafe(inForce.updatedAt),

@@ -7,6 +7,7 @@ import type { Entry } from "../../schema/Entry.ts"
 import type { EntryRow } from "../../schema/EntryRow.ts"
 import * as ReaderOwned from "../../schema/ReaderOwned.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
+import * as SnapshotSlot from "../../schema/SnapshotSlot.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 
 /** A slot of a snapshot as an entry. */
@@ -20,7 +21,8 @@ export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean, 
     updatedAt: inForce && DateTime.makeUnsafe(inForce.updatedAt),
     updatedBy: inForce?.updatedBy,
     stale,
-    confirmedAt: confirmedAt === Snapshot.never ? undefined : shownConfirmation(clock, confirmedAt, inForce?.updatedAt),
+    confirmedAt:
+      confirmedAt === SnapshotSlot.never ? undefined : shownConfirmation(clock, confirmedAt, inForce?.updatedAt),
     ...(rejection === undefined || seen === undefined
       ? {}
       : { rejected: { revision: seen.revision, reason: rejection } })
@@ -47,7 +49,7 @@ const shownConfirmation = (clock: Clock.Clock, moment: number, updatedAt: number
 
 /** A row as the entry of a key that no replica holds. `time` is when it was asked for, by the monotonic clock. */
 export const loneEntry = (
-  key: Snapshot.SnapshotKey,
+  key: SnapshotSlot.SnapshotKey,
   row: EntryRow | undefined,
   time: number,
   clock: Clock.Clock

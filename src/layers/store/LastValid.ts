@@ -11,6 +11,8 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { ConfigKey } from "../../schema/ConfigKey.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
+import * as SnapshotRecall from "../../schema/SnapshotRecall.ts"
+import type * as SnapshotSlot from "../../schema/SnapshotSlot.ts"
 import * as StoredValue from "../../schema/StoredValue.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { HistoryStore, type HistoryStoreError, type PastRow } from "../../services/HistoryStore.ts"
@@ -22,22 +24,22 @@ import { recallTimeout } from "../runtime/Timeouts.ts"
  */
 const rounds = [{ records: 4, keys: 250 }, ...Array.from({ length: 4 }, () => ({ records: 50, keys: 20 }))] as const
 
-type Last = Snapshot.Recalled["last"]
+type Last = SnapshotRecall.Recalled["last"]
 
-interface Sought extends Snapshot.Forgotten {
+interface Sought extends SnapshotRecall.Forgotten {
   readonly key: ConfigKey.Any
   before: number | undefined
 }
 
 /** What the history says, and in words which value is in force. */
-export interface Found extends Snapshot.Recalled {
+export interface Found extends SnapshotRecall.Recalled {
   readonly inForce: string
 }
 
 /** What some rows say if nothing else is known, and what the history says of those that do not decode. */
 export interface LoneRead {
   readonly state: Snapshot.State
-  readonly rejected: ReadonlyArray<Snapshot.Rejected>
+  readonly rejected: ReadonlyArray<SnapshotSlot.Rejected>
   readonly found: ReadonlyArray<Found>
 }
 
@@ -45,10 +47,10 @@ export const make = Effect.map(HistoryStore, (history) => {
   const seek = Effect.fnUntraced(function* (
     tenant: TenantId,
     keys: ReadonlyArray<ConfigKey.Any>,
-    forgotten: ReadonlyArray<Snapshot.Forgotten>
+    forgotten: ReadonlyArray<SnapshotRecall.Forgotten>
   ): Effect.fn.Return<ReadonlyArray<Found>, HistoryStoreError> {
     const found: Array<Found> = []
-    const end = ({ row, slot }: Snapshot.Forgotten, last: Last, inForce: string) =>
+    const end = ({ row, slot }: SnapshotRecall.Forgotten, last: Last, inForce: string) =>
       found.push({ slot, row, last, inForce })
     let open: Array<Sought> = []
     for (const each of forgotten) {
@@ -84,7 +86,7 @@ export const make = Effect.map(HistoryStore, (history) => {
   const recall = (
     tenant: TenantId,
     keys: ReadonlyArray<ConfigKey.Any>,
-    forgotten: ReadonlyArray<Snapshot.Forgotten>
+    forgotten: ReadonlyArray<SnapshotRecall.Forgotten>
   ): Effect.Effect<ReadonlyArray<Found> | undefined> =>
     seek(tenant, keys, forgotten).pipe(
       Effect.timeoutOption(recallTimeout),
@@ -112,10 +114,10 @@ export const make = Effect.map(HistoryStore, (history) => {
       time: number
     ): Effect.Effect<LoneRead> => {
       const { rejected, state } = Snapshot.ofRead(keys, rows, time)
-      const forgotten = Snapshot.forgotten(state)
+      const forgotten = SnapshotRecall.forgotten(state)
       if (forgotten.length === 0) return Effect.succeed({ state, rejected, found: [] })
       return Effect.map(recall(tenant, keys, forgotten), (found = []) => ({
-        state: Snapshot.applyRecalled(state, found).state,
+        state: SnapshotRecall.applyRecalled(state, found).state,
         rejected,
         found
       }))

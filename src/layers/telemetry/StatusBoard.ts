@@ -12,7 +12,8 @@ import { memoize } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
-import * as Snapshot from "../../schema/Snapshot.ts"
+import type * as Snapshot from "../../schema/Snapshot.ts"
+import * as SnapshotSlot from "../../schema/SnapshotSlot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { TenantStatus } from "../../schema/TenantStatus.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
@@ -84,7 +85,7 @@ const make = Effect.gen(function* () {
     const latest = known.get(status.tenant)
     if (latest === undefined) return status
     const confirmedAt =
-      latest.confirmedAt === Snapshot.never ? undefined : MonotonicClock.timeOfDay(clock, latest.confirmedAt)
+      latest.confirmedAt === SnapshotSlot.never ? undefined : MonotonicClock.timeOfDay(clock, latest.confirmedAt)
     return { ...status, confirmedAt, rejected: rejectedOf(latest.slots) }
   }
 

@@ -10,6 +10,7 @@ import type * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import type * as Snapshot from "../../schema/Snapshot.ts"
+import type * as SnapshotSlot from "../../schema/SnapshotSlot.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import * as Instruments from "./Instruments.ts"
 
@@ -238,7 +239,7 @@ const register = <State>(metric: Metric.Metric<never, State>, context: Context.C
   Metric.registerUnsafe(metric, context, { get, update: () => {}, modify: () => {} })
 
 /** Snapshots share their slots while no key changes. */
-const counts = new WeakMap<ReadonlyArray<Snapshot.Slot>, number>()
+const counts = new WeakMap<ReadonlyArray<SnapshotSlot.Slot>, number>()
 
 const stored = ({ snapshot: { slots } }: Observed): number => {
   const known = counts.get(slots) ?? slots.filter(({ inForce }) => inForce !== undefined).length

@@ -8,12 +8,10 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as CodeWords from "./CodeWords.ts"
 import { TenantId } from "./TenantId.ts"
 
 const code = Schema.optionalKey(Schema.String)
-
-/** A code in parentheses, for a message; nothing if there is none. */
-export const codeSuffix = (code: string | undefined): string => (code === undefined ? "" : ` (${code})`)
 
 /** The connector has no database for this tenant. */
 export class UnknownTenant extends Schema.TaggedError<UnknownTenant>()("UnknownTenant", {}) {
@@ -46,7 +44,7 @@ export class InvalidAddress extends Schema.TaggedError<InvalidAddress>()("Invali
 export class ConnectFailed extends Schema.TaggedError<ConnectFailed>()("ConnectFailed", { code }) {
   readonly step = "connect"
   override get message() {
-    return `${connectProblem(this.code)}${codeSuffix(this.code)}; ${connectAdvice(this.code)}`
+    return CodeWords.ofConnecting(this.code)
   }
 }
 
@@ -58,7 +56,7 @@ export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFaile
 }) {
   readonly step = "connect"
   override get message() {
-    const suffix = codeSuffix(this.code)
+    const suffix = CodeWords.suffix(this.code)
     switch (this.problem) {
       case "Role":
         return `the server knows no such role, or the role may not log in${suffix}; create it, or run ALTER ROLE … LOGIN`
@@ -76,7 +74,7 @@ export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFaile
 export class ListenFailed extends Schema.TaggedError<ListenFailed>()("ListenFailed", { code }) {
   readonly step = "listen"
   override get message() {
-    return `LISTEN failed${codeSuffix(this.code)}; listening needs a direct connection to the primary`
+    return `LISTEN failed${CodeWords.suffix(this.code)}; listening needs a direct connection to the primary`
   }
 }
 
@@ -84,7 +82,7 @@ export class ListenFailed extends Schema.TaggedError<ListenFailed>()("ListenFail
 export class SessionLost extends Schema.TaggedError<SessionLost>()("SessionLost", { code }) {
   readonly step = "session"
   override get message() {
-    return `the listening session ended${codeSuffix(this.code)}; it is being opened again`
+    return `the listening session ended${CodeWords.suffix(this.code)}; it is being opened again`
   }
 }
 
@@ -188,115 +186,4 @@ export declare namespace ConnectorError {
   type SessionLost = InstanceType<typeof ConnectorError.SessionLost>
   type DatabaseShared = InstanceType<typeof ConnectorError.DatabaseShared>
   type DatabasesDiffer = InstanceType<typeof ConnectorError.DatabasesDiffer>
-}
-
-const connectProblem = (code: string | undefined): string => {
-  switch (code) {
-    case "ENOTFOUND":
-      return "the host name does not resolve"
-    case "EAI_AGAIN":
-      return "the name server did not answer"
-    case "ECONNREFUSED":
-      return "the port is refused"
-    case "ENOENT":
-      return "there is no socket at that path"
-    case "EACCES":
-      return "the process may not use that socket or port"
-    case "EHOSTUNREACH":
-    case "ENETUNREACH":
-      return "there is no route to the host"
-    case "ETIMEDOUT":
-      return "there was no answer in time"
-    case "TLS_REFUSED":
-      return "the server takes no TLS"
-    case "TLS_CHECK_THREW":
-      return "the option checkServerIdentity threw"
-    case "DEPTH_ZERO_SELF_SIGNED_CERT":
-    case "SELF_SIGNED_CERT_IN_CHAIN":
-    case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
-    case "UNABLE_TO_GET_ISSUER_CERT":
-    case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
-      return "no authority that is trusted here vouches for the server's certificate"
-    case "ERR_TLS_CERT_ALTNAME_INVALID":
-      return "the server's certificate is for another host name"
-    case "CERT_HAS_EXPIRED":
-    case "CERT_NOT_YET_VALID":
-      return "the server's certificate is not valid at this time"
-    case "ECONNRESET":
-    case "EPIPE":
-      return "the connection was closed before the session was ready"
-    case "3D000":
-      return "the database does not exist"
-    case "53300":
-      return "the server, the database or the role has no connection left"
-    case "55000":
-      return "the database does not accept connections"
-    case "57P01":
-    case "57P02":
-      return "the server is shutting down"
-    case "57P03":
-      return "the server is starting up or recovering"
-    case "42501":
-      return "the role lacks CONNECT on the database"
-    case "25006":
-      return "the server is read-only"
-    case "57014":
-      return "the first statement was cancelled"
-    case "22P05":
-    case "22021":
-      return "the encoding of the database cannot hold a character"
-    default:
-      return "no connection"
-  }
-}
-
-const connectAdvice = (code: string | undefined): string => {
-  switch (code) {
-    case "ENOTFOUND":
-      return "correct the host name in the URL, or the name server's entry"
-    case "ECONNREFUSED":
-      return "start the server, or correct host and port in the URL"
-    case "ENOENT":
-      return "start the server, or correct the directory of the socket in the URL"
-    case "3D000":
-      return "create it, or correct the name in the URL"
-    case "53300":
-      return "close other sessions, lower maxConnections, or raise max_connections or CONNECTION LIMIT"
-    case "42501":
-      return "grant CONNECT to it"
-    case "25006":
-      return "give the address of the primary"
-    case "57014":
-      return "raise statement_timeout of the role or the database"
-    case "22P05":
-    case "22021":
-      return "make the database anew with the encoding UTF8"
-    case "EHOSTUNREACH":
-    case "ENETUNREACH":
-      return "check the network between this process and the server, and the address"
-    case "ETIMEDOUT":
-      return "check the address, a firewall in between, and the load of the server"
-    case "TLS_REFUSED":
-      return "switch TLS on in the server, or say sslmode=prefer in the URL"
-    case "TLS_CHECK_THREW":
-      return "correct it, so that it returns an error for a server that it does not trust"
-    case "DEPTH_ZERO_SELF_SIGNED_CERT":
-    case "SELF_SIGNED_CERT_IN_CHAIN":
-    case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
-    case "UNABLE_TO_GET_ISSUER_CERT":
-    case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
-      return "name the authority's file as sslrootcert in the URL, or say sslmode=require, which checks no certificate"
-    case "ERR_TLS_CERT_ALTNAME_INVALID":
-      return "connect by the name in the certificate, or say sslmode=verify-ca, which checks no name"
-    case "CERT_HAS_EXPIRED":
-    case "CERT_NOT_YET_VALID":
-      return "renew the certificate, or correct the clock"
-    case "EAI_AGAIN":
-    case "57P01":
-    case "57P02":
-    case "57P03":
-      return "it is tried again"
-    default:
-      return "check that the server runs and that the address and database exist"
-  }
 }

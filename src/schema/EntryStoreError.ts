@@ -8,7 +8,8 @@
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import { type ConnectorError, ConnectorErrorReason, codeSuffix, subject } from "./ConnectorError.ts"
+import * as CodeWords from "./CodeWords.ts"
+import { type ConnectorError, ConnectorErrorReason, subject } from "./ConnectorError.ts"
 import { show } from "./KeyName.ts"
 import { TenantId } from "./TenantId.ts"
 
@@ -22,21 +23,21 @@ export class Unanswered extends Schema.TaggedError<Unanswered>()("Unanswered", {
 }) {
   override get message() {
     const within = this.within === undefined ? "" : ` within ${Duration.format(this.within)}`
-    return `the database did not answer${within}${codeSuffix(this.code)}`
+    return `the database did not answer${within}${CodeWords.suffix(this.code)}`
   }
 }
 
 /** The connection ended, or the time ran out, before anything was committed; nothing was written. */
 export class NotCommitted extends Schema.TaggedError<NotCommitted>()("NotCommitted", { code }) {
   override get message() {
-    return `the connection was lost before anything was committed${codeSuffix(this.code)}; nothing was written, so try again`
+    return `the connection was lost before anything was committed${CodeWords.suffix(this.code)}; nothing was written, so try again`
   }
 }
 
 /** The server refused the statement; nothing was written. */
 export class Refused extends Schema.TaggedError<Refused>()("Refused", { code }) {
   override get message() {
-    return `${refusal(this.code)[0]}${codeSuffix(this.code)}${refusal(this.code)[1]}`
+    return CodeWords.ofRefusal(this.code)
   }
 }
 
@@ -177,100 +178,4 @@ export declare namespace EntryStoreError {
   type ChangeIdReused = InstanceType<typeof EntryStoreError.ChangeIdReused>
   type Skipped = InstanceType<typeof EntryStoreError.Skipped>
   type Unencodable = InstanceType<typeof EntryStoreError.Unencodable>
-}
-
-/**
- * A schema, a table, a column or a function that is not there, or an object that is not as it should be: also a
- * sequence that does not count up, or gives no more numbers.
- */
-const missingObjects: ReadonlySet<string | undefined> = new Set(["3F000", "42P01", "42703", "42883", "42P17", "2200H"])
-
-/** Whether the server refused a statement because something of ours is not there: it was dropped, or never made. */
-export const saysObjectsMissing = (reason: { readonly _tag: string; readonly code?: string | undefined }): boolean =>
-  reason._tag === "Refused" && missingObjects.has(reason.code)
-
-/** What the server refused a statement for, before its code and after it. */
-const refusal = (code: string | undefined): readonly [problem: string, advice: string] => {
-  if (missingObjects.has(code)) {
-    return [
-      "the tables are missing or outdated",
-      "; run Ddl.sql on this database, and if that changes nothing, look at the triggers that others put on the table"
-    ]
-  }
-  switch (code) {
-    case "42501":
-      return [
-        "the role, or the owner of the functions, lacks a privilege",
-        "; run Ddl.grants(role) on this database, and if a table or a function has changed its owner, first Ddl.sql as a superuser"
-      ]
-    case "40001":
-    case "40P01":
-      return ["gave up after repeated conflicts with other transactions", "; try again"]
-    case "55P03":
-      return ["another transaction still holds the row or the table", "; end it, or try again"]
-    case "42P10":
-      return [
-        "systemplane_entries has no primary key on namespace and key, or two rows have one name",
-        "; remove one of two such rows, then run Ddl.sql on this database"
-      ]
-    case "23502":
-      return [
-        "a column that others added to the table must have a value, and has no default",
-        "; give it a default, or drop its NOT NULL. If there is none, session_replication_role keeps the triggers from firing: unset it"
-      ]
-    case "23503":
-      return [
-        "a foreign key that others put on the table refuses the row",
-        "; add the row that it refers to, or drop the constraint"
-      ]
-    case "23505":
-    case "23P01":
-      return [
-        "a unique or exclusion constraint that others put on the table refuses the row",
-        "; write another value, or drop the constraint"
-      ]
-    case "23514":
-      return [
-        "a CHECK constraint that others put on the table refuses the value",
-        "; write another value, or drop the constraint"
-      ]
-    case "P0001":
-      return ["a trigger or a function that others made refuses it", "; the server's log has its words"]
-    case "42P16":
-      return [
-        "the table is defined in a way that Ddl.sql cannot change",
-        "; bring it into the form that Ddl.sql makes, by hand"
-      ]
-    case "55000":
-      return [
-        "a constraint or an object of the database is not in the state that the statement needs",
-        "; if namespace and key have a deferrable key, run Ddl.sql on this database, else look at the server's log"
-      ]
-    case "2BP01":
-    case "0A000":
-      return [
-        "another object of the database depends on what was to be changed",
-        "; the server's log names it: drop it, run Ddl.sql, and make it again"
-      ]
-    case "25006":
-      return [
-        "the server is read-only",
-        "; give the address of the primary, wait until the fail-over is over, or unset default_transaction_read_only"
-      ]
-    case "22P05":
-    case "22021":
-      return [
-        "the encoding of the database cannot hold a character of the text",
-        "; use a database in UTF8, or plain letters"
-      ]
-    case "53100":
-    case "53200":
-      return ["the server is out of disk space or memory", "; free some, then try again"]
-    case "53300":
-      return ["the server has no connection left", "; close other sessions, or raise max_connections"]
-    case "57014":
-      return ["the statement was cancelled", "; raise statement_timeout, or try again"]
-    default:
-      return ["the server refused the statement", code === undefined ? "" : "; the server's log says why"]
-  }
 }

@@ -67,10 +67,11 @@ const make = Effect.fnUntraced(function* ({ declaredBy, sole }: DeclaredKeyCatal
         ),
         Effect.catch(({ reason }) => {
           if (!logged.isNew(tenant, reason.message)) return Effect.void
-          // What the database does not know to be a secret, its history keeps.
-          return hasSecrets && reason._tag === "Refused" && reason.code === "42501"
+          // What the database does not know to be a secret, its history keeps. The next activation declares it. A
+          // database that has no catalogue has no history either.
+          return hasSecrets && !(reason._tag === "Refused" && reason.code === "42P01")
             ? Effect.logWarning(
-                "The keys are not declared, so that the history records the values of secrets; run Ddl.grants(role)"
+                "The keys are not declared: until they are, the history records values of secrets that are changed by SQL"
               ).pipe(Effect.annotateLogs({ tenant, cause: reason.message }))
             : Effect.logDebug("The catalogue of keys is not written; tools then show older declarations").pipe(
                 Effect.annotateLogs({ tenant, cause: reason.message })

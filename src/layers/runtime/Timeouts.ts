@@ -76,7 +76,10 @@ export const recallTimeout = "2 seconds"
 
 /** A statement was not answered within its budget, which the message names. */
 export const timedOut = (tenant: TenantId, within: Duration.Input = statementTimeout) =>
-  EntryStoreError.of(tenant, new Unanswered({ code: "ETIMEDOUT", within: Duration.fromInputUnsafe(within) }))
+  EntryStoreError.of(
+    tenant,
+    new Unanswered({ code: "ETIMEDOUT", within: Duration.millis(Math.ceil(Duration.toMillis(within))) })
+  )
 
 // Locks, as the settings of PostgreSQL spell them.
 

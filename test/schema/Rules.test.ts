@@ -188,6 +188,7 @@ describe("PgAddress", () => {
       ["postgres://u@/db?host=/dir", { address: { path: "/dir/.s.PGSQL.5432" }, user: "u", database: "db" }],
       ["postgres://u@h/x?hostaddr=10.0.0.7", { address: { host: "10.0.0.7", port: 5432 }, host: "h" }],
       ["postgres://u%40x:p%2Fq@h/a%20b", { user: "u@x", password: "p/q", database: "a b" }],
+      ["postgres://u:a b%2Fc@h/my db ", { password: "a b/c", database: "my db" }],
       ["postgres://u@h/a%23b%2Fc%3Fd%25e", { database: "a#b/c?d%e" }],
       ["postgres:///%2F?host=/dir", { database: "/" }],
       ["postgres://u@h/a/../b/\n", { database: "a/../b/" }],
@@ -210,6 +211,7 @@ describe("PgAddress", () => {
       ["postgres://u@/x?host=/run", "disable"],
       ["postgres://u@db/x?hostaddr=127.0.0.1", "disable"],
       ["postgres://u@localhost/x?sslmode=require", "require"],
+      ["postgres://u@h/x?ssl=true", "require"],
       ["postgres://u@db.example/x?sslmode=disable", "disable"]
     ] as const) {
       assert.strictEqual(read(url).sslMode, mode, url)
@@ -239,6 +241,8 @@ describe("PgAddress", () => {
       ["postgres://u@h1:1,h2:2/x", "several hosts"],
       ["postgres://u@/x?host=h1,h2", "several hosts"],
       ["postgres://u@h/x?sslmode=maybe", "its sslmode is none of"],
+      ["postgres://u@h/x?ssl=0", "ssl may only be true"],
+      ["postgres://u@h/x?hostaddr=db", "hostaddr is not an IP address"],
       ["postgres://u@h/x?connect_timeout=soon", "connect_timeout"]
     ] as const) {
       assert.include(problemOf(url), part, url)
@@ -252,7 +256,11 @@ describe("PgAddress", () => {
       "postgres://u:canary@h:0/x",
       "postgres://%canary/x",
       "postgres://u:canary@h/%FF",
-      "postgres://u:canary@h/x%00"
+      "postgres://u:canary@h/x%00",
+      // What stands before the slash or the question mark could as well be a host and a port.
+      "postgres://u:12/canary@h/x",
+      "postgres://u:12?canary&more@h/x",
+      "postgres://u:12?sslmode=canary/x@h"
     ]) {
       assert.notInclude(problemOf(url), "canary", url)
     }

@@ -8,6 +8,7 @@
  *
  * Parameters: https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-PARAMKEYWORDS
  */
+import { isIP } from "node:net"
 import * as Result from "effect/Result"
 import { parse as parseConnectionString } from "pg-connection-string"
 
@@ -73,6 +74,7 @@ const supported: Readonly<Record<string, ReadonlyArray<string> | undefined>> = {
   dbname: undefined,
   connect_timeout: undefined,
   options: undefined,
+  ssl: ["true"],
   // The sessions of this library have names of their own.
   application_name: undefined,
   fallback_application_name: undefined,
@@ -97,15 +99,26 @@ const malformed = "it is not a URL of the form postgres://user@host:port/databas
 /** Most often the URL comes from a variable that is not set. */
 const empty = "it is empty; is the variable set that it is read from?"
 
+/** What is behind it is taken for a database or a parameter, which messages name: it may be the rest of a password. */
+const misplaced = "it holds an @ behind its host; write it as %40, and a / or ? in a password as %2F or %3F"
+
 /** Takes a URL apart, or says what is wrong with it. */
 export const parse = (url: string): Result.Result<Location, string> => {
   if (url.trim() === "") return Result.fail(empty)
   if (!/^\w+:\/\//.test(url) || /%(?![0-9a-f]{2})/i.test(url)) return Result.fail(malformed)
   if (!/^postgres(ql)?:/.test(url)) return Result.fail("it does not begin with postgres:// or postgresql://")
+  if (/\/\/[^/?]*[/?].*@/s.test(url)) return Result.fail(misplaced)
   if (url.includes("#")) return Result.fail("it holds a #, which ends a URL; write it as %23")
-  const [, base = "", query = ""] = /^([^?]*)\??(.*)$/s.exec(url)!
+  const [, given = "", query = ""] = /^([^?]*)\??(.*)$/s.exec(url)!
+  // Not by the parser, which then takes %2F for %252F.
+  const base = given.trimEnd().replaceAll(" ", "%20")
   // As libpq, the last one of a name counts. A plus is a space, as `URL` writes it.
   const parameters = new URLSearchParams([...new Map(new URLSearchParams(query))])
+  // As JDBC has it, and libpq for its sake.
+  if (parameters.get("ssl") === "true") {
+    parameters.delete("ssl")
+    parameters.set("sslmode", "require")
+  }
   const problem = [...parameters].map(([name, value]) => problemOf(name, value)).find((found) => found !== undefined)
   if (problem !== undefined) return Result.fail(problem)
   if ([authorityOf(base), parameters.get("host"), parameters.get("hostaddr")].some((hosts) => hosts?.includes(","))) {
@@ -147,9 +160,11 @@ const locate = (
   if (connectTimeout !== undefined && !(Number.isInteger(connectTimeout) && connectTimeout >= 0)) {
     return Result.fail("its connect_timeout is not a number of seconds")
   }
+  const hostaddr = parameters.get("hostaddr") || undefined
+  if (hostaddr !== undefined && isIP(hostaddr) === 0) return Result.fail("its hostaddr is not an IP address")
   const address: PgAddress = host.startsWith("/")
     ? { path: `${host}/.s.PGSQL.${port}` }
-    : { host: parameters.get("hostaddr") || host, port }
+    : { host: hostaddr ?? host, port }
   const file = (field: "ca" | "cert" | "key", name: string) => {
     const path = parameters.get(name)
     return path === null || path === "" || path === "system" ? {} : { [field]: path }
@@ -194,7 +209,7 @@ const authorityOf = (base: string): string => {
  * ends. `undefined` if it is not UTF-8.
  */
 const pathOf = (base: string): string | undefined => {
-  const [, path = ""] = /^[^:]*:\/\/[^/]*\/(.*)$/s.exec(base.trimEnd()) ?? []
+  const [, path = ""] = /^[^:]*:\/\/[^/]*\/(.*)$/s.exec(base) ?? []
   try {
     return decodeURIComponent(path.replaceAll(/[\t\r\n]/g, ""))
   } catch {

@@ -5,6 +5,8 @@ import * as PgSchemaCheck from "../../src/layers/postgres/PgSchemaCheck.ts"
 import * as DdlEntries from "../../src/schema/DdlEntries.ts"
 import * as DdlHistoryTable from "../../src/schema/DdlHistoryTable.ts"
 import * as DdlKeys from "../../src/schema/DdlKeys.ts"
+import * as DdlNotify from "../../src/schema/DdlNotify.ts"
+import * as DdlRevisions from "../../src/schema/DdlRevisions.ts"
 import * as DdlSequence from "../../src/schema/DdlSequence.ts"
 import { Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
@@ -24,8 +26,8 @@ const names = (parts: ReadonlyArray<{ readonly name: string }>) => parts.map((pa
 const comesWithTheTable = [
   DdlEntries.durability,
   DdlEntries.primaryKey,
-  DdlEntries.revisionColumn,
-  DdlEntries.noDefault,
+  DdlRevisions.revisionColumn,
+  DdlRevisions.noDefault,
   DdlSequence.sequencePosition,
   DdlSequence.positionAfterHistory,
   DdlHistoryTable.filledId,
@@ -36,7 +38,8 @@ const everything = names(Ddl.parts).filter(
   (name) => !comesWithTheTable.includes(name) && !name.startsWith("columns of")
 )
 
-const { revisionColumn, bumpTrigger, drawRevision, notify, notifyTrigger, notifyUpdateTrigger } = DdlEntries
+const { revisionColumn, bumpTrigger, drawRevision } = DdlRevisions
+const { notify, notifyTrigger, notifyUpdateTrigger } = DdlNotify
 const entryTriggers = [bumpTrigger, notifyTrigger, notifyUpdateTrigger]
 const allEntryTriggers = Ddl.objects(true).filter(
   (object) => object.kind === "triggers" && object.triggers[0]?.table === "systemplane_entries"
@@ -325,7 +328,7 @@ const losses: ReadonlyArray<readonly [what: string, statement: string, parts: Re
   [
     "no revisions",
     "ALTER TABLE systemplane_entries DROP COLUMN revision",
-    names([revisionColumn, DdlEntries.revisionIndex])
+    names([revisionColumn, DdlRevisions.revisionIndex])
   ],
   ["revisions that end at 2^31", "ALTER TABLE systemplane_entries ALTER COLUMN revision TYPE integer", [columns]],
   ["revisions that are text", "ALTER TABLE systemplane_entries ALTER COLUMN revision TYPE text", [columns]],

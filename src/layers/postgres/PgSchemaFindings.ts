@@ -10,6 +10,7 @@ import * as DdlColumns from "../../schema/DdlColumns.ts"
 import * as DdlEntries from "../../schema/DdlEntries.ts"
 import * as DdlHistoryTable from "../../schema/DdlHistoryTable.ts"
 import * as DdlKeys from "../../schema/DdlKeys.ts"
+import * as DdlNotify from "../../schema/DdlNotify.ts"
 import {
   type DdlObject,
   type FunctionObject,
@@ -20,6 +21,7 @@ import {
   type TriggerObject,
   versionOf
 } from "../../schema/DdlObjects.ts"
+import * as DdlRevisions from "../../schema/DdlRevisions.ts"
 import * as DdlSequence from "../../schema/DdlSequence.ts"
 import * as PgCatalog from "./PgCatalog.ts"
 
@@ -87,7 +89,7 @@ const ofRelation = (object: RelationObject, facts: PgCatalog.Facts): ReadonlyArr
 }
 
 /** The triggers whose loss loses changes or revisions. */
-const vital = [DdlEntries.bumpTrigger, DdlEntries.notifyTrigger, DdlEntries.notifyUpdateTrigger]
+const vital = [DdlRevisions.bumpTrigger, DdlNotify.notifyTrigger, DdlNotify.notifyUpdateTrigger]
 
 const triggerOf = (trigger: TriggerObject, facts: PgCatalog.Facts) =>
   facts.triggers.find(({ name, table }) => table === trigger.table && name === trigger.name)
@@ -134,7 +136,7 @@ const isRun = (object: FunctionObject, facts: PgCatalog.Facts): boolean => {
 
 const ofFunction = (object: FunctionObject, facts: PgCatalog.Facts, schema: string): ReadonlyArray<Finding> => {
   const there = facts.functions.find(({ name, types }) => name === object.name && types === object.types)
-  const loses = object === DdlEntries.drawRevision || object === DdlEntries.notify
+  const loses = object === DdlRevisions.drawRevision || object === DdlNotify.notify
   if (there === undefined) return [{ object, loses, problem: "is missing" }]
   const signature = `${schema}.${object.name}(${object.types})`
   const [version, ours] = [versionOf(there.body), versionOf(object.body)]
@@ -149,7 +151,7 @@ const ofFunction = (object: FunctionObject, facts: PgCatalog.Facts, schema: stri
       return [{ object, loses: object.executable === "owner", problem: "has another language or volatility" }]
     }
     if (there.definer !== object.definer) {
-      return [{ object, loses: object === DdlEntries.drawRevision, problem: "has other rights than it needs" }]
+      return [{ object, loses: object === DdlRevisions.drawRevision, problem: "has other rights than it needs" }]
     }
   }
   const unsafe = (problem: string, sql: string) => [{ object, loses: false, problem, sql }]
@@ -192,9 +194,9 @@ const ofRule = (object: RuleObject, { ahead, aheadOfHistory, facts }: Known): Re
     }
     case DdlEntries.primaryKey:
       return otherwise(facts.unique)
-    case DdlEntries.revisionColumn:
+    case DdlRevisions.revisionColumn:
       return otherwise(PgCatalog.columnOf(facts, "systemplane_entries", "revision") !== undefined)
-    case DdlEntries.noDefault:
+    case DdlRevisions.noDefault:
       return otherwise(PgCatalog.columnOf(facts, "systemplane_entries", "revision")?.default !== true, false)
     case DdlSequence.sequencePosition:
       return otherwise(facts.ordered && ahead)

@@ -31,7 +31,7 @@ export const linksOf = (markdown: string): ReadonlyArray<string> =>
     .filter((target) => !/^(?:https?|mailto):/.test(target))
 
 /** The anchors that GitHub and the registry give to the headings of a Markdown text. */
-export const anchorsOf = (markdown: string): ReadonlySet<string> => {
+const anchorsOf = (markdown: string): ReadonlySet<string> => {
   const anchors = new Set<string>()
   for (const [, heading] of withoutCode(markdown).matchAll(/^#{1,6} +(.+)$/gm)) {
     const slug = heading!

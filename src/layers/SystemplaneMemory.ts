@@ -91,7 +91,8 @@ export interface SystemplaneMemoryOptions extends Options.SystemplaneOptions {
  *   return seen
  * })
  *
- * await Effect.runPromise(test.pipe(Effect.provide(SystemplaneMemory({ keys: [RequestsPerMinute], tenants: ["acme"] }))))
+ * const Plane = SystemplaneMemory({ keys: [RequestsPerMinute], tenants: ["acme"] })
+ * await Effect.runPromise(test.pipe(Effect.provide(Plane)))
  * ```
  *
  * @category layers

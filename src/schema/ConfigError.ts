@@ -6,7 +6,6 @@
  *
  * @since 0.1.0
  */
-
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import type { Entry } from "./Entry.ts"

@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as JsonText from "./JsonText.ts"

@@ -125,10 +125,6 @@ export const ConnectorErrorReason = Schema.Union([
 /** @category errors */
 export type ConnectorErrorReason = typeof ConnectorErrorReason.Type
 
-/** Whether a reason is one of the connector's: nothing was sent to the database. */
-export const isConnectorErrorReason: (reason: { readonly _tag: string }) => reason is ConnectorErrorReason =
-  Schema.is(ConnectorErrorReason)
-
 /**
  * Who an error is about, for the beginning of its message: the tenant, the address if it is known, and the step that
  * failed if it was one of the connector's.

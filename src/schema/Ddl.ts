@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-
 import * as DdlEntries from "./DdlEntries.ts"
 import * as DdlGrants from "./DdlGrants.ts"
 import * as DdlHistory from "./DdlHistory.ts"

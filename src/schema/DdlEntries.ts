@@ -2,7 +2,6 @@
  * The table of entries, and all objects around it. What draws its revisions is in `DdlRevisions`, and what sends its
  * notifications in `DdlNotify`.
  */
-
 import type { Column } from "./DdlColumns.ts"
 import * as DdlColumns from "./DdlColumns.ts"
 import * as DdlNotify from "./DdlNotify.ts"

@@ -23,8 +23,8 @@ export const sequence: DdlObject = {
 export const tooHigh = "4503599627370496"
 
 /**
- * A sequence that is here or above, while no revision is, was set by hand. If a statement crosses it before the next one
- * looks, its revisions still have as many numbers to go.
+ * A sequence that is here or above, while no revision is, was set by hand. If a statement crosses it before the next
+ * one looks, its revisions still have as many numbers to go.
  */
 const farOff = "2251799813685248"
 

@@ -8,9 +8,9 @@ import { type FunctionObject, invoker, lockKey, versioned } from "./DdlObjects.t
 import { isUntouched } from "./SeedMark.ts"
 
 // Closes what the triggers did not see: entries that differ from the last record of their key, and keys that have gone.
-// At the creation of the history this is the baseline; later it is what was written while the triggers were off. It lets
-// no writer in: the newest record of a key would be the one that is written here, though a writer under way changed the
-// entry after it.
+// At the creation of the history this is the baseline; later it is what was written while the triggers were off. It
+// lets no writer in: the newest record of a key would be the one that is written here, though a writer under way
+// changed the entry after it.
 export const unrecorded: FunctionObject = {
   ...invoker("systemplane_record_unrecorded", ""),
   returns: "bigint",

@@ -12,7 +12,6 @@ import * as DdlKeys from "./DdlKeys.ts"
 
 /** The problems, in the order in which one hides the next. */
 export const problems = ["NotATable", "Partitioned", "HasRules", "RowsHidden", "ForeignCode"] as const
-export type Problem = (typeof problems)[number]
 
 const tables = ["systemplane_entries", "systemplane_history", "systemplane_keys", "systemplane_processes"]
 

@@ -104,8 +104,8 @@ export interface NamedEntry extends Entry<unknown> {
  * **Details**
  *
  * A subscriber sees the changes of a key in order, each newer than the one before. One that falls behind is given the
- * newest, and `previous` is then the value it was last given. A tenant whose loaded value is not the default of the
- * code is told of first, with that default as `previous`.
+ * newest, and `previous` is then the value it was last given. Of a tenant whose loaded value is not the
+ * default of the code it is first given that value, with the default as `previous`.
  *
  * @category models
  * @since 0.1.0

@@ -25,7 +25,7 @@ class ReaderOwned {
     this.#again = again
   }
 
-  // What was decoded once decodes again, unless the code of a schema is moody.
+  // What was decoded once decodes again, unless the code of a schema decides otherwise.
   make(): unknown {
     const made = this.#again()
     return Result.isSuccess(made) ? made.success : this.pristine

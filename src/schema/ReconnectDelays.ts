@@ -40,8 +40,8 @@ export const defaults = { base: "500 millis", cap: "30 seconds" } as const satis
  * import { Schedule } from "effect"
  * import { Reconnect, type SystemplaneOptions } from "effect-systemplane"
  *
- * const shorter: SystemplaneOptions = { keys: [], reconnect: Reconnect.schedule({ base: "100 millis", cap: "5 seconds" }) }
- * const steady: SystemplaneOptions = { keys: [], reconnect: Schedule.jittered(Schedule.spaced("2 seconds")) }
+ * const shorter: SystemplaneOptions["reconnect"] = Reconnect.schedule({ base: "100 millis", cap: "5 seconds" })
+ * const steady: SystemplaneOptions["reconnect"] = Schedule.jittered(Schedule.spaced("2 seconds"))
  * ```
  *
  * @category constructors

@@ -125,7 +125,8 @@ const digitsOf = (token: string): string => {
   const [mantissa = "", exponent = "0"] = token.toLowerCase().replace(/^-/, "").split("e")
   const [whole = "", fraction = ""] = mantissa.split(".")
   const digits = `${whole}${fraction}`.replace(/^0+/, "")
-  // Not by an expression: it would look at each run of zeros from each of its zeros, which takes half a minute for 1 MiB.
+  // Not by an expression: it would look at each run of zeros from each of its zeros, which takes half a minute for 1
+  // MiB.
   let end = digits.length
   while (digits[end - 1] === "0") end--
   const significant = digits.slice(0, end)

@@ -47,9 +47,9 @@ export interface ConfigShape<out R = never> {
     <K extends ConfigKey.Any>(key: K): Effect.Effect<ConfigKey.Value<K>, ConfigError, R>
   }
   /**
-   * As `get`, but never fails for want of a database: the last known value, else the default. A key that is not in
-   * `keys` has its default, so add it there. No tenant, a tenant that does not exist and a name that is not declared are
-   * defects, with the text of `get`'s error.
+   * As `get`, but never fails if the database does not answer: the last known value, else the default. A key that is
+   * not in `keys` has its default, so add it there. No tenant, a tenant that does not exist and a name that is not
+   * declared are defects, with the text of `get`'s error.
    */
   readonly getOrDefault: {
     (namespace: string, key: string): Effect.Effect<Schema.Json, never, R>
@@ -139,9 +139,9 @@ export interface ConfigShape<out R = never> {
    * if the plane can tell; with `RevisionConflict`; with `ChangeIdReused` if the id belongs to other writes; with
    * `Closed` after the layer closed; and with `Unavailable` if nothing was written: the database cannot be reached, a
    * constraint or a trigger of the database refuses or skips the row, or another transaction holds it for longer than 2
-   * seconds (or `lock_timeout`, if the role sets one). Fails with `WriteOutcomeUnknown` only if no copy of the write was
-   * answered, or if the answer was lost and the database keeps no history that could tell; such a write may still land
-   * later.
+   * seconds (or `lock_timeout`, if the role sets one). Fails with `WriteOutcomeUnknown` only if no copy of the write
+   * was answered, or if the answer was lost and the database keeps no history that could tell; such a write may still
+   * land later.
    */
   readonly set: {
     (

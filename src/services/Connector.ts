@@ -71,9 +71,9 @@ export interface ListenSession {
  * **Details**
  *
  * Both methods resolve the tenant anew each time they run, so that the next connection uses a rotated secret. What they
- * return lives as long as the scope. They can be interrupted, and closing the scope never waits for a peer that does not
- * answer: `suspend`, `remove` and `rotateCredentials` wait for both. They fail with `ConnectorError`, which names the
- * tenant and the step and shows no credential.
+ * return lives as long as the scope. They can be interrupted, and closing the scope never waits for a peer that does
+ * not answer: `suspend`, `remove` and `rotateCredentials` wait for both. They fail with `ConnectorError`, which names
+ * the tenant and the step and shows no credential.
  *
  * This is the seam for tests: a scripted connector drives the feed under `TestClock`.
  *

@@ -1,6 +1,6 @@
 import { createServer } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Redacted, Scope } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Redacted, Schema, Scope } from "effect"
 import {
   Config,
   Connector,
@@ -14,7 +14,7 @@ import {
   TenantManager,
   withTenant
 } from "effect-systemplane"
-import { isConnectorErrorReason } from "../../src/schema/ConnectorError.ts"
+import { ConnectorErrorReason } from "../../src/schema/ConnectorError.ts"
 import { Limit } from "../support/keys.ts"
 import { soon } from "../support/Observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
@@ -33,11 +33,13 @@ const users = (database: TestDatabase.TestDatabase) =>
     listening: [...new Set(sessions.filter(({ name }) => name.endsWith("listen")).map(({ user }) => user))]
   }))
 
+const isOfConnector = Schema.is(ConnectorErrorReason)
+
 /** Why a statement fails, and why a listening session does. A client connects with its first statement. */
 const failures = (tenant: TenantId) =>
   Effect.gen(function* () {
     const statement = yield* Effect.flip(EntryStore.use((store) => store.read(tenant, Limit)))
-    if (!isConnectorErrorReason(statement.reason)) return assert.fail(statement.message)
+    if (!isOfConnector(statement.reason)) return assert.fail(statement.message)
     const session = Connector.use((connector) => Effect.scoped(connector.session(tenant)))
     return [ConnectorError.of(tenant, statement.reason, statement.address), yield* Effect.flip(session)]
   })

@@ -49,7 +49,7 @@ const refused = (effect: Effect.Effect<unknown>, word: string) =>
 
 const dml = ["GRANT SELECT, INSERT, UPDATE, DELETE ON systemplane_entries TO ROLE"]
 
-/** An operator that matches better than the server's, for each pair of types for which that has to convert one of them. */
+/** An operator that matches better than the server's, for each pair of types of which that has to convert one. */
 const plantOperators = `DO $plant$
 DECLARE
   types text[] := '{oid,regclass,regrole,regtype,text,name,varchar,"\\"char\\"",smallint,integer,bigint,boolean,jsonb,xid8,timestamptz,float8,numeric,uuid,text[],name[]}';

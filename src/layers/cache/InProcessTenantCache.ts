@@ -1,7 +1,6 @@
 /**
  * The tenants' replicas in this process: a thin shell around the pure core.
  */
-
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"

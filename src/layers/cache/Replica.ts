@@ -12,9 +12,9 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import { type Condition, readsSnapshot, stateOf, type TenantState } from "../../schema/TenantStatus.ts"
 
 export interface Replica {
+  readonly tenant: TenantId
   /** The values in force, by slot: those of `snapshot`, as they are held for reads. */
   values: ReadonlyArray<unknown>
-  readonly tenant: TenantId
   snapshot: Snapshot.State
   /** `snapshot` as it is handed out while it is current, made when first asked for. */
   image: ConfigSnapshot | undefined
@@ -31,7 +31,7 @@ export interface Replica {
    * a read.
    */
   readAgain: () => void
-  /** Held while everything is read because one answer could not be placed. */
+  /** Held while everything is read because one answer was inconclusive. */
   readonly settling: Semaphore.Semaphore
 }
 
@@ -49,8 +49,8 @@ export const defaultsOf = (keys: ReadonlyArray<SnapshotSlot.SnapshotKey>): Defau
 
 /** A replica of which nothing is known but the defaults. */
 export const make = (tenant: TenantId, { snapshot, values }: Defaults): Replica => ({
-  values,
   tenant,
+  values,
   snapshot,
   image: undefined,
   condition: { suspended: false, loaded: false, connected: false, failures: 0, overdue: false },

@@ -4,7 +4,6 @@
  * Both happen here and nowhere else. So every answer is published, announced to subscribers, reported and counted in
  * the same way, whether it came from the feed, from a read or from a write of this process.
  */
-
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -63,14 +62,14 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
   const watchers = Fanout.make<string, void, void>()
   const watchTopic = (tenant: TenantId, slot: number) => `${slot}/${tenant}`
 
-  /** Tells the subscribers of a key what is in force for a tenant. */
+  /** Gives the subscribers of a key what is in force for a tenant. */
   const announce = ({ tenant }: Replica.Replica, slot: number, after: SnapshotSlot.Slot) =>
     subscribers.publish(keys[slot]!, tenant, inForceOf(after, false))
 
-  /** Whether changes of the tenant are told to subscribers: not before it is loaded, nor while it is suspended. */
-  const isTold = ({ condition }: Replica.Replica) => condition.loaded && !condition.suspended
+  /** Whether subscribers are given changes of the tenant: not before it is loaded, nor while it is suspended. */
+  const isAnnounced = ({ condition }: Replica.Replica) => condition.loaded && !condition.suspended
 
-  /** What is in force for a tenant that was loaded, for those who subscribed to it. */
+  /** Offers what is in force for a tenant that was loaded to those who subscribed to the key. */
   const announceLoaded = (
     { snapshot, tenant }: Replica.Replica,
     key: ConfigKey.Any,
@@ -111,8 +110,8 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     )
 
   /**
-   * Puts an outcome in force. Subscribers are told of every change of a tenant that is loaded, and of own writes before
-   * that. They are told what a load found when the tenant counts as loaded.
+   * Puts an outcome in force. Subscribers are given every change of a tenant that is loaded, and own writes before
+   * that. They are given what a load found once the tenant counts as loaded.
    */
   const publish = (replica: Replica.Replica, outcome: Snapshot.Outcome, source: "read" | "write") => {
     const before = replica.snapshot
@@ -122,8 +121,8 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     if (before.loaded && outcome.published.length > 0) {
       telemetry.changed(replica.tenant, source === "write" ? "own" : "other", outcome.published.length)
     }
-    const told = isTold(replica) || (source === "write" && !replica.condition.suspended)
-    if (told && !subscribers.isIdle()) {
+    const announced = isAnnounced(replica) || (source === "write" && !replica.condition.suspended)
+    if (announced && !subscribers.isIdle()) {
       for (const { after, slot } of outcome.published) announce(replica, slot, after)
     }
     if (!watchers.isIdle()) {
@@ -180,11 +179,11 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     details: Partial<Pick<TenantStatus, "failures" | "lastError">> = {}
   ): Effect.Effect<void> =>
     Effect.suspend(() => {
-      const wasTold = isTold(replica)
+      const wasAnnounced = isAnnounced(replica)
       Replica.setCondition(replica, change, options.staleAfterFailures)
-      // A replica that was forgotten meanwhile has no state to tell.
+      // A replica that was forgotten meanwhile has no state on the board.
       if (replicas.get(replica.tenant) !== replica) return Effect.void
-      if (!wasTold && isTold(replica)) {
+      if (!wasAnnounced && isAnnounced(replica)) {
         for (const key of subscribers.topics()) {
           announceLoaded(replica, key, (tenant, inForce) => subscribers.publish(key, tenant, inForce))
         }
@@ -247,7 +246,8 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     subscribe: (key: ConfigKey.Any, subscription: Subscription) =>
       Effect.tap(subscribers.subscribe(key, subscription), () =>
         Effect.sync(() => {
-          for (const replica of replicas.values()) if (isTold(replica)) announceLoaded(replica, key, subscription.offer)
+          for (const replica of replicas.values())
+            if (isAnnounced(replica)) announceLoaded(replica, key, subscription.offer)
         })
       ),
     watchers,

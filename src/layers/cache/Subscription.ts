@@ -1,10 +1,10 @@
 /**
- * One subscriber's view of one key: what it was last told of each tenant, and what waits to be told.
+ * One subscriber's view of one key: the value that it was last given of each tenant, and what waits for it.
  *
- * A subscriber starts from the default of the code, for every tenant. It is told of a tenant when the value in force
- * differs from what it was last told: when the tenant is loaded, also after a removal or a suspension, and when the
- * subscription begins. While a tenant is loaded it is told of each new revision too, even if the value is the same.
- * What it was told is kept when a tenant is removed, for otherwise its return could not be compared with anything.
+ * A subscriber starts from the default of the code, for every tenant. It is given the value of a tenant if that differs
+ * from the last one it was given: when the tenant is loaded, also after a removal or a suspension, and when the
+ * subscription begins. While a tenant is loaded it is given each new revision too, even if the value is the same. The
+ * last value is kept when a tenant is removed: the subscriber compares with it when the tenant comes back.
  */
 import type * as DateTime from "effect/DateTime"
 import type * as Effect from "effect/Effect"
@@ -23,12 +23,12 @@ export interface InForce {
   readonly loaded: boolean
 }
 
-interface Told {
+interface Given {
   readonly value: unknown
   readonly revision: number
 }
 
-/** A mailbox of changes, to be offered what is in force. */
+/** A mailbox of changes, which is offered what is in force. */
 export interface Subscription {
   readonly offer: (tenant: TenantId, inForce: InForce) => void
   /** Waits for a change, and takes the newest of each tenant. */
@@ -41,16 +41,16 @@ export const make = (subscribed: ConfigKey.Any): Subscription => {
     ...newer,
     previous: waiting.previous
   }))
-  const nothing: Told = { value: ReaderOwned.defaultOf(subscribed), revision: 0 }
-  const told = new Map<TenantId, Told>()
+  const nothing: Given = { value: ReaderOwned.defaultOf(subscribed), revision: 0 }
+  const given = new Map<TenantId, Given>()
   return {
     offer: (tenant, { loaded, ...now }) => {
-      const before = told.get(tenant) ?? nothing
+      const before = given.get(tenant) ?? nothing
       const sameValue = ReaderOwned.isSame(now.value, before.value)
       if (sameValue && (loaded || now.revision === before.revision)) return
-      // What equals the default is not kept: a subscriber that was told nothing starts from there too.
-      if (now.revision === 0) told.delete(tenant)
-      else told.set(tenant, { value: now.value, revision: now.revision })
+      // What equals the default is not kept: a subscriber that was given nothing starts from there too.
+      if (now.revision === 0) given.delete(tenant)
+      else given.set(tenant, { value: now.value, revision: now.revision })
       // A subscriber's own: what it does to them is not seen by another one, nor compared with what comes next.
       const [value, previous] = [now.value, before.value].map(ReaderOwned.handOut)
       mailbox.offer(tenant, { tenant, namespace, key, ...now, value, previous })

@@ -22,7 +22,7 @@ export const make = Effect.fnUntraced(function* (
 ) {
   const outcome = yield* WriteOutcome.make
 
-  /** What a receipt says of the snapshot. One that is no longer current says only that the table has to be read. */
+  /** What a receipt says of the snapshot. One that is not current says only that the table has to be read. */
   const apply = (
     state: Snapshot.State,
     { writes }: WriteRequest,
@@ -64,9 +64,8 @@ export const make = Effect.fnUntraced(function* (
         .apply(replica, (state) => apply(state, request, receipt, since), "write")
         .pipe(
           Effect.timeout(settleTimeout),
-          // The write landed, but something else happened to the key meanwhile and the database no longer answers.
-          // Until the feed has settled it, the snapshot may answer nothing, and what is returned is the row as it was
-          // written.
+          // The write landed, its answer was inconclusive, and the database does not answer. Until the feed has settled
+          // it, the snapshot may answer nothing, and what is returned is the row as it was written.
           Effect.catch(() => {
             // The feed may have settled it meanwhile.
             if (!Snapshot.isDisowned(replica.snapshot)) return Effect.void

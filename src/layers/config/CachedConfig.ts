@@ -2,7 +2,6 @@
  * `Config` over the cache: finds the tenant of the fiber and the key, tells the manager that the tenant is wanted, and
  * leaves the rest to `TenantCache`.
  */
-
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"

@@ -36,7 +36,7 @@ import { ReconnectSignal } from "./ReconnectSignal.ts"
 /** A session that listens: `LISTEN` was confirmed before it is handed over. */
 export interface FeedSource {
   readonly diff: FeedSession["diff"]
-  /** Told of what notifications named, before a reader is: the next `diff` looks at these entries in any case. */
+  /** Called with each batch before `Changed` is emitted: the next `diff` looks at these entries in any case. */
   readonly heard?: ((notifications: ReadonlyArray<Notification.Notification>) => void) | undefined
   /** Waits for a payload and takes all that have arrived, in the order of commit. Fails once the session has ended. */
   readonly payloads: Effect.Effect<ReadonlyArray<string>, ConnectorError>

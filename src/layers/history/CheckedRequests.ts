@@ -1,8 +1,9 @@
 /**
  * What is asked of a history, checked before anything is sent.
  *
- * It comes from callers that no compiler may have checked: a getter or a proxy may throw, and may say another thing when
- * it is asked again. So each request is read once, into plain data, and what cannot be read or asked is `InvalidQuery`.
+ * It comes from callers that no compiler may have checked: a getter or a proxy may throw, and may say another thing
+ * when it is asked again. So each request is read once, into plain data, and what cannot be read or asked is
+ * `InvalidQuery`.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

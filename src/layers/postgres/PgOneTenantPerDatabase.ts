@@ -238,8 +238,8 @@ export const make = () => {
     /** Whether a client of the tenant has reached the database that the tenant claims. */
     reachedByClient: (tenant: TenantId): boolean => claims.get(tenant)?.reachedByClient === true,
     /**
-     * Whether a client of the tenant has meanwhile connected to another database than that of its session: a name server,
-     * or a pooler, now leads elsewhere.
+     * Whether a client of the tenant has meanwhile connected to another database than that of its session: a name
+     * server, or a pooler, now leads elsewhere.
      */
     areApart: Effect.fnUntraced(function* (tenant: TenantId) {
       const open = [...(claims.get(tenant)?.open ?? [])]

@@ -13,13 +13,13 @@ import * as StoredValue from "../../schema/StoredValue.ts"
 import * as WritableValue from "../../schema/WritableValue.ts"
 
 /**
- * Which version of a row it is, in 64 bits: two versions have one fingerprint once in 10^19. Whatever writes a row gives
- * it the id of its transaction (`xmin`), also with the triggers disabled. An id comes again after a fail-over that lost
- * commits; then the revision, the time, the value if it is short, or else its size tell. The names are part of it so
- * that in the digest of many rows, the exclusive or of their fingerprints, no two rows cancel each other out.
+ * Which version of a row it is, in 64 bits: two versions have one fingerprint once in 10^19. Whatever writes a row
+ * gives it the id of its transaction (`xmin`), also with the triggers disabled. An id comes again after a fail-over
+ * that lost commits; then the revision, the time, the value if it is short, or else its size tell. The names are part
+ * of it so that in the digest of many rows, the exclusive or of their fingerprints, no two rows cancel each other out.
  *
- * No long value is read for it. A table that was written anew as it was (restored, repacked) has other fingerprints: its
- * rows are read again, and turn out to be the same.
+ * No long value is read for it. A table that was written anew as it was (restored, repacked) has other fingerprints:
+ * its rows are read again, and turn out to be the same.
  */
 export const fingerprint = `pg_catalog.hash_record_extended(ROW(e.xmin, e.revision, e.updated_at, e.namespace, e.key,
     pg_catalog.pg_column_size(e.value), CASE WHEN ${WritableValue.isShort("e.value")} THEN e.value END), 0)`

@@ -44,7 +44,7 @@ export class ConnectLimiter extends Context.Service<
   {
     /**
      * Runs a statement on the tenant's database: at once if the tenant is known, else in its turn, for which it waits 5
-     * seconds at most. Fails at once if the tenant was found missing. What fails for want of a turn was never run.
+     * seconds at most. Fails at once if the tenant was found missing. A statement that got no turn was never run.
      */
     readonly statement: <A, R>(
       tenant: TenantId,

@@ -2,9 +2,9 @@
  * What is due for each of many tenants now and then, done by one fiber for all of them. A fiber and a timer for each
  * would take more memory than the tenant's own state, and be set anew with every change.
  *
- * Each tenant has three deadlines, the first of which counts: a verification (`verifyAt` in FeedFollower), a read that is
- * not answered in time (`answerBy`), and a snapshot that gets too old (`overdueAt`). Freshness says when the first and
- * the last are due, Timeouts the second. The hourly purge of the history is in Retention.
+ * Each tenant has three deadlines, the first of which counts: a verification (`verifyAt` in FeedFollower), a read that
+ * is not answered in time (`answerBy`), and a snapshot that gets too old (`overdueAt`). Freshness says when the first
+ * and the last are due, Timeouts the second. The hourly purge of the history is in Retention.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

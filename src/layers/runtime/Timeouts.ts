@@ -33,8 +33,8 @@ export const statementTimeout = "5 seconds"
 const perEntry = 5
 
 /**
- * How long a read of this many entries may wait, for its turn and for its answer, in milliseconds: 5 seconds, and 55 for
- * 10,000 entries.
+ * How long a read of this many entries may wait, for its turn and for its answer, in milliseconds: 5 seconds, and 55
+ * for 10,000 entries.
  */
 export const readTimeout = (entries: number): number =>
   Duration.toMillis(statementTimeout) + Math.max(entries - 1, 0) * perEntry

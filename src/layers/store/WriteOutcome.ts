@@ -158,8 +158,8 @@ const openWrite = (
 }
 
 /**
- * Whether a further copy's failure tells what became of all copies. What the server said of one for want of a lock, of
- * room or of the right to write (a fail-over) says nothing of the others.
+ * Whether a further copy's failure tells what became of all copies. If the server refused one because it lacked a
+ * lock, room or the right to write (a fail-over), that says nothing of the others.
  */
 const isFinal = ({ reason }: EntryStoreError): boolean => {
   switch (reason._tag) {

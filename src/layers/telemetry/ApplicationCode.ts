@@ -2,11 +2,11 @@
  * Code of the application that runs in the engine's fibers because it is in their context: what it throws ends nothing
  * (G13).
  *
- * An exception of a logger, a tracer, a clock, a source of random numbers or what counts fibers is a defect of the fiber
- * that uses it. In a fiber of the engine that would end a tenant's feed for good. So the whole engine is built in a
- * context in which those of the application are wrapped (`layer`). Every call of a public service runs in that context
- * too (`entrance`): what a call starts is shared with other callers, or outlives its own, and their fibers may have a
- * context of their own.
+ * An exception of a logger, a tracer, a clock, a source of random numbers or what counts fibers is a defect of the
+ * fiber that uses it. In a fiber of the engine that would end a tenant's feed for good. So the whole engine is built in
+ * a context in which those of the application are wrapped (`layer`). Every call of a public service runs in that
+ * context too (`entrance`): what a call starts is shared with other callers, or outlives its own, and their fibers may
+ * have a context of their own.
  *
  * Other code of the application that the engine calls, and where what it throws is caught:
  *
@@ -162,8 +162,8 @@ export const layer = Layer.effectContext(
 /**
  * Runs code of the application in a fiber of its own, and yields how it ended. A caller that is interrupted, or out of
  * time, interrupts that fiber and does not wait for it: code that cannot be interrupted, such as an `acquireRelease`
- * whose acquire hangs, would else hold up whatever ends the caller, and the close of the plane with it. So no scope owns
- * this fiber.
+ * whose acquire hangs, would else hold up whatever ends the caller, and the close of the plane with it. So no scope
+ * owns this fiber.
  */
 export const apart = <A, E, R>(code: Effect.Effect<A, E, R>): Effect.Effect<Exit.Exit<A, E>, never, R> =>
   Effect.uninterruptibleMask((restore) =>
@@ -176,8 +176,8 @@ export const apart = <A, E, R>(code: Effect.Effect<A, E, R>): Effect.Effect<Exit
 export type Entrance = <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /**
- * How calls enter a plane. The call runs with the plane's clock, random numbers, loggers, scheduler and count of fibers,
- * and with the caller's tracer, made safe, so that the spans of a request stay together.
+ * How calls enter a plane. The call runs with the plane's clock, random numbers, loggers, scheduler and count of
+ * fibers, and with the caller's tracer, made safe, so that the spans of a request stay together.
  */
 export const entrance: Effect.Effect<Entrance> = Effect.contextWith((plane: Context.Context<never>) => {
   const own = Context.make(Logger.CurrentLoggers, Context.get(plane, Logger.CurrentLoggers)).pipe(

@@ -87,7 +87,7 @@ export const changes = each(origins, (origin) =>
   counter("changes_total", "Changes of loaded tenants that came into force, by who made them", { origin })
 )
 export const unrecorded = counter("unrecorded_rows_total", "Entries that were changed without a record and were found")
-export const dropped = counter("cache_dropped_total", "Keys left out of a scope for want of room")
+export const dropped = counter("cache_dropped_total", "Declared keys beyond maxEntriesPerTenant, which are not cached")
 export const entries = gauge("cache_entries", "Stored entries held in memory")
 export const historyBytes = gauge("history_bytes", "Size of the history with its indexes, when it was last looked at")
 export const staleness = gauge("staleness_seconds", "Time since the database last confirmed everything")

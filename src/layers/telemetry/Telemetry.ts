@@ -47,7 +47,7 @@ export class Telemetry extends Context.Service<
     readonly rejected: (tenant: TenantId, rows: number) => Effect.Effect<void>
     /** Keys of a loaded tenant that changed: by writes of this process, or of others. */
     readonly changed: (tenant: TenantId, origin: Instruments.Origin, keys: number) => void
-    /** Entries that no record told of, which a verification found. */
+    /** Entries that were changed without a record, which a verification found. */
     readonly unrecorded: (tenant: TenantId, rows: number) => Effect.Effect<void>
     /** How large the tenant's history is, in bytes. */
     readonly historySize: (tenant: TenantId, bytes: number) => void

@@ -167,8 +167,8 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
       })
     )
 
-  // The one detached fiber of the engine's own: a scope waits for its finalizers without a limit, and a peer may never answer. So the scope
-  // of the manager is closed in the background, and each drain waits for that for a limited time.
+  // The one detached fiber of the engine's own: a scope waits for its finalizers without a limit, and a peer may never
+  // answer. So the scope of the manager is closed in the background, and each drain waits for that for a limited time.
   const closing = yield* Effect.cached(Effect.forkDetach(supervisors.close, { startImmediately: true }))
   /** Whether a drain has returned: closing the layer then waits no second time. */
   let drained = false

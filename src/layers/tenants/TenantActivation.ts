@@ -165,7 +165,7 @@ export const make = Effect.fnUntraced(function* (options: TenantActivationOption
         yield* warn(tenant, prepared.success)
         const since = yield* MonotonicClock.millis
         yield* followWhilePrepared(tenant, activation)
-        // Objects that are found missing soon after they were prepared are prepared again ever more slowly.
+        // Objects that are found missing soon after they were prepared are prepared again after growing pauses.
         if ((yield* MonotonicClock.millis) - since >= attempts.longestPause()) yield* attempts.reset
         attempt = 0
         yield* attempts.backOff

@@ -1,7 +1,7 @@
 /**
  * What `jsonb` makes of a value: the last of duplicate names counts, names are ordered by length and then by their
- * bytes, `1.0` equals `1`, and what `jsonb` refuses is refused. PostgreSQL keeps more digits of a number than JavaScript
- * has: here `1e400` is refused, and digits beyond a double are lost on the way in, not on the way out.
+ * bytes, `1.0` equals `1`, and what `jsonb` refuses is refused. PostgreSQL keeps more digits of a number than
+ * JavaScript has: here `1e400` is refused, and digits beyond a double are lost on the way in, not on the way out.
  */
 import * as Result from "effect/Result"
 import { Refused } from "../EntryStoreError.ts"

@@ -48,8 +48,8 @@ export interface PgTarget {
    */
   readonly maxConnections?: number | undefined
   /**
-   * How long connecting may take, before it fails with `ConnectFailed` (ETIMEDOUT). Default: `connect_timeout` of the URL,
-   * else 5 seconds.
+   * How long connecting may take, before it fails with `ConnectFailed` (ETIMEDOUT). Default: `connect_timeout` of the
+   * URL, else 5 seconds.
    */
   readonly connectTimeout?: Duration.Input | undefined
   /** Prepared statements; `false` for a pooler that cannot keep them. Default `true`. */

@@ -5,7 +5,6 @@
  * socket does not. So sockets are made here and remembered until they close, and what the driver registers for the end
  * of a client or session goes into a scope that destroys them first.
  */
-
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as Effect from "effect/Effect"

@@ -1,9 +1,10 @@
 /**
  * Pages of whole changes, newest first.
  *
- * A change is what one transaction recorded, under one change id. A page shows a change with all its records, also those
- * that the question does not fit, and ends after as many changes as were asked for, or after as many bytes as an answer
- * may have. Records that another service wrote before this library came have no change id: each is a change by itself.
+ * A change is what one transaction recorded, under one change id. A page shows a change with all its records, also
+ * those that the question does not fit, and ends after as many changes as were asked for, or after as many bytes as an
+ * answer may have. Records that another service wrote before this library came have no change id: each is a change by
+ * itself.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

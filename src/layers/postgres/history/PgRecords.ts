@@ -2,7 +2,8 @@
  * Records of the history as statements return them: the columns that each statement selects, and what they decode to.
  *
  * A value that is longer than a reader of entries would get stays in the database, and the record says so. What a
- * restored record holds beyond what JavaScript can express, as a year or a revision, is shown as the nearest that it can.
+ * restored record holds beyond what JavaScript can express, as a year or a revision, is shown as the nearest that it
+ * can.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

@@ -45,6 +45,11 @@ const connecting = byCode([
     "there was no answer in time",
     "check the address, a firewall in between, and the load of the server"
   ],
+  [
+    ["NOT_POSTGRESQL"],
+    "what answers is not a PostgreSQL server, or something in between changes its answers",
+    "correct host and port in the URL"
+  ],
   [["TLS_REFUSED"], "the server takes no TLS", "switch TLS on in the server, or say sslmode=prefer in the URL"],
   [
     ["TLS_CHECK_THREW"],
@@ -79,10 +84,18 @@ const connecting = byCode([
     "the server, the database or the role has no connection left",
     "close other sessions, lower maxConnections, or raise max_connections or CONNECTION LIMIT"
   ],
-  [["55000"], "the database does not accept connections", checkAddress],
+  [
+    ["55000"],
+    "the database does not accept connections",
+    "run ALTER DATABASE … ALLOW_CONNECTIONS true, or correct the name in the URL"
+  ],
   [["57P01", "57P02"], "the server is shutting down", triedAgain],
   [["57P03"], "the server is starting up or recovering", triedAgain],
-  [["42501"], "the role lacks CONNECT on the database", "grant CONNECT to it"],
+  [
+    ["42501"],
+    "the role lacks CONNECT on the database",
+    "grant CONNECT to it, and leave out of the URL's options what only a superuser may set"
+  ],
   [["25006"], "the server is read-only", "give the address of the primary"],
   [["57014"], "the first statement was cancelled", "raise statement_timeout of the role or the database"],
   [
@@ -94,7 +107,17 @@ const connecting = byCode([
 
 /** Why no connection came about. */
 export const ofConnecting = (code: string | undefined): string =>
-  sentence(connecting.get(code) ?? ["no connection", checkAddress], code)
+  sentence(connecting.get(code) ?? (code !== undefined && sqlState.test(code) ? refusedSession : noConnection), code)
+
+const noConnection: Words = ["no connection", checkAddress]
+
+const sqlState = /^[0-9][0-9A-Z]{4}$/
+
+/** A setting that does not exist, a library that cannot be loaded: the server's own words stay in its log. */
+const refusedSession: Words = [
+  "the server refused the session",
+  "its log says why: look at the options of the URL, and at what is set for the role and the database"
+]
 
 /**
  * A schema, a table, a column or a function that is not there, or an object that is not as it should be: also a

@@ -51,8 +51,11 @@ export class ConnectFailed extends Schema.TaggedError<ConnectFailed>()("ConnectF
 /** The server refused the credentials, or does not let this role log in from here. */
 export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFailed>()("AuthenticationFailed", {
   code,
-  /** What the server refused, if it was not the password: the role, or the address that it comes from. */
-  problem: Schema.optionalKey(Schema.Literals(["Role", "Address", "AddressWithoutTls"]))
+  /**
+   * What was wrong, if not the password that was given: the role, the address that it comes from, that there is no
+   * password, or the way in which the server wants it.
+   */
+  problem: Schema.optionalKey(Schema.Literals(["Role", "Address", "AddressWithoutTls", "NoPassword", "Method"]))
 }) {
   readonly step = "connect"
   override get message() {
@@ -64,6 +67,10 @@ export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFaile
         return `the server does not let the role log in from here${suffix}; add a line for the role, the database and this host to pg_hba.conf`
       case "AddressWithoutTls":
         return `the server does not let the role log in from here without TLS${suffix}; say sslmode=require in the URL, or add a line to pg_hba.conf`
+      case "NoPassword":
+        return "the server asks for a password and there is none; give one in the URL, or as the target's password"
+      case "Method":
+        return "the server asks for a way to log in that is not supported; let it take scram-sha-256 or md5 in pg_hba.conf"
       default:
         return `the server refused the credentials${suffix}; correct the user and the password, or after a rotation call rotateCredentials`
     }

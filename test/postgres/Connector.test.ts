@@ -1,4 +1,4 @@
-import { createServer } from "node:net"
+import { type AddressInfo, createServer, type Server } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Redacted, Schema, Scope } from "effect"
 import {
@@ -57,7 +57,9 @@ const assertFailure = (error: ConnectorError, expected: Readonly<Record<string, 
   assert.deepInclude(error.reason, expected)
   assert.strictEqual(error.step, step)
   assert.strictEqual<string>(error.tenant, "acme")
-  assert.match(error.message, new RegExp(`^Tenant acme( at \\S+)?, ${step}: `))
+  // Whatever was tried to connect to is named.
+  const at = step === "connect" ? " at \\S+" : "( at \\S+)?"
+  assert.match(error.message, new RegExp(`^Tenant acme${at}, ${step}: `))
 }
 
 /** A port at which no process listens. */
@@ -68,6 +70,23 @@ const closedPort = Effect.callback<number>((resume) => {
     server.close(() => resume(Effect.succeed(port)))
   })
 })
+
+/** An address at which something answers each client with these bytes, or closes at once. */
+const answering = (bytes: string | undefined) =>
+  Effect.acquireRelease(
+    Effect.callback<Server>((resume) => {
+      const server = createServer((socket) => {
+        socket.on("error", () => {})
+        if (bytes === undefined) socket.destroy()
+        else socket.once("data", () => socket.write(bytes, "latin1"))
+      }).listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+    }),
+    (server) => Effect.sync(() => server.close())
+  ).pipe(
+    Effect.map((server) =>
+      Redacted.make(`postgres://app@127.0.0.1:${(server.address() as AddressInfo).port}/acme?sslmode=disable`)
+    )
+  )
 
 const changed = (url: Redacted.Redacted, change: (url: URL) => void) => {
   const parsed = new URL(Redacted.value(url))
@@ -444,6 +463,17 @@ describe("a ConnectorError names the tenant, the step and the code", () => {
     "connect",
     { _tag: "ConnectFailed", code: "ECONNREFUSED" }
   )
+
+  for (const [what, bytes, reason] of [
+    ["HTTP", "HTTP/1.1 400 Bad Request\r\n\r\n", { _tag: "ConnectFailed", code: "NOT_POSTGRESQL" }],
+    ["a message without an end", "R\x7f\xff\xff\xff", { _tag: "ConnectFailed", code: "NOT_POSTGRESQL" }],
+    ["nothing before it closes", undefined, { _tag: "ConnectFailed", code: "ECONNRESET" }],
+    ["with a request for a password", "R\0\0\0\x08\0\0\0\x03", { _tag: "AuthenticationFailed", problem: "NoPassword" }],
+    ["with another way to log in", "R\0\0\0\x08\0\0\0\x07", { _tag: "AuthenticationFailed", problem: "Method" }],
+    ["that an option is unknown", "E\0\0\0\x15SFATAL\0C42704\0M\0\0", { _tag: "ConnectFailed", code: "42704" }]
+  ] as const) {
+    failsWith(`for what answers ${what}`, answering(bytes), "connect", reason)
+  }
 
   for (const address of ["db.example.com/acme", "mysql://db/acme", "postgres://db:0/acme", "postgres://%zz/acme", ""]) {
     failsWith(`for the address ${JSON.stringify(address)}`, Effect.succeed(Redacted.make(address)), "resolve", {

@@ -73,6 +73,8 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
     connector(new Plane.ConnectorError.AuthenticationFailed({ code: "28000", problem: "AddressWithoutTls" })),
     "without TLS (28000); say sslmode=require"
   ],
+  [connector(new Plane.ConnectorError.AuthenticationFailed({ problem: "NoPassword" })), "there is none; give one"],
+  [connector(new Plane.ConnectorError.AuthenticationFailed({ problem: "Method" })), "let it take scram-sha-256"],
   ...(
     [
       ["ENOTFOUND", "does not resolve", "correct the host name"],
@@ -87,6 +89,10 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
       ["22P05", "the encoding of the database", "UTF8"],
       ["42501", "lacks CONNECT", "grant CONNECT"],
       ["TLS_REFUSED", "takes no TLS", "sslmode=prefer"],
+      ["NOT_POSTGRESQL", "is not a PostgreSQL server", "correct host and port"],
+      ["55000", "does not accept connections", "ALLOW_CONNECTIONS"],
+      ["42704", "refused the session", "the options of the URL"],
+      ["58P01", "refused the session", "its log says why"],
       ["SELF_SIGNED_CERT_IN_CHAIN", "no authority", "sslrootcert"],
       ["ERR_TLS_CERT_ALTNAME_INVALID", "another host name", "verify-ca"],
       ["CERT_HAS_EXPIRED", "not valid at this time", "renew"]

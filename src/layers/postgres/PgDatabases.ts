@@ -17,6 +17,7 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import { Connector, type ListenSession, type Query } from "../../services/Connector.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import { transactionTimeout } from "../runtime/Timeouts.ts"
+import * as PgAddress from "./connection/PgAddress.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
 import * as PgSpans from "./connection/PgSpans.ts"
 import * as PgDeadlines from "./PgDeadlines.ts"
@@ -82,14 +83,14 @@ const make = Effect.gen(function* () {
   const claims = PgOneTenantPerDatabase.make()
 
   /** Opens it, and claims the database it leads to. What a connector yields may be none that can be asked. */
-  const claimed = <A, R>(
+  const claimed = <A extends object, R>(
     tenant: TenantId,
     kind: PgOneTenantPerDatabase.Kind,
     open: () => Effect.Effect<A, ConnectorError, R>,
     queryOf: (resource: A) => Query
   ) =>
     opened(tenant, open).pipe(
-      Effect.tap((resource) => claims.claim(tenant, queryOf(resource), kind)),
+      Effect.tap((resource) => claims.claim(tenant, queryOf(resource), kind, PgAddress.of(resource))),
       Effect.catchDefect(() => Effect.fail(PgFailure.notConnected(tenant)))
     )
 

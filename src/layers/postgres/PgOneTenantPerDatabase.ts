@@ -25,6 +25,7 @@ import { ConnectorError, DatabaseShared, DatabasesDiffer } from "../../schema/Co
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { Query } from "../../services/Connector.ts"
 import { statementTimeout } from "../runtime/Timeouts.ts"
+import type { Server } from "./connection/PgAddress.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
 
 // As text: how many digits of a number are sent is a setting of the role.
@@ -55,15 +56,15 @@ const decodePlaces = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Place))
 
 const isDenied = (error: SqlError) => PgFailure.codeOf(error).code === "42501" && error.reason.operation !== "connect"
 
-const placeOf = (tenant: TenantId, query: Query): Effect.Effect<Place, ConnectorError> =>
+const placeOf = (tenant: TenantId, query: Query, server?: Server): Effect.Effect<Place, ConnectorError> =>
   withoutRights
     .reduce((asked, less) => Effect.catchIf(asked, isDenied, () => query(less)), query(identify))
     .pipe(
-      Effect.mapError((error) => PgFailure.connectFailure(tenant, error)),
+      Effect.mapError((error) => PgFailure.connectFailure(tenant, error, server)),
       Effect.flatMap((rows) => Effect.mapError(decodePlaces(rows), () => PgFailure.notConnected(tenant))),
       Effect.timeoutOrElse({
         duration: statementTimeout,
-        orElse: () => Effect.fail(PgFailure.notConnected(tenant, "ETIMEDOUT"))
+        orElse: () => Effect.fail(PgFailure.notConnected(tenant, "ETIMEDOUT", server))
       }),
       Effect.map(([place]) => place)
     )
@@ -260,9 +261,10 @@ export const make = () => {
     claim: Effect.fnUntraced(function* (
       tenant: TenantId,
       query: Query,
-      kind: Kind
+      kind: Kind,
+      server?: Server
     ): Effect.fn.Return<void, ConnectorError, Scope.Scope> {
-      const place = yield* placeOf(tenant, query)
+      const place = yield* placeOf(tenant, query, server)
       const left = new Set<TenantId>()
       for (const { claim, tenant: other } of holdersOf(place, tenant)) {
         if (yield* hasLeft(other, claim, place)) left.add(other)

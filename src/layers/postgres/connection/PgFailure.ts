@@ -25,16 +25,35 @@ export const codeOf = (error: SqlError): { readonly code?: string } => {
 
 /** Why no session came about. */
 const connectReason = (error: SqlError, server?: Server): AuthenticationFailed | ConnectFailed => {
-  if (error.reason._tag !== "AuthenticationError") {
-    return new ConnectFailed(error.reason.message === refusedTls ? { code: "TLS_REFUSED" } : codeOf(error))
-  }
   const { code } = codeOf(error)
-  const problem = code === "28000" ? loginProblem(error, server) : undefined
+  if (error.reason._tag !== "AuthenticationError") {
+    const own = code ?? codesOfDriver.get(error.reason.message)
+    return new ConnectFailed(own === undefined ? {} : { code: own })
+  }
+  const problem =
+    code === "28000"
+      ? loginProblem(error, server)
+      : code === undefined
+        ? problemsOfDriver.get(error.reason.message)
+        : undefined
   return new AuthenticationFailed({ ...codeOf(error), ...(problem === undefined ? {} : { problem }) })
 }
 
-/** The driver's words for a server that answers a request for TLS with no: there is no code for it. */
-const refusedTls = "PgConnection: Server refused TLS"
+/** The driver's words for what neither the server nor the operating system has a code for. */
+const codesOfDriver: ReadonlyMap<string, string> = new Map([
+  ["PgConnection: Server refused TLS", "TLS_REFUSED"],
+  ["PgConnection: Connection timed out", "ETIMEDOUT"],
+  ["PgConnection: Connection closed during startup", "ECONNRESET"],
+  ["PgConnection: Protocol desync", "NOT_POSTGRESQL"],
+  ["PgConnection: Failed to parse server response", "NOT_POSTGRESQL"],
+  ["PgConnection: Invalid SSLRequest response", "NOT_POSTGRESQL"],
+  ["PgConnection: Failed to parse SSLRequest error response", "NOT_POSTGRESQL"]
+])
+const problemsOfDriver: ReadonlyMap<string, AuthenticationFailed["problem"]> = new Map([
+  ["PgConnection: No password configured", "NoPassword"],
+  ["PgConnection: Only SCRAM-SHA-256 is supported", "Method"],
+  ["PgConnection: Unsupported authentication method", "Method"]
+])
 
 /** The server's words are in its language; the name of the routine that refused is not. */
 const loginProblem = (error: SqlError, server: Server | undefined): AuthenticationFailed["problem"] => {
@@ -55,8 +74,8 @@ export const sessionLost = (tenant: TenantId, error: SqlError, address?: string)
   ConnectorError.of(tenant, new SessionLost(codeOf(error)), address)
 
 /** If nothing says more than that no connection came about. */
-export const notConnected = (tenant: TenantId, code?: "ETIMEDOUT"): ConnectorError =>
-  ConnectorError.of(tenant, new ConnectFailed(code === undefined ? {} : { code }))
+export const notConnected = (tenant: TenantId, code?: "ETIMEDOUT", server?: Server): ConnectorError =>
+  ConnectorError.of(tenant, new ConnectFailed(code === undefined ? {} : { code }), server?.address)
 
 /**
  * Whether a failed statement certainly did nothing.

@@ -18,15 +18,17 @@ const offer = (mailbox: Fanout.Mailbox<string, Change>, ...changes: ReadonlyArra
 }
 
 describe("Fanout's mailbox", () => {
-  it.effect("joins up what waits under one key, and keeps the keys in the order in which they came", () =>
-    Effect.gen(function* () {
-      const mailbox = joined()
-      offer(mailbox, change("a", 0, 1), change("b", 0, 7), change("a", 1, 2), change("a", 2, 3))
-      assert.deepStrictEqual(yield* mailbox.take, [change("a", 0, 3), change("b", 0, 7)])
-    })
+  it.effect(
+    "Fanout's mailbox joins up what waits under one key, and keeps the keys in the order in which they came",
+    () =>
+      Effect.gen(function* () {
+        const mailbox = joined()
+        offer(mailbox, change("a", 0, 1), change("b", 0, 7), change("a", 1, 2), change("a", 2, 3))
+        assert.deepStrictEqual(yield* mailbox.take, [change("a", 0, 3), change("b", 0, 7)])
+      })
   )
 
-  it.effect("joins nothing to what was taken, and orders the keys anew", () =>
+  it.effect("Fanout's mailbox joins nothing to what was taken, and orders the keys anew", () =>
     Effect.gen(function* () {
       const mailbox = joined()
       offer(mailbox, change("a", 0, 1), change("b", 0, 7))
@@ -36,7 +38,7 @@ describe("Fanout's mailbox", () => {
     })
   )
 
-  it.effect("merges two changes into one even if their value is undefined", () =>
+  it.effect("Fanout's mailbox merges two changes into one even if their value is undefined", () =>
     Effect.gen(function* () {
       const mailbox = Fanout.makeMailbox<void, void>(() => undefined)
       mailbox.offer(undefined, undefined)
@@ -45,7 +47,7 @@ describe("Fanout's mailbox", () => {
     })
   )
 
-  it.effect("makes its reader wait while it is empty, at first and after each taking", () =>
+  it.effect("Fanout's mailbox makes its reader wait while it is empty, at first and after each taking", () =>
     Effect.gen(function* () {
       const mailbox = joined()
       for (const to of [1, 2]) {
@@ -58,7 +60,7 @@ describe("Fanout's mailbox", () => {
     })
   )
 
-  it.effect("keeps what comes after a reader gave up waiting", () =>
+  it.effect("Fanout's mailbox keeps what comes after a reader gave up waiting", () =>
     Effect.gen(function* () {
       const mailbox = joined()
       const reader = yield* Effect.forkChild(mailbox.take, { startImmediately: true })
@@ -88,7 +90,7 @@ describe("a fan-out", () => {
     })
   )
 
-  it.effect("publishes to the subscribers of a topic, and may publish to a topic without subscribers", () =>
+  it.effect("a fan-out publishes to the subscribers of a topic, and may publish to a topic without subscribers", () =>
     Effect.gen(function* () {
       const fanout = yield* make
       const mailbox = joined()
@@ -118,7 +120,7 @@ describe("a fan-out", () => {
 })
 
 describe("the stream of a mailbox", () => {
-  it.effect("ends at the newest, whatever its reader was doing when that came", () =>
+  it.effect("the stream of a mailbox ends at the newest, whatever its reader was doing when that came", () =>
     Effect.gen(function* () {
       const mailbox = joined()
       const [busy, proceed] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]

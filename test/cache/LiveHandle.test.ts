@@ -78,7 +78,7 @@ describe("a handle that was made from the database's answer, before any replica 
 })
 
 describe("a handle that was never read before its scope was retired", () => {
-  it("holds what the scope last knew", () => {
+  it("a handle that was never read before its replica was retired holds what that knew last", () => {
     const scope = scopeOf()
     const made = { entry: Entries.loneEntry(Limit, undefined, 1_000, clock) as any, time: 1_000 }
     load(scope, 0, 1_000)

@@ -22,7 +22,7 @@ const make = (took: number | undefined) =>
 const settle = TestClock.adjust(0)
 
 describe("SerialReader", () => {
-  it.effect("answers all notifications that come during a read by one more read, and no verification", () =>
+  it.effect("SerialReader answers all notifications during a read by one more read, and no verification", () =>
     Effect.gen(function* () {
       const { answer, began, read, reader } = yield* make(1)
       reader.connected(read)
@@ -41,7 +41,7 @@ describe("SerialReader", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("holds back what a notification prompts after an expensive read, and nothing else", () =>
+  it.effect("SerialReader holds back what a notification prompts after an expensive read, and nothing else", () =>
     Effect.gen(function* () {
       const { answer, began, read, reader } = yield* make(10_000)
       reader.connected(read)
@@ -59,7 +59,7 @@ describe("SerialReader", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("reads nothing without a session, nor on one that was abandoned, and at once on the next one", () =>
+  it.effect("SerialReader reads nothing without a session, nor on an abandoned one, and at once on the next", () =>
     Effect.gen(function* () {
       const { began, read, reader } = yield* make(1)
       reader.ask("notification")
@@ -83,7 +83,7 @@ describe("SerialReader", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("reads no more on a session on which a read failed", () =>
+  it.effect("SerialReader reads no more on a session on which a read failed", () =>
     Effect.gen(function* () {
       const { answer, began, read, reader } = yield* make(undefined)
       reader.connected(read)

@@ -61,7 +61,7 @@ const behindProxy = Effect.gen(function* () {
 })
 
 describe("FaultProxy", () => {
-  it.live("carries bytes both ways, and the end of either side", () =>
+  it.live("FaultProxy carries bytes both ways, and the end of either side", () =>
     Effect.gen(function* () {
       const { connect, proxy, server } = yield* behindProxy
       const client = yield* connect
@@ -169,7 +169,7 @@ describe("FaultProxy", () => {
     })
   )
 
-  it.live("hold keeps what comes after so many pieces, until it is released in order", () =>
+  it.live("FaultProxy.hold keeps what comes after a number of pieces, until it is released in order", () =>
     Effect.gen(function* () {
       const { connect, proxy, server } = yield* behindProxy
       const client = yield* connect

@@ -6,18 +6,18 @@ import { pages, stepsOf, unaccounted } from "../../dev/quickStarts.ts"
 import * as SqlFiles from "../../dev/sqlFiles.ts"
 
 describe("the check of the package", () => {
-  it("finds the links of a page that lead into the package, and none in its code", () => {
+  it("the check of the package finds the links of a page that lead into the package, and none in its code", () => {
     const page = "[a](docs/a.md#top) [b](https://b.example) [c](#here)\n```md\n[d](d.md)\n```\n"
     assert.deepStrictEqual(linksOf(page), ["docs/a.md#top", "#here"])
   })
 
-  it("finds links that lead to no file and no folder of the package", () => {
+  it("the check of the package finds links that lead to no file and no folder of the package", () => {
     const pages = new Map([["docs/a.md", "[up](../README.md) [folder](../src/schema/) [gone](b.md)"]])
     const known = new Set(["README.md", "docs/a.md", "src/schema/Entry.ts"])
     assert.deepStrictEqual(deadLinks(pages, known), ["docs/a.md → docs/b.md"])
   })
 
-  it("finds links that lead to no heading, on the page itself and on another", () => {
+  it("the check of the package finds links that lead to no heading, on the page itself and on another", () => {
     const a =
       "# A\n## See who, `undo`: it\n## Twice\n## Twice\n[1](#see-who-undo-it) [2](#twice-1) [3](#twice-2) [4](b.md#b) [5](b.md#c)"
     const pages = new Map([
@@ -32,13 +32,13 @@ describe("the check of the package", () => {
 })
 
 describe("the SQL files of the package", () => {
-  it("hold what Ddl.sql is, below their comments", () => {
+  it("the SQL files of the package hold what Ddl.sql is, below their comments", () => {
     assert.match(SqlFiles.files["schema.sql"]!.replace(Ddl.sql, ""), /^(?:-- .*\n)+$/)
   })
 })
 
 describe("the quick starts of a page", () => {
-  it("are its marked blocks, in their order", () => {
+  it("the quick starts of a page are its marked blocks, in their order", () => {
     const page = [
       "<!-- quick start one: run -->\n```sh\nnpm init -y\n```",
       "```sh\nnot a step\n```",
@@ -54,7 +54,7 @@ describe("the quick starts of a page", () => {
     ])
   })
 
-  it("are all shell blocks but those of which the page says who else runs them, or why nothing does", () => {
+  it("the quick starts of a page are all shell blocks but those of which the page says who else runs them, or why nothing does", () => {
     const block = (comment: string, code: string) => `${comment}\n\`\`\`sh\n${code}\n\`\`\`\n`
     const ci = "npm ci\nnpm test"
     assert.deepStrictEqual(unaccounted(block("<!-- run by .ci/run -->", "npm ci   # first\nnpm test"), ci), [])

@@ -404,7 +404,7 @@ layer(Acme.layer, shared)("G10: on a database without a history an unanswered wr
 })
 
 layer(Acme.layer, shared)("G10: a write that waits for a row", (it) => {
-  it.effect("gives up while the outcome is still known: another transaction held the row", () =>
+  it.effect("a write that waits for a row gives up while its outcome is still known", () =>
     Effect.gen(function* () {
       const { acme } = yield* make
       yield* acme.write(Greeting.namespace, Greeting.key, "held")

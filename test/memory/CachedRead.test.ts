@@ -29,7 +29,7 @@ describe("reads that memory answers", () => {
       }).pipe(Effect.provide(plane))
   )
 
-  it.effect("ask the Config that is provided, also if an application made it from ours", () =>
+  it.effect("static reads ask the Config that is provided, also if an application made it from ours", () =>
     Effect.gen(function* () {
       const ours = yield* Config
       const pinned: Config["Service"] = {
@@ -45,7 +45,7 @@ describe("reads that memory answers", () => {
     }).pipe(withTenant("acme"), Effect.provide(plane))
   )
 
-  it.effect("of a tenant that was removed and came back find its new scope", () =>
+  it.effect("reads of a tenant that was removed and came back find its new replica", () =>
     Effect.gen(function* () {
       const manager = yield* TenantManager
       yield* Config.set(Limit, 1, { actor: "ada" })

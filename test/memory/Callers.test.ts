@@ -203,7 +203,7 @@ describe("reads that memory answers are counted alike", () => {
 })
 
 describe("an entry says when it was confirmed", () => {
-  it.effect("after a write not before its updatedAt", () =>
+  it.effect("an entry was confirmed after its write, and not before its updatedAt", () =>
     onPlane(
       Effect.gen(function* () {
         yield* TestClock.adjust("1 hour")
@@ -224,19 +224,21 @@ describe("an entry says when it was confirmed", () => {
 })
 
 describe("entries that no application declares", () => {
-  it.effect("are counted in the status of their tenant, and named in the catalogue", () =>
-    onPlane(
-      Effect.gen(function* () {
-        const acme = yield* MemoryDriver.tenant("acme")
-        const slip = { namespace: "rate-limit", key: "burst" }
-        yield* acme.write(slip, 7)
-        yield* TenantManager.use((manager) => Effect.andThen(manager.remove("acme"), manager.activate("acme")))
-        const [status] = yield* TenantManager.use((manager) => manager.statuses)
-        assert.strictEqual(status?.undeclared, 1)
-        assert.deepStrictEqual((yield* KeyCatalog.read).unknown, [slip])
-      }),
-      { seedDefaults: true }
-    )
+  it.effect(
+    "entries that no application declares are counted in the status of their tenant, and named in the catalogue",
+    () =>
+      onPlane(
+        Effect.gen(function* () {
+          const acme = yield* MemoryDriver.tenant("acme")
+          const slip = { namespace: "rate-limit", key: "burst" }
+          yield* acme.write(slip, 7)
+          yield* TenantManager.use((manager) => Effect.andThen(manager.remove("acme"), manager.activate("acme")))
+          const [status] = yield* TenantManager.use((manager) => manager.statuses)
+          assert.strictEqual(status?.undeclared, 1)
+          assert.deepStrictEqual((yield* KeyCatalog.read).unknown, [slip])
+        }),
+        { seedDefaults: true }
+      )
   )
 })
 
@@ -251,7 +253,7 @@ describe("the memory plane", () => {
     }).pipe(Effect.provide(planeWith()), options?.random ? fixed : (effect) => effect)
   const fixed = Effect.provideService(Random.Random, { nextIntUnsafe: () => 0, nextDoubleUnsafe: () => 0.5 })
 
-  it.effect("draws the same delays each time, unless it is given a Random", () =>
+  it.effect("the memory plane draws the same delays each time, unless it is given a Random", () =>
     Effect.gen(function* () {
       const first = yield* outage()
       assert.isAbove(first.length, 4)
@@ -360,7 +362,7 @@ describe("SystemplaneMemory.values", () => {
 })
 
 describe("Change.schema", () => {
-  it.effect("encodes the changes of a key as JSON, and decodes them", () =>
+  it.effect("Change.schema encodes the changes of a key as JSON, and decodes them", () =>
     onPlane(
       Effect.gen(function* () {
         const schema = Schema.fromJsonString(Change.schema(Deadline))
@@ -377,7 +379,7 @@ describe("Change.schema", () => {
 })
 
 describe("Entry.schema", () => {
-  it.effect("encodes the entries of a key as JSON, and decodes them", () =>
+  it.effect("Entry.schema encodes the entries of a key as JSON, and decodes them", () =>
     onPlane(
       Effect.gen(function* () {
         const schema = Schema.fromJsonString(Entry.schema(Deadline))

@@ -81,7 +81,7 @@ describe("what a read that fails says", () => {
 
 describe("notifications of what the plane does not hold", () => {
   it.effect(
-    "of names that are not declared, of keys beyond maxEntriesPerTenant, and malformed ones cause no read",
+    "notifications of names that are not declared, of keys beyond maxEntriesPerTenant, and malformed ones cause no read",
     () =>
       onPlane(
         Effect.gen(function* () {
@@ -136,7 +136,7 @@ describe("schemas for the wire", () => {
 })
 
 describe("getOrDefault", () => {
-  it.effect("answers the default while a database is out of reach, and dies without a tenant", () =>
+  it.effect("getOrDefault answers the default while a database is out of reach, and dies without a tenant", () =>
     Effect.gen(function* () {
       const acme = yield* MemoryDriver.tenant("acme")
       yield* acme.client.set({ connections: "refuse" })

@@ -15,7 +15,7 @@ const reasonOf = <A, E extends { readonly reason: unknown }, R>(effect: Effect.E
   Effect.map(Effect.flip(effect), (error) => error.reason)
 
 describe("a plane in memory", () => {
-  it.effect("is live, seeded, and hears of what others write", () =>
+  it.effect("a plane in memory is live, seeded, and hears of what others write", () =>
     Effect.gen(function* () {
       const acme = yield* MemoryDriver.tenant("acme")
       assert.strictEqual((yield* acme.rows).length, keys.all.length)
@@ -27,7 +27,7 @@ describe("a plane in memory", () => {
     }).pipe(withTenant("acme"), Effect.provide(plane()))
   )
 
-  it.effect("needs no tenant if there is only one, and knows no other", () =>
+  it.effect("a plane in memory needs no tenant if there is only one, and knows no other", () =>
     Effect.gen(function* () {
       yield* Config.set(Limit, 8, actor)
       assert.strictEqual(yield* Config.get(Limit), 8)
@@ -79,7 +79,7 @@ describe("a plane in memory", () => {
     }).pipe(withTenant("acme"), Effect.provide(plane()))
   )
 
-  it.effect("shares its databases with a second plane, and each has its own faults", () =>
+  it.effect("a plane in memory shares its databases with a second plane, and each has its own faults", () =>
     Effect.gen(function* () {
       const driver = yield* MemoryDriver
       const second = yield* Layer.build(plane({ beside: driver }))
@@ -95,7 +95,7 @@ describe("a plane in memory", () => {
 })
 
 describe("the driver of a plane in memory", () => {
-  it.effect("holds, reorders and repeats notifications", () =>
+  it.effect("the driver of a plane in memory holds, reorders and repeats notifications", () =>
     Effect.gen(function* () {
       const acme = yield* MemoryDriver.tenant("acme")
       yield* acme.feed.set({ notifications: "hold" })
@@ -185,7 +185,7 @@ describe("the driver of a plane in memory", () => {
     }).pipe(withTenant("acme"), Effect.provide(plane()))
   )
 
-  it.effect("a write that is held is given up, and lands when it may pass", () =>
+  it.effect("a write that is held is abandoned after its time, and lands when it may pass", () =>
     Effect.gen(function* () {
       const acme = yield* MemoryDriver.tenant("acme")
       yield* acme.client.set({ requests: "hold" })
@@ -227,7 +227,7 @@ describe("the driver of a plane in memory", () => {
     }).pipe(withTenant("acme"), Effect.provide(plane()))
   )
 
-  it.effect("changes all or nothing", () =>
+  it.effect("the driver of a plane in memory changes all or nothing", () =>
     Effect.gen(function* () {
       const acme = yield* MemoryDriver.tenant("acme")
       const before = yield* acme.rows

@@ -34,7 +34,7 @@ const onAcme = <A, E, R>(test: (acme: TestDatabase.TestDatabase) => Effect.Effec
   Effect.flatMap(TestDatabase.make, (acme) => test(acme).pipe(withTenant("acme"), Effect.provide(provided({ acme }))))
 
 describe("SystemplaneConfigProvider", () => {
-  it.live("serves the current tenant's values, read anew by every look-up", () =>
+  it.live("SystemplaneConfigProvider serves the current tenant's values, read anew by every look-up", () =>
     Effect.gen(function* () {
       const [acme, globex] = yield* Effect.all([TestDatabase.make, TestDatabase.make])
       yield* Effect.gen(function* () {
@@ -61,7 +61,7 @@ describe("SystemplaneConfigProvider", () => {
     })
   )
 
-  it.live("serves structs, arrays, namespaces, secrets and documents as JSON text", () =>
+  it.live("SystemplaneConfigProvider serves structs, arrays, namespaces, secrets and documents as JSON text", () =>
     onAcme(() =>
       Effect.gen(function* () {
         yield* Config.setAll(
@@ -106,7 +106,7 @@ describe("SystemplaneConfigProvider", () => {
     )
   )
 
-  it.live("asks the former provider for what is no key's name, and never for what is one", () =>
+  it.live("SystemplaneConfigProvider asks the former provider only for what is no key's name", () =>
     onAcme(() =>
       Effect.gen(function* () {
         assert.strictEqual(yield* EffectConfig.Port("PORT"), 8080)
@@ -137,7 +137,7 @@ describe("SystemplaneConfigProvider", () => {
     })
   )
 
-  it.live("refuses two keys of one name when the layer is built, unless names are namespaced", () =>
+  it.live("SystemplaneConfigProvider refuses two keys of one name, unless names are namespaced", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       const OtherGreeting = ConfigKey.make("mail", "greeting", { schema: Schema.String, defaultValue: "dear" })

@@ -139,25 +139,27 @@ describe("a transaction that the server takes back because of others is run agai
 })
 
 describe("a row whose revision JavaScript cannot express", () => {
-  it.live("can be written and removed at the revision that readers are shown", () =>
-    Effect.gen(function* () {
-      const { acme, planes: all } = yield* planes
-      const outOfRange = Effect.gen(function* () {
-        yield* acme.run("ALTER TABLE systemplane_entries DISABLE TRIGGER USER")
-        yield* acme.run("UPDATE systemplane_entries SET revision = 9223372036854775807")
-        yield* acme.run("ALTER TABLE systemplane_entries ENABLE TRIGGER USER")
-      })
-      yield* Effect.gen(function* () {
-        yield* Config.set(Limit, 1, actor)
-        yield* outOfRange
-        const shown = yield* Config.entry(Limit)
-        assert.strictEqual(shown.revision, Number.MAX_SAFE_INTEGER)
-        const written = yield* Config.set(Limit, 2, { ...actor, ifRevision: shown.revision })
-        assert.isBelow(written.revision, 1000, "a revision that was drawn")
-        yield* outOfRange
-        yield* Config.remove(Limit, { ...actor, ifRevision: Number.MAX_SAFE_INTEGER })
-        assert.strictEqual((yield* Config.entry(Limit)).source, "default")
-      }).pipe(Effect.provideContext(all[2]))
-    }).pipe(withTenant("acme"))
+  it.live(
+    "a row whose revision JavaScript cannot express can be written and removed at the revision that readers are shown",
+    () =>
+      Effect.gen(function* () {
+        const { acme, planes: all } = yield* planes
+        const outOfRange = Effect.gen(function* () {
+          yield* acme.run("ALTER TABLE systemplane_entries DISABLE TRIGGER USER")
+          yield* acme.run("UPDATE systemplane_entries SET revision = 9223372036854775807")
+          yield* acme.run("ALTER TABLE systemplane_entries ENABLE TRIGGER USER")
+        })
+        yield* Effect.gen(function* () {
+          yield* Config.set(Limit, 1, actor)
+          yield* outOfRange
+          const shown = yield* Config.entry(Limit)
+          assert.strictEqual(shown.revision, Number.MAX_SAFE_INTEGER)
+          const written = yield* Config.set(Limit, 2, { ...actor, ifRevision: shown.revision })
+          assert.isBelow(written.revision, 1000, "a revision that was drawn")
+          yield* outOfRange
+          yield* Config.remove(Limit, { ...actor, ifRevision: Number.MAX_SAFE_INTEGER })
+          assert.strictEqual((yield* Config.entry(Limit)).source, "default")
+        }).pipe(Effect.provideContext(all[2]))
+      }).pipe(withTenant("acme"))
   )
 })

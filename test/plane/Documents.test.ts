@@ -21,7 +21,7 @@ const storage = ConfigKey.group("storage", {
 })
 
 describe("typed documents", () => {
-  it.live("are stored encoded, and come back as a group of what their schemas decode", () =>
+  it.live("typed documents are stored encoded, and come back as a group of what their schemas decode", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Effect.gen(function* () {

@@ -7,7 +7,7 @@ import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 
 describe("a handle, on a real server", () => {
-  it.live("follows what strangers write, a lost session, suspension, and removal and re-activation", () =>
+  it.live("a handle outlasts a lost session, suspension, removal and re-activation", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Effect.gen(function* () {

@@ -11,7 +11,7 @@ const many = Array.from({ length: 250 }, (_, i) =>
 
 describe("Config.list of 250 keys", () => {
   it.live(
-    "costs a few statements, not one for each key, if the tenant is suspended or keys are beyond maxEntriesPerTenant",
+    "Config.list of 250 keys costs a few statements, not one for each key, if the tenant is suspended or keys are beyond maxEntriesPerTenant",
     () =>
       Effect.gen(function* () {
         const acme = yield* TestDatabase.make

@@ -133,7 +133,7 @@ describe("SystemplaneReadThrough", () => {
       )
   )
 
-  it.live("prepares nothing unless asked for", () =>
+  it.live("SystemplaneReadThrough prepares nothing unless asked for", () =>
     Effect.gen(function* () {
       yield* onAcme(
         (acme) =>
@@ -169,7 +169,7 @@ describe("SystemplaneReadThrough", () => {
     })
   )
 
-  it.live("verifies if asked for, says what is missing, and looks again after a failure", () =>
+  it.live("SystemplaneReadThrough verifies if asked for, says what is missing, and looks again after a failure", () =>
     onAcme(
       (acme) =>
         Effect.gen(function* () {
@@ -183,7 +183,7 @@ describe("SystemplaneReadThrough", () => {
     )
   )
 
-  it.live("writes as the live plane does: guarded, atomic, refused before anything is sent", () =>
+  it.live("SystemplaneReadThrough writes as the live plane does: guarded, atomic, refused before it sends", () =>
     onAcme((acme, sent) =>
       Effect.gen(function* () {
         const [first, cost] = yield* costOf(sent, Config.set(Limit, 1, { ...actor, ifRevision: 0 }))
@@ -276,7 +276,7 @@ describe("SystemplaneReadThrough", () => {
   )
 
   it.live(
-    "says that it follows nothing: handle and watch fail with NotSupported, changes and onChange die with it",
+    "SystemplaneReadThrough says that it follows nothing: handle and watch fail with NotSupported, changes and onChange die with it",
     () =>
       onAcme((_, sent) =>
         Effect.gen(function* () {
@@ -296,7 +296,7 @@ describe("SystemplaneReadThrough", () => {
       )
   )
 
-  it.live("fails with Unavailable while the database is gone, works again once it is back, and leaves no session", () =>
+  it.live("SystemplaneReadThrough is Unavailable while the database is gone, and leaves no session", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* prepare(acme)
@@ -324,7 +324,7 @@ describe("SystemplaneReadThrough", () => {
     }).pipe(Effect.provide(silent))
   )
 
-  it.effect("refuses an option that makes no sense, and two keys of one name, without any database", () =>
+  it.effect("SystemplaneReadThrough refuses bad options and two keys of one name without any database", () =>
     Effect.gen(function* () {
       const build = (options: ReadThroughOptions) =>
         Effect.flip(

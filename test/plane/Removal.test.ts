@@ -7,7 +7,7 @@ import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 
 describe("a tenant that was removed", () => {
-  it.live("leaves nothing in memory; activated again it is rebuilt from the table, and watchers are told", () =>
+  it.live("a removed tenant leaves nothing in memory; activated again it is read anew", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Effect.gen(function* () {

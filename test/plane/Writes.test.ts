@@ -22,7 +22,7 @@ describe("setAll", () => {
     )
   )
 
-  it.live("in opposite orders do not deadlock", () =>
+  it.live("setAll in opposite orders do not deadlock", () =>
     onAcme(() =>
       Effect.forEach(
         Array.from({ length: 60 }, (_, i) => i),
@@ -59,7 +59,7 @@ describe("snapshot", () => {
       )
   )
 
-  it.live("reads a group as one record, and throws for a key that it does not hold", () => {
+  it.live("snapshot reads a group as one record, and throws for a key that it does not hold", () => {
     const limits = ConfigKey.group("limits", {
       requestsPerMinute: { schema: Limit.schema, defaultValue: 600 },
       burst: { schema: Burst.schema, defaultValue: 20 }

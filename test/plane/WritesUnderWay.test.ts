@@ -115,7 +115,7 @@ describe("a write whose answer never comes", () => {
 })
 
 describe("setAll over a slow link", () => {
-  it.live("writes 250 keys with 40 ms to and fro in one statement", () =>
+  it.live("setAll over a slow link writes 250 keys with 40 ms to and fro in one statement", () =>
     Effect.gen(function* () {
       const many = Array.from({ length: 250 }, (_, i) =>
         ConfigKey.make("many", `key-${i}`, { schema: Greeting.schema, defaultValue: "" })

@@ -116,7 +116,7 @@ describe("activation", () => {
       })
   )
 
-  it.live("brings up the schema, seeds the defaults, listens, reads, and goes live", () =>
+  it.live("activation brings up the schema, seeds the defaults, listens, reads, and goes live", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Effect.gen(function* () {
@@ -136,7 +136,7 @@ describe("activation", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("of 8 planes that meet on an empty database all go live, and every default is stored once", () =>
+  it.live("8 planes that meet on an empty database all go live, and every default is stored once", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       const planes = Array.from({ length: 8 }, () => Layer.build(plane(acme, { tenants: ["acme"] })))
@@ -146,7 +146,7 @@ describe("activation", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("fails with the first error, and goes live by itself once that is mended", () =>
+  it.live("activation fails with the first error, and goes live by itself once that is mended", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Effect.gen(function* () {
@@ -161,7 +161,7 @@ describe("activation", () => {
 })
 
 describe(`bootstrap: "skip"`, () => {
-  it.live("looks at nothing: a schema that verify refuses goes live as it is", () =>
+  it.live("activation looks at nothing: a schema that verify refuses goes live as it is", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Catalog.prepare(acme)
@@ -176,7 +176,7 @@ describe(`bootstrap: "skip"`, () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("makes nothing on an empty database, and says what to run", () =>
+  it.live("activation makes nothing on an empty database, and says what to run", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       const ddl = yield* Catalog.watchDdl(acme)
@@ -191,7 +191,7 @@ describe(`bootstrap: "skip"`, () => {
 })
 
 describe("seeding", () => {
-  it.live("writes all defaults in one statement", () =>
+  it.live("seeding writes all defaults in one statement", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Catalog.prepare(acme)
@@ -296,7 +296,7 @@ describe("seeding", () => {
   )
 
   it.live(
-    "is not even asked for if every default has a row: activation writes nothing, and need not be allowed to",
+    "seeding is not even asked for if every default has a row: activation writes nothing, and need not be allowed to",
     () =>
       Effect.gen(function* () {
         const acme = yield* TestDatabase.make
@@ -312,7 +312,7 @@ describe("seeding", () => {
   )
 
   it.live(
-    "waits for the session that holds the table: for longer than a statement may take, if the tenant was prepared before",
+    "seeding waits for the session that holds the table: for longer than a statement may take, if the tenant was prepared before",
     () =>
       Effect.gen(function* () {
         const acme = yield* TestDatabase.make
@@ -347,7 +347,7 @@ describe("seeding", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("is stopped by no default that jsonb cannot hold: that one is reported, and in force all the same", () =>
+  it.live("a default that jsonb cannot hold stops no seeding: it is reported, and in force all the same", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       const Nul = ConfigKey.make("texts", "nul", { schema: Schema.String, defaultValue: "canary\0" })
@@ -376,7 +376,7 @@ describe("seeding", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("is left out if seedDefaults is false: nothing is written, the defaults are in force", () =>
+  it.live("seeding is left out if seedDefaults is false: nothing is written, the defaults are in force", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* Effect.gen(function* () {

@@ -95,7 +95,7 @@ const changed = (url: Redacted.Redacted, change: (url: URL) => void) => {
 }
 
 describe("PgConnector.layerSingle", () => {
-  it.live("needs no tenant anywhere: its own is activated at boot, read, written and listed", () =>
+  it.live("PgConnector.layerSingle needs no tenant: its own is activated at boot, read and written", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
       yield* Effect.gen(function* () {
@@ -114,7 +114,7 @@ describe("PgConnector.layerSingle", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("takes an id for its tenant, and knows no other", () =>
+  it.live("PgConnector.layerSingle takes an id for its tenant, and knows no other", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
       yield* Effect.gen(function* () {
@@ -128,7 +128,7 @@ describe("PgConnector.layerSingle", () => {
 })
 
 describe("PgConnector.layerRecord", () => {
-  it.live("needs a tenant, and leads each to its own database", () =>
+  it.live("PgConnector.layerRecord needs a tenant, and leads each to its own database", () =>
     Effect.gen(function* () {
       const databases = { acme: yield* TestDatabase.make, globex: yield* TestDatabase.make }
       yield* Effect.gen(function* () {
@@ -162,7 +162,7 @@ describe("PgConnector.layerRecord", () => {
 })
 
 describe("PgConnector.layerTemplate", () => {
-  it.live("puts the tenant in the place of {tenant}", () =>
+  it.live("PgConnector.layerTemplate puts the tenant in the place of {tenant}", () =>
     Effect.gen(function* () {
       const databases = [yield* TestDatabase.make, yield* TestDatabase.make]
       const names = databases.map(({ name }) => name)
@@ -202,7 +202,7 @@ class VaultSealed extends Error {
 }
 
 describe("PgConnector.layerFrom", () => {
-  it.live("runs the function, with what it requires, for every client and session: a rotated secret is met", () =>
+  it.live("PgConnector.layerFrom runs its function for every client and session: a rotated secret is met", () =>
     Effect.gen(function* () {
       const role = yield* TestDatabase.makeRole
       const database = yield* TestDatabase.make
@@ -242,7 +242,7 @@ describe("PgConnector.layerFrom", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("reports None as an unknown tenant, and a failure or a defect by its name alone", () =>
+  it.live("PgConnector.layerFrom reports None as an unknown tenant, and a failure or a defect by its name alone", () =>
     Effect.gen(function* () {
       const outcomes = [
         [Effect.succeedNone, { _tag: "UnknownTenant" }],
@@ -263,7 +263,7 @@ describe("PgConnector.layerFrom", () => {
 })
 
 describe("PgTarget", () => {
-  it.live("listens at listenUrl, and runs statements at url", () =>
+  it.live("PgTarget listens at listenUrl, and runs statements at url", () =>
     Effect.gen(function* () {
       const listener = yield* TestDatabase.makeRole
       const database = yield* TestDatabase.make
@@ -282,7 +282,7 @@ describe("PgTarget", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("prepares and reads at url also if no server answers at listenUrl", () =>
+  it.live("PgTarget prepares and reads at url also if no server answers at listenUrl", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
       const target = { url: database.url, listenUrl: Redacted.make("postgres://nobody@127.0.0.1:1/nothing") }
@@ -300,7 +300,7 @@ describe("PgTarget", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("takes its password for both addresses", () =>
+  it.live("PgTarget takes its password for both addresses", () =>
     Effect.gen(function* () {
       const role = yield* TestDatabase.makeRole
       const database = yield* TestDatabase.make
@@ -312,7 +312,7 @@ describe("PgTarget", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("holds no more connections for statements than maxConnections, and one that listens", () =>
+  it.live("PgTarget holds no more connections for statements than maxConnections, and one that listens", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
       yield* Effect.gen(function* () {
@@ -337,7 +337,7 @@ describe("PgTarget", () => {
 })
 
 describe("a pooled client that is closed", () => {
-  it.live("fails the statement of a fiber that was not interrupted itself, alone and in a transaction", () =>
+  it.live("a statement fails if its pooled client is closed, alone and in a transaction", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
       const connector = yield* Connector.pipe(Effect.provide(PgConnector.layerRecord({ acme: { url: database.url } })))
@@ -363,7 +363,7 @@ describe("a session hands rows over as they arrive", () => {
       return yield* test(session.queryEach ?? assert.fail("it cannot"), session)
     }).pipe(Effect.scoped)
 
-  it.live("some at a time, in their order, and each once", () =>
+  it.live("a session hands rows over some at a time, in their order, and each once", () =>
     onSession((queryEach) =>
       Effect.gen(function* () {
         const taken: Array<unknown> = []
@@ -381,7 +381,7 @@ describe("a session hands rows over as they arrive", () => {
     )
   )
 
-  it.live("until the statement fails: the session is as good as before", () =>
+  it.live("a session hands rows over until the statement fails: the session is as good as before", () =>
     onSession((queryEach, session) =>
       Effect.gen(function* () {
         let taken = 0
@@ -395,7 +395,7 @@ describe("a session hands rows over as they arrive", () => {
     )
   )
 
-  it.live("and is abandoned if no caller waits for the rest", () =>
+  it.live("a session that hands rows over is abandoned if no caller waits for the rest", () =>
     onSession((queryEach, session) =>
       Effect.gen(function* () {
         const began = yield* Deferred.make<void>()

@@ -52,7 +52,7 @@ const wrongTargets = Effect.map(TestDatabase.make, (database): Readonly<Record<s
 const assertSilent = (what: string, text: string) => assert.notInclude(text.toLowerCase(), canary.toLowerCase(), what)
 
 describe("credentials appear nowhere", () => {
-  it.live("in no error of the connector, the store or the bootstrap", () =>
+  it.live("credentials appear in no error of the connector, the store or the bootstrap", () =>
     Effect.gen(function* () {
       const session = Connector.use((connector) => Effect.scoped(connector.session(acme)))
       const statements = [
@@ -75,7 +75,7 @@ describe("credentials appear nowhere", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("in no log, status or error of a plane, whether the credentials work or not", () =>
+  it.live("credentials appear in no log, status or error of a plane, whether they work or not", () =>
     Effect.gen(function* () {
       const role = yield* TestDatabase.makeRole
       const secret = `${canary}-works`
@@ -107,7 +107,7 @@ describe("credentials appear nowhere", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("in the log of a plane that lives, loses its session, is locked out, and comes back", () =>
+  it.live("credentials are not in the log of a plane that is locked out, and comes back", () =>
     Effect.gen(function* () {
       const role = yield* TestDatabase.makeRole
       const database = yield* TestDatabase.make

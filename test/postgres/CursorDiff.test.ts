@@ -96,7 +96,7 @@ layer(Layer.empty, { excludeTestServices: true })("a read of what changed", (it)
     })
   )
 
-  it.effect("costs what changed", () =>
+  it.effect("a read of what changed costs as much as changed", () =>
     Effect.gen(function* () {
       const database = yield* prepared
       const feed = yield* follow(database)
@@ -120,15 +120,17 @@ layer(Layer.empty, { excludeTestServices: true })("a read of what changed", (it)
     })
   )
 
-  it.effect("reads what is known otherwise than it was seen, though nothing changed: its answer was not learned", () =>
-    Effect.gen(function* () {
-      const database = yield* prepared
-      const feed = yield* follow(database)
-      yield* database.write("n", "a", 1)
-      yield* feed.read
-      feed.forget(0)
-      assert.deepStrictEqual(yield* feed.read, { found: [[0, 1]], sent: ["since"] })
-    })
+  it.effect(
+    "a read of what changed reads what is known otherwise than it was seen, though nothing changed: its answer was not learned",
+    () =>
+      Effect.gen(function* () {
+        const database = yield* prepared
+        const feed = yield* follow(database)
+        yield* database.write("n", "a", 1)
+        yield* feed.read
+        feed.forget(0)
+        assert.deepStrictEqual(yield* feed.read, { found: [[0, 1]], sent: ["since"] })
+      })
   )
 
   it.effect("G1: finds what no trigger recorded by the name that a notification gave, or by verification", () =>

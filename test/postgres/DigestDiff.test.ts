@@ -84,7 +84,7 @@ const open = Effect.gen(function* () {
 
 describe("PgDigestDiff", () => {
   it.live(
-    "takes one short statement if it heard of the rows that were written, or if nothing changed; else one more",
+    "PgDigestDiff takes one short statement if it heard of the rows that were written, or if nothing changed; else one more",
     () =>
       onSession(({ database, hear, learn, read }) =>
         Effect.gen(function* () {
@@ -106,7 +106,7 @@ describe("PgDigestDiff", () => {
       )
   )
 
-  it.live("takes a second one if the first cannot tell: rows that went, came back older or changed unseen", () =>
+  it.live("PgDigestDiff takes a second statement for rows that went, came back older or changed unseen", () =>
     onSession(({ database, read, unseen }) =>
       Effect.gen(function* () {
         for (const { key, namespace } of keys) yield* database.write(namespace, key, key)
@@ -141,7 +141,7 @@ describe("PgDigestDiff", () => {
     )
   )
 
-  it.live("has the server look key by key if the namespaces hold too many other rows", () =>
+  it.live("PgDigestDiff has the server look key by key if the namespaces hold too many other rows", () =>
     onSession(({ database, read }) =>
       Effect.gen(function* () {
         yield* database.write("left", "a", 1)
@@ -157,7 +157,7 @@ describe("PgDigestDiff", () => {
     )
   )
 
-  it.live("takes no more rows of others than it may, however many there are", () =>
+  it.live("PgDigestDiff takes no more rows of others than it may, however many there are", () =>
     onSession(({ database, mostRows, read }) =>
       Effect.gen(function* () {
         yield* database.write("left", "a", 1)

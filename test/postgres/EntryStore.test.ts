@@ -21,7 +21,7 @@ const withoutTriggers = (database: TestDatabase.TestDatabase, statement: string)
   )
 
 describe("EntryStore.diff", () => {
-  it.live("tell of whatever is in a row: the value, the revision, who wrote it, and when", () =>
+  it.live("EntryStore.diff finds whatever changes in a row: the value, the revision, who wrote it, and when", () =>
     onDatabase((database) =>
       Effect.gen(function* () {
         yield* put(a, `{"x": 1}`, { actor: "somebody" })
@@ -45,7 +45,7 @@ describe("EntryStore.diff", () => {
     )
   )
 
-  it.live("of many keys of which nothing is known are their rows, as they are found one by one, and no others", () =>
+  it.live("EntryStore.diff of unknown keys is their rows, as read finds them, and no others", () =>
     onDatabase((database) =>
       Effect.gen(function* () {
         const many = Array.from({ length: 40 }, (_, i) => ({ namespace: `n${i % 3}`, key: `k"${i}\\` }))
@@ -89,7 +89,7 @@ describe("EntryStore.diff", () => {
     )
   )
 
-  it.live("are none if there are no keys: not even the table is needed", () =>
+  it.live("EntryStore.diff is empty if there are no keys: not even the table is needed", () =>
     onEmptyDatabase(() =>
       Effect.gen(function* () {
         assert.deepStrictEqual(yield* EntryStore.use((store) => store.diff(acme)([], [])), [])
@@ -97,7 +97,7 @@ describe("EntryStore.diff", () => {
     )
   )
 
-  it.live("survive a row that JavaScript cannot express: it is brought into range, and the others are read", () =>
+  it.live("EntryStore.diff brings a row that JavaScript cannot express into range", () =>
     onDatabase((database) =>
       Effect.gen(function* () {
         const weird = ["infinity", "-infinity", "4714-11-24 00:00:00 BC"]
@@ -120,7 +120,7 @@ describe("EntryStore.diff", () => {
     )
   )
 
-  it.live("do not depend on the time zone or the settings of the session", () =>
+  it.live("EntryStore.diff does not depend on the time zone or the settings of the session", () =>
     onDatabase((database) =>
       Effect.gen(function* () {
         yield* put(a, `{"x": 1.5}`)
@@ -136,7 +136,7 @@ describe("EntryStore.diff", () => {
 })
 
 describe("EntryStore.release", () => {
-  it.live("lets go of what is held, after the statements under way; the next statement connects afresh", () =>
+  it.live("EntryStore.release waits for statements under way; the next one connects afresh", () =>
     onDatabase((database) =>
       Effect.gen(function* () {
         yield* put(a, "1")
@@ -164,7 +164,7 @@ describe("EntryStore.release", () => {
 })
 
 describe("EntryStore errors", () => {
-  it.live("tell what to run if the table is missing", () =>
+  it.live("EntryStore errors tell what to run if the table is missing", () =>
     onEmptyDatabase(() =>
       Effect.gen(function* () {
         const error = yield* Effect.flip(read(a))

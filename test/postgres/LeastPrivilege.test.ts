@@ -184,7 +184,7 @@ describe("a run-time role that may not change the schema", () => {
     )
   }
 
-  it.live("without all of the grants gets PermissionDenied too", () =>
+  it.live("a run-time role without all of the grants gets PermissionDenied too", () =>
     withRole((database, role) =>
       Effect.gen(function* () {
         yield* Catalog.prepare(database)

@@ -45,7 +45,7 @@ describe("resolving a tenant", () => {
     })
   )
 
-  it.effect("is no matter of an object's own members", () =>
+  it.effect("resolving a tenant ignores the members that every object has", () =>
     Effect.gen(function* () {
       for (const name of ["constructor", "toString", "hasOwnProperty"]) {
         const error = yield* failure(PgConnector.layerRecord({}), TenantId.make(name))
@@ -54,7 +54,7 @@ describe("resolving a tenant", () => {
     })
   )
 
-  it.effect("by a function that fails or dies shows the name of the error, and never its text", () =>
+  it.effect("resolving a tenant by a function that fails or dies shows the name of the error, and never its text", () =>
     Effect.gen(function* () {
       for (const [resolve, name] of [
         [Effect.fail(new VaultSealed({ message: canary })), "VaultSealed"],
@@ -133,7 +133,7 @@ describe("resolving a tenant", () => {
     })
   )
 
-  it.effect("is done anew for every client and session", () =>
+  it.effect("resolving a tenant is done anew for every client and session", () =>
     Effect.gen(function* () {
       const asked: Array<TenantId> = []
       const layer = PgConnector.layerFrom((tenant) => {
@@ -151,7 +151,7 @@ describe("an address that cannot be used", () => {
   const invalid = (layer: Layer.Layer<Connector>) =>
     Effect.map(failure(layer), ({ reason }) => (reason._tag === "InvalidAddress" ? reason.problem : reason._tag))
 
-  it.effect("is told apart, and never repeated", () =>
+  it.effect("an address that cannot be used is told apart, and never repeated", () =>
     Effect.gen(function* () {
       const shape = "it is not a URL of the form postgres://user@host:port/database"
       for (const [url, problem] of [
@@ -179,7 +179,7 @@ describe("an address that cannot be used", () => {
     })
   )
 
-  it.effect("is looked at only if it is used: one to listen at does not concern statements", () =>
+  it.effect("a listenUrl that cannot be used does not concern statements", () =>
     Effect.gen(function* () {
       const connector = yield* Connector
       // A client connects with its first statement.
@@ -208,7 +208,7 @@ describe("the one tenant of an application", () => {
   const sole = (layer: Layer.Layer<Connector>) =>
     Connector.use((connector) => Effect.succeed(Option.getOrUndefined(connector.sole))).pipe(Effect.provide(layer))
 
-  it.effect("is called default unless it is named; the other connectors have none", () =>
+  it.effect("the one tenant of layerSingle is called default unless it is named", () =>
     Effect.gen(function* () {
       assert.strictEqual<string | undefined>(yield* sole(PgConnector.layerSingle(at("postgres://db/x"))), "default")
       const named = PgConnector.layerSingle({ ...at("postgres://db/x"), tenant: acme })

@@ -37,7 +37,7 @@ const nothingLeft = (database: TestDatabase.TestDatabase) =>
   )
 
 describe("a session that was opened ahead", () => {
-  it.live("serves all statements, then one feed; the next feed has another", () =>
+  it.live("a session that was opened ahead serves all statements, then one feed; the next feed has another", () =>
     onDatabase((database, sent) =>
       Effect.gen(function* () {
         yield* Effect.all([ahead, ahead, ahead], { concurrency: "unbounded" })
@@ -58,7 +58,7 @@ describe("a session that was opened ahead", () => {
     onDatabase((database) => Effect.andThen(ahead, nothingLeft(database)))
   )
 
-  it.live("is given up with a statement that is interrupted: a feed finds one that works", () =>
+  it.live("a session opened ahead is abandoned with a statement that is interrupted", () =>
     onDatabase((_, sent) =>
       Effect.gen(function* () {
         const databases = yield* PgDatabases.PgDatabases
@@ -74,7 +74,7 @@ describe("a session that was opened ahead", () => {
     )
   )
 
-  it.live("costs the resolver of tenants three questions, however many statements there are", () =>
+  it.live("a session opened ahead costs three calls of the resolver, however many statements run", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
       let asked = 0
@@ -107,7 +107,7 @@ describe("a session that was opened ahead", () => {
     )
   )
 
-  it.effect("is waited for as long as it takes to be opened: the time for a statement begins after that", () =>
+  it.effect("the time for a statement begins when the session opened ahead is open", () =>
     Effect.gen(function* () {
       const slow = Connector.of({
         sole: Option.none(),

@@ -102,7 +102,7 @@ describe("the history", () => {
     )
   )
 
-  it.live("leaves out an untouched seed; the first value over it is created, and draws a revision if it is equal", () =>
+  it.live("the history leaves out an untouched seed; the first value over it is created", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         yield* database.run(`${insert} VALUES ('n', 'k', '1', ${SeedMark.seedMark("'1'::jsonb")})`)
@@ -191,7 +191,7 @@ describe("the history", () => {
       )
   )
 
-  it.live("fails no write for want of an id, of an equality, of a uuid, or of the history itself", () =>
+  it.live("the history fails no write for lack of an id, of an equality, of a uuid, or of the history itself", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         yield* database.run("ALTER TABLE systemplane_entries ADD COLUMN note json, ADD COLUMN place point")
@@ -362,7 +362,7 @@ describe("the history", () => {
     )
   )
 
-  it.live("lets systemplane_revert take a change back whole, and only if nothing has changed since", () =>
+  it.live("the history lets systemplane_revert take a change back whole, and only if nothing has changed since", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         yield* database.run("SELECT systemplane_set('n', 'k', '1', 'first')")

@@ -51,7 +51,7 @@ const positions = [position, DdlSequence.positionAfterHistory.name]
 const columns = DdlEntries.columns.name
 
 describe("ensure", () => {
-  it.live("brings up an empty database, whatever statement_timeout is, and says what it made", () =>
+  it.live("ensure brings up an empty database, whatever statement_timeout is, and says what it made", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* database.run(`ALTER DATABASE "${database.name}" SET statement_timeout = '1h'`)
@@ -67,7 +67,7 @@ describe("ensure", () => {
     )
   )
 
-  it.live("issues no DDL on an up-to-date database, however its sessions quote names", () =>
+  it.live("ensure issues no DDL on an up-to-date database, however its sessions quote names", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* database.run(Ddl.sql)
@@ -86,7 +86,7 @@ describe("ensure", () => {
     )
   )
 
-  it.live("takes no lock on an up-to-date database: it passes while another session holds the table for itself", () =>
+  it.live("ensure takes no lock on an up-to-date database: another session may hold the table", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* ensure
@@ -103,7 +103,7 @@ describe("ensure", () => {
     )
   )
 
-  it.live("of 8 that meet on an empty database all succeed, and one does the work", () =>
+  it.live("of 8 calls of ensure that meet on an empty database all succeed, and one does the work", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
       const ddl = yield* Catalog.watchDdl(database)
@@ -154,7 +154,7 @@ describe("ensure", () => {
       }).pipe(Effect.scoped)
   )
 
-  it.live("works in another schema than public, and the plane with it", () =>
+  it.live("ensure works in another schema than public, and the plane with it", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
       // What a name may hold, and what templates, formats and regular expressions take for themselves.
@@ -184,7 +184,7 @@ describe("ensure", () => {
 })
 
 describe("ensure restores what was lost or changed", () => {
-  it.live("triggers that are missing, disabled, or fire on replicas only", () =>
+  it.live("ensure mends triggers that are missing, disabled, or fire on replicas only", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* ensure
@@ -202,7 +202,7 @@ describe("ensure restores what was lost or changed", () => {
     )
   )
 
-  it.live("the triggers, if those of an older service notify without a revision", () =>
+  it.live("ensure makes the triggers anew if those of an older service notify without a revision", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* ensure
@@ -214,7 +214,7 @@ describe("ensure restores what was lost or changed", () => {
     )
   )
 
-  it.live("an outdated body of a function, and the rights with which it runs", () =>
+  it.live("ensure mends an outdated body of a function, and the rights with which it runs", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* ensure
@@ -232,7 +232,7 @@ describe("ensure restores what was lost or changed", () => {
     )
   )
 
-  it.live("the sequence, above every revision in the table", () =>
+  it.live("ensure sets the sequence above every revision in the table", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* ensure
@@ -247,7 +247,7 @@ describe("ensure restores what was lost or changed", () => {
 })
 
 describe("ensure beside other services on one database", () => {
-  it.live("leaves triggers alone that do the same with functions of their own", () =>
+  it.live("ensure leaves triggers of other services alone that do the same", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* ensure
@@ -264,7 +264,7 @@ describe("ensure beside other services on one database", () => {
     )
   )
 
-  it.live("upgrades a table without revisions in place, keeping every row", () =>
+  it.live("ensure upgrades a table without revisions in place, keeping every row", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* OlderServices.tableWithoutRevision(database)
@@ -448,7 +448,7 @@ const losses: ReadonlyArray<readonly [what: string, statement: string, parts: Re
 ]
 
 describe("verify", () => {
-  it.live("reports SchemaMissing on an empty database, changes nothing, and its SQL mends it", () =>
+  it.live("verify reports SchemaMissing on an empty database, changes nothing, and its SQL mends it", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         const ddl = yield* Catalog.watchDdl(database)
@@ -466,7 +466,7 @@ describe("verify", () => {
   )
 
   it.live(
-    "reports SchemaOutdated if changes or revisions would get lost, changes nothing, and its SQL mends it; the fast check finds it too",
+    "verify reports SchemaOutdated if changes or revisions would get lost, changes nothing, and its SQL mends it; the fast check finds it too",
     () =>
       onEmptyDatabase((database) =>
         Effect.gen(function* () {
@@ -510,7 +510,7 @@ describe("verify", () => {
 })
 
 describe("Ddl.sql", () => {
-  it.live("prepares a database, as a script and statement by statement, and may run again", () =>
+  it.live("Ddl.sql prepares a database, as a script and statement by statement, and may run again", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* Catalog.prepare(database)
@@ -568,7 +568,7 @@ describe("Ddl.sql", () => {
       )
   )
 
-  it.live("upgrades the table that an older service left", () =>
+  it.live("Ddl.sql upgrades the table that an older service left", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* OlderServices.tableWithoutRevision(database)

@@ -20,7 +20,7 @@ const onPreparedDatabase = <A>(test: (database: TestDatabase.TestDatabase) => Ef
   )
 
 describe("the fast check of the schema", () => {
-  it.live("finds everything on a prepared database", () =>
+  it.live("the fast check of the schema finds everything on a prepared database", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         assert.isTrue(yield* findsEverything(database))
@@ -28,16 +28,18 @@ describe("the fast check of the schema", () => {
     )
   )
 
-  it.live("finds everything if older services brought triggers and functions that do the same", () =>
-    onPreparedDatabase((database) =>
-      Effect.gen(function* () {
-        yield* OlderServices.triggersV4(database)
-        assert.isTrue(yield* findsEverything(database))
-      })
-    )
+  it.live(
+    "the fast check of the schema finds everything if older services brought triggers and functions that do the same",
+    () =>
+      onPreparedDatabase((database) =>
+        Effect.gen(function* () {
+          yield* OlderServices.triggersV4(database)
+          assert.isTrue(yield* findsEverything(database))
+        })
+      )
   )
 
-  it.live("finds everything only if each default has a row, whatever its value", () =>
+  it.live("the fast check of the schema finds everything only if each default has a row, whatever its value", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         const seeds = [
@@ -56,7 +58,7 @@ describe("the fast check of the schema", () => {
     )
   )
 
-  it.live("finds nothing on an empty database", () =>
+  it.live("the fast check of the schema finds nothing on an empty database", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const database = yield* TestDatabase.make
@@ -66,7 +68,7 @@ describe("the fast check of the schema", () => {
     )
   )
 
-  it.live("does not find everything for a role that lacks a privilege", () =>
+  it.live("the fast check of the schema does not find everything for a role that lacks a privilege", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const role = yield* TestDatabase.makeRole

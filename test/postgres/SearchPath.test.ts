@@ -7,7 +7,7 @@ import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 
 describe("a role with a schema of its own name, and an older table in public", () => {
-  it.live("is upgraded where the table is, and every writer can go on writing", () =>
+  it.live("a schema is upgraded where its table is in the search_path, and every writer can go on", () =>
     Effect.gen(function* () {
       const acme = yield* TestDatabase.make
       yield* acme.run("CREATE SCHEMA postgres")

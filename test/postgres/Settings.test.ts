@@ -48,7 +48,7 @@ const refused = [
 ] as const
 
 describe("settings of a role or a database", () => {
-  it.live("odd ones do no harm: a tenant is prepared, written, followed, and keeps its session", () =>
+  it.live("odd settings do no harm: a tenant is prepared, written, followed, and keeps its session", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
       for (const setting of harmless) yield* set(database, setting)
@@ -71,7 +71,7 @@ describe("settings of a role or a database", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("those with which a tenant cannot be prepared are named", () =>
+  it.live("settings with which a tenant cannot be prepared are named", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make
       for (const [setting, words] of refused) {

@@ -20,7 +20,7 @@ const revisionOf = (database: TestDatabase) =>
   })
 
 describe("revisions", () => {
-  it.live("are drawn on insert and whenever the value changes", () =>
+  it.live("revisions are drawn on insert and whenever the value changes", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         const inserted = yield* database.write("texts", "greeting", "hello")
@@ -314,7 +314,7 @@ describe("updated_by", () => {
 })
 
 describe("updated_at", () => {
-  it.live("moves with the value if a statement does not set it, and is what the statement sets if it does", () =>
+  it.live("updated_at moves with the value, unless a statement sets it", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         const updatedAt = Effect.map(
@@ -357,7 +357,7 @@ describe("notifications", () => {
     )
   )
 
-  it.live("are not sent for an update that changes nothing, but are for one that changes who wrote", () =>
+  it.live("notifications are not sent for an update that changes nothing, but are for one that changes who wrote", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         const revision = yield* database.write("texts", "greeting", "hello")
@@ -373,7 +373,7 @@ describe("notifications", () => {
     )
   )
 
-  it.live("wait for the commit, and are not sent for what is rolled back", () =>
+  it.live("notifications wait for the commit, and are not sent for what is rolled back", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         const notifications = yield* Catalog.listen(database)
@@ -386,7 +386,7 @@ describe("notifications", () => {
     )
   )
 
-  it.live("fit for the longest names there can be, in the widest characters", () =>
+  it.live("notifications fit for the longest names there can be, in the widest characters", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         const notifications = yield* Catalog.listen(database)
@@ -402,7 +402,7 @@ describe("notifications", () => {
     )
   )
 
-  it.live("are sent for names that are longer than a key's, as far as a payload goes", () =>
+  it.live("notifications are sent for names that are longer than a key's, as far as a payload goes", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         const notifications = yield* Catalog.listen(database)
@@ -417,7 +417,7 @@ describe("notifications", () => {
     )
   )
 
-  it.live("are left out for names that no payload can hold, and the write succeeds all the same", () =>
+  it.live("notifications are left out for names that no payload can hold, and the write succeeds all the same", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         const notifications = yield* Catalog.listen(database)

@@ -31,7 +31,7 @@ const add = (key: string, value = "1") =>
   `INSERT INTO systemplane_entries (namespace, key, value, updated_by) VALUES ('a', '${key}', '${value}', 'ada')`
 
 describe("a database that version 0.1 of this library prepared", () => {
-  it.live("is reported by verify as a warning, since it loses nothing, and mended by ensure", () =>
+  it.live("a database of version 0.1 is a warning to verify, and mended by ensure", () =>
     onEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* OlderServices.version1(database)
@@ -58,7 +58,7 @@ describe("a database that version 0.1 of this library prepared", () => {
     )
   )
 
-  it.live("is served to a role that cannot mend it, with warnings", () =>
+  it.live("a database of version 0.1 is served to a role that cannot mend it, with warnings", () =>
     Effect.gen(function* () {
       const role = yield* TestDatabase.makeRole
       const database = yield* TestDatabase.make
@@ -136,7 +136,7 @@ describe("objects of a newer version", () => {
   })
 
   it.live(
-    "are left alone by ensure and by Ddl.sql, and accepted by verify; their rights are looked at all the same",
+    "objects of a newer version are left alone by ensure and by Ddl.sql, and accepted by verify; their rights are looked at all the same",
     () =>
       onEmptyDatabase((database) =>
         Effect.gen(function* () {
@@ -163,7 +163,7 @@ describe("objects of a newer version", () => {
 
 describe("a database that lib-systemplane prepared", () => {
   it.live(
-    "keeps triggers that notify on our channel; one with another channel as its argument is refused and replaced",
+    "a database that lib-systemplane prepared keeps triggers that notify on our channel; one with another channel as its argument is refused and replaced",
     () =>
       onEmptyDatabase((database) =>
         Effect.gen(function* () {
@@ -237,7 +237,7 @@ const unsuitable = [
 ] as const
 
 describe("Ddl.sql", () => {
-  it.live("lets an older writer, who may use no sequence, insert between any two of its parts", () =>
+  it.live("Ddl.sql lets an older writer, who may use no sequence, insert between any two of its parts", () =>
     scopedOnEmptyDatabase((database) =>
       Effect.gen(function* () {
         const role = yield* TestDatabase.makeRole
@@ -262,7 +262,7 @@ describe("Ddl.sql", () => {
     )
   )
 
-  it.live("passes while another transaction holds the table for itself, if there is nothing to do", () =>
+  it.live("Ddl.sql passes while another transaction holds the table for itself, if there is nothing to do", () =>
     scopedOnEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* Catalog.prepare(database)
@@ -279,7 +279,7 @@ describe("Ddl.sql", () => {
   )
 
   it.live(
-    "refuses a second table in the search_path, what is no plain table, and the entries of many tenants, before it changes anything",
+    "Ddl.sql refuses a second table in the search_path, what is no plain table, and the entries of many tenants, before it changes anything",
     () =>
       scopedOnEmptyDatabase((database) =>
         Effect.gen(function* () {

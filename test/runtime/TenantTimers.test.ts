@@ -26,7 +26,7 @@ const every = (period: number, clock: Clock.Clock) => {
 }
 
 describe("TenantTimers", () => {
-  it.effect("does each when it is due, and no longer than its scope", () =>
+  it.effect("TenantTimers does each when it is due, and no longer than its scope", () =>
     Effect.gen(function* () {
       const timers = yield* TenantTimers.make(1000)
       const clock = yield* Clock.Clock

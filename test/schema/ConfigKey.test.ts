@@ -11,7 +11,7 @@ const failureOf = (result: Result.Result<unknown, string>) => {
 }
 
 describe("ConfigKey.make", () => {
-  it("takes names of 1 to 255 characters that PostgreSQL can hold", () => {
+  it("ConfigKey.make takes names of 1 to 255 characters that PostgreSQL can hold", () => {
     assert.strictEqual(ConfigKey.make("n", "k".repeat(255), int).key.length, 255)
     for (const name of ["", "k".repeat(256), "a\0b", "\ud800"]) {
       assert.throws(() => ConfigKey.make(name, "k", int), InvalidConfigKey, /namespace must be 1 to 255/)
@@ -19,7 +19,7 @@ describe("ConfigKey.make", () => {
     }
   })
 
-  it("checks the default when the key is made, and freezes it", () => {
+  it("ConfigKey.make checks the default when the key is made, and freezes it", () => {
     assert.throws(
       () => ConfigKey.make("n", "k", { schema: Schema.Int.check(Schema.isGreaterThan(0)), defaultValue: 0 }),
       InvalidConfigKey,
@@ -29,7 +29,7 @@ describe("ConfigKey.make", () => {
     assert.isTrue(Object.isFrozen(list.defaultValue))
   })
 
-  it("decodes and encodes without repeating the value", () => {
+  it("ConfigKey.make decodes and encodes without repeating the value", () => {
     const key = ConfigKey.make("n", "k", { schema: Schema.Struct({ a: Schema.Int }), defaultValue: { a: 1 } })
     assert.deepStrictEqual(key.decode({ a: 2 }), Result.succeed({ a: 2 }))
     const reason = failureOf(key.decode({ a: "canary" }))
@@ -52,7 +52,7 @@ describe("ConfigKey.make", () => {
     }
   })
 
-  it("reveals nothing of what was wrong with a secret", () => {
+  it("ConfigKey.make reveals nothing of what was wrong with a secret", () => {
     const key = ConfigKey.make("n", "k", {
       schema: Schema.Record(Schema.String, Schema.Int),
       defaultValue: {},
@@ -61,14 +61,14 @@ describe("ConfigKey.make", () => {
     assert.notInclude(failureOf(key.decode({ canary: "canary" })), "canary")
   })
 
-  it("reveals nothing of a secret if its schema is shared with a key that is not secret", () => {
+  it("ConfigKey.make reveals nothing of a secret if its schema is shared with a key that is not secret", () => {
     const schema = Schema.Record(Schema.String, Schema.Int)
     const [open, secret] = [false, true].map((secret) => ConfigKey.make("n", "k", { schema, defaultValue: {}, secret }))
     assert.include(failureOf(open!.decode({ canary: "text" })), "[*]")
     assert.notInclude(failureOf(secret!.decode({ canary: "text" })), "[*]")
   })
 
-  it("names a path only as far as the schema names it: the names of a record's entries are the document's own", () => {
+  it("ConfigKey.make names a path only as far as the schema names it: the names of a record's entries are the document's own", () => {
     const schema = Schema.Struct({
       limits: Schema.Record(Schema.String, Schema.Struct({ most: Schema.Int })),
       list: Schema.Array(Schema.Struct({ from: Schema.DateFromString }))
@@ -80,7 +80,7 @@ describe("ConfigKey.make", () => {
     assert.include(reasonOf({ limits: {}, list: [{ from: 7 }] }), `at ["list"][0]["from"]`)
   })
 
-  it("repeats no words of a check about what is stored, and tells them to who writes it", () => {
+  it("ConfigKey.make repeats no words of a check about what is stored, and tells them to who writes it", () => {
     const odd = Schema.Finite.check(Schema.makeFilter((n: number) => n % 2 === 1 || `${n} is even`))
     const seven = Schema.Finite.pipe(
       Schema.decodeTo(Schema.Finite, {
@@ -113,14 +113,14 @@ describe("ConfigKey.make", () => {
     )
   })
 
-  it("rejects a value of a schema that has no end", () => {
+  it("ConfigKey.make rejects a value of a schema that has no end", () => {
     const node = (): Schema.Codec<any> =>
       Schema.Struct({ a: Schema.Int, next: Schema.optional(Schema.suspend(() => node())) })
     const { decode } = ConfigKey.make("n", "k", { schema: node(), defaultValue: { a: 1 } })
     assert.include(failureOf(decode({ a: 1, next: { a: "x" } })), `at ["next"]["a"]`)
   })
 
-  it("survives a schema that throws, or that cannot be applied at once", () => {
+  it("ConfigKey.make survives a schema that throws, or that cannot be applied at once", () => {
     const asynchronous = Schema.Int.pipe(
       Schema.decodeTo(Schema.Int, {
         decode: SchemaGetter.transformEffect((n: number) => Effect.as(Effect.sleep(1), n)),
@@ -143,7 +143,7 @@ describe("ConfigKey.make", () => {
 })
 
 describe("ConfigKey.group", () => {
-  it("names the keys of its fields in kebab-case", () => {
+  it("ConfigKey.group names the keys of its fields in kebab-case", () => {
     const limits = ConfigKey.group("limits", { requestsPerMinute: int, burst: int })
     assert.deepStrictEqual(
       limits.all.map(({ key, namespace }) => [namespace, key]),

@@ -16,7 +16,7 @@ const keyAt = (find: ConfigNames.Find, ...path: ReadonlyArray<string | number>) 
 }
 
 describe("the names of keys for effect/Config", () => {
-  it("are constant case, camel case, kebab case or a path", () => {
+  it("the names of keys for effect/Config are constant case, camel case, kebab case or a path", () => {
     const find = finder([limit, burst])
     for (const path of [
       ["REQUESTS_PER_MINUTE"],
@@ -35,7 +35,7 @@ describe("the names of keys for effect/Config", () => {
     assert.isUndefined(keyAt(find, "PORT"))
   })
 
-  it("have the rest of the path lead into the value, and the longest name win", () => {
+  it("the names of keys for effect/Config have the rest of the path lead into the value, and the longest name win", () => {
     const document = keyOf("shop", "checkout")
     const inner = keyOf("checkout", "mode")
     const find = finder([document, inner], false)
@@ -46,7 +46,7 @@ describe("the names of keys for effect/Config", () => {
     assert.deepStrictEqual(keyAt(nested, "a", "b", "d"), [short, "d"])
   })
 
-  it("are a record of the keys for a namespace, and of all names for the root", () => {
+  it("the names of keys for effect/Config are a record of the keys for a namespace, and of all names for the root", () => {
     const find = finder([limit, burst])
     assert.deepStrictEqual(find(["rateLimits"]), { _tag: "Names", names: ["requests-per-minute", "burst"] })
     assert.deepStrictEqual(find([]), {
@@ -55,7 +55,7 @@ describe("the names of keys for effect/Config", () => {
     })
   })
 
-  it("do not depend on how digits and other alphabets are written", () => {
+  it("the names of keys for effect/Config do not depend on how digits and other alphabets are written", () => {
     const find = finder([keyOf("http2", "v2x"), keyOf("n", "日本")])
     assert.isDefined(keyAt(find, "V2X"))
     assert.isDefined(keyAt(find, "HTTP2_V2X"))
@@ -80,7 +80,7 @@ describe("the names of keys for effect/Config", () => {
 
 describe("a part of a value", () => {
   const value = { maxRetries: 3, tags: ["a", { deep: null }], odd: { a_b: 1, aB: 2 } }
-  it("is found by the names of fields, however they are written, and by indexes", () => {
+  it("a part of a value is found by the names of fields, however they are written, and by indexes", () => {
     assert.strictEqual(ConfigNames.within(value, []), value)
     assert.strictEqual(ConfigNames.within(value, ["maxRetries"]), 3)
     assert.strictEqual(ConfigNames.within(value, ["MAX_RETRIES"]), 3)
@@ -88,7 +88,7 @@ describe("a part of a value", () => {
     assert.strictEqual(ConfigNames.within(value, ["tags", "1", "deep"]), null)
     assert.strictEqual(ConfigNames.within(value, ["odd", "aB"]), 2)
   })
-  it("is missing if there is no such part, or if two fields could be meant", () => {
+  it("a part of a value is missing if there is no such part, or if two fields could be meant", () => {
     for (const path of [["nope"], ["maxRetries", "x"], ["tags", 9], ["tags", "x"], ["odd", "A_B"], ["toString"]]) {
       assert.isUndefined(ConfigNames.within(value, path), path.join("/"))
     }

@@ -9,7 +9,7 @@ const mixed = <A>(good: fc.Arbitrary<A>, ...bad: ReadonlyArray<unknown>) =>
   fc.oneof({ weight: 15, arbitrary: good }, { weight: 1, arbitrary: fc.constantFrom<unknown>(undefined, null, ...bad) })
 
 describe("what is decoded by its shape is what the schema decodes", () => {
-  it("rows", () => {
+  it("stored rows are decoded whatever they hold", () => {
     const row = fc.record(
       {
         value: mixed(fc.json().map((text) => JSON.parse(text))),
@@ -36,7 +36,7 @@ describe("what is decoded by its shape is what the schema decodes", () => {
     assert.isAbove(accepted, 50)
   })
 
-  it("payloads", () => {
+  it("payloads are decoded whatever they hold", () => {
     const bySchema = Schema.decodeUnknownOption(Schema.fromJsonString(Notification.Notification))
     const payload = fc.record(
       {

@@ -350,7 +350,7 @@ describe("an error", () => {
     })
   }
 
-  it("is in this list, if the package exports it", () => {
+  it("each error that the package exports is in this list", () => {
     const isError = ([, value]: readonly [string, unknown]) =>
       typeof value === "function" && value.prototype instanceof Error
     const outer = Object.entries(Plane).filter(isError)
@@ -374,7 +374,7 @@ describe("an error", () => {
     )
   })
 
-  it("is a codec: as JSON and back it says the same, without the entry that was last known", () => {
+  it("an error is a codec: as JSON and back it says the same, without the entry that was last known", () => {
     for (const [error] of errors) {
       const json = Schema.fromJsonString(
         Schema.toCodecJson(error.constructor as unknown as Schema.Codec<Error, unknown>)
@@ -389,7 +389,7 @@ describe("an error", () => {
 
   const configErrors = errors.map(([error]) => error).filter((error) => error instanceof Plane.ConfigError)
 
-  it("of the configuration has a form for strangers that holds neither names of tenants and addresses nor codes", () => {
+  it("an error of the configuration has a form for strangers that holds neither names of tenants and addresses nor codes", () => {
     assert.isAtLeast(new Set(configErrors.map(({ reason }) => reason._tag)).size, 13)
     const json = Schema.fromJsonString(Schema.toCodecJson(Schema.Union(Plane.PublicConfigError.errors)))
     for (const error of configErrors) {
@@ -412,7 +412,7 @@ describe("an error", () => {
     }
   })
 
-  it("made from one of the driver holds its code, and nothing else of it", () => {
+  it("an error made from one of the driver holds its code, and nothing else of it", () => {
     const canary = "canary"
     const cause = Object.assign(new Error(canary), { code: "28P01", detail: canary, query: canary })
     const reasons = [

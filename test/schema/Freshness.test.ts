@@ -14,7 +14,7 @@ describe("Freshness", () => {
     }
   })
 
-  it("waits for an answer a third of maxStaleness, and 5 seconds at most", () => {
+  it("Freshness waits for an answer a third of maxStaleness, and 5 seconds at most", () => {
     assert.deepStrictEqual(
       bounds.map((bound) => Math.round(Freshness.answerBudget(bound))),
       [333, 1000, 5000, 5000]

@@ -59,12 +59,12 @@ describe("Health", () => {
     assert.deepInclude(Health.make([], true), { status: "down", closed: true })
   })
 
-  it("leaves out suspended tenants", () => {
+  it("Health leaves out suspended tenants", () => {
     assert.deepStrictEqual(Health.make([status("suspended"), live], false), Health.make([live], false))
     assert.deepStrictEqual(Health.make([status("suspended", true)], false).status, "live")
   })
 
-  it("counts all tenants, and lists at most 100 that are not live, those that are down first", () => {
+  it("Health counts all tenants, and lists at most 100 that are not live, those that are down first", () => {
     const many = [...Array(300).fill(live), ...Array(200).fill(degraded), ...Array(60).fill(down)]
     const { counts, tenants } = Health.make(many, false)
     assert.deepStrictEqual(counts, { live: 300, degraded: 200, down: 60 })
@@ -74,7 +74,7 @@ describe("Health", () => {
     )
   })
 
-  it("turns into JSON with the cause in words", () => {
+  it("Health turns into JSON with the cause in words", () => {
     assert.deepStrictEqual(JSON.parse(JSON.stringify(Health.make([down], false))), {
       status: "down",
       closed: false,

@@ -6,12 +6,12 @@ const problemOf = (value: unknown) =>
   Result.match(JsonText.encode(value), { onSuccess: () => "none", onFailure: (problem) => problem })
 
 describe("JsonText.encode", () => {
-  it("writes what jsonb can hold", () => {
+  it("JsonText.encode writes what jsonb can hold", () => {
     const value = { a: [1, -0.5, true, null, "é 👍 \n"], b: {}, c: [] }
     assert.deepStrictEqual(JsonText.encode(value), Result.succeed(JSON.stringify(value)))
   })
 
-  it("refuses what it cannot, and says where", () => {
+  it("JsonText.encode refuses what it cannot, and says where", () => {
     const cycle: { self?: unknown } = {}
     cycle.self = cycle
     for (const [value, problem] of [
@@ -35,7 +35,7 @@ describe("JsonText.encode", () => {
     }
   })
 
-  it("takes the same object twice, which is no cycle", () => {
+  it("JsonText.encode takes the same object twice, which is no cycle", () => {
     const part = { a: 1 }
     assert.strictEqual(problemOf([part, part]), "none")
   })

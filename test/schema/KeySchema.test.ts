@@ -95,7 +95,7 @@ const said = (schema: Schema.Codec<any, any>, value: unknown) =>
   JSON.stringify({ value, schema: KeySchema.of(schema).schema })
 
 describe("the JSON Schema of a key", () => {
-  it("takes whatever the decoder takes and, if it is exact, nothing else: over random schemas and values", () => {
+  it("the JSON Schema of a key takes whatever the decoder takes and, if it is exact, nothing else: over random schemas and values", () => {
     let exact = 0
     let taken = 0
     fc.assert(
@@ -118,7 +118,7 @@ describe("the JSON Schema of a key", () => {
     assert.isAbove(taken, 10)
   })
 
-  it("says what is stored, not what Effect's JSON codec would write: no Infinity, no null for an optional field", () => {
+  it("the JSON Schema of a key says what is stored, not what Effect's JSON codec would write: no Infinity, no null for an optional field", () => {
     const { exact, schema } = KeySchema.of(
       Schema.Struct({ limit: Schema.Int.check(Schema.isGreaterThan(0)), note: Schema.optional(Schema.String) })
     )
@@ -140,7 +140,7 @@ describe("the JSON Schema of a key", () => {
     })
   })
 
-  it("names what it cannot express: a filter, a pattern without the u flag, a transformation", () => {
+  it("the JSON Schema of a key names what it cannot express: a filter, a pattern without the u flag, a transformation", () => {
     const exactness = (schema: Schema.Codec<any, any>) => KeySchema.of(schema).exact
     assert.isFalse(exactness(Schema.String.check(Schema.makeFilter((text) => text !== "x"))))
     assert.isFalse(exactness(Schema.String.check(Schema.isPattern(/^a$/))))
@@ -149,7 +149,7 @@ describe("the JSON Schema of a key", () => {
     assert.deepStrictEqual(KeySchema.of(Schema.NumberFromString).reasons, ["a transformation"])
   })
 
-  it("describes a schema that refers to itself", () => {
+  it("the JSON Schema of a key describes a schema that refers to itself", () => {
     interface Tree {
       readonly children: ReadonlyArray<Tree>
     }

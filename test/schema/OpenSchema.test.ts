@@ -58,7 +58,7 @@ const kinds = fc.letrec<{ kind: Kind }>((tie) => ({
 })).kind
 
 describe("what a document holds beyond its schema", () => {
-  it("comes back out of decoding and encoding, at any depth of any schema", () => {
+  it("what a document holds beyond its schema comes back out of decoding and encoding, at any depth of any schema", () => {
     fc.assert(
       fc.property(kinds, ([schema, json]) => {
         const { decode, encode } = ConfigKey.make("n", "k", {
@@ -72,7 +72,7 @@ describe("what a document holds beyond its schema", () => {
     )
   })
 
-  it("is kept if a document is changed as a value, and on its way over a wire", () => {
+  it("what a document holds beyond its schema is kept if a document is changed as a value, and on its way over a wire", () => {
     const key = ConfigKey.make("n", "k", {
       schema: Schema.Struct({ limits: Schema.Struct({ burst: Schema.FiniteFromString }) }),
       defaultValue: { limits: { burst: 1 } }
@@ -85,7 +85,7 @@ describe("what a document holds beyond its schema", () => {
     assert.deepStrictEqual(Schema.encodeUnknownSync(Entry.schema(key))(entry).value, stored)
   })
 
-  it("changes no verdict: what a schema refuses is refused as before, a declared name is never taken for another", () => {
+  it("what a document holds beyond its schema changes no verdict: what a schema refuses is refused as before, a declared name is never taken for another", () => {
     const { decode } = ConfigKey.make("n", "k", {
       schema: Schema.Struct({ a: Schema.Finite, b: Schema.optionalKey(Schema.FiniteFromString) }),
       defaultValue: { a: 1 }

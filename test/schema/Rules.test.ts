@@ -36,14 +36,14 @@ describe("Reconnect.schedule", () => {
 })
 
 describe("TenantId", () => {
-  it("is 1 to 256 letters, digits, _ and -, beginning with a letter or a digit", () => {
+  it("TenantId is 1 to 256 letters, digits, _ and -, beginning with a letter or a digit", () => {
     for (const id of ["a", "0", "Acme_1-eu", "a".repeat(256)]) assert.isTrue(Option.isSome(TenantId.parse(id)), id)
     for (const id of ["", "-a", "_a", "a b", "a/b", "é", "a".repeat(257), "a\n", 1]) {
       assert.isTrue(Option.isNone(TenantId.parse(id)), String(id))
     }
   })
 
-  it("is checked in lifecycle events", () => {
+  it("TenantId is checked in lifecycle events", () => {
     const decode = Schema.decodeUnknownOption(TenantLifecycleEvent)
     assert.isTrue(Option.isSome(decode({ _tag: "TenantSuspended", tenant: "acme" })))
     assert.isTrue(Option.isNone(decode({ _tag: "TenantSuspended", tenant: "../acme" })))
@@ -52,7 +52,7 @@ describe("TenantId", () => {
 })
 
 describe("Notification", () => {
-  it("has the names and the operation, whatever other fields the payload has", () => {
+  it("a notification has the names and the operation, whatever other fields the payload has", () => {
     const payload = { namespace: "n", key: "k", op: "delete" as const }
     assert.deepStrictEqual(
       Notification.decode(JSON.stringify({ ...payload, revision: 7, more: 1 })),
@@ -67,7 +67,7 @@ describe("Notification", () => {
 describe("TenantStatus", () => {
   const live: Condition = { suspended: false, loaded: true, connected: true, failures: 0, overdue: false }
 
-  it("follows from the condition", () => {
+  it("the state of a tenant follows from its condition", () => {
     for (const [change, state] of [
       [{}, "live"],
       [{ connected: false }, "disconnected"],
@@ -83,7 +83,7 @@ describe("TenantStatus", () => {
 })
 
 describe("Options", () => {
-  it("have the defaults of the documentation", () => {
+  it("the options have the defaults of the documentation", () => {
     const { declaredBy, reconnect, ...settings } = Result.getOrThrow(Options.resolve({ keys: [] }))
     assert.isTrue(Schedule.isSchedule(reconnect))
     assert.match(declaredBy, /^.+@.+$/)
@@ -104,7 +104,7 @@ describe("Options", () => {
     })
   })
 
-  it("that make no sense are named", () => {
+  it("options that make no sense are named", () => {
     for (const [option, options] of [
       ["boot", { boot: "later" as any }],
       ["bootTimeout", { bootTimeout: 0 }],
@@ -131,7 +131,7 @@ describe("Options", () => {
 describe("KeyRegistry", () => {
   const key = (name: string, defaultValue = "x") => ConfigKey.make("n", name, { schema: Schema.String, defaultValue })
 
-  it.effect("refuses two different keys under one name, and takes the same one twice", () =>
+  it.effect("KeyRegistry refuses two different keys under one name, and takes the same one twice", () =>
     Effect.gen(function* () {
       const a = key("a")
       assert.strictEqual((yield* KeyRegistry.make([a, key("b"), a])).keys.length, 2)
@@ -140,7 +140,7 @@ describe("KeyRegistry", () => {
     })
   )
 
-  it.effect("sets apart the defaults that cannot be stored", () =>
+  it.effect("KeyRegistry sets apart the defaults that cannot be stored", () =>
     Effect.gen(function* () {
       const registry = yield* KeyRegistry.make([key("a"), key("b", "\0"), key("c")])
       assert.deepStrictEqual(
@@ -164,7 +164,7 @@ describe("PgAddress", () => {
   const problemOf = (url: string) =>
     Result.match(PgAddress.parse(url), { onFailure: (problem) => problem, onSuccess: () => assert.fail(url) })
 
-  it("loses no part of a URL without a word", () => {
+  it("PgAddress loses no part of a URL without a word", () => {
     assert.deepInclude(read("postgres://u@h/x?password=pa?ss&sslmode=verify-full"), {
       password: "pa?ss",
       sslMode: "verify-full"
@@ -174,7 +174,7 @@ describe("PgAddress", () => {
     assert.include(problemOf("postgres://u:p#w@h/x"), "write it as %23")
   })
 
-  it("reads a libpq URI", () => {
+  it("PgAddress reads a libpq URI", () => {
     for (const [url, expected] of [
       [
         "postgres://u:p@db.example.com/x",
@@ -201,7 +201,7 @@ describe("PgAddress", () => {
     }
   })
 
-  it("prefers TLS if the URL says nothing of it, but on loopback and sockets", () => {
+  it("PgAddress prefers TLS if the URL says nothing of it, but on loopback and sockets", () => {
     for (const [url, mode] of [
       ["postgres://u@db.example/x", "prefer"],
       ["postgres://u@10.0.0.7/x?sslmode=allow", "prefer"],
@@ -229,7 +229,7 @@ describe("PgAddress", () => {
     assert.include(problemOf(`postgres://${"a".repeat(64)}@h`), "64 bytes")
   })
 
-  it("refuses by name what it does not support", () => {
+  it("PgAddress refuses by name what it does not support", () => {
     for (const [url, part] of [
       ["postgres://u@h/x?service=s", "service is not supported"],
       ["postgres://u@h/x?sslcrl=f", "sslcrl is not supported"],
@@ -249,7 +249,7 @@ describe("PgAddress", () => {
     }
   })
 
-  it("never repeats what it cannot read", () => {
+  it("PgAddress never repeats what it cannot read", () => {
     for (const url of [
       "canary",
       "http://u:canary@h",
@@ -275,7 +275,7 @@ describe("PgFailure", () => {
       })
     )
 
-  it("tells what certainly did nothing from what may have", () => {
+  it("PgFailure tells what certainly did nothing from what may have", () => {
     for (const [code, tag] of [
       ["23505", "Refused"],
       ["42501", "Refused"],
@@ -295,7 +295,7 @@ describe("PgFailure", () => {
     assert.strictEqual(failure("3D000", "connect")._tag, "ConnectFailed")
   })
 
-  it("keeps codes and drops messages, which may repeat a value", () => {
+  it("PgFailure keeps codes and drops messages, which may repeat a value", () => {
     const lost = new SqlError({ reason: new ConnectionError({ cause: new Error("canary"), operation: "query" }) })
     const errors = [
       failure("22P02", "query"),
@@ -308,7 +308,7 @@ describe("PgFailure", () => {
 })
 
 describe("Ddl", () => {
-  it("is one statement with every part, as a pipeline that runs one at a time wants it, and quotes the role", () => {
+  it("Ddl.sql is one statement with every part, Ddl.parts one each, and Ddl.grants quotes the role", () => {
     for (const part of Ddl.parts) {
       assert.lengthOf(part.statements, 1)
       assert.include(Ddl.sql, part.name)

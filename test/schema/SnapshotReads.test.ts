@@ -87,17 +87,17 @@ describe("invariant 7: one read is one step", () => {
       assert.strictEqual(open.state, gone)
     })
 
-    it("reports no bad row: the next read does", () => {
+    it("a whole read with an inconclusive row reports no bad row: the next read does", () => {
       assertOutcome(whole(gone, { [a]: row(7), [b]: row(8, bad) }, asked), { inconclusive: true })
     })
 
-    it("begins no epoch", () => {
+    it("a whole read with an inconclusive row begins no epoch", () => {
       const back = whole(gone, { [a]: row(7), [b]: row(2) }, asked)
       assertOutcome(back, { inconclusive: true })
       assert.strictEqual(back.state.epoch, 0)
     })
 
-    it("does not count as loaded", () => {
+    it("a whole read with an inconclusive row does not count as loaded", () => {
       const deleted = frozen(Snapshot.applyDeletion(empty, a, 5, at(empty)))
       assert.isFalse(whole(deleted, { [a]: row(7), [b]: row(8) }, at(empty)).state.loaded)
     })

@@ -6,7 +6,7 @@ import { a, absent, assertOutcome, b, bad, empty, frozen, loaded, quiet, row, sh
 import { at, whole, wrote } from "../support/TestAnswers.ts"
 
 describe("a snapshot of which nothing was read", () => {
-  it("has the defaults in force, at revision 0, and is not loaded", () => {
+  it("a snapshot of which nothing was read has the defaults in force, at revision 0, and is not loaded", () => {
     assert.deepStrictEqual([shows(empty, a), shows(empty, b), empty.loaded], [absent, absent, false])
   })
 })

@@ -27,7 +27,7 @@ describe("the text of a stored value", () => {
     }
   })
 
-  it("takes every number that a double holds, however PostgreSQL writes it", () => {
+  it("the text of a stored value takes every number that a double holds, however PostgreSQL writes it", () => {
     for (const value of [
       0,
       0.1,
@@ -54,7 +54,7 @@ describe("the text of a stored value", () => {
     }
   })
 
-  it("hands the digits to a schema of big integers and decimals", () => {
+  it("the text of a stored value hands the digits to a schema of big integers and decimals", () => {
     const schema = Schema.Struct({ n: Schema.BigIntFromString, list: Schema.Array(Schema.BigDecimalFromString) })
     const key = keyOf(schema, { n: 0n, list: [] })
     const decoded = Result.getOrThrow(
@@ -65,7 +65,7 @@ describe("the text of a stored value", () => {
     assert.isTrue(BigDecimal.equals(decoded.list[1]!, BigDecimal.fromStringUnsafe("123456789012345678901")))
   })
 
-  it("hands them over in the place that they have, whatever the names of the properties around them", () => {
+  it("the text of a stored value hands them over in the place that they have, whatever the names of the properties around them", () => {
     // JavaScript lists names that are whole numbers first, and PostgreSQL lists short ones first.
     const schema = Schema.Record(Schema.String, Schema.Union([Schema.BigIntFromString, Schema.Number]))
     const text = `{"a": 9007199254740992, "10": 9007199254740993, "__proto__": 123456789012345678901}`

@@ -33,7 +33,7 @@ describe("what a caller says of a change", () => {
     assert.strictEqual(reasonOf({ actor: "systemplane.manager" }), "accepted")
   })
 
-  it("is text that a table can show, of a bounded length, and never a defect", () => {
+  it("what a caller says of a change is text that a table can show, of a bounded length, and never a defect", () => {
     for (const actor of [
       "a\nb",
       "\x1b[31m",

@@ -101,18 +101,23 @@ describe("what a read needs", () => {
 })
 
 describe("reads that go to the database", () => {
-  it.effect("of one key share one statement; one that cannot be answered in 5 seconds fails", () =>
-    onPlane({ tenant: "acme" }, function* ({ acme }) {
-      acme.clients = "never"
-      const reads = yield* Effect.forkScoped(
-        Effect.forEach(Array.from({ length: 20 }), () => reasonOf(Config.get(Limit)), { concurrency: "unbounded" }),
-        { startImmediately: true }
-      )
-      yield* breathe
-      assert.strictEqual(acme.statements, 1)
-      yield* TestClock.adjust("5 seconds")
-      assert.deepStrictEqual(new Set((yield* Fiber.join(reads)).map((reason) => reason._tag)), new Set(["Unavailable"]))
-    })
+  it.effect(
+    "reads that go to the database of one key share one statement; one that cannot be answered in 5 seconds fails",
+    () =>
+      onPlane({ tenant: "acme" }, function* ({ acme }) {
+        acme.clients = "never"
+        const reads = yield* Effect.forkScoped(
+          Effect.forEach(Array.from({ length: 20 }), () => reasonOf(Config.get(Limit)), { concurrency: "unbounded" }),
+          { startImmediately: true }
+        )
+        yield* breathe
+        assert.strictEqual(acme.statements, 1)
+        yield* TestClock.adjust("5 seconds")
+        assert.deepStrictEqual(
+          new Set((yield* Fiber.join(reads)).map((reason) => reason._tag)),
+          new Set(["Unavailable"])
+        )
+      })
   )
 
   it.effect("G3: reads after our own write share no statement that began before it", () =>
@@ -128,7 +133,7 @@ describe("reads that go to the database", () => {
     })
   )
 
-  it.effect("of one tenant are at most 8 at once", () => {
+  it.effect("reads that go to the database of one tenant are at most 8 at once", () => {
     const many = Array.from({ length: 30 }, (_, i) =>
       ConfigKey.make("many", `key-${i}`, { schema: Schema.Int, defaultValue: 0 })
     )

@@ -288,7 +288,7 @@ describe("activation on demand", () => {
     })
   )
 
-  it.effect("a tenant that only a read asked for is given up after three failures, until the next read", () =>
+  it.effect("a tenant that only a read asked for is dropped after three failures, until the next read", () =>
     onPlane({ activation: "onDemand" }, function* ({ tenant }) {
       const nobody = tenant("nobody")
       nobody.opening = "fail"

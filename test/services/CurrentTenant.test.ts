@@ -17,14 +17,14 @@ describe("withTenant", () => {
     })
   )
 
-  it.effect("takes the innermost, and comes back to the outer one", () =>
+  it.effect("withTenant takes the innermost, and comes back to the outer one", () =>
     Effect.gen(function* () {
       const seen = Effect.all([current, withTenant(globex)(current), current])
       assert.deepStrictEqual(yield* withTenant(acme)(seen), [acme, globex, acme])
     })
   )
 
-  it.effect("is inherited by fibers, also by those that outlive it", () =>
+  it.effect("withTenant is inherited by fibers, also by those that outlive it", () =>
     Effect.gen(function* () {
       const fiber = yield* withTenant(acme)(Effect.forkDetach(Effect.andThen(Effect.yieldNow, current)))
       assert.strictEqual(yield* Fiber.join(fiber), acme)
@@ -41,23 +41,25 @@ describe("withTenant", () => {
     })
   )
 
-  it.effect("fails on a malformed id before the effect runs, and repeats no more than 64 characters of it", () =>
-    Effect.gen(function* () {
-      let ran = false
-      const effect = Effect.sync(() => {
-        ran = true
+  it.effect(
+    "withTenant fails on a malformed id before the effect runs, and repeats no more than 64 characters of it",
+    () =>
+      Effect.gen(function* () {
+        let ran = false
+        const effect = Effect.sync(() => {
+          ran = true
+        })
+        for (const id of ["", "../acme", "acme ", "-acme", `${"a".repeat(256)}b`]) {
+          const error = yield* Effect.flip(withTenant(id)(effect))
+          if (error.reason._tag !== "InvalidTenantId") return assert.fail(error.message)
+          assert.strictEqual(error.reason.given, id.slice(0, 64))
+          assert.include(error.message, "is not a tenant id")
+        }
+        assert.isFalse(ran)
       })
-      for (const id of ["", "../acme", "acme ", "-acme", `${"a".repeat(256)}b`]) {
-        const error = yield* Effect.flip(withTenant(id)(effect))
-        if (error.reason._tag !== "InvalidTenantId") return assert.fail(error.message)
-        assert.strictEqual(error.reason.given, id.slice(0, 64))
-        assert.include(error.message, "is not a tenant id")
-      }
-      assert.isFalse(ran)
-    })
   )
 
-  it.effect("cannot fail if the id is a TenantId: its type says so", () => {
+  it.effect("withTenant cannot fail if the id is a TenantId: its type says so", () => {
     const infallible: Effect.Effect<TenantId | undefined> = withTenant(acme)(current)
     return Effect.map(infallible, (tenant) => assert.strictEqual(tenant, acme))
   })

@@ -8,7 +8,7 @@ const text = (namespace: string, key: string, defaultValue = "x") =>
 const [a, b, c] = [text("n", "a"), text("m", "a"), text("n", "c")]
 
 describe("a registry", () => {
-  it.effect("gives each key a slot in the order of declaration, once", () =>
+  it.effect("a registry gives each key a slot in the order of declaration, once", () =>
     Effect.gen(function* () {
       const registry = yield* KeyRegistry.make([a, b, a, c])
       assert.deepStrictEqual(registry.keys, [a, b, c])
@@ -16,14 +16,14 @@ describe("a registry", () => {
     })
   )
 
-  it.effect("knows a key by itself, not by its name: another one of that name was not declared", () =>
+  it.effect("a registry knows a key by itself, not by its name: another one of that name was not declared", () =>
     Effect.gen(function* () {
       const registry = yield* KeyRegistry.make([a])
       assert.isUndefined(registry.slotOf(text("n", "a")))
     })
   )
 
-  it.effect("finds keys by both names", () =>
+  it.effect("a registry finds keys by both names", () =>
     Effect.gen(function* () {
       const registry = yield* KeyRegistry.make([a, b, c])
       assert.deepStrictEqual(
@@ -36,14 +36,14 @@ describe("a registry", () => {
     })
   )
 
-  it.effect("keeps names apart that read the same once they are joined", () =>
+  it.effect("a registry keeps names apart that read the same once they are joined", () =>
     Effect.gen(function* () {
       const registry = yield* KeyRegistry.make([text("a/b", "c"), text("a", "b/c")])
       assert.strictEqual(registry.keys.length, 2)
     })
   )
 
-  it.effect("names the key that was declared twice, and what to do", () =>
+  it.effect("a registry names the key that was declared twice, and what to do", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(KeyRegistry.make([a, b, text("m", "a", "y")]))
       assert.deepInclude(error, { _tag: "DuplicateKey", namespace: "m", key: "a" })
@@ -51,7 +51,7 @@ describe("a registry", () => {
     })
   )
 
-  it.effect("seeds defaults in their encoded form", () =>
+  it.effect("a registry seeds defaults in their encoded form", () =>
     Effect.gen(function* () {
       const limit = ConfigKey.make("n", "limit", { schema: Schema.BigIntFromString, defaultValue: 7n })
       const registry = yield* KeyRegistry.make([limit])
@@ -60,7 +60,7 @@ describe("a registry", () => {
     })
   )
 
-  it.effect("says why a default cannot be stored, without showing it, and still declares the key", () =>
+  it.effect("a registry says why a default cannot be stored, without showing it, and still declares the key", () =>
     Effect.gen(function* () {
       const instant = ConfigKey.make("n", "instant", { schema: Schema.Unknown, defaultValue: { at: [new Date(0)] } })
       const registry = yield* KeyRegistry.make([text("n", "zero", "canary\0"), instant, a])

@@ -225,7 +225,7 @@ describe("the checker of a tenant", () => {
     assert.isDefined(problemOf(JSON.stringify({ namespace: "limits", key: "plain", op: "upsert", value: 600 })))
   })
 
-  it("measures from the commit until a subscriber hears of the version, or of a newer one", () => {
+  it("the checker of a tenant measures from the commit until a subscriber hears of the version, or of a newer one", () => {
     const heard = (stamp: string, revision: number, at: number) =>
       shown(stamp, revision, at, { observer: "changes", liveSince: 0 })
     const rows = [row("a", 1, 100), row("b", 2, 200), row("?", 3, 250, { valid: false }), row("c", 4, 300)]
@@ -254,12 +254,12 @@ describe("the conditions of an arrival", () => {
   const intervention = { plane: "plane-a", tenant, what: "suspend", from: 900, until: 1010 }
   const none = { calm: [], unannounced: [], faults: [] }
 
-  it("are calm if nothing was wrong from the commit on", () => {
+  it("the conditions of an arrival are calm if nothing was wrong from the commit on", () => {
     assert.deepStrictEqual(Conditions.sort([arrival()], [{ ...fault, plane: "plane-b" }], []), { ...none, calm: [50] })
     assert.deepStrictEqual(Conditions.sort([arrival({}, false)], [], []), { ...none, unannounced: [50] })
   })
 
-  it("are faulty if something was broken, or the tenant not live", () => {
+  it("the conditions of an arrival are faulty if something was broken, or the tenant not live", () => {
     const faulty = { ...none, faults: [50] }
     assert.deepStrictEqual(Conditions.sort([arrival()], [fault], []), faulty)
     assert.deepStrictEqual(Conditions.sort([arrival()], [{ ...fault, plane: undefined }], []), faulty)
@@ -267,7 +267,7 @@ describe("the conditions of an arrival", () => {
     assert.deepStrictEqual(Conditions.sort([arrival({ liveSince: undefined })], [], []), faulty)
   })
 
-  it("do not count while the tenant was suspended", () => {
+  it("the conditions of an arrival do not count while the tenant was suspended", () => {
     assert.deepStrictEqual(Conditions.sort([arrival()], [], [intervention]), none)
   })
 })

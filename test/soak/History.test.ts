@@ -28,7 +28,7 @@ describe("the history of a key", () => {
     version("b", 3, 400)
   )
 
-  it("finds the first version that an observer can have seen, from its position and the time of its look", () => {
+  it("the history of a key finds the first version that an observer can have seen, from its position and the time of its look", () => {
     const find = (stamp: string, revision: number | undefined, from: number, by = 1000) =>
       history.find({ stamp, revision }, from, by)
     assert.strictEqual(find("a", 1, 0), 1)
@@ -42,14 +42,14 @@ describe("the history of a key", () => {
     assert.strictEqual(find("nobody's", undefined, 0), -1)
   })
 
-  it("knows what was in force at a time", () => {
+  it("the history of a key knows what was in force at a time", () => {
     assert.deepStrictEqual(
       [0, 99, 100, 250, 1000].map((time) => history.at(time)),
       [0, 0, 1, 2, 4]
     )
   })
 
-  it("tells what was missed: what was superseded before, unless a row that does not decode explains it", () => {
+  it("the history of a key tells what was missed: what was superseded before, unless a row that does not decode explains it", () => {
     assert.isTrue(History.missed(history, 1, 250, 500))
     assert.isFalse(History.missed(history, 2, 250, 500))
     assert.isFalse(History.missed(history, 1, 199, 500))
@@ -92,7 +92,7 @@ describe("floors", () => {
     assert.strictEqual(floors.at("another", 100).position, 0)
   })
 
-  it("are forgotten when they are old, and then nothing is checked against them", () => {
+  it("floors are forgotten when they are old, and then nothing is checked against them", () => {
     const floors = Floors.make()
     for (let i = 1; i <= 300; i++) floors.raise("key", floor(i, i))
     assert.strictEqual(floors.at("key", 2).position, 0)
@@ -101,7 +101,7 @@ describe("floors", () => {
 })
 
 describe("a distribution", () => {
-  it("is of values that occurred, by nearest rank", () => {
+  it("a distribution is of values that occurred, by nearest rank", () => {
     const hundred = Array.from({ length: 100 }, (_, i) => 100 - i)
     assert.deepStrictEqual(Distribution.of(hundred), { count: 100, p50: 50, p99: 99, max: 100 })
     assert.deepStrictEqual(Distribution.of([7]), { count: 1, p50: 7, p99: 7, max: 7 })

@@ -38,9 +38,10 @@ const right: Record.Kept = {
 const problems = (kept: Partial<Record.Kept>) => Record.problemsOf({ ...right, ...kept }).map(({ what }) => what)
 
 describe("the soak's check of the history", () => {
-  it("finds nothing wrong if each change is there once", () => assert.deepStrictEqual(problems({}), []))
+  it("the soak's check of the history finds nothing wrong if each change is there once", () =>
+    assert.deepStrictEqual(problems({}), []))
 
-  it("asks for no record of a seed, nor of what held the place of a missing row while a change was fenced", () => {
+  it("the soak's check of the history asks for no record of a seed, nor of what held the place of a missing row while a change was fenced", () => {
     const mark = "systemplane.manager:0123456789abcdef"
     for (const stamp of ["default", "null"]) {
       const journal = [change("4", 4, { operation: "insert", stamp, by: mark, key: "limits/other" })]
@@ -52,7 +53,7 @@ describe("the soak's check of the history", () => {
     ])
   })
 
-  it("finds a record that is missing, in the middle and at the end", () => {
+  it("the soak's check of the history finds a record that is missing, in the middle and at the end", () => {
     assert.deepStrictEqual(problems({ records: right.records.filter((_, i) => i !== 1) }), [
       "transaction 2 wrote revision 2 of limits/plain: 1 times, with 0 records",
       "record change-3 goes on from stamp-2 at revision 2; the one before it made stamp-1 at revision 1"
@@ -63,7 +64,7 @@ describe("the soak's check of the history", () => {
     ])
   })
 
-  it("finds a record that is there twice, and one of a change that was not committed", () => {
+  it("the soak's check of the history finds a record that is there twice, and one of a change that was not committed", () => {
     assert.include(
       problems({ records: right.records.toSpliced(1, 0, record("2", 2, 1)) }),
       "transaction 2 wrote revision 2 of limits/plain: 1 times, with 2 records"
@@ -74,7 +75,7 @@ describe("the soak's check of the history", () => {
     )
   })
 
-  it("finds a change id that two transactions share, and a transaction that has two", () => {
+  it("the soak's check of the history finds a change id that two transactions share, and a transaction that has two", () => {
     const [first, second, third] = right.records
     assert.deepStrictEqual(problems({ records: [first!, second!, { ...third!, changeId: "change-2" }] }), [
       "changeId change-2 has 2 values of transaction"
@@ -90,7 +91,7 @@ describe("the soak's check of the history", () => {
     )
   })
 
-  it("asks for no record of a seed, of a touch, and of what was written in silence before a later write", () => {
+  it("the soak's check of the history asks for no record of a seed, of a touch, and of what was written in silence before a later write", () => {
     const seed = { operation: "insert", stamp: "default", by: "systemplane.manager:0123456789abcdef" } as const
     const touch = change("2b", 2, { by: "foreign." })
     const journal = [change("0", 1, seed), change("1", 2), touch, change("2", 9, { announced: false }), change("3", 10)]
@@ -100,7 +101,7 @@ describe("the soak's check of the history", () => {
     )
   })
 
-  it("takes the record of a verification for what closes a gap", () => {
+  it("the soak's check of the history takes the record of a verification for what closes a gap", () => {
     const journal = [...right.journal, change("4", 4, { announced: false })]
     assert.lengthOf(problems({ journal, rows: [row(4)] }), 1)
     const closing = { ...record("5", 4, 3), by: "unrecorded" }

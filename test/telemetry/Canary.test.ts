@@ -196,7 +196,7 @@ const unavailable = (sinks: Sinks.Sinks) =>
   })
 
 describe("a value or a credential is in no log, span, error or metric", () => {
-  it.live("of a plane that reads, refuses rows and writes, is suspended, cut off and drained", () =>
+  it.live("no value or credential is shown by a plane that reads, refuses, is cut off and drained", () =>
     Effect.gen(function* () {
       const database = yield* makeDatabase
       const sinks = yield* sing(live(connectTo(database), { tenants: [tenant] }), (sinks) =>
@@ -253,7 +253,7 @@ describe("a value or a credential is in no log, span, error or metric", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("of a plane without a cache that reads, refuses rows and writes, and is cut off", () =>
+  it.live("no value or credential is shown by a plane without a cache", () =>
     Effect.gen(function* () {
       const database = yield* makeDatabase
       const plane = SystemplaneReadThrough({ keys: all, bootstrap: "verify" }).pipe(Layer.provide(connectTo(database)))
@@ -270,7 +270,7 @@ describe("a value or a credential is in no log, span, error or metric", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("if an address or its password is wrong", () =>
+  it.live("a value or a credential is in no log, span, error or metric if an address or its password is wrong", () =>
     Effect.gen(function* () {
       const { name, url } = yield* TestDatabase.make
       const { host, username } = new URL(Redacted.value(url))
@@ -296,7 +296,7 @@ describe("a value or a credential is in no log, span, error or metric", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("if credentials are rotated, to bad ones and to good ones", () =>
+  it.live("no value or credential is shown if credentials are rotated, to bad ones and to good ones", () =>
     Effect.gen(function* () {
       const database = yield* makeDatabase
       const role = yield* TestDatabase.makeRole
@@ -324,7 +324,7 @@ describe("a value or a credential is in no log, span, error or metric", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("if the resolver or the connector fails or dies with a secret in its words", () =>
+  it.live("no value or credential is shown if the resolver fails or dies with a secret in its words", () =>
     Effect.gen(function* () {
       const database = yield* makeDatabase
       const error = new Error(`the vault says ${canary}`, { cause: { password: canary } })
@@ -358,7 +358,7 @@ describe("a value or a credential is in no log, span, error or metric", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("if the database cannot be prepared, or refuses a default", () =>
+  it.live("no value or credential is shown if the database cannot be prepared, or refuses a default", () =>
     Effect.gen(function* () {
       const empty = yield* TestDatabase.make
       const role = yield* TestDatabase.makeRole

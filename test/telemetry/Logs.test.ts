@@ -33,7 +33,7 @@ const refused =
 const lost = "Tenant acme, session: the listening session ended; it is being opened again"
 
 describe("the log", () => {
-  it.effect("has one line for each change of state, with tenant, state, attempt and cause", () => {
+  it.effect("the log has one line for each change of state, with tenant, state, attempt and cause", () => {
     const { acme, layer, lines } = make()
     return Effect.gen(function* () {
       const manager = yield* TenantManager
@@ -71,7 +71,7 @@ describe("the log", () => {
     }).pipe(Effect.provide(layer), withRandom(0.5))
   })
 
-  it.effect("says why a tenant does not become live, once for each cause and not for each attempt", () => {
+  it.effect("the log says why a tenant does not become live, once for each cause and not for each attempt", () => {
     const { acme, layer, lines } = make()
     acme.opening = "fail"
     return Effect.gen(function* () {
@@ -95,7 +95,7 @@ describe("the log", () => {
   })
 
   it.effect(
-    "remembers the last hundred causes of a tenant that does not become live, and tells an older one anew",
+    "the log remembers the last hundred causes of a tenant that does not become live, and tells an older one anew",
     () => {
       const told: Array<unknown> = []
       const logger = Logger.make(({ message }) => void told.push(message))
@@ -120,7 +120,7 @@ describe("the log", () => {
     }
   )
 
-  it.effect("logs a state before the fibers that wait for it go on", () => {
+  it.effect("the log logs a state before the fibers that wait for it go on", () => {
     const told: Array<unknown> = []
     const logger = Logger.make(({ message }) => void told.push(message))
     const layer = StatusBoard.layer().pipe(Layer.provide(Telemetry.layer({ aggregateTenantThreshold: 10 })))

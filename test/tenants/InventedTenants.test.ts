@@ -121,7 +121,7 @@ describe("tenant ids that requests invent", () => {
       })
   )
 
-  it("are remembered for half a minute, the last 10,000 of them", () => {
+  it("tenant ids that requests invent are remembered for half a minute, the last 10,000 of them", () => {
     const missing = MissingTenants.make()
     const error = ConnectorError.of(TenantId.make("none"), new ConnectorError.UnknownTenant())
     for (let number = 0; number < 10_050; number++) missing.add(TenantId.make(`invented_${number}`), error, 0)

@@ -20,22 +20,24 @@ const missing = (looks: Array<string>) => {
 }
 
 describe("CachedRead", () => {
-  it.effect("looks into memory once before it asks the service, which then does not follow the same memo", () =>
-    Effect.gen(function* () {
-      const inGenerator: Array<string> = []
-      const program = Effect.gen(function* () {
-        return yield* Config.get(key)
-      })
-      assert.strictEqual(yield* Effect.provideService(program, Config, missing(inGenerator)), 7)
-      assert.deepStrictEqual(inGenerator, ["static"])
+  it.effect(
+    "CachedRead looks into memory once before it asks the service, which then does not follow the same memo",
+    () =>
+      Effect.gen(function* () {
+        const inGenerator: Array<string> = []
+        const program = Effect.gen(function* () {
+          return yield* Config.get(key)
+        })
+        assert.strictEqual(yield* Effect.provideService(program, Config, missing(inGenerator)), 7)
+        assert.deepStrictEqual(inGenerator, ["static"])
 
-      const asEffect: Array<string> = []
-      assert.strictEqual(yield* Effect.provideService(Config.get(key), Config, missing(asEffect)), 7)
-      assert.deepStrictEqual(asEffect, ["static"])
-    })
+        const asEffect: Array<string> = []
+        assert.strictEqual(yield* Effect.provideService(Config.get(key), Config, missing(asEffect)), 7)
+        assert.deepStrictEqual(asEffect, ["static"])
+      })
   )
 
-  it.effect("of a Config that an application made from ours looks into memory in the service", () =>
+  it.effect("CachedRead of a Config that an application made from ours looks into memory in the service", () =>
     Effect.gen(function* () {
       const looks: Array<string> = []
       const ours = missing(looks)

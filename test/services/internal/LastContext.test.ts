@@ -4,7 +4,7 @@ import { CurrentTenant, withTenant } from "effect-systemplane"
 import { LastContext } from "../../../src/services/internal/CachedRead.ts"
 
 describe("LastContext", () => {
-  it.effect("looks once for reads in a row, and again in another context or when told to", () =>
+  it.effect("LastContext looks once for reads in a row, and again in another context or when told to", () =>
     Effect.gen(function* () {
       let looks = 0
       const tenants = new LastContext((fiber) => {

@@ -35,7 +35,7 @@ export const table: RelationObject = {
 
 export const columns: RuleObject = DdlColumns.rule("systemplane_entries", columnsOfEntries)
 
-const entries = "to_regclass('{schema:literal}.systemplane_entries')"
+const entries = "pg_catalog.to_regclass('{schema:literal}.systemplane_entries')"
 
 /** Whether the index `i` is on exactly the two names, and no partial one. */
 const isOnNames = `i.indrelid = ${entries} AND i.indisunique AND i.indpred IS NULL AND i.indnkeyatts = 2

@@ -33,7 +33,7 @@ export const isFarOff = (last: string, highest: string) =>
   `${last} >= ${farOff} AND coalesce(${highest}, 0) < ${farOff}`
 
 const highestOf = (alias: string, table: string) =>
-  `(SELECT max(${alias}.revision) FROM ${table} AS ${alias} WHERE ${alias}.revision < ${tooHigh})`
+  `(SELECT pg_catalog.max(${alias}.revision) FROM ${table} AS ${alias} WHERE ${alias}.revision < ${tooHigh})`
 
 /** The highest revision of the table that counts. */
 export const highestOfEntries = (table: string): string => highestOf("e", table)
@@ -125,8 +125,8 @@ export const drawsInOrder = (sequence: string): string => `EXISTS (
  * Whether no row carries a revision above the last that was drawn. A role without a right on the sequence may not ask.
  */
 export const isAhead = (sequence: string, highestRevision: string): string =>
-  `CASE WHEN has_sequence_privilege(${sequence}, 'SELECT')
-    THEN coalesce(pg_sequence_last_value(${sequence}), 0) BETWEEN coalesce(${highestRevision}, 0) AND ${tooHigh} - 1 ELSE true END`
+  `CASE WHEN pg_catalog.has_sequence_privilege(${sequence}, 'SELECT')
+    THEN coalesce(pg_catalog.pg_sequence_last_value(${sequence}), 0) BETWEEN coalesce(${highestRevision}, 0) AND ${tooHigh} - 1 ELSE true END`
 
 // `ALTER SEQUENCE` waits for each transaction that has drawn, and lets none draw until it is committed: so no number is
 // drawn twice. `RESTART` makes sessions forget the numbers that they hold ahead of time.

@@ -23,8 +23,8 @@ const hidesFromOwner =
   "c.relforcerowsecurity AND NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = c.relowner AND (r.rolsuper OR r.rolbypassrls))"
 
 // A process that may not read the history does without it. Which keys are secret is only looked up by the owner.
-const hidesFromRole = `row_security_active(c.oid) AND c.relname <> 'systemplane_keys'
-        AND (c.relname = 'systemplane_entries' OR has_table_privilege(c.oid, 'SELECT'))`
+const hidesFromRole = `pg_catalog.row_security_active(c.oid) AND c.relname <> 'systemplane_keys'
+        AND (c.relname = 'systemplane_entries' OR pg_catalog.has_table_privilege(c.oid, 'SELECT'))`
 
 /** Functions that `ensure` makes anew if they belong to another role. */
 const ours = [...DdlHistory.functions, ...DdlKeys.functions].map(({ name }) => name)
@@ -32,7 +32,7 @@ const ours = [...DdlHistory.functions, ...DdlKeys.functions].map(({ name }) => n
 // The functions of ours write to these tables with the rights of the owner, and so runs whatever is on them: a trigger,
 // or what the role that made the table gave its columns. On the entries it runs with the rights of the writer.
 const isTrusted = (owner: string, namespace: string) => `(
-        ${owner} = quote_ident(current_user)::regrole::oid
+        ${owner} = pg_catalog.quote_ident(current_user)::regrole::oid
         OR EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = ${owner} AND r.rolsuper)
         OR EXISTS (
           SELECT FROM pg_class AS e

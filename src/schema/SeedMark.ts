@@ -29,7 +29,7 @@ const digits = 16
  * @since 0.1.0
  */
 export const seedMark = (value: string): string =>
-  `('${prefix}' || left(encode(sha256(convert_to((${value})::text, 'UTF8')), 'hex'), ${digits}))`
+  `('${prefix}' || pg_catalog.left(pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to((${value})::text, 'UTF8')), 'hex'), ${digits}))`
 
 /**
  * Whether a row of `systemplane_entries` is an untouched seed, as an SQL condition that is never `NULL`.
@@ -43,8 +43,8 @@ export const seedMark = (value: string): string =>
  * @since 0.1.0
  */
 export const isUntouched = (alias: string): string =>
-  `(CASE WHEN octet_length(${alias}.updated_by) = ${prefix.length + digits} ` +
-  `AND starts_with(${alias}.updated_by, '${prefix}') AND ${isWritable(`${alias}.value`)} ` +
+  `(CASE WHEN pg_catalog.octet_length(${alias}.updated_by) = ${prefix.length + digits} ` +
+  `AND pg_catalog.starts_with(${alias}.updated_by, '${prefix}') AND ${isWritable(`${alias}.value`)} ` +
   `THEN ${alias}.updated_by = ${seedMark(`${alias}.value`)} ELSE false END IS TRUE)`
 
 /**

@@ -48,8 +48,8 @@ const parts = `strict $.**{0 to ${StoredValue.maxDepth}}`
  * @since 0.1.0
  */
 export const digits = (value: string): string => `(
-  SELECT coalesce(sum(scale(n::numeric) + CASE WHEN abs(n::numeric) < 1e400 THEN 400 ELSE 131072 END), 0)
-  FROM jsonb_path_query(${value}, '${parts} ? (@.type() == "number")') AS n
+  SELECT coalesce(pg_catalog.sum(pg_catalog.scale(n::numeric) + CASE WHEN pg_catalog.abs(n::numeric) < 1e400 THEN 400 ELSE 131072 END), 0)
+  FROM pg_catalog.jsonb_path_query(${value}, '${parts} ? (@.type() == "number")') AS n
 )`
 
 /**

@@ -3,7 +3,7 @@
  * and on the newest.
  */
 import { assert, describe, layer } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, type Redacted } from "effect"
+import { Context, Effect, Exit, Layer, type Redacted, Stream } from "effect"
 import { ChangeHistory, Config, ConfigKey, Ddl, PgConnector, SystemplaneLive, withTenant } from "effect-systemplane"
 import * as PostgresServer from "../../dev/PostgresServer.ts"
 import * as PgCursorRead from "../../src/layers/postgres/diff/PgCursorRead.ts"
@@ -52,7 +52,7 @@ const dml = ["GRANT SELECT, INSERT, UPDATE, DELETE ON systemplane_entries TO ROL
 /** An operator that matches better than the server's, for each pair of types of which that has to convert one. */
 const plantOperators = `DO $plant$
 DECLARE
-  types text[] := '{oid,regclass,regrole,regtype,text,name,varchar,"\\"char\\"",smallint,integer,bigint,boolean,jsonb,xid8,timestamptz,float8,numeric,uuid,text[],name[]}';
+  types text[] := '{oid,regclass,regrole,regtype,text,name,varchar,"\\"char\\"",smallint,integer,bigint,boolean,jsonb,xid8,timestamptz,float8,numeric,uuid,text[],name[],uuid[]}';
   operators text[] := '{=,<>,<,>,<=,>=,||,&,-,+,*,/}';
   pair record;
 BEGIN
@@ -68,6 +68,39 @@ BEGIN
     );
     EXECUTE format('CREATE OPERATOR public.%s (FUNCTION = public.spy_%s, LEFTARG = %s, RIGHTARG = %s)',
       pair.o, pair.number, pair.l, pair.r);
+  END LOOP;
+END $plant$`
+
+/**
+ * A function that matches better than the server's, for each of one or two arguments that takes any type, or a type to
+ * which that of our argument is converted.
+ */
+const plantFunctions = `DO $plant$
+DECLARE
+  planted record;
+BEGIN
+  PERFORM set_config('search_path', 'pg_catalog', true);
+  FOR planted IN
+    WITH near (type, others) AS (VALUES
+      ('text', '{name,varchar}'), ('name', '{text}'), ('int8', '{integer}'), ('int4', '{smallint}'), ('float8', '{integer,bigint}'),
+      ('oid', '{regclass}'), ('regclass', '{oid}'), ('any', '{text,bigint,boolean,oid}'), ('anyelement', '{text,bigint,boolean,json}'),
+      ('anynonarray', '{text,bigint,oid,uuid}'), ('anyarray', '{text[],bigint[]}'), ('anycompatiblearray', '{text[],uuid[]}'),
+      ('anycompatible', '{text,uuid}')
+    ), functions AS (
+      SELECT DISTINCT p.proname AS name, p.proargtypes[0]::regtype::text AS one, p.proargtypes[1]::regtype::text AS two,
+        f.typname AS first, s.typname AS second
+      FROM pg_proc AS p JOIN pg_type AS f ON f.oid = p.proargtypes[0] LEFT JOIN pg_type AS s ON s.oid = p.proargtypes[1]
+      WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.pronargs BETWEEN 1 AND 2
+    )
+    SELECT DISTINCT f.name, concat_ws(', ', a.type, b.type) AS types
+    FROM functions AS f,
+      LATERAL (SELECT f.one UNION SELECT unnest(n.others::text[]) FROM near AS n WHERE n.type = f.first) AS a (type),
+      LATERAL (SELECT f.two UNION SELECT unnest(n.others::text[]) FROM near AS n WHERE n.type = f.second) AS b (type)
+    WHERE concat(a.type, b.type) !~ 'internal|cstring|trigger|unknown|record|handler|any'
+      AND to_regprocedure(format('pg_catalog.%I(%s)', f.name, concat_ws(', ', a.type, b.type))) IS NULL
+  LOOP
+    EXECUTE format('CREATE FUNCTION public.%I(%s) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION %L; END $$',
+      planted.name, planted.types, format('taken over: %s(%s)', planted.name, planted.types));
   END LOOP;
 END $plant$`
 
@@ -254,27 +287,41 @@ BEGIN ${first} IF current_user <> 'MAKER' THEN EXECUTE 'ALTER ROLE MAKER SUPERUS
         })
       )
 
-      it.effect("operators in public for any other pair of types take over no statement of ours", () =>
+      it.effect("functions and operators in public, for whatever types, take over no statement of ours", () =>
         Effect.gen(function* () {
           const { database, ownerRole, role, stranger } = yield* prepared(dml)
           yield* database.run(`GRANT CREATE ON SCHEMA public TO ${role}`)
           yield* stranger.run(plantOperators)
+          yield* stranger.run(plantFunctions)
           const url = database.urlAs({ user: ownerRole, password: "password" })
-          const plane = SystemplaneLive({ keys: [Limit, Burst], tenants: ["acme"], boot: "require" }).pipe(
-            Layer.provide(PgConnector.layerRecord({ acme: { url } })),
-            Layer.provide(TestPlane.silent)
-          )
+          const plane = (options: { readonly history?: false }) =>
+            SystemplaneLive({ keys: [Limit, Burst], tenants: ["acme"], boot: "require", ...options }).pipe(
+              Layer.provide(PgConnector.layerRecord({ acme: { url } })),
+              Layer.provide(TestPlane.silent)
+            )
           yield* Effect.gen(function* () {
             const { revision } = yield* Config.set(Limit, 5, { actor: "ada", reason: "more" })
             yield* Config.set(Limit, 6, { actor: "ada", ifRevision: revision })
-            yield* Config.remove(Burst, { actor: "ada" })
+            yield* Config.remove(Burst, { actor: "ada", changeId: crypto.randomUUID() })
+            const [reset] = yield* Stream.runCollect(Stream.take(ChangeHistory.since(), 1))
             yield* Config.setAll([ConfigKey.value(Limit, 7), ConfigKey.value(Burst, 8)], { actor: "ada" })
+            assert.lengthOf(yield* Stream.runCollect(Stream.take(ChangeHistory.since(reset!.cursor), 1)), 1)
             const { records } = yield* ChangeHistory.ofKey(Limit)
             yield* ChangeHistory.revert(records[0]!.changeId!, { actor: "bob" })
             yield* ChangeHistory.rollback(Limit, { to: revision, actor: "bob" })
+            assert.isNotEmpty((yield* ChangeHistory.list({ actor: "bob", from: 0 })).changes)
+            assert.isNotEmpty(yield* ChangeHistory.at(Date.now() + 60_000))
             assert.strictEqual(yield* ChangeHistory.verify, 0)
+            yield* ChangeHistory.purge({ keepDays: 1 })
             assert.strictEqual(yield* Config.get(Limit), 5)
-          }).pipe(withTenant("acme"), Effect.provide(plane))
+          }).pipe(withTenant("acme"), Effect.provide(plane({})))
+          yield* Effect.gen(function* () {
+            yield* database.write(Limit.namespace, Limit.key, 9)
+            yield* TestDatabase.eventually(
+              "the change is seen by digests",
+              Effect.map(Config.get(Limit), (limit) => limit === 9)
+            )
+          }).pipe(withTenant("acme"), Effect.provide(plane({ history: false })))
           yield* Catalog.runScript(database, Ddl.sql)
         }).pipe(Effect.scoped)
       )

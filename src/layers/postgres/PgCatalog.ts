@@ -18,10 +18,12 @@ import type { Query } from "../../services/Connector.ts"
 
 /** Whether the role may do with a table what a process that writes does. */
 export const permittedOn = (table: string) =>
-  ["SELECT", "INSERT", "UPDATE", "DELETE"].map((right) => `has_table_privilege(${table}, '${right}')`).join(" AND ")
+  ["SELECT", "INSERT", "UPDATE", "DELETE"]
+    .map((right) => `pg_catalog.has_table_privilege(${table}, '${right}')`)
+    .join(" AND ")
 
 const uniqueOnNames = DdlEntries.primaryKey.holds.replaceAll(
-  "to_regclass('{schema:literal}.systemplane_entries')",
+  "pg_catalog.to_regclass('{schema:literal}.systemplane_entries')",
   "t.oid"
 )
 
@@ -32,7 +34,7 @@ const facts = `pg_catalog.json_build_object(
       'name', c.relname, 'kind', c.relkind, 'owned', c.relowner = t.owner, 'durable', c.relpersistence = 'p',
       'reads', CASE c.relkind WHEN 'v' THEN ${readBy("c")} END,
       'guarded', NOT EXISTS (
-        SELECT FROM aclexplode(c.relacl) AS a WHERE a.privilege_type = 'TRIGGER' AND a.grantee <> c.relowner
+        SELECT FROM pg_catalog.aclexplode(c.relacl) AS a WHERE a.privilege_type = 'TRIGGER' AND a.grantee <> c.relowner
       )
     ) ORDER BY c.relname), '[]')
     FROM pg_class AS c WHERE c.relnamespace = t.namespace AND c.relname LIKE 'systemplane%'
@@ -52,17 +54,17 @@ const facts = `pg_catalog.json_build_object(
     ) ORDER BY r.name, a.attnum), '[]')
     FROM (VALUES ('systemplane_entries'), ('systemplane_history')) AS r (name)
     JOIN pg_attribute AS a
-      ON a.attrelid = to_regclass(t.schema || '.' || r.name)::oid AND a.attnum > 0 AND NOT a.attisdropped
+      ON a.attrelid = pg_catalog.to_regclass(t.schema || '.' || r.name)::oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_type AS y ON y.oid = a.atttypid
   ),
   'unique', ${uniqueOnNames},
-  'ordered', ${DdlSequence.drawsInOrder("to_regclass(t.schema || '.systemplane_revision_seq')")},
-  'filledHistory', ${DdlHistoryTable.isFilled("to_regclass(t.schema || '.systemplane_history')", "to_regclass(t.schema || '.systemplane_history_id_seq')")},
-  'orderedHistory', ${DdlHistoryTable.identityCountsUp("to_regclass(t.schema || '.systemplane_history')")},
+  'ordered', ${DdlSequence.drawsInOrder("pg_catalog.to_regclass(t.schema || '.systemplane_revision_seq')")},
+  'filledHistory', ${DdlHistoryTable.isFilled("pg_catalog.to_regclass(t.schema || '.systemplane_history')", "pg_catalog.to_regclass(t.schema || '.systemplane_history_id_seq')")},
+  'orderedHistory', ${DdlHistoryTable.identityCountsUp("pg_catalog.to_regclass(t.schema || '.systemplane_history')")},
   'triggers', (
     SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
       'table', c.relname, 'name', g.tgname, 'type', ${DdlTriggers.typeOf("g")}, 'of', ${DdlTriggers.columnsOf("g")}, 'tables', ${DdlTriggers.tablesOf("g")},
-      'condition', ${DdlTriggers.conditionOf("g")}, 'enabled', g.tgenabled, 'arguments', encode(g.tgargs, 'escape'),
+      'condition', ${DdlTriggers.conditionOf("g")}, 'enabled', g.tgenabled, 'arguments', pg_catalog.encode(g.tgargs, 'escape'),
       'function', p.proname, 'here', p.pronamespace = t.namespace, 'able', ${DdlTriggers.canDoItsPart("p")}
     ) ORDER BY c.relname, g.tgname), '[]')
     FROM pg_class AS c
@@ -72,21 +74,21 @@ const facts = `pg_catalog.json_build_object(
   ),
   'functions', (
     SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-      'name', p.proname, 'types', oidvectortypes(p.proargtypes), 'body', p.prosrc, 'definer', p.prosecdef,
+      'name', p.proname, 'types', pg_catalog.oidvectortypes(p.proargtypes), 'body', p.prosrc, 'definer', p.prosecdef,
       'settings', coalesce(pg_catalog.array_to_string(p.proconfig, '; '), ''), 'plain', ${isPlain("p")},
       'owned', p.proowner = t.owner, 'others',
-      (SELECT coalesce(max(CASE a.grantee WHEN 0::oid THEN 2 ELSE 1 END), 0)
-        FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a WHERE a.grantee <> p.proowner)
+      (SELECT coalesce(pg_catalog.max(CASE a.grantee WHEN 0::oid THEN 2 ELSE 1 END), 0)
+        FROM pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS a WHERE a.grantee <> p.proowner)
     ) ORDER BY p.proname, p.proargtypes::text), '[]')
     FROM pg_proc AS p WHERE p.pronamespace = t.namespace AND p.proname LIKE 'systemplane%'
   )
 )`
 
 const place = `(
-    SELECT r.oid, coalesce(c.relnamespace, to_regnamespace(quote_ident(current_schema()))::oid) AS namespace,
-      coalesce(n.schema, quote_ident(current_schema())) AS schema,
-      coalesce(c.relowner, quote_ident(current_user)::regrole::oid) AS owner
-    FROM (SELECT to_regclass('systemplane_entries')::oid) AS r (oid)
+    SELECT r.oid, coalesce(c.relnamespace, pg_catalog.to_regnamespace(pg_catalog.quote_ident(current_schema()))::oid) AS namespace,
+      coalesce(n.schema, pg_catalog.quote_ident(current_schema())) AS schema,
+      coalesce(c.relowner, pg_catalog.quote_ident(current_user)::regrole::oid) AS owner
+    FROM (SELECT pg_catalog.to_regclass('systemplane_entries')::oid) AS r (oid)
     LEFT JOIN pg_class AS c ON c.oid = r.oid,
     LATERAL (SELECT (pg_catalog.pg_identify_object('pg_class'::regclass, r.oid, 0)).schema) AS n
     OFFSET 0
@@ -97,13 +99,13 @@ const look = `
     current_user::text AS role,
     t.schema,
     t.oid IS NOT NULL AS "table",
-    coalesce(has_table_privilege(t.oid, 'SELECT'), true) AS readable,
-    coalesce(has_table_privilege(to_regclass(t.schema || '.systemplane_history'), 'SELECT'), false) AS "historyReadable",
+    coalesce(pg_catalog.has_table_privilege(t.oid, 'SELECT'), true) AS readable,
+    coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass(t.schema || '.systemplane_history'), 'SELECT'), false) AS "historyReadable",
     coalesce(${permittedOn("t.oid")}, true) AS writable,
-    coalesce(pg_has_role(t.owner, 'USAGE') AND has_schema_privilege(t.namespace, 'CREATE'), false) AS "mayMend",
-    coalesce(has_schema_privilege(t.namespace, 'CREATE'), true) AS "mayCreate",
+    coalesce(pg_catalog.pg_has_role(t.owner, 'USAGE') AND pg_catalog.has_schema_privilege(t.namespace, 'CREATE'), false) AS "mayMend",
+    coalesce(pg_catalog.has_schema_privilege(t.namespace, 'CREATE'), true) AS "mayCreate",
     EXISTS (
-      SELECT FROM pg_locks AS l WHERE l.relation IN (t.oid, to_regclass(t.schema || '.systemplane_history')::oid)
+      SELECT FROM pg_locks AS l WHERE l.relation IN (t.oid, pg_catalog.to_regclass(t.schema || '.systemplane_history')::oid)
         AND l.granted AND l.mode = 'AccessExclusiveLock' AND l.pid <> pg_backend_pid()
         AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
     ) AS held,
@@ -114,7 +116,7 @@ const aheadOf = (sequence: string) => DdlSequence.isAhead(sequence, DdlSequence.
 
 /** What the plane asks of a database that has been prepared; parsed only if there are the tables. */
 const position = (schema: string, history: boolean) => {
-  const sequence = `to_regclass('${schema.replaceAll("'", "''")}.systemplane_revision_seq')`
+  const sequence = `pg_catalog.to_regclass('${schema.replaceAll("'", "''")}.systemplane_revision_seq')`
   const aheadOfHistory = history
     ? DdlSequence.isAhead(sequence, DdlSequence.highestOfHistory(`${schema}.systemplane_history`))
     : "true"
@@ -129,10 +131,10 @@ export const glance = (seeded: string) => `
   SELECT
     g.schema, g.digest, g.permitted,
     CASE WHEN g.digest = ANY ($1::text[]) THEN NULL ELSE g.facts END AS facts,
-    ${aheadOf("to_regclass(g.schema || '.systemplane_revision_seq')")} AS ahead,
+    ${aheadOf("pg_catalog.to_regclass(g.schema || '.systemplane_revision_seq')")} AS ahead,
     ${seeded} AS seeded
   FROM (
-    SELECT g.*, encode(sha256(convert_to(g.schema || g.facts::text, 'UTF8')), 'hex') AS digest
+    SELECT g.*, pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(g.schema || g.facts::text, 'UTF8')), 'hex') AS digest
     FROM (
       SELECT t.schema, ${facts} AS facts, ${permittedOn("t.oid")} AS permitted
       FROM ${place}
@@ -145,9 +147,9 @@ export const glance = (seeded: string) => `
 // A function or an operator that takes any type is named with its schema, here and in all statements of this folder:
 // one in `public` that names the very types would match better. (`unnest` of several arrays is no call, but syntax.)
 const versionsOf = (catalog: string, place: string, where: string) =>
-  `(SELECT bit_xor(pg_catalog.hash_record_extended(ROW(c.xmin, ${place}), 0)) FROM ${catalog} AS c WHERE ${where})`
+  `(SELECT pg_catalog.bit_xor(pg_catalog.hash_record_extended(ROW(c.xmin, ${place}), 0)) FROM ${catalog} AS c WHERE ${where})`
 
-const oidOf = (relation: string) => `to_regclass('${relation}')::oid`
+const oidOf = (relation: string) => `pg_catalog.to_regclass('${relation}')::oid`
 const history = oidOf("systemplane_history")
 const sequences = `${oidOf("systemplane_revision_seq")}, ${oidOf("systemplane_history_id_seq")}`
 
@@ -156,7 +158,7 @@ const sequences = `${oidOf("systemplane_revision_seq")}, ${oidOf("systemplane_hi
  * changes. It costs a tenth of the facts.
  */
 export const glimpse = `
-  SELECT pg_catalog.concat_ws('/', ${permittedOn("t.oid")}, row_security_active(t.oid), row_security_active(${history}),
+  SELECT pg_catalog.concat_ws('/', ${permittedOn("t.oid")}, pg_catalog.row_security_active(t.oid), pg_catalog.row_security_active(${history}),
     ${versionsOf("pg_class", "c.oid", `c.oid IN (t.oid, ${history}, ${oidOf("systemplane_keys")}, ${sequences})`)},
     ${versionsOf("pg_attribute", "c.attnum", `c.attrelid IN (t.oid, ${history}) AND c.attnum > 0`)},
     ${versionsOf("pg_index", "c.indexrelid", `c.indrelid IN (t.oid, ${history})`)},

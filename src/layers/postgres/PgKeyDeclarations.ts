@@ -56,7 +56,7 @@ export const upsertDeclarations = `
     SELECT d.namespace, d.key, d.secret OR coalesce(k.secret, false) AS secret, d.description, d.owner, d.schema, d.exact,
       CASE WHEN NOT s.secret THEN d.default_text::jsonb END AS default_value,
       CASE WHEN NOT s.secret THEN d.examples END AS examples
-    FROM jsonb_to_recordset($1::jsonb) AS d (namespace text, key text, secret boolean, description text, owner text,
+    FROM pg_catalog.jsonb_to_recordset($1::jsonb) AS d (namespace text, key text, secret boolean, description text, owner text,
       schema jsonb, exact boolean, default_text text, examples jsonb)
     LEFT JOIN systemplane_keys AS k ON k.namespace = d.namespace AND k.key = d.key AND k.declared_by = $2
     CROSS JOIN LATERAL (
@@ -88,7 +88,7 @@ export const upsertDeclarations = `
       SELECT e.* FROM systemplane_entries AS e
       WHERE NOT EXISTS (SELECT FROM systemplane_keys AS k WHERE k.namespace = e.namespace AND k.key = e.key)
         AND NOT EXISTS (
-          SELECT FROM jsonb_to_recordset($1::jsonb) AS d (namespace text, key text)
+          SELECT FROM pg_catalog.jsonb_to_recordset($1::jsonb) AS d (namespace text, key text)
           WHERE d.namespace = e.namespace AND d.key = e.key
         )
       -- Seeds are told from stored values afterwards: by a hash, and there may be one for each key.

@@ -31,7 +31,7 @@ import * as PgFailure from "./connection/PgFailure.ts"
 // As text: how many digits of a number are sent is a setting of the role.
 const identifyBy = (system: boolean, started: boolean): string =>
   `SELECT ${system ? "system_identifier" : "NULL"}::text AS system,` +
-  ` (pg_get_object_address('database', ARRAY[current_database()::text], '{}')).objid::text AS database,` +
+  ` (pg_catalog.pg_get_object_address('database', ARRAY[current_database()::text], '{}')).objid::text AS database,` +
   ` ${started ? "extract(epoch FROM pg_postmaster_start_time())" : "NULL"}::text AS started${system ? " FROM pg_control_system()" : ""}`
 
 /**

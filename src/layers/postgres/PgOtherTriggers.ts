@@ -20,7 +20,7 @@ const own = Ddl.objects(true).flatMap((object) =>
 
 /** The rows of `pg_trigger` of others that fire, as a `FROM` clause with `t`. */
 const from = `FROM pg_trigger AS t
-    WHERE t.tgrelid = to_regclass('systemplane_entries')::oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
+    WHERE t.tgrelid = pg_catalog.to_regclass('systemplane_entries')::oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
       AND t.tgname NOT IN (${own.join(", ")})`
 
 /** Bits of `tgtype`: https://github.com/postgres/postgres/blob/REL_18_STABLE/src/include/catalog/pg_trigger.h */

@@ -25,7 +25,7 @@ export const fingerprint = `pg_catalog.hash_record_extended(ROW(e.xmin, e.revisi
     pg_catalog.pg_column_size(e.value), CASE WHEN ${WritableValue.isShort("e.value")} THEN e.value END), 0)`
 
 /** How long ago a row was written, in seconds by the database's clock. */
-export const age = `date_part('epoch', clock_timestamp() - least(greatest(e.updated_at, 'epoch'), '9999-12-31'))`
+export const age = `pg_catalog.date_part('epoch', clock_timestamp() - least(greatest(e.updated_at, 'epoch'), '9999-12-31'))`
 
 /** Whether a row is one that readers see: an untouched seed is none. */
 export const isStored = `NOT ${SeedMark.isUntouched("e")}`
@@ -46,12 +46,12 @@ export const shownRevision = `CASE WHEN ${isStored} THEN ${inRange("e.revision")
 const textOf = (short: string, value = "e.value", always = WritableValue.always) => `coalesce(${short}, CASE
   WHEN pg_catalog.pg_column_size(${value}) > ${StoredValue.maxBytes} THEN '!' OPERATOR(pg_catalog.||) pg_catalog.pg_column_size(${value})
   ELSE (
-    SELECT CASE WHEN octet_length(t.text) <= ${StoredValue.maxBytes} THEN t.text ELSE '!' OPERATOR(pg_catalog.||) octet_length(t.text) END
+    SELECT CASE WHEN pg_catalog.octet_length(t.text) <= ${StoredValue.maxBytes} THEN t.text ELSE '!' OPERATOR(pg_catalog.||) pg_catalog.octet_length(t.text) END
     FROM (
       SELECT CASE
         WHEN s.size <= ${always} THEN coalesce(s.value::text, 'null')
         WHEN s.size > ${WritableValue.never} THEN '!' OPERATOR(pg_catalog.||) s.size
-        WHEN jsonb_path_exists(s.value, 'strict $.**{${StoredValue.maxDepth + 1}}') THEN '^'
+        WHEN pg_catalog.jsonb_path_exists(s.value, 'strict $.**{${StoredValue.maxDepth + 1}}') THEN '^'
         WHEN ${WritableValue.digits("s.value")} > ${WritableValue.mostDigits} THEN '!' OPERATOR(pg_catalog.||) ${WritableValue.digits("s.value")}
         ELSE s.value::text
       END AS text
@@ -96,9 +96,9 @@ const short = `CASE WHEN ${WritableValue.isShort("e.value")} THEN e.value::text 
 const columnsOf = (fingerprint: string, text: string) => `
   ${text} AS value,
   coalesce(e.revision, 0)::float8 AS revision,
-  coalesce(date_part('epoch', e.updated_at), 0) AS seconds,
-  CASE WHEN octet_length(e.updated_by) <= ${longestActor} THEN e.updated_by
-    ELSE left(coalesce(e.updated_by, ''), ${longestActor}) END AS "updatedBy",
+  coalesce(pg_catalog.date_part('epoch', e.updated_at), 0) AS seconds,
+  CASE WHEN pg_catalog.octet_length(e.updated_by) <= ${longestActor} THEN e.updated_by
+    ELSE pg_catalog.left(coalesce(e.updated_by, ''), ${longestActor}) END AS "updatedBy",
   ${fingerprint} AS fingerprint`
 
 /** The columns of rows that are all wanted, whose fingerprint is known by this name. */

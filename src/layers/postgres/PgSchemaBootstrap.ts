@@ -30,12 +30,12 @@ import * as PgSchemaFindings from "./PgSchemaFindings.ts"
 import * as PgSeeding from "./PgSeeding.ts"
 
 // A short statement_timeout of the role would have the schema never made: the transaction has a bound of its own.
-const settings = `SELECT set_config('lock_timeout', '${schemaLockTimeout}', true),
-  set_config('statement_timeout', '0', true),
-  set_config('idle_in_transaction_session_timeout', '${schemaSilenceTimeout}', true),
-  set_config('systemplane.secret', $1::text, true)`
+const settings = `SELECT pg_catalog.set_config('lock_timeout', '${schemaLockTimeout}', true),
+  pg_catalog.set_config('statement_timeout', '0', true),
+  pg_catalog.set_config('idle_in_transaction_session_timeout', '${schemaSilenceTimeout}', true),
+  pg_catalog.set_config('systemplane.secret', $1::text, true)`
 
-const lock = `SELECT pg_advisory_xact_lock(${lockKey})`
+const lock = `SELECT pg_catalog.pg_advisory_xact_lock(${lockKey})`
 
 interface Inspected {
   readonly catalogue: PgCatalog.Catalog

@@ -70,7 +70,7 @@ const together = (query: Query, seeds: ReadonlyArray<Seed>): Effect.Effect<Seede
   )
 
 /** A `DO` block takes no parameters, so its input and its answer are settings of the transaction. */
-const sendSeeds = "SELECT set_config('systemplane.seeds', $1::text, true) AS sent"
+const sendSeeds = "SELECT pg_catalog.set_config('systemplane.seeds', $1::text, true) AS sent"
 
 /**
  * The names are taken out of the JSON within the guarded block, since they too may hold what the encoding has no
@@ -86,7 +86,7 @@ DECLARE
   refused json[] := '{}';
 BEGIN
   SET CONSTRAINTS ALL IMMEDIATE;
-  FOR seed IN SELECT s.seed FROM json_array_elements(current_setting('systemplane.seeds')::json) AS s (seed) LOOP
+  FOR seed IN SELECT s.seed FROM pg_catalog.json_array_elements(pg_catalog.current_setting('systemplane.seeds')::json) AS s (seed) LOOP
     place := place + 1;
     BEGIN
       ${insertFrom("(SELECT seed ->> 0 AS namespace, seed ->> 1 AS key, (seed -> 2)::text::jsonb AS value) AS s")};
@@ -102,14 +102,14 @@ BEGIN
       refused := refused || pg_catalog.json_build_object('place', place, 'code', SQLSTATE);
     END;
   END LOOP;
-  PERFORM set_config(
+  PERFORM pg_catalog.set_config(
     'systemplane.seeded',
-    pg_catalog.json_build_object('inserted', inserted, 'refused', to_json(refused))::text,
+    pg_catalog.json_build_object('inserted', inserted, 'refused', pg_catalog.to_json(refused))::text,
     true
   );
 END $seed$`
 
-const readSeeded = "SELECT current_setting('systemplane.seeded')::json AS seeded"
+const readSeeded = "SELECT pg_catalog.current_setting('systemplane.seeded')::json AS seeded"
 
 const Answer = Schema.NonEmptyArray(
   Schema.Struct({

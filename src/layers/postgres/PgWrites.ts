@@ -27,12 +27,12 @@ import { arrayOf, columns, decodeRows, inRange, isStored, shownRevision, unexpec
  */
 export const settings = (id: string, actor: string, reason: string, secrets: string) => `
   SELECT
-    set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), '${writeLockTimeout}'), true),
-    set_config('systemplane.change', ${id}::text, true),
-    set_config('systemplane.actor', ${actor}::text, true),
-    set_config('systemplane.reason', ${reason}::text, true),
-    set_config('systemplane.secret', ${secrets}::text, true),
-    set_config('systemplane.once', 'on', true)`
+    pg_catalog.set_config('lock_timeout', coalesce(nullif(pg_catalog.current_setting('lock_timeout'), '0'), '${writeLockTimeout}'), true),
+    pg_catalog.set_config('systemplane.change', ${id}::text, true),
+    pg_catalog.set_config('systemplane.actor', ${actor}::text, true),
+    pg_catalog.set_config('systemplane.reason', ${reason}::text, true),
+    pg_catalog.set_config('systemplane.secret', ${secrets}::text, true),
+    pg_catalog.set_config('systemplane.once', 'on', true)`
 
 const asked =
   "unnest($1::text[], $2::text[], $3::text[], $4::int8[]) WITH ORDINALITY AS a (namespace, key, value, guard, place)"
@@ -55,7 +55,7 @@ const whole = `
     CASE WHEN ${PgOtherTriggers.mayChangeRows} THEN
       CASE WHEN EXISTS (SELECT FROM allowed AS a WHERE a.value IS NOT NULL AND a.guard IS NOT NULL AND NOT a.there)
         THEN ${tornText}::date
-        ELSE date_trunc(pg_catalog.concat('effect-systemplane: a trigger skipped ', c.wanted - c.written, ' entries'), now()) END
+        ELSE pg_catalog.date_trunc(pg_catalog.concat('effect-systemplane: a trigger skipped ', c.wanted - c.written, ' entries'), now()) END
     WHEN c.written > 0 THEN ${tornText}::date END
   END AS torn
   FROM (
@@ -177,7 +177,7 @@ const outcome = `
       WHERE t.tgrelid = 'systemplane_entries'::regclass::oid AND t.tgname = 'systemplane_apply_once_trigger' AND t.tgenabled IN ('O', 'A')
     ) AS once,
     r.revision::float8 AS "recordedRevision",
-    date_part('epoch', r.changed_at) AS "changedAt",
+    pg_catalog.date_part('epoch', r.changed_at) AS "changedAt",
     r.changed_by AS "changedBy",
     coalesce(e.key IS NOT NULL AND ${isStored}, false) AS there,
     coalesce(e.revision = r.revision, false) AS current,

@@ -58,8 +58,8 @@ const apply = (settings: ReadonlyArray<Setting>, also: string): string => {
     ({ from, name, value }) => `('${name}', '${value}', ${from === undefined ? "NULL" : `'${from}'`})`
   )
   return (
-    `SELECT count(set_config(s.name, s.value, false)), ${also} AS also FROM (VALUES ${rows.join(", ")})` +
-    " AS s (name, value, before) WHERE current_setting(s.name, true) = coalesce(s.before, current_setting(s.name, true))"
+    `SELECT pg_catalog.count(pg_catalog.set_config(s.name, s.value, false)), ${also} AS also FROM (VALUES ${rows.join(", ")})` +
+    " AS s (name, value, before) WHERE pg_catalog.current_setting(s.name, true) = coalesce(s.before, pg_catalog.current_setting(s.name, true))"
   )
 }
 
@@ -100,7 +100,7 @@ export const forListening = (session: PgConnection.PgConnection): Effect.Effect<
     { name: "idle_session_timeout", value: "0" },
     { name: "lock_timeout", value: feedLockTimeout, from: "0" }
   ]
-  const presence = `(SELECT pg_try_advisory_lock_shared('${key}'::bigint))`
+  const presence = `(SELECT pg_catalog.pg_try_advisory_lock_shared('${key}'::bigint))`
   return Effect.map(
     firstTaken(session, [
       apply([...everywhere, ...settings], presence),

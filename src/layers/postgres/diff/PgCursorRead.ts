@@ -17,17 +17,17 @@ import * as PgNamespaceScan from "./PgNamespaceScan.ts"
 export const mostKeys = 1_000
 
 const place = `pg_current_snapshot()::text AS cursor, pg_is_in_recovery() AS recovery,
-    (date_part('epoch', pg_postmaster_start_time()) * 1000000::float8)::int8::text AS started`
+    (pg_catalog.date_part('epoch', pg_postmaster_start_time()) * 1000000::float8)::int8::text AS started`
 
-const historyBytes = "pg_total_relation_size(to_regclass('systemplane_history'))::float8"
+const historyBytes = "pg_catalog.pg_total_relation_size(pg_catalog.to_regclass('systemplane_history'))::float8"
 
 /** Whether there is a history of ours beside the table, and this role may read it. */
 const hasHistory = `EXISTS (
       SELECT FROM pg_class AS t
       JOIN pg_class AS c ON c.relnamespace = t.relnamespace AND c.relname = 'systemplane_history'
       JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'transaction_id' AND NOT a.attisdropped
-      WHERE t.oid = to_regclass('systemplane_entries')::oid AND c.oid = to_regclass('systemplane_history')::oid
-        AND has_table_privilege(c.oid, 'SELECT')
+      WHERE t.oid = pg_catalog.to_regclass('systemplane_entries')::oid AND c.oid = pg_catalog.to_regclass('systemplane_history')::oid
+        AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
     )`
 
 /**
@@ -38,7 +38,7 @@ const hasHistory = `EXISTS (
 const whole = (isWanted: string) => `
   SELECT NULL::text AS namespace, NULL::text AS key,
     pg_catalog.json_build_object('cursor', p.cursor, 'recovery', p.recovery, 'started', p.started,
-      'history', ${hasHistory}, 'millis', (date_part('epoch', clock_timestamp()) * 1000::float8)::int8,
+      'history', ${hasHistory}, 'millis', (pg_catalog.date_part('epoch', clock_timestamp()) * 1000::float8)::int8,
       'bytes', (${historyBytes})::int8)::text AS value,
     NULL::float8 AS revision, NULL::float8 AS seconds, NULL::text AS "updatedBy", NULL::int8 AS fingerprint
   FROM (SELECT ${place}) AS p
@@ -67,7 +67,7 @@ export const selectSince = `
     SELECT ${place},
       CASE WHEN $5 THEN ${historyBytes} END AS bytes,
       CASE WHEN $5 THEN (
-        SELECT bit_xor(v.fingerprint) FROM (
+        SELECT pg_catalog.bit_xor(v.fingerprint) FROM (
           SELECT ${PgRows.fingerprint} AS fingerprint FROM systemplane_entries AS e
           WHERE e.namespace = ANY ($2::text[]) AND ${PgRows.isStored} LIMIT $6
         ) AS v
@@ -75,12 +75,12 @@ export const selectSince = `
   ) AS s
   LEFT JOIN (
     SELECT h.namespace, h.key FROM systemplane_history AS h
-    WHERE h.transaction_id >= pg_snapshot_xmax($1::pg_snapshot)
-      AND h.transaction_id < pg_snapshot_xmax(pg_current_snapshot())
+    WHERE h.transaction_id >= pg_catalog.pg_snapshot_xmax($1::pg_snapshot)
+      AND h.transaction_id < pg_catalog.pg_snapshot_xmax(pg_current_snapshot())
       AND h.namespace = ANY ($2::text[])
     UNION
     SELECT h.namespace, h.key FROM systemplane_history AS h
-    WHERE h.transaction_id = ANY (ARRAY(SELECT pg_snapshot_xip($1::pg_snapshot)))
+    WHERE h.transaction_id = ANY (ARRAY(SELECT pg_catalog.pg_snapshot_xip($1::pg_snapshot)))
       AND h.namespace = ANY ($2::text[])
     UNION
     SELECT n.namespace, n.key FROM unnest($3::text[], $4::text[]) AS n (namespace, key)

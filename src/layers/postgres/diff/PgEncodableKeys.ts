@@ -37,7 +37,7 @@ const unencodable = (
 ): Effect.Effect<ReadonlyArray<string>, SqlError> =>
   characters.length === 0
     ? Effect.succeed([])
-    : query("SELECT length($1::text) AS length", [characters.join("")]).pipe(
+    : query("SELECT pg_catalog.length($1::text) AS length", [characters.join("")]).pipe(
         Effect.as<ReadonlyArray<string>>([]),
         Effect.catchIf(isUnencodable, () => {
           if (characters.length === 1) return Effect.succeed(characters)

@@ -41,7 +41,7 @@ export const selectDifferences = `
     SELECT k.slot, k.known, e.value, e.revision, e.updated_at, e.updated_by,
            CASE WHEN e.namespace IS NOT NULL THEN ${PgRows.fingerprint} END AS fingerprint
     FROM (
-      SELECT generate_subscripts(sent.namespaces, 1) - 1 AS slot,
+      SELECT pg_catalog.generate_subscripts(sent.namespaces, 1) - 1 AS slot,
              pg_catalog.unnest(sent.namespaces) AS namespace, pg_catalog.unnest(sent.keys) AS key, pg_catalog.unnest(sent.known) AS known
       FROM (SELECT $1::text[] AS namespaces, $2::text[] AS keys, $3::int8[] AS known OFFSET 0) AS sent
       OFFSET 0

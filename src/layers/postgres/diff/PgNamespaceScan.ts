@@ -173,7 +173,7 @@ export const all = (
 export const selectNewer = `
   SELECT t.digest, e.namespace, e.key, ${PgRows.columnsIf(PgRows.isOneOf("$4"))}, ${PgRows.age} AS age
   FROM (
-    SELECT bit_xor(h.fingerprint) AS digest
+    SELECT pg_catalog.bit_xor(h.fingerprint) AS digest
     FROM (
       SELECT ${PgRows.fingerprint} AS fingerprint
       FROM systemplane_entries AS e

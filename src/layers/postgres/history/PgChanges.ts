@@ -49,19 +49,19 @@ const selectChanges = ({ actor, before, from, key, limit, namespace, to }: Check
   /** A step `n` with whether it is on this page, and how long its values are if it is. */
   const judged = (step: string) => `(
       SELECT n.id, n.change_id, f.fresh,
-        CASE WHEN f.fresh THEN (SELECT coalesce(sum(${bytes}), 0) FROM (${records} LIMIT ${mostMeasured}) AS h) ELSE 0 END AS bytes
+        CASE WHEN f.fresh THEN (SELECT coalesce(pg_catalog.sum(${bytes}), 0) FROM (${records} LIMIT ${mostMeasured}) AS h) ELSE 0 END AS bytes
       FROM (${step}) AS n,
         LATERAL (SELECT ${place === undefined ? "true" : `n.change_id IS NULL OR NOT EXISTS (${shownBefore})`} AS fresh OFFSET 0) AS f
     ) AS n`
   const sql = `
   WITH RECURSIVE walked AS (
-    SELECT n.id, n.change_id, array_remove(ARRAY[n.change_id], NULL) AS met, n.fresh, n.bytes
+    SELECT n.id, n.change_id, pg_catalog.array_remove(ARRAY[n.change_id], NULL) AS met, n.fresh, n.bytes
     FROM ${judged(`
         SELECT h.id, h.change_id FROM systemplane_history AS h
         WHERE ${place === undefined ? "" : `h.id < ${place} AND `}${fits}
         ORDER BY h.id DESC LIMIT 1`)}
     UNION ALL
-    SELECT n.id, n.change_id, array_remove(w.met || n.change_id, NULL), n.fresh, w.bytes + n.bytes
+    SELECT n.id, n.change_id, pg_catalog.array_remove(pg_catalog.array_append(w.met, n.change_id), NULL), n.fresh, w.bytes + n.bytes
     FROM walked AS w, LATERAL ${judged(`
         SELECT h.id, h.change_id FROM systemplane_history AS h
         WHERE h.id < w.id AND (h.change_id IS NULL OR h.change_id <> ALL (w.met)) AND ${fits}

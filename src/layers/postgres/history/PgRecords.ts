@@ -15,7 +15,7 @@ import { boundedText, inRange, isKeptBack, unexpectedShape } from "../PgRows.ts"
 const [value, previousValue] = [boundedText("h.value"), boundedText("h.previous_value")]
 
 /** How long the values of a record `h` are as they travel, in bytes. */
-export const bytes = `coalesce(octet_length(${value}), 0) + coalesce(octet_length(${previousValue}), 0)`
+export const bytes = `coalesce(pg_catalog.octet_length(${value}), 0) + coalesce(pg_catalog.octet_length(${previousValue}), 0)`
 
 /**
  * After this many bytes of values a page ends, before its limit. A value alone is at most 1 MiB, and the driver takes
@@ -30,7 +30,7 @@ export const columns = `
   CASE WHEN h.previous_revision IS NOT NULL
     THEN ${inRange("h.previous_revision")} END::float8 AS "previousRevision",
   ${value} AS value, ${previousValue} AS "previousValue", coalesce(h.redacted, false) AS redacted,
-  date_part('epoch', h.changed_at) * 1000::float8 AS millis, h.changed_by AS "changedBy", h.change_id::text AS "changeId",
+  pg_catalog.date_part('epoch', h.changed_at) * 1000::float8 AS millis, h.changed_by AS "changedBy", h.change_id::text AS "changeId",
   h.reason, h.origin`
 
 const Columns = Schema.Struct({
@@ -82,5 +82,5 @@ export const recordsOf = (rows: Effect.Effect<ReadonlyArray<unknown>, SqlError>)
   rows.pipe(Effect.flatMap(decode), unexpectedShape)
 
 /** Records hold microseconds and readers milliseconds: the moment that a reader was shown includes the record. */
-export const shownAt = (alias: string) => `date_trunc('milliseconds', ${alias}.changed_at)`
-export const moment = (parameter: string) => `to_timestamp(${parameter}::float8 / 1000::float8)`
+export const shownAt = (alias: string) => `pg_catalog.date_trunc('milliseconds', ${alias}.changed_at)`
+export const moment = (parameter: string) => `pg_catalog.to_timestamp(${parameter}::float8 / 1000::float8)`

@@ -33,7 +33,7 @@ const encodeCursor = Schema.encodeSync(Schema.StringFromBase64Url.pipe(Schema.de
 const selectSince = `
   WITH place AS MATERIALIZED (
     SELECT pg_current_snapshot() AS snapshot, (SELECT c.system_identifier FROM pg_control_system() AS c)::text AS system,
-      CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline,
+      CASE WHEN pg_is_in_recovery() THEN '' ELSE pg_catalog.left(pg_catalog.pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline,
       (SELECT d.oid::text FROM pg_database AS d WHERE d.datname = current_database()) AS database,
       coalesce(n.id, 0) AS newest, n.change_id AS change
     FROM (SELECT) AS one
@@ -43,7 +43,7 @@ const selectSince = `
       AND ($4::int8 = 0 OR EXISTS (
         SELECT FROM systemplane_history AS h WHERE h.id = $4 AND h.change_id IS NOT DISTINCT FROM $5::uuid
       ))
-      AND pg_snapshot_xmax($6::pg_snapshot) <= pg_snapshot_xmax(p.snapshot) AS valid
+      AND pg_catalog.pg_snapshot_xmax($6::pg_snapshot) <= pg_catalog.pg_snapshot_xmax(p.snapshot) AS valid
     FROM place AS p
   )
   SELECT j.snapshot::text AS snapshot, j.system, j.timeline, j.database, j.newest::float8 AS newest, j.change::text AS change,
@@ -52,10 +52,10 @@ const selectSince = `
   LEFT JOIN LATERAL (
     SELECT h.* FROM (
       SELECT h.id FROM systemplane_history AS h
-      WHERE j.valid AND h.transaction_id >= pg_snapshot_xmax($6::pg_snapshot)
-        AND h.transaction_id < pg_snapshot_xmax(j.snapshot)
+      WHERE j.valid AND h.transaction_id >= pg_catalog.pg_snapshot_xmax($6::pg_snapshot)
+        AND h.transaction_id < pg_catalog.pg_snapshot_xmax(j.snapshot)
       UNION
-      SELECT h.id FROM pg_snapshot_xip($6::pg_snapshot) AS x (id), LATERAL (
+      SELECT h.id FROM pg_catalog.pg_snapshot_xip($6::pg_snapshot) AS x (id), LATERAL (
         SELECT h.id FROM systemplane_history AS h WHERE h.transaction_id >= x.id AND h.transaction_id <= x.id OFFSET 0
       ) AS h
       WHERE j.valid

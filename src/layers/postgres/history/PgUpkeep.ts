@@ -30,8 +30,8 @@ const counted = (rows: Effect.Effect<ReadonlyArray<unknown>, SqlError>): Effect.
 export const verify = (query: Query, secrets: ReadonlyArray<KeyName>): Effect.Effect<number, SqlError> =>
   Effect.gen(function* () {
     yield* query(
-      `SELECT set_config('systemplane.verify', 'on', true), set_config('lock_timeout', '${verifyLock.timeout}', true),
-         set_config('systemplane.secret', $1::text, true)`,
+      `SELECT pg_catalog.set_config('systemplane.verify', 'on', true), pg_catalog.set_config('lock_timeout', '${verifyLock.timeout}', true),
+         pg_catalog.set_config('systemplane.secret', $1::text, true)`,
       [SecretNames.encode(secrets)]
     )
     yield* query("LOCK TABLE systemplane_entries IN SHARE ROW EXCLUSIVE MODE")
@@ -55,7 +55,7 @@ const selectUnrecorded = `
 
 /** One process at a time: another one that purges does the same. */
 const selectPurged = `
-  SELECT CASE WHEN pg_try_advisory_xact_lock(hashtext('systemplane_history_purge'))
+  SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext('systemplane_history_purge'))
     THEN systemplane_history_purge($1::int, $2::int) ELSE 0 END::float8 AS count`
 
 export const purge =

@@ -11,7 +11,7 @@ export const slow = [
   ...ownServers,
   "test/memory/Growth.test.ts",
   "test/plane/{ReadThrough,Remade}.test.ts",
-  "test/postgres/{CursorDiff,HistoryPlans,Settings,Upgrade}.test.ts"
+  "test/postgres/{CatalogDigest,CursorDiff,HistoryPlans,Settings,Upgrade}.test.ts"
 ]
 
 export default defineConfig({

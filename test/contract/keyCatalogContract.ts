@@ -78,8 +78,18 @@ export const keyCatalogContract = <Database>({ database, name, plane, services }
       "a declaration is written if it differs; the newest is shown, with all that made one",
       Effect.gen(function* () {
         const owned = Declaration.of(Owned)
-        assert.strictEqual((yield* declare("shop@1", owned, Declaration.of(Limit))).written, 2)
-        assert.strictEqual((yield* declare("shop@1", owned, Declaration.of(Limit))).written, 0)
+        const ours = [owned, Declaration.of(Limit)]
+        const declareOurs = KeyDeclarations.use((store) => store.declare(acme, "shop@1", ours))
+        assert.strictEqual((yield* declareOurs).written, 2)
+        // What is up to date is recognised from then on, as long as it is.
+        for (const changed of [
+          { ...owned, owner: "another team" },
+          { ...owned, examples: undefined }
+        ]) {
+          for (const written of [0, 0, 0]) assert.strictEqual((yield* declareOurs).written, written)
+          assert.strictEqual((yield* declare("shop@1", changed)).written, 1)
+          assert.strictEqual((yield* declareOurs).written, 1)
+        }
         assert.strictEqual(
           (yield* declare("shop@1", { ...owned, owner: "another team" }, Declaration.of(Limit))).written,
           1
@@ -102,7 +112,11 @@ export const keyCatalogContract = <Database>({ database, name, plane, services }
         const stranger = { namespace: "left over", key: "by an older version" }
         yield* Acme.use((db) => db.write(stranger, 1))
         yield* Acme.use((db) => db.write(Limit, 1))
-        assert.strictEqual((yield* declare("shop@1", Declaration.of(Limit))).undeclared, 1)
+        const ours = [Declaration.of(Limit)]
+        for (let time = 1; time <= 3; time++) {
+          const { undeclared } = yield* KeyDeclarations.use((store) => store.declare(acme, "shop@1", ours))
+          assert.strictEqual(undeclared, 1)
+        }
         assert.deepStrictEqual((yield* read).unknown, [stranger])
         // What another application declares is none.
         assert.strictEqual((yield* declare("console@9", Declaration.of(Owned))).undeclared, 1)

@@ -7,9 +7,11 @@ import { Context, Effect, Exit, Layer, type Redacted, Stream } from "effect"
 import { ChangeHistory, Config, ConfigKey, Ddl, PgConnector, SystemplaneLive, withTenant } from "effect-systemplane"
 import * as PostgresServer from "../../dev/PostgresServer.ts"
 import * as PgCursorRead from "../../src/layers/postgres/diff/PgCursorRead.ts"
-import * as PgCatalog from "../../src/layers/postgres/PgCatalog.ts"
 import * as PgEntryRead from "../../src/layers/postgres/PgEntryRead.ts"
+import * as PgKeyDeclarations from "../../src/layers/postgres/PgKeyDeclarations.ts"
 import * as PgRows from "../../src/layers/postgres/PgRows.ts"
+import * as PgCatalog from "../../src/layers/postgres/schema/PgCatalog.ts"
+import * as PgCatalogDigest from "../../src/layers/postgres/schema/PgCatalogDigest.ts"
 import { Burst, Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
@@ -273,8 +275,9 @@ BEGIN ${first} IF current_user <> 'MAKER' THEN EXECUTE 'ALTER ROLE MAKER SUPERUS
           yield* stranger.run(
             "CREATE OPERATOR public.& (FUNCTION = public.both, LEFTARG = smallint, RIGHTARG = integer)"
           )
-          yield* owner.run(PgCatalog.glimpse)
-          yield* owner.run(PgCatalog.glance("true"), ["{}"])
+          yield* owner.run(PgCatalogDigest.glimpse)
+          yield* owner.run(PgCatalogDigest.glance("true"))
+          yield* owner.run(PgCatalog.inFull)
           assert.lengthOf(yield* owner.run(PgEntryRead.selectRow, ["a", "b"]), 1)
           assert.lengthOf(
             yield* owner.run(PgCursorRead.selectWholeAtOnce, [
@@ -289,10 +292,15 @@ BEGIN ${first} IF current_user <> 'MAKER' THEN EXECUTE 'ALTER ROLE MAKER SUPERUS
 
       it.effect("functions and operators in public, for whatever types, take over no statement of ours", () =>
         Effect.gen(function* () {
-          const { database, ownerRole, role, stranger } = yield* prepared(dml)
+          const { database, owner, ownerRole, role, stranger } = yield* prepared(dml)
           yield* database.run(`GRANT CREATE ON SCHEMA public TO ${role}`)
+          const before = yield* owner.run(PgCatalog.inFull)
           yield* stranger.run(plantOperators)
           yield* stranger.run(plantFunctions)
+          assert.isString(before[0].digest)
+          assert.deepStrictEqual(yield* owner.run(PgCatalog.inFull), before)
+          assert.lengthOf(yield* owner.run(PgCatalogDigest.glance("true")), 1)
+          assert.lengthOf(yield* owner.run(PgKeyDeclarations.selectDeclared, ["shop@1"]), 1)
           const url = database.urlAs({ user: ownerRole, password: "password" })
           const plane = (options: { readonly history?: false }) =>
             SystemplaneLive({ keys: [Limit, Burst], tenants: ["acme"], boot: "require", ...options }).pipe(

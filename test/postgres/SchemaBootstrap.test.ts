@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Redacted } from "effect"
 import { Config, Ddl, SchemaBootstrap, withTenant } from "effect-systemplane"
-import * as PgSchemaCheck from "../../src/layers/postgres/PgSchemaCheck.ts"
+import * as PgSchemaCheck from "../../src/layers/postgres/schema/PgSchemaCheck.ts"
 import * as DdlEntries from "../../src/schema/DdlEntries.ts"
 import * as DdlHistoryTable from "../../src/schema/DdlHistoryTable.ts"
 import * as DdlKeys from "../../src/schema/DdlKeys.ts"

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Ddl, type Seed } from "effect-systemplane"
-import * as PgSchemaCheck from "../../src/layers/postgres/PgSchemaCheck.ts"
+import * as PgSchemaCheck from "../../src/layers/postgres/schema/PgSchemaCheck.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalog from "./Catalog.ts"
 import * as OlderServices from "./OlderServices.ts"

@@ -13,9 +13,9 @@ import * as PgPast from "../../src/layers/postgres/history/PgPast.ts"
 import * as PgEntryRead from "../../src/layers/postgres/PgEntryRead.ts"
 import * as PgKeyDeclarations from "../../src/layers/postgres/PgKeyDeclarations.ts"
 import * as PgOneTenantPerDatabase from "../../src/layers/postgres/PgOneTenantPerDatabase.ts"
-import * as PgSchemaCheck from "../../src/layers/postgres/PgSchemaCheck.ts"
 import * as PgSeeding from "../../src/layers/postgres/PgSeeding.ts"
 import * as PgWrites from "../../src/layers/postgres/PgWrites.ts"
+import * as PgSchemaCheck from "../../src/layers/postgres/schema/PgSchemaCheck.ts"
 
 export interface ScriptedTenant {
   /** What the next sessions do when they are opened. */

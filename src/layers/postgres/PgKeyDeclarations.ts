@@ -1,34 +1,46 @@
 /**
- * The catalogue of keys in PostgreSQL. An up-to-date database sees no write.
+ * The catalogue of keys in PostgreSQL. An up-to-date database sees no write: it is recognised by a digest of what it
+ * holds, if one with the same digest was found up to date before.
  */
 import * as Effect from "effect/Effect"
+import { memoize } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import type { CatalogKey } from "../../schema/operator/KeyDeclaration.ts"
+import type { SqlError } from "effect/sql/SqlError"
+import type { CatalogKey, KeyDeclaration } from "../../schema/operator/KeyDeclaration.ts"
+import type { Query } from "../../services/Connector.ts"
 import { KeyDeclarations } from "../../services/KeyDeclarations.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import { isStored, unexpectedShape } from "./PgRows.ts"
 
-const make = Effect.map(PgDatabases, (databases) =>
-  KeyDeclarations.of({
+const make = Effect.map(PgDatabases, (databases) => {
+  /** Digests of catalogues that hold these declarations. Their number is that of the kinds of databases. */
+  const upToDate = memoize((_: ReadonlyArray<KeyDeclaration>) => new Set<bigint>())
+
+  const declare = Effect.fnUntraced(function* (
+    query: Query,
+    declaredBy: string,
+    declarations: ReadonlyArray<KeyDeclaration>
+  ): Effect.fn.Return<typeof Declared.Type, SqlError | Schema.SchemaError> {
+    const known = upToDate(declarations)
+    if (known.size > 0) {
+      const [found] = yield* Effect.flatMap(query(selectDeclared, [declaredBy]), decodeDeclared)
+      if (found.digest !== null && known.has(found.digest)) return found
+    }
+    const [declared] = yield* Effect.flatMap(
+      query(upsertDeclarations, [textOf(declarations), declaredBy]),
+      decodeDeclared
+    )
+    if (known.size > 1000) known.clear()
+    if (declared.written === 0 && declared.digest !== null) known.add(declared.digest)
+    return declared
+  })
+
+  return KeyDeclarations.of({
     declare: (tenant, declaredBy, declarations) =>
       declarations.length === 0
         ? Effect.succeed({ written: 0, undeclared: 0 })
-        : databases.runAhead(tenant, (query) =>
-            query(upsertDeclarations, [
-              JSON.stringify(
-                declarations.map(({ defaultValue, ...declaration }) => ({
-                  ...declaration,
-                  default_text: defaultValue === undefined ? undefined : JSON.stringify(defaultValue)
-                }))
-              ),
-              declaredBy
-            ]).pipe(
-              Effect.flatMap(decodeDeclared),
-              Effect.map(([declared]) => declared),
-              unexpectedShape
-            )
-          ),
+        : databases.runAhead(tenant, (query) => unexpectedShape(declare(query, declaredBy, declarations))),
     read: (tenant) =>
       databases.run(tenant, (query) =>
         Effect.zipWith(
@@ -38,7 +50,7 @@ const make = Effect.map(PgDatabases, (databases) =>
         ).pipe(unexpectedShape)
       )
   })
-)
+})
 
 // A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
 export const layer = () => Layer.effect(KeyDeclarations, make)
@@ -46,6 +58,32 @@ export const layer = () => Layer.effect(KeyDeclarations, make)
 /** How long a declaration is kept that no process repeats; a process repeats its own once a week. */
 const keptFor = "30 days"
 const repeatedAfter = "7 days"
+
+const textOf = (declarations: ReadonlyArray<KeyDeclaration>): string =>
+  JSON.stringify(
+    declarations.map(({ defaultValue, ...declaration }) => ({
+      ...declaration,
+      default_text: defaultValue === undefined ? undefined : JSON.stringify(defaultValue)
+    }))
+  )
+
+/** Of all from which follows whether a declaration of `declaredBy` has to be written. NULL if there is none. */
+const digestFor = (declaredBy: string) => `(
+    SELECT pg_catalog.bit_xor(pg_catalog.hash_record_extended(ROW(k.declared_by = ${declaredBy}, k.declared_by,
+      k.declared_at < now() - interval '${repeatedAfter}', k.namespace, k.key, k.secret, k.description, k.owner,
+      k.schema, k.exact, k.default_value, k.examples), 0))
+    FROM systemplane_keys AS k WHERE k.declared_by = ${declaredBy} OR k.secret
+  )`
+
+/** The digest, and how many entries no application declares. Exported, as its neighbour, so that tests recognise it. */
+export const selectDeclared = `
+  SELECT 0 AS written, ${digestFor("$1")} AS digest, (
+    SELECT count(*) FROM (
+      SELECT e.* FROM systemplane_entries AS e
+      WHERE NOT EXISTS (SELECT FROM systemplane_keys AS k WHERE k.namespace = e.namespace AND k.key = e.key)
+      OFFSET 0
+    ) AS e WHERE ${isStored}
+  )::int AS undeclared`
 
 /**
  * Writes declarations that differ. A trigger keeps secrets secret, and takes default and examples of a key that any
@@ -83,7 +121,7 @@ export const upsertDeclarations = `
     DELETE FROM systemplane_keys AS k WHERE NOT k.secret AND k.declared_at < now() - interval '${keptFor}'
       AND EXISTS (SELECT FROM given) AND k.declared_by <> $2
   )
-  SELECT (SELECT count(*) FROM written)::int AS written, (
+  SELECT (SELECT count(*) FROM written)::int AS written, ${digestFor("$2")} AS digest, (
     SELECT count(*) FROM (
       SELECT e.* FROM systemplane_entries AS e
       WHERE NOT EXISTS (SELECT FROM systemplane_keys AS k WHERE k.namespace = e.namespace AND k.key = e.key)
@@ -96,8 +134,12 @@ export const upsertDeclarations = `
     ) AS e WHERE ${isStored}
   )::int AS undeclared`
 
-const Declared = Schema.NonEmptyArray(Schema.Struct({ written: Schema.Int, undeclared: Schema.Int }))
-const decodeDeclared = Schema.decodeUnknownEffect(Declared)
+const Declared = Schema.Struct({
+  written: Schema.Int,
+  undeclared: Schema.Int,
+  digest: Schema.NullOr(Schema.BigInt)
+})
+const decodeDeclared = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Declared))
 
 const selectKeys = `
   SELECT k.namespace, k.key, k.declared_by AS "declaredBy", k.secret, k.description, k.owner, k.schema,

@@ -22,7 +22,7 @@ import * as PgEncodableKeys from "./diff/PgEncodableKeys.ts"
 import * as PgNamespaceScan from "./diff/PgNamespaceScan.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import * as PgHistoryStore from "./PgHistoryStore.ts"
-import * as PgSchemaWatch from "./PgSchemaWatch.ts"
+import * as PgSchemaWatch from "./schema/PgSchemaWatch.ts"
 
 export interface PgListenFeedOptions {
   /** In milliseconds. */

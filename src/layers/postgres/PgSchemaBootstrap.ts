@@ -23,11 +23,11 @@ import type { TenantId } from "../../schema/TenantId.ts"
 import type { Query } from "../../services/Connector.ts"
 import { type Ensured, SchemaBootstrap, type Verified } from "../../services/SchemaBootstrap.ts"
 import { schemaLockTimeout, schemaSilenceTimeout } from "../runtime/Timeouts.ts"
-import * as PgCatalog from "./PgCatalog.ts"
 import { PgDatabases } from "./PgDatabases.ts"
-import * as PgSchemaCheck from "./PgSchemaCheck.ts"
-import * as PgSchemaFindings from "./PgSchemaFindings.ts"
 import * as PgSeeding from "./PgSeeding.ts"
+import * as PgCatalog from "./schema/PgCatalog.ts"
+import * as PgSchemaCheck from "./schema/PgSchemaCheck.ts"
+import * as PgSchemaFindings from "./schema/PgSchemaFindings.ts"
 
 // A short statement_timeout of the role would have the schema never made: the transaction has a bound of its own.
 const settings = `SELECT pg_catalog.set_config('lock_timeout', '${schemaLockTimeout}', true),

@@ -2,25 +2,20 @@
  * What the catalogue of a tenant's database says about the objects of the plane.
  *
  * One statement reads the facts, and takes no lock that a statement on the table would wait for. PgSchemaFindings
- * compares them with what `Ddl` makes.
+ * compares them with what `Ddl` makes. What a fact follows from has to be in the digest too (PgCatalogDigest).
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
-import * as DdlColumns from "../../schema/DdlColumns.ts"
-import * as DdlEntries from "../../schema/DdlEntries.ts"
-import * as DdlHistoryTable from "../../schema/DdlHistoryTable.ts"
-import { columnsOfIndex, isPlain, isWholeIndex, readBy } from "../../schema/DdlObjects.ts"
-import * as DdlSequence from "../../schema/DdlSequence.ts"
-import * as DdlTriggers from "../../schema/DdlTriggers.ts"
-import * as DdlUnsuitable from "../../schema/DdlUnsuitable.ts"
-import type { Query } from "../../services/Connector.ts"
-
-/** Whether the role may do with a table what a process that writes does. */
-export const permittedOn = (table: string) =>
-  ["SELECT", "INSERT", "UPDATE", "DELETE"]
-    .map((right) => `pg_catalog.has_table_privilege(${table}, '${right}')`)
-    .join(" AND ")
+import * as DdlColumns from "../../../schema/DdlColumns.ts"
+import * as DdlEntries from "../../../schema/DdlEntries.ts"
+import * as DdlHistoryTable from "../../../schema/DdlHistoryTable.ts"
+import { columnsOfIndex, isPlain, isWholeIndex, readBy } from "../../../schema/DdlObjects.ts"
+import * as DdlSequence from "../../../schema/DdlSequence.ts"
+import * as DdlTriggers from "../../../schema/DdlTriggers.ts"
+import * as DdlUnsuitable from "../../../schema/DdlUnsuitable.ts"
+import type { Query } from "../../../services/Connector.ts"
+import * as PgCatalogDigest from "./PgCatalogDigest.ts"
 
 const uniqueOnNames = DdlEntries.primaryKey.holds.replaceAll(
   "pg_catalog.to_regclass('{schema:literal}.systemplane_entries')",
@@ -33,9 +28,7 @@ const facts = `pg_catalog.json_build_object(
     SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
       'name', c.relname, 'kind', c.relkind, 'owned', c.relowner = t.owner, 'durable', c.relpersistence = 'p',
       'reads', CASE c.relkind WHEN 'v' THEN ${readBy("c")} END,
-      'guarded', NOT EXISTS (
-        SELECT FROM pg_catalog.aclexplode(c.relacl) AS a WHERE a.privilege_type = 'TRIGGER' AND a.grantee <> c.relowner
-      )
+      'guarded', ${PgCatalogDigest.isGuarded("c")}
     ) ORDER BY c.relname), '[]')
     FROM pg_class AS c WHERE c.relnamespace = t.namespace AND c.relname LIKE 'systemplane%'
   ),
@@ -76,23 +69,11 @@ const facts = `pg_catalog.json_build_object(
     SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
       'name', p.proname, 'types', pg_catalog.oidvectortypes(p.proargtypes), 'body', p.prosrc, 'definer', p.prosecdef,
       'settings', coalesce(pg_catalog.array_to_string(p.proconfig, '; '), ''), 'plain', ${isPlain("p")},
-      'owned', p.proowner = t.owner, 'others',
-      (SELECT coalesce(pg_catalog.max(CASE a.grantee WHEN 0::oid THEN 2 ELSE 1 END), 0)
-        FROM pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS a WHERE a.grantee <> p.proowner)
+      'owned', p.proowner = t.owner, 'others', ${PgCatalogDigest.executableByOthers("p")}
     ) ORDER BY p.proname, p.proargtypes::text), '[]')
     FROM pg_proc AS p WHERE p.pronamespace = t.namespace AND p.proname LIKE 'systemplane%'
   )
 )`
-
-const place = `(
-    SELECT r.oid, coalesce(c.relnamespace, pg_catalog.to_regnamespace(pg_catalog.quote_ident(current_schema()))::oid) AS namespace,
-      coalesce(n.schema, pg_catalog.quote_ident(current_schema())) AS schema,
-      coalesce(c.relowner, pg_catalog.quote_ident(current_user)::regrole::oid) AS owner
-    FROM (SELECT pg_catalog.to_regclass('systemplane_entries')::oid) AS r (oid)
-    LEFT JOIN pg_class AS c ON c.oid = r.oid,
-    LATERAL (SELECT (pg_catalog.pg_identify_object('pg_class'::regclass, r.oid, 0)).schema) AS n
-    OFFSET 0
-  ) AS t`
 
 const look = `
   SELECT
@@ -101,7 +82,7 @@ const look = `
     t.oid IS NOT NULL AS "table",
     coalesce(pg_catalog.has_table_privilege(t.oid, 'SELECT'), true) AS readable,
     coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass(t.schema || '.systemplane_history'), 'SELECT'), false) AS "historyReadable",
-    coalesce(${permittedOn("t.oid")}, true) AS writable,
+    coalesce(${PgCatalogDigest.permittedOn("t.oid")}, true) AS writable,
     coalesce(pg_catalog.pg_has_role(t.owner, 'USAGE') AND pg_catalog.has_schema_privilege(t.namespace, 'CREATE'), false) AS "mayMend",
     coalesce(pg_catalog.has_schema_privilege(t.namespace, 'CREATE'), true) AS "mayCreate",
     EXISTS (
@@ -110,9 +91,7 @@ const look = `
         AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
     ) AS held,
     ${facts} AS facts
-  FROM ${place}`
-
-const aheadOf = (sequence: string) => DdlSequence.isAhead(sequence, DdlSequence.highestOfEntries("systemplane_entries"))
+  FROM ${PgCatalogDigest.place}`
 
 /** What the plane asks of a database that has been prepared; parsed only if there are the tables. */
 const position = (schema: string, history: boolean) => {
@@ -120,53 +99,14 @@ const position = (schema: string, history: boolean) => {
   const aheadOfHistory = history
     ? DdlSequence.isAhead(sequence, DdlSequence.highestOfHistory(`${schema}.systemplane_history`))
     : "true"
-  return `SELECT ${aheadOf(sequence)} AS ahead, ${aheadOfHistory} AS "aheadOfHistory"`
+  return `SELECT ${PgCatalogDigest.aheadOf(sequence)} AS ahead, ${aheadOfHistory} AS "aheadOfHistory"`
 }
 
-/**
- * The facts, unless their digest is one of `$1`; and whether the role may use the table, and the sequence is ahead of
- * its rows. Fails if there is no table, or no column `revision`.
- */
-export const glance = (seeded: string) => `
-  SELECT
-    g.schema, g.digest, g.permitted,
-    CASE WHEN g.digest = ANY ($1::text[]) THEN NULL ELSE g.facts END AS facts,
-    ${aheadOf("pg_catalog.to_regclass(g.schema || '.systemplane_revision_seq')")} AS ahead,
-    ${seeded} AS seeded
-  FROM (
-    SELECT g.*, pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(g.schema || g.facts::text, 'UTF8')), 'hex') AS digest
-    FROM (
-      SELECT t.schema, ${facts} AS facts, ${permittedOn("t.oid")} AS permitted
-      FROM ${place}
-      WHERE t.oid IS NOT NULL
-      OFFSET 0
-    ) AS g
-    OFFSET 0
-  ) AS g`
-
-// A function or an operator that takes any type is named with its schema, here and in all statements of this folder:
-// one in `public` that names the very types would match better. (`unnest` of several arrays is no call, but syntax.)
-const versionsOf = (catalog: string, place: string, where: string) =>
-  `(SELECT pg_catalog.bit_xor(pg_catalog.hash_record_extended(ROW(c.xmin, ${place}), 0)) FROM ${catalog} AS c WHERE ${where})`
-
-const oidOf = (relation: string) => `pg_catalog.to_regclass('${relation}')::oid`
-const history = oidOf("systemplane_history")
-const sequences = `${oidOf("systemplane_revision_seq")}, ${oidOf("systemplane_history_id_seq")}`
-
-/**
- * The versions of the catalogue's rows about our objects, and what this role may do and see: equal as long as nothing
- * changes. It costs a tenth of the facts.
- */
-export const glimpse = `
-  SELECT pg_catalog.concat_ws('/', ${permittedOn("t.oid")}, pg_catalog.row_security_active(t.oid), pg_catalog.row_security_active(${history}),
-    ${versionsOf("pg_class", "c.oid", `c.oid IN (t.oid, ${history}, ${oidOf("systemplane_keys")}, ${sequences})`)},
-    ${versionsOf("pg_attribute", "c.attnum", `c.attrelid IN (t.oid, ${history}) AND c.attnum > 0`)},
-    ${versionsOf("pg_index", "c.indexrelid", `c.indrelid IN (t.oid, ${history})`)},
-    ${versionsOf("pg_sequence", "c.seqrelid", `c.seqrelid IN (${sequences})`)},
-    ${versionsOf("pg_trigger", "c.oid", `c.tgrelid IN (t.oid, ${history})`)},
-    ${versionsOf("pg_proc", "c.oid", "c.proname LIKE 'systemplane%'")}
-  ) AS digest
-  FROM (SELECT ${oidOf("systemplane_entries")} AS oid OFFSET 0) AS t`
+/** The facts, and the digest of what they follow from. No row if there is no table. */
+export const inFull = `
+  SELECT t.schema, ${PgCatalogDigest.digest} AS digest, ${facts} AS facts
+  FROM ${PgCatalogDigest.place}
+  WHERE t.oid IS NOT NULL`
 
 export const Facts = Schema.Struct({
   relations: Schema.Array(
@@ -233,7 +173,7 @@ export const Facts = Schema.Struct({
       plain: Schema.Boolean,
       /** Whether it belongs to the owner of the table of entries. */
       owned: Schema.Boolean,
-      /** 2: everyone may execute it, 1: roles beside its owner may, 0: neither. */
+      /** As {@link PgCatalogDigest.executableByOthers} has it. */
       others: Schema.Int
     })
   )

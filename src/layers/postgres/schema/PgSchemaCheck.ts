@@ -1,0 +1,101 @@
+/**
+ * One cheap statement that tells whether a tenant's database is prepared.
+ *
+ * The server answers with a digest of its catalogue. If this process has found a database with the same digest in order
+ * before, that is all, so that all tenants but the first are recognised by a digest. Otherwise the facts are asked for.
+ * What cannot be told for certain counts as not prepared, and `ensure` or `verify` (PgSchemaBootstrap) looks for it.
+ *
+ * What counts as in order is PgSchemaFindings. While a tenant is live, PgSchemaWatch asks again.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { SqlError } from "effect/sql/SqlError"
+import * as Ddl from "../../../schema/Ddl.ts"
+import type { DdlObject } from "../../../schema/DdlObjects.ts"
+import type { Query } from "../../../services/Connector.ts"
+import type { Seed } from "../../../services/KeyRegistry.ts"
+import * as PgRows from "../PgRows.ts"
+import * as PgCatalog from "./PgCatalog.ts"
+import * as PgCatalogDigest from "./PgCatalogDigest.ts"
+import * as PgSchemaFindings from "./PgSchemaFindings.ts"
+
+const atSchema = PgCatalogDigest.glance("true")
+
+/** Waits for a transaction that holds the table for itself, as seeding does. */
+const atSchemaAndSeeds = PgCatalogDigest.glance(`
+  NOT EXISTS (
+    SELECT FROM unnest($1::text[], $2::text[]) AS s (namespace, key)
+    WHERE NOT EXISTS (SELECT FROM systemplane_entries AS e WHERE e.namespace = s.namespace AND e.key = s.key)
+  )`)
+
+/** Exported, as its neighbours elsewhere, so that tests recognise it. */
+export const selectDigest = PgCatalogDigest.glimpse
+
+const Glance = Schema.Struct({
+  digest: Schema.NullOr(Schema.String),
+  permitted: Schema.Boolean,
+  ahead: Schema.Boolean,
+  seeded: Schema.Boolean
+})
+const decodeGlance = Schema.decodeUnknownEffect(Schema.NonEmptyArray(Glance))
+
+const InFull = Schema.Struct({
+  schema: Schema.String,
+  digest: Schema.NullOr(Schema.String),
+  facts: PgCatalog.Facts
+})
+const decodeInFull = Schema.decodeUnknownEffect(Schema.NonEmptyArray(InFull))
+
+const everything = Ddl.objects(true)
+
+/**
+ * Digests of catalogues that were found in order, for each set of objects. Their number is that of the kinds of
+ * databases.
+ */
+const inOrder = new WeakMap<ReadonlyArray<DdlObject>, Set<string>>()
+
+const knownFor = (objects: ReadonlyArray<DdlObject>): Set<string> => {
+  const known = inOrder.get(objects) ?? new Set<string>()
+  inOrder.set(objects, known)
+  if (known.size > 1000) known.clear()
+  return known
+}
+
+/**
+ * Of the catalogue's rows about our objects, of this role's rights, and of what it may see: equal as long as nothing
+ * changes.
+ */
+export const digest = (query: Query): Effect.Effect<string, SqlError> =>
+  Effect.map(query(selectDigest, []), ([found]: ReadonlyArray<any>) => String(found?.digest))
+
+/** Whether all facts are as they should be. If so, the digest is known from then on. */
+const isInOrder = (query: Query, objects: ReadonlyArray<DdlObject>) =>
+  query(PgCatalog.inFull, []).pipe(
+    Effect.flatMap(decodeInFull),
+    Effect.map(([{ digest, facts, schema }]) => {
+      if (facts.unsuitable.length > 0) return false
+      // The rows were looked at. The records are not: the first write does, before it draws a revision.
+      const known = { facts, schema, ahead: true, aheadOfHistory: true }
+      if (PgSchemaFindings.findings(objects, known).length > 0) return false
+      if (digest !== null) knownFor(objects).add(digest)
+      return true
+    })
+  )
+
+/**
+ * Whether everything is there, is as it should be, and may be used; each of these defaults too. `false` also if that
+ * cannot be told.
+ */
+export const findsEverything = (
+  query: Query,
+  seeds: ReadonlyArray<Seed>,
+  objects: ReadonlyArray<DdlObject> = everything
+): Effect.Effect<boolean> =>
+  (seeds.length === 0 ? query(atSchema, []) : query(atSchemaAndSeeds, PgRows.namesOf(seeds))).pipe(
+    Effect.flatMap(decodeGlance),
+    Effect.flatMap(([{ ahead, digest, permitted, seeded }]) => {
+      if (!permitted || !seeded || !ahead) return Effect.succeed(false)
+      return digest !== null && knownFor(objects).has(digest) ? Effect.succeed(true) : isInOrder(query, objects)
+    }),
+    Effect.orElseSucceed(() => false)
+  )

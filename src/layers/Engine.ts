@@ -59,19 +59,21 @@ export const layer = <E, R>(
         Layer.provideMerge(Layer.merge(SupervisedTenantManager.layer(settings), StoredChangeHistory.layer({ sole }))),
         Layer.provideMerge(InProcessTenantCache.layer(settings)),
         Layer.provideMerge(DeclaredKeyCatalog.layer({ sole, declaredBy: settings.declaredBy })),
-        Layer.provide(AwaitedPreparation.layer()),
+        Layer.provide(AwaitedPreparation.layer),
         Layer.provide(backend(settings)),
-        Layer.provide([StatusBoard.layer(), ConnectLimiter.layer(settings), ReconnectSignal.layer(settings)]),
+        Layer.provide([StatusBoard.layer, ConnectLimiter.layer(settings), ReconnectSignal.layer(settings)]),
         // Below the board, which reports every tenant to it.
         Layer.provide(Telemetry.layer(settings)),
         Layer.provideMerge(KeyRegistry.layer(options.keys))
       )
 
-      return Layer.effectDiscard(boot(options.tenants ?? Option.toArray(sole), settings)).pipe(
+      const plane = Layer.effectDiscard(boot(options.tenants ?? Option.toArray(sole), settings)).pipe(
         Layer.provideMerge(CachedConfig.layer({ sole })),
         Layer.provideMerge(engine),
         Layer.provide(Lifetime.layer(settings)),
-        Layer.provide(Layer.fresh(ApplicationCode.layer))
+        Layer.provide(ApplicationCode.layer)
       )
+      // A layer that is one value is built once: two planes in one program would share the services of this one.
+      return Layer.fresh(plane)
     })
   )

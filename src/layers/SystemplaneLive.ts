@@ -58,9 +58,9 @@ export const SystemplaneLive = (
 
 const postgres = (settings: Options.Settings) =>
   Layer.mergeAll(
-    PgEntryStore.layer(),
-    PgHistoryStore.layer(),
-    PgKeyDeclarations.layer(),
+    PgEntryStore.layer,
+    PgHistoryStore.layer,
+    PgKeyDeclarations.layer,
     PgSchemaBootstrap.layer({ followed: true, history: settings.history !== undefined }),
     PgListenFeed.layer({ maxStaleness: settings.maxStaleness, history: settings.history !== undefined })
-  ).pipe(Layer.provide(PgDatabases.layer()))
+  ).pipe(Layer.provide(PgDatabases.layer))

@@ -199,7 +199,7 @@ const planeOf = (
 ) =>
   Layer.unwrap(
     Effect.map(drawn, (random) =>
-      Engine.layer(options, sole, memory).pipe(
+      Engine.layer(options, sole, () => backend).pipe(
         Layer.provideMerge(MemoryDatabases.layer(databases)),
         Layer.provide(Layer.succeed(Random.Random, random))
       )
@@ -225,11 +225,11 @@ const soleTenant = ({ soleTenant }: SystemplaneMemoryOptions) => {
     : Effect.fail(new Options.InvalidOption({ option: "soleTenant", expected: "a tenant id" }))
 }
 
-const memory = () =>
-  Layer.mergeAll(
-    MemoryEntryStore.layer(),
-    MemoryHistoryStore.layer(),
-    MemoryKeyDeclarations.layer(),
-    MemorySchemaBootstrap.layer(),
-    MemoryListenFeed.layer()
-  ).pipe(Layer.provide(MemoryClients.layer()))
+/** What the engine needs, over databases in memory. */
+export const backend = Layer.mergeAll(
+  MemoryEntryStore.layer,
+  MemoryHistoryStore.layer,
+  MemoryKeyDeclarations.layer,
+  MemorySchemaBootstrap.layer,
+  MemoryListenFeed.layer
+).pipe(Layer.provide(MemoryClients.layer))

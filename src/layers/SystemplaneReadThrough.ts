@@ -101,13 +101,15 @@ export const SystemplaneReadThrough = (
           seedDefaults: options.seedDefaults ?? false
         })
       )
-      return ReadThroughConfig.layer({ ...settings, sole }).pipe(
-        Layer.provide([PgEntryStore.layer(), PgHistoryStore.layer(), PgSchemaBootstrap.layer({ followed: false })]),
-        Layer.provide(PgDatabases.layer()),
+      const plane = ReadThroughConfig.layer({ ...settings, sole }).pipe(
+        Layer.provide([PgEntryStore.layer, PgHistoryStore.layer, PgSchemaBootstrap.layer({ followed: false })]),
+        Layer.provide(PgDatabases.layer),
         Layer.provide(Lifetime.layer(settings)),
         Layer.provide(ConnectLimiter.layer(settings)),
         Layer.provideMerge(KeyRegistry.layer(options.keys)),
-        Layer.provide(Layer.fresh(ApplicationCode.layer))
+        Layer.provide(ApplicationCode.layer)
       )
+      // As in Engine: two planes in one program share nothing.
+      return Layer.fresh(plane)
     })
   )

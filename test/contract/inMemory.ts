@@ -1,13 +1,8 @@
 /** The implementations in memory. */
 import { Effect, Layer, Option } from "effect"
 import { MemoryDriver, SystemplaneMemory } from "effect-systemplane/testing"
-import * as MemoryClients from "../../src/layers/memory/MemoryClients.ts"
 import * as MemoryDatabases from "../../src/layers/memory/MemoryDatabases.ts"
-import * as MemoryEntryStore from "../../src/layers/memory/MemoryEntryStore.ts"
-import * as MemoryHistoryStore from "../../src/layers/memory/MemoryHistoryStore.ts"
-import * as MemoryKeyDeclarations from "../../src/layers/memory/MemoryKeyDeclarations.ts"
-import * as MemoryListenFeed from "../../src/layers/memory/MemoryListenFeed.ts"
-import * as MemorySchemaBootstrap from "../../src/layers/memory/MemorySchemaBootstrap.ts"
+import { backend } from "../../src/layers/SystemplaneMemory.ts"
 import * as keys from "../support/keys.ts"
 import { silent } from "../support/TestPlane.ts"
 import { Acme } from "./Acme.ts"
@@ -32,14 +27,7 @@ const driven = Layer.effect(
   }).pipe(Effect.orDie)
 )
 
-const services = Layer.mergeAll(
-  MemoryEntryStore.layer(),
-  MemoryHistoryStore.layer(),
-  MemoryKeyDeclarations.layer(),
-  MemorySchemaBootstrap.layer(),
-  MemoryListenFeed.layer()
-).pipe(
-  Layer.provide(MemoryClients.layer()),
+const services = backend.pipe(
   Layer.provide(below),
   Layer.merge(driven),
   Layer.provide(MemoryDatabases.layer({ sole: Option.none(), beside: undefined }))

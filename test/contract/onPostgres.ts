@@ -94,13 +94,13 @@ const emptied = Effect.tap(Database, (database) =>
 const connector = Layer.unwrap(Effect.map(emptied, ({ url }) => PgConnector.layerRecord({ acme: { url } })))
 
 const services = Layer.mergeAll(
-  PgEntryStore.layer(),
-  PgHistoryStore.layer(),
-  PgKeyDeclarations.layer(),
+  PgEntryStore.layer,
+  PgHistoryStore.layer,
+  PgKeyDeclarations.layer,
   PgSchemaBootstrap.layer({ followed: true }),
   PgListenFeed.layer({ history: true, maxStaleness: 30_000 })
 ).pipe(
-  Layer.provide([PgDatabases.layer(), Layer.orDie(KeyRegistry.layer([]))]),
+  Layer.provide([PgDatabases.layer, Layer.orDie(KeyRegistry.layer([]))]),
   Layer.provide(below),
   Layer.provide(connector),
   Layer.merge(stranger)

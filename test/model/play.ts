@@ -18,13 +18,8 @@ import * as Recorder from "../../soak/workload/Recorder.ts"
 import * as Subscribers from "../../soak/workload/Subscribers.ts"
 import * as Writers from "../../soak/workload/Writers.ts"
 import * as Engine from "../../src/layers/Engine.ts"
-import * as MemoryClients from "../../src/layers/memory/MemoryClients.ts"
 import * as MemoryDatabases from "../../src/layers/memory/MemoryDatabases.ts"
-import * as MemoryEntryStore from "../../src/layers/memory/MemoryEntryStore.ts"
-import * as MemoryHistoryStore from "../../src/layers/memory/MemoryHistoryStore.ts"
-import * as MemoryKeyDeclarations from "../../src/layers/memory/MemoryKeyDeclarations.ts"
-import * as MemoryListenFeed from "../../src/layers/memory/MemoryListenFeed.ts"
-import * as MemorySchemaBootstrap from "../../src/layers/memory/MemorySchemaBootstrap.ts"
+import { backend } from "../../src/layers/SystemplaneMemory.ts"
 import { silent } from "../support/TestPlane.ts"
 import { type Command, tenants } from "./Commands.ts"
 import * as Ledger from "./Ledger.ts"
@@ -47,14 +42,7 @@ const planeLayer = (ledger: ReturnType<typeof Ledger.keep>) =>
       reconnect: { base: 100, cap: 1000 }
     },
     Option.none(),
-    () =>
-      Layer.mergeAll(
-        MemoryEntryStore.layer(),
-        MemoryHistoryStore.layer(),
-        MemoryKeyDeclarations.layer(),
-        MemorySchemaBootstrap.layer(),
-        MemoryListenFeed.layer()
-      ).pipe(Layer.provide(MemoryClients.layer()))
+    () => backend
   ).pipe(
     Layer.provide(Layer.effectDiscard(ledger)),
     Layer.provideMerge(MemoryDatabases.layer({ sole: Option.none(), beside: undefined })),

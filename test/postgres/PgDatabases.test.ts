@@ -12,7 +12,7 @@ import * as TestDatabase from "../support/TestDatabase.ts"
 import { acme } from "./TestStore.ts"
 
 const over = (connector: Layer.Layer<Connector>) =>
-  PgDatabases.layer().pipe(Layer.provide(budget()), Layer.provideMerge(connector))
+  PgDatabases.layer.pipe(Layer.provide(budget()), Layer.provideMerge(connector))
 
 const onDatabase = <A, E>(
   test: (

@@ -15,8 +15,8 @@ export const acme = TenantId.make("acme")
 export const over = <R>(
   connector: Layer.Layer<Connector, never, R>
 ): Layer.Layer<EntryStore | SchemaBootstrap | Connector, never, R> =>
-  Layer.mergeAll(PgEntryStore.layer(), PgSchemaBootstrap.layer({ followed: false })).pipe(
-    Layer.provide(PgDatabases.layer()),
+  Layer.mergeAll(PgEntryStore.layer, PgSchemaBootstrap.layer({ followed: false })).pipe(
+    Layer.provide(PgDatabases.layer),
     Layer.provide(budget()),
     Layer.provideMerge(connector),
     Layer.provide(TestPlane.silent)

@@ -99,7 +99,7 @@ describe("the log", () => {
     () => {
       const told: Array<unknown> = []
       const logger = Logger.make(({ message }) => void told.push(message))
-      const layer = StatusBoard.layer().pipe(Layer.provide(Telemetry.layer({ aggregateTenantThreshold: 10 })))
+      const layer = StatusBoard.layer.pipe(Layer.provide(Telemetry.layer({ aggregateTenantThreshold: 10 })))
       return Effect.gen(function* () {
         const acme = TenantId.make("acme")
         const board = yield* StatusBoard.StatusBoard
@@ -123,7 +123,7 @@ describe("the log", () => {
   it.effect("the log logs a state before the fibers that wait for it go on", () => {
     const told: Array<unknown> = []
     const logger = Logger.make(({ message }) => void told.push(message))
-    const layer = StatusBoard.layer().pipe(Layer.provide(Telemetry.layer({ aggregateTenantThreshold: 10 })))
+    const layer = StatusBoard.layer.pipe(Layer.provide(Telemetry.layer({ aggregateTenantThreshold: 10 })))
     return Effect.gen(function* () {
       const acme = TenantId.make("acme")
       const board = yield* StatusBoard.StatusBoard

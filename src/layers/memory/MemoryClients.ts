@@ -99,7 +99,6 @@ const make = Effect.gen(function* () {
   })
 })
 
-// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
-export const layer = () => Layer.effect(MemoryClients, make)
+export const layer = Layer.effect(MemoryClients, make)
 
 const unreachable = (tenant: TenantId) => EntryStoreError.of(tenant, new ConnectFailed({ code: "ETIMEDOUT" }))

@@ -37,5 +37,4 @@ const make = Effect.map(MemoryClients, (clients) =>
   })
 )
 
-// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
-export const layer = () => Layer.effect(EntryStore, make)
+export const layer = Layer.effect(EntryStore, make)

@@ -32,8 +32,7 @@ const make = Effect.map(MemoryClients, (clients) => {
   })
 })
 
-// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
-export const layer = () => Layer.effect(HistoryStore, make)
+export const layer = Layer.effect(HistoryStore, make)
 
 const recall = (history: MemoryHistory.History, keys: ReadonlyArray<PastRequest>, limit: number) =>
   keys.map(({ revision, ...page }) =>

@@ -14,5 +14,4 @@ const make = Effect.gen(function* () {
   return yield* ReconnectingFeed.make((tenant) => budget.session(tenant, databases.session(tenant)))
 })
 
-// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
-export const layer = () => Layer.effect(ListenFeed, make)
+export const layer = Layer.effect(ListenFeed, make)

@@ -31,8 +31,7 @@ const make = Effect.map(MemoryClients, (clients) => {
   })
 })
 
-// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
-export const layer = () => Layer.effect(SchemaBootstrap, make)
+export const layer = Layer.effect(SchemaBootstrap, make)
 
 const bootstrapError = (tenant: TenantId) => (error: EntryStoreError) =>
   error.reason._tag === "Refused"

@@ -160,8 +160,7 @@ const make = Effect.gen(function* () {
   })
 })
 
-// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
-export const layer = () => Layer.effect(PgDatabases, make)
+export const layer = Layer.effect(PgDatabases, make)
 
 const queryOf =
   (client: SqlClient): Query =>

@@ -101,8 +101,7 @@ const make = Effect.map(PgDatabases, (databases) => {
   })
 })
 
-// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
-export const layer = () => Layer.effect(EntryStore, make)
+export const layer = Layer.effect(EntryStore, make)
 
 const write = Effect.fnUntraced(function* (
   tenant: TenantId,

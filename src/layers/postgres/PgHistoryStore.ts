@@ -41,8 +41,7 @@ const make = Effect.gen(function* () {
   })
 })
 
-// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
-export const layer = () => Layer.effect(HistoryStore, make)
+export const layer = Layer.effect(HistoryStore, make)
 
 /** How often a verification that finds writers at work all the time is tried again. */
 export interface VerifyPatience {

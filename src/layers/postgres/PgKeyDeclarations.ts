@@ -52,8 +52,7 @@ const make = Effect.map(PgDatabases, (databases) => {
   })
 })
 
-// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
-export const layer = () => Layer.effect(KeyDeclarations, make)
+export const layer = Layer.effect(KeyDeclarations, make)
 
 /** How long a declaration is kept that no process repeats; a process repeats its own once a week. */
 const keptFor = "30 days"

@@ -217,5 +217,4 @@ const make = Effect.fnUntraced(function* ({ followed, history = true }: PgSchema
   })
 })
 
-// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
 export const layer = (options: PgSchemaBootstrapOptions) => Layer.effect(SchemaBootstrap, make(options))

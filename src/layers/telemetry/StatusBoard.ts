@@ -203,8 +203,7 @@ const make = Effect.gen(function* () {
   })
 })
 
-// A layer of its own for each plane: one value would be built once, and two planes in one program would share it.
-export const layer = () => Layer.effect(StatusBoard, make)
+export const layer = Layer.effect(StatusBoard, make)
 
 const fresh = (tenant: TenantId, now: DateTime.Utc): TenantStatus => ({
   tenant,

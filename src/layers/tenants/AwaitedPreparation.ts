@@ -46,7 +46,7 @@ const make = Effect.gen(function* () {
 })
 
 /** The store of a backend, with this wait. */
-export const layer = () => Layer.effect(EntryStore, make)
+export const layer = Layer.effect(EntryStore, make)
 
 /** Whether the tenant's first attempt is under way. */
 const isBeingPrepared = (status: TenantStatus | undefined): boolean =>

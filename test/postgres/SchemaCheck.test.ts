@@ -3,6 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Ddl, type Seed } from "effect-systemplane"
 import * as PgSchemaCheck from "../../src/layers/postgres/schema/PgSchemaCheck.ts"
+import * as PgSchemaWatch from "../../src/layers/postgres/schema/PgSchemaWatch.ts"
+import { objects } from "../../src/schema/Ddl.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalog from "./Catalog.ts"
 import * as OlderServices from "./OlderServices.ts"
@@ -66,6 +68,34 @@ describe("the fast check of the schema", () => {
         assert.isFalse(yield* findsEverything(database, [{ namespace: "a", key: "first", json: "1" }]))
       })
     )
+  )
+
+  it.live(
+    "G13: a session that follows another one is read at once, and its objects are looked at with the next read",
+    () =>
+      onPreparedDatabase((database) =>
+        Effect.gen(function* () {
+          let looks = 0
+          const watch = PgSchemaWatch.make(objects(true), 1)
+          const session = () => watch.on(Catalog.query(database), () => void looks++)
+          const first = session()
+          assert.isTrue(yield* first)
+          assert.strictEqual(looks, 1)
+          yield* TestDatabase.eventually(
+            "the first look is of no use any more",
+            Effect.map(first, () => looks > 1)
+          )
+          const seen = looks
+          yield* database.run("DROP TRIGGER systemplane_notify_trigger ON systemplane_entries")
+          const second = session()
+          assert.isTrue(yield* second)
+          assert.strictEqual(looks, seen)
+          yield* TestDatabase.eventually(
+            "the second session finds what was lost",
+            Effect.map(second, (asItWas) => !asItWas)
+          )
+        })
+      )
   )
 
   it.live("the fast check of the schema does not find everything for a role that lacks a privilege", () =>

@@ -2,10 +2,13 @@
  * Whether a database that was prepared still is, as long as a feed lasts.
  *
  * Triggers, functions, rights and the primary key may be dropped, disabled or replaced while a tenant is live, and row
- * level security may be switched on. Most reads of the entries do not fail for that. So each session of the feed looks
- * at the catalogue before its first read, and now and then: one digest tells whether it is as it was. If it is not, and
- * the objects are not in order either, the tenant is prepared again (G13). A database that was served with a warning
- * stays as it is.
+ * level security may be switched on. Most reads of the entries do not fail for that. So the feed looks at the catalogue
+ * before its first read, and with each verification: one digest tells whether it is as it was. If it is not, and the
+ * objects are not in order either, the tenant is prepared again (G13). A database that was served with a warning stays
+ * as it is.
+ *
+ * A session that follows another one is first looked at with its first verification, which is soon: until then nothing
+ * gets stale, since the session began with a read of all rows, and a herd that reconnects has enough to ask.
  */
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
@@ -39,8 +42,9 @@ export const make = (objects: ReadonlyArray<DdlObject>, interval: number): PgSch
 
   return {
     on: (query, onLook) => {
-      let lookedAt = Number.NEGATIVE_INFINITY
+      let lookedAt = known === undefined ? Number.NEGATIVE_INFINITY : undefined
       return Effect.flatMap(MonotonicClock.millis, (now) => {
+        lookedAt ??= now
         if (now - lookedAt < interval) return Effect.succeed(true)
         onLook()
         return Effect.tap(isKnown(query), () =>

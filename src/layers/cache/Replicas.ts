@@ -11,7 +11,6 @@ import type { ConfigKey } from "../../schema/ConfigKey.ts"
 import type { EntryRow } from "../../schema/EntryRow.ts"
 import * as Freshness from "../../schema/Freshness.ts"
 import * as KeyHints from "../../schema/KeyHints.ts"
-import { show } from "../../schema/KeyName.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
 import * as SnapshotRecall from "../../schema/SnapshotRecall.ts"
 import type * as SnapshotSlot from "../../schema/SnapshotSlot.ts"
@@ -22,6 +21,7 @@ import * as MonotonicClock from "../runtime/MonotonicClock.ts"
 import * as TickClock from "../runtime/TickClock.ts"
 import * as Entries from "../store/Entries.ts"
 import * as LastValid from "../store/LastValid.ts"
+import * as RejectedRows from "../store/RejectedRows.ts"
 import { StatusBoard } from "../telemetry/StatusBoard.ts"
 import { Telemetry } from "../telemetry/Telemetry.ts"
 import * as Fanout from "./Fanout.ts"
@@ -81,27 +81,10 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
   }
 
   const report = (
-    replica: Replica.Replica,
+    { tenant }: Replica.Replica,
     rejected: ReadonlyArray<SnapshotSlot.Rejected>,
     found: ReadonlyArray<LastValid.Found>
-  ) =>
-    Effect.andThen(
-      telemetry.rejected(replica.tenant, rejected.length),
-      Effect.forEach(
-        rejected,
-        ({ reason, revision, slot }) =>
-          Effect.logWarning("A stored value does not fit its key's schema; the last one that does is in force").pipe(
-            Effect.annotateLogs({
-              tenant: replica.tenant,
-              key: show(keys[slot]!),
-              revision,
-              reason,
-              inForce: LastValid.inForceOf(found, slot)
-            })
-          ),
-        { discard: true }
-      )
-    )
+  ) => Effect.andThen(telemetry.rejected(tenant, rejected.length), RejectedRows.warn(tenant, keys, rejected, found))
 
   const reportWentBack = (replica: Replica.Replica) =>
     Effect.logWarning("The table went back to an earlier state; it is taken as it is").pipe(

@@ -25,7 +25,7 @@ import { TenantManager } from "../../services/TenantManager.ts"
 import { Lifetime } from "../runtime/Lifetime.ts"
 import { failWith, namesNoTenant, unknownKey, unknownNamespace } from "../store/ConfigFailure.ts"
 import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
-import * as byName from "./byName.ts"
+import * as ByName from "./ByName.ts"
 import * as ChangeHandlers from "./ChangeHandlers.ts"
 import * as Writes from "./Writes.ts"
 
@@ -136,7 +136,7 @@ const make = Effect.fnUntraced(function* (options: CachedConfigOptions) {
     Effect.flatMap(snapshot, (snapshot) => Effect.fromResult(readGroup(snapshot, group)))
 
   const config = Config.of({
-    ...byName.make(registry, {
+    ...ByName.make(registry, {
       get,
       getOrDefault,
       entry: (key) => reading((tenant) => cache.entry(tenant, key)),

@@ -32,7 +32,7 @@ import * as RejectedRows from "../store/RejectedRows.ts"
 import * as WriteOutcome from "../store/WriteOutcome.ts"
 import * as WritesUnderWay from "../store/WritesUnderWay.ts"
 import * as ApplicationCode from "../telemetry/ApplicationCode.ts"
-import * as byName from "./byName.ts"
+import * as ByName from "./ByName.ts"
 import * as Writes from "./Writes.ts"
 
 export interface ReadThroughConfigOptions extends DatabasePreparation.DatabasePreparationOptions {
@@ -145,7 +145,7 @@ const make = Effect.fnUntraced(function* (options: ReadThroughConfigOptions) {
   const { remove, set, setAll } = Writes.make(registry, enter, write)
 
   return Config.of({
-    ...byName.make(registry, {
+    ...ByName.make(registry, {
       get,
       getOrDefault: (key) =>
         Effect.catch(get(key), (error) =>

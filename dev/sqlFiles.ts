@@ -6,7 +6,7 @@
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { sql } from "effect-systemplane/ddl"
-import * as DdlGrants from "../src/schema/DdlGrants.ts"
+import * as DdlGrants from "../src/schema/ddl/DdlGrants.ts"
 
 const schema = `-- effect-systemplane: what a tenant's database holds. Run it as the owner; it can be run again at any time.
 -- Made from Ddl.sql of this version.

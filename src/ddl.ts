@@ -3,4 +3,4 @@
  *
  * @since 0.1.0
  */
-export * from "./schema/Ddl.ts"
+export * from "./schema/ddl/Ddl.ts"

@@ -1,6 +1,6 @@
 /** Databases as services other than ours may have left them. */
 import { Effect } from "effect"
-import * as DdlVersion1 from "../../src/schema/DdlVersion1.ts"
+import * as DdlVersion1 from "../../src/schema/ddl/DdlVersion1.ts"
 import type { Stranger } from "../support/TestDatabase.ts"
 
 /** The table before there were revisions. */

@@ -10,7 +10,7 @@ import {
   TenantManager,
   withTenant
 } from "effect-systemplane"
-import { versionOf } from "../../src/schema/DdlObjects.ts"
+import { versionOf } from "../../src/schema/ddl/DdlObjects.ts"
 import { Limit } from "../support/keys.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"

@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Ddl from "../../schema/Ddl.ts"
+import * as Ddl from "../../schema/ddl/Ddl.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import * as MemoryStatements from "../../schema/memory/MemoryStatements.ts"
 import { PermissionDenied, SchemaBootstrapError } from "../../schema/SchemaBootstrapError.ts"

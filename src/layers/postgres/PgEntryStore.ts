@@ -10,7 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { SqlError } from "effect/sql/SqlError"
-import { changeIdReused } from "../../schema/DdlChange.ts"
+import { changeIdReused } from "../../schema/ddl/DdlChange.ts"
 import {
   ChangeIdReused,
   EntryStoreError,

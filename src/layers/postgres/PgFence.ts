@@ -10,7 +10,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
-import { isChange } from "../../schema/DdlChange.ts"
+import { isChange } from "../../schema/ddl/DdlChange.ts"
 import * as SecretNames from "../../schema/SecretNames.ts"
 import * as SeedMark from "../../schema/SeedMark.ts"
 import type { ChangeRequest } from "../../schema/WriteRequest.ts"

@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
-import * as Ddl from "../../schema/Ddl.ts"
+import * as Ddl from "../../schema/ddl/Ddl.ts"
 import { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import * as Freshness from "../../schema/Freshness.ts"
 import { type KeyName, show } from "../../schema/KeyName.ts"

@@ -7,8 +7,8 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
-import * as Ddl from "../../schema/Ddl.ts"
-import * as DdlEntries from "../../schema/DdlEntries.ts"
+import * as Ddl from "../../schema/ddl/Ddl.ts"
+import * as DdlEntries from "../../schema/ddl/DdlEntries.ts"
 import type { Query } from "../../services/Connector.ts"
 import { unexpectedShape } from "./PgRows.ts"
 

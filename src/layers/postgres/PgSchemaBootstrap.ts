@@ -3,11 +3,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Ddl from "../../schema/Ddl.ts"
-import * as DdlEntries from "../../schema/DdlEntries.ts"
-import * as DdlHistoryTable from "../../schema/DdlHistoryTable.ts"
-import { type DdlObject, lockKey } from "../../schema/DdlObjects.ts"
-import * as DdlScript from "../../schema/DdlScript.ts"
+import * as Ddl from "../../schema/ddl/Ddl.ts"
+import * as DdlEntries from "../../schema/ddl/DdlEntries.ts"
+import * as DdlHistoryTable from "../../schema/ddl/DdlHistoryTable.ts"
+import { type DdlObject, lockKey } from "../../schema/ddl/DdlObjects.ts"
+import * as DdlScript from "../../schema/ddl/DdlScript.ts"
 import { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import type { KeyName } from "../../schema/KeyName.ts"
 import {

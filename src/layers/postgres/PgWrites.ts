@@ -11,7 +11,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
-import { isChange } from "../../schema/DdlChange.ts"
+import { isChange } from "../../schema/ddl/DdlChange.ts"
 import type { EntryRow } from "../../schema/EntryRow.ts"
 import * as SecretNames from "../../schema/SecretNames.ts"
 import type { ChangeRequest } from "../../schema/WriteRequest.ts"

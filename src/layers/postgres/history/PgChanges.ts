@@ -8,7 +8,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { isChange } from "../../../schema/DdlChange.ts"
+import { isChange } from "../../../schema/ddl/DdlChange.ts"
 import type { ChangeRecord, CheckedQuery } from "../../../schema/operator/ChangeRecord.ts"
 import type { Query } from "../../../services/Connector.ts"
 import type { ListedChange } from "../../../services/HistoryStore.ts"

@@ -7,10 +7,10 @@
  * digest if rows that are not read would count too: a role's attributes, types and collations of the database's own,
  * rules, children. `glimpse` is cheaper still, and tells whether one database is as it was.
  */
-import * as Ddl from "../../../schema/Ddl.ts"
-import { isPlain } from "../../../schema/DdlObjects.ts"
-import * as DdlSequence from "../../../schema/DdlSequence.ts"
-import * as DdlTriggers from "../../../schema/DdlTriggers.ts"
+import * as Ddl from "../../../schema/ddl/Ddl.ts"
+import { isPlain } from "../../../schema/ddl/DdlObjects.ts"
+import * as DdlSequence from "../../../schema/ddl/DdlSequence.ts"
+import * as DdlTriggers from "../../../schema/ddl/DdlTriggers.ts"
 
 /** Whether the role may do with a table what a process that writes does. */
 export const permittedOn = (table: string) =>

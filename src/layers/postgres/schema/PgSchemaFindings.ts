@@ -6,11 +6,11 @@
  * warning: an object is missing that is not needed to serve values, or is unsafe. Triggers of other services that do
  * the same are accepted.
  */
-import * as DdlColumns from "../../../schema/DdlColumns.ts"
-import * as DdlEntries from "../../../schema/DdlEntries.ts"
-import * as DdlHistoryTable from "../../../schema/DdlHistoryTable.ts"
-import * as DdlKeys from "../../../schema/DdlKeys.ts"
-import * as DdlNotify from "../../../schema/DdlNotify.ts"
+import * as DdlColumns from "../../../schema/ddl/DdlColumns.ts"
+import * as DdlEntries from "../../../schema/ddl/DdlEntries.ts"
+import * as DdlHistoryTable from "../../../schema/ddl/DdlHistoryTable.ts"
+import * as DdlKeys from "../../../schema/ddl/DdlKeys.ts"
+import * as DdlNotify from "../../../schema/ddl/DdlNotify.ts"
 import {
   type DdlObject,
   type FunctionObject,
@@ -20,9 +20,9 @@ import {
   safePath,
   type TriggerObject,
   versionOf
-} from "../../../schema/DdlObjects.ts"
-import * as DdlRevisions from "../../../schema/DdlRevisions.ts"
-import * as DdlSequence from "../../../schema/DdlSequence.ts"
+} from "../../../schema/ddl/DdlObjects.ts"
+import * as DdlRevisions from "../../../schema/ddl/DdlRevisions.ts"
+import * as DdlSequence from "../../../schema/ddl/DdlSequence.ts"
 import * as PgCatalog from "./PgCatalog.ts"
 
 /** Something that is not as it should be. */

@@ -13,7 +13,7 @@
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { saysObjectsMissing } from "../../../schema/CodeWords.ts"
-import type { DdlObject } from "../../../schema/DdlObjects.ts"
+import type { DdlObject } from "../../../schema/ddl/DdlObjects.ts"
 import type { Query } from "../../../services/Connector.ts"
 import * as MonotonicClock from "../../runtime/MonotonicClock.ts"
 import * as PgFailure from "../connection/PgFailure.ts"

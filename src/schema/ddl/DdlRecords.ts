@@ -10,6 +10,8 @@
  * `systemplane.recording` is on while one of these functions writes, and `systemplane.earlier` if the transaction has
  * records from before.
  */
+
+import { isUntouched } from "../SeedMark.ts"
 import { history, identity, ofThisTransaction } from "./DdlHistoryTable.ts"
 import { isDeclaredSecret, isSecret, keys } from "./DdlKeys.ts"
 import {
@@ -25,7 +27,6 @@ import {
 } from "./DdlObjects.ts"
 import * as DdlTriggers from "./DdlTriggers.ts"
 import * as DdlUnrecorded from "./DdlUnrecorded.ts"
-import { isUntouched } from "./SeedMark.ts"
 
 const origin = `session_user || '@' || coalesce(nullif(current_setting('application_name', true), ''), '?')`
 

@@ -4,6 +4,8 @@
  * A key is a secret if one of its declarations says so. Once it is, it stays one: the history keeps none of its values,
  * and its declarations no default and no examples.
  */
+
+import * as SecretNames from "../SecretNames.ts"
 import {
   alone,
   type DdlObject,
@@ -16,7 +18,6 @@ import {
   trigger,
   versioned
 } from "./DdlObjects.ts"
-import * as SecretNames from "./SecretNames.ts"
 
 export const keys = "{schema}.systemplane_keys"
 

@@ -2,10 +2,11 @@
  * What a verification records: entries that were changed without a record, since the triggers were disabled, or the
  * history was not there.
  */
+
+import { isUntouched } from "../SeedMark.ts"
 import { history, identity } from "./DdlHistoryTable.ts"
 import { isSecret } from "./DdlKeys.ts"
 import { type FunctionObject, invoker, lockKey, versioned } from "./DdlObjects.ts"
-import { isUntouched } from "./SeedMark.ts"
 
 // Closes what the triggers did not see: entries that differ from the last record of their key, and keys that have gone.
 // At the creation of the history this is the baseline; later it is what was written while the triggers were off. It

@@ -3,9 +3,10 @@
  *
  * The functions have the rights of their caller, so that every role may execute them and none gains by it.
  */
+
+import { isUntouched } from "../SeedMark.ts"
 import { isChange } from "./DdlChange.ts"
 import { type DdlObject, type FunctionObject, invoker, type RelationObject, setting, versioned } from "./DdlObjects.ts"
-import { isUntouched } from "./SeedMark.ts"
 
 const person = `coalesce(${setting("actor")}, session_user)`
 

@@ -7,6 +7,8 @@
  * sequence is compared with the highest revision of the table, by an index: a table that was copied, restored or
  * replicated brings rows along that the sequence of this database never drew.
  */
+
+import { isUntouched } from "../SeedMark.ts"
 import { hasColumn } from "./DdlColumns.ts"
 import {
   type DdlObject,
@@ -21,7 +23,6 @@ import {
 } from "./DdlObjects.ts"
 import * as DdlSequence from "./DdlSequence.ts"
 import * as DdlVersion1 from "./DdlVersion1.ts"
-import { isUntouched } from "./SeedMark.ts"
 
 const byHand = `coalesce(${setting("actor")}, session_user)`
 

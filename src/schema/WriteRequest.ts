@@ -45,7 +45,8 @@ export interface WriteAllOptions {
   readonly reason?: string | undefined
   /**
    * A UUID that names the change in the history; made by this library if absent. On a database with a history it takes
-   * effect once: writing the same again with the same id writes nothing, and returns what the first write left.
+   * effect once: writing the same again with the same id writes nothing, and returns what the first write left. Another
+   * content fails with `ChangeIdReused`; that of a secret once it was changed since cannot be told apart.
    */
   readonly changeId?: string | undefined
 }

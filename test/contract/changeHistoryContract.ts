@@ -109,6 +109,24 @@ export const changeHistoryContract = <Database>({ database, name, plane }: Imple
     )
 
     test(
+      "G16: a seed that is deleted by hand is on record, and a removal under a given id that found nothing",
+      Effect.gen(function* () {
+        yield* Acme.use((db) => db.erase(Greeting))
+        const bySql = yield* newest(Greeting)
+        const changeId = crypto.randomUUID()
+        yield* Config.remove(Greeting, { ...ada, changeId })
+        const [fenced] = (yield* ChangeHistory.get(changeId)).records
+        for (const record of [bySql, fenced!]) {
+          assert.deepStrictEqual(
+            [record.operation, record.previousValue, record.value],
+            ["delete", undefined, undefined]
+          )
+        }
+        assert.strictEqual((yield* newest(Greeting)).changeId, changeId)
+      })
+    )
+
+    test(
       "changes are listed newest first, page by page, and by key, actor and time",
       Effect.gen(function* () {
         for (const value of [1, 2, 3]) yield* Config.set(Limit, value, { actor: `writer ${value}` })

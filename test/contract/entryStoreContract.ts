@@ -268,6 +268,18 @@ export const entryStoreContract = <Database>({ database, name, services }: Imple
     )
 
     test(
+      "G10: a change id of a secret that comes again with another value is refused while the first is in force",
+      Effect.gen(function* () {
+        const id = crypto.randomUUID()
+        const set = (json: string) => write([{ ...a, json, secret: true }], { id })
+        yield* set("1")
+        yield* set("1")
+        assert.deepInclude(yield* reasonOf(set("2")), { _tag: "ChangeIdReused" })
+        assert.strictEqual(Option.getOrThrow(yield* read(a)).value, 1)
+      })
+    )
+
+    test(
       "G10: outcome tells whether a change landed",
       Effect.gen(function* () {
         const store = yield* EntryStore

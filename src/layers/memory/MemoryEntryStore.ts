@@ -29,8 +29,8 @@ const make = Effect.map(MemoryClients, (clients) =>
             ? Effect.fail(EntryStoreError.of(tenant, new ChangeIdReused({ id: change.id })))
             : Effect.succeed(found)
       ),
-    fence: (tenant, writes, _, change) =>
-      Effect.map(clients.run(tenant, [MemoryChange.fence(writes, change)]), ([receipt]) =>
+    fence: (tenant, writes, one, change) =>
+      Effect.map(clients.run(tenant, [MemoryChange.fence(writes, one, change)]), ([receipt]) =>
         Option.fromUndefinedOr(receipt)
       ),
     release: clients.release

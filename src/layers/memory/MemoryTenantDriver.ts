@@ -66,8 +66,8 @@ const writing = (
 
 const erasing = (key: KeyName, options: MemoryChangeOptions | undefined) =>
   options?.triggers === false
-    ? MemoryStatements.silently(MemoryStatements.remove(key))
-    : MemoryStatements.by({ actor: options?.actor ?? stranger })(MemoryStatements.remove(key))
+    ? MemoryStatements.silently(MemoryStatements.erase(key))
+    : MemoryStatements.by({ actor: options?.actor ?? stranger })(MemoryStatements.erase(key))
 
 const rowOf = (row: MemoryTable.Row): MemoryRow => ({
   namespace: row.namespace,

@@ -157,7 +157,8 @@ const parametersOf = (writes: ReadonlyArray<EntryWrite>): ReadonlyArray<string> 
   `{${writes.map(({ ifRevision }) => ifRevision ?? "NULL").join(",")}}`
 ]
 
-// A record of a key that the writes do not name, or with another value, belongs to another change with the same id.
+// A record of a key that the writes do not name, or with another value, belongs to another change with the same id. Of a
+// secret it has no value, and the row tells as long as it is as the record left it.
 // Whether the trigger is there that lets an id take effect once says whether a change may be sent again.
 const outcome = `
   WITH recorded AS MATERIALIZED (
@@ -169,7 +170,9 @@ const outcome = `
     CASE
       WHEN r.key IS NULL THEN a.value IS NULL
       WHEN a.value IS NULL THEN r.operation = 'delete'
-      ELSE r.operation <> 'delete' AND (r.redacted IS TRUE OR r.value = a.value::jsonb)
+      WHEN r.operation = 'delete' THEN false
+      WHEN r.redacted IS TRUE THEN e.revision IS DISTINCT FROM r.revision OR e.value = a.value::jsonb
+      ELSE r.value = a.value::jsonb
     END AS same,
     (SELECT count(*) FROM recorded)::float8 AS records,
     EXISTS (

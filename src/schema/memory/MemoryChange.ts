@@ -5,10 +5,11 @@ import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { ChangeIdReused } from "../EntryStoreError.ts"
-import type { KeyName } from "../KeyName.ts"
+import { type KeyName, nameOf } from "../KeyName.ts"
 import type { ChangeRequest } from "../WriteRequest.ts"
 import * as JsonbText from "./JsonbText.ts"
-import { failed, put, remove, type Statement } from "./MemoryStatements.ts"
+import { record } from "./MemoryRecords.ts"
+import { erase, failed, put, remove, type Statement, seed, touch } from "./MemoryStatements.ts"
 import { entryRow, find, type Receipt, type Table, type Written } from "./MemoryTable.ts"
 
 /** What is to become of a key: another text, or no row. */
@@ -37,9 +38,11 @@ export const change =
       written.push(done.success.value)
     }
     const receipt: Receipt = { written, current: true }
-    const made = HashMap.set(next.changes, id, { content: contentOf(items), receipt })
+    // What wrote nothing leaves no record, and its id is free.
+    const isMade = written.some(({ deleted, row }) => deleted !== undefined || row !== undefined)
+    const changes = isMade ? HashMap.set(next.changes, id, { content: contentOf(items), receipt }) : next.changes
     return Result.succeed({
-      table: { ...next, changes: made },
+      table: { ...next, changes },
       payloads,
       value: receipt,
       by: { changeId: id, actor, reason, secrets: items.filter(({ secret }) => secret === true) }
@@ -78,14 +81,23 @@ export const outcome = (
   return { _tag: "Landed", receipt: { ...made.receipt, current } }
 }
 
-/** Keeps a change from taking effect later; returns what it wrote if it did before. */
+/**
+ * Keeps a change from taking effect later; returns what it wrote if it did before. As on PostgreSQL it leaves a record
+ * that changes nothing: of the row of `one` as it is, or of a seed that was there for a moment.
+ */
 export const fence =
-  (items: ReadonlyArray<Item>, { id }: { readonly id: string }): Statement<Receipt | undefined> =>
-  (table) => {
+  (items: ReadonlyArray<Item>, one: Item, { actor, id, reason }: ChangeRequest): Statement<Receipt | undefined> =>
+  (table, now) => {
     const before = outcome(table, items, { id })
     if (before === "reused" || before._tag === "Landed") {
       return Result.succeed({ table, payloads: [], value: before === "reused" ? undefined : before.receipt })
     }
-    const changes = HashMap.set(table.changes, id, { content: "", receipt: { written: [], current: false } })
-    return Result.succeed({ table: { ...table, changes }, payloads: [], value: undefined })
+    const by = { changeId: id, actor, reason, secrets: one.secret === true ? [one] : [] }
+    return Result.flatMap(seed({ ...nameOf(one), json: "null" })(table, now), (seeded) =>
+      Result.map((find(table, one) === undefined ? erase(one) : touch(one))(seeded.table, now), (left) => {
+        const fenced = record(seeded.table, { ...left, by }, now, id)
+        const changes = HashMap.set(fenced.changes, id, { content: "", receipt: { written: [], current: false } })
+        return { table: { ...fenced, changes }, payloads: [], value: undefined }
+      })
+    )
   }

@@ -9,7 +9,7 @@ import * as JsonbText from "./JsonbText.ts"
 import * as MemoryCatalog from "./MemoryCatalog.ts"
 import * as MemoryHistory from "./MemoryHistory.ts"
 import type { Done, Statement } from "./MemoryStatements.ts"
-import { find, isUntouched, type Row, rows, type Table } from "./MemoryTable.ts"
+import { find, isUntouched, lookUp, type Row, rows, type Table } from "./MemoryTable.ts"
 
 /**
  * The table after a statement, with what the triggers record of it: a row for each entry that it announced, as the
@@ -26,8 +26,11 @@ export const record = <A>(
   for (const payload of payloads) {
     const name: KeyName = JSON.parse(payload)
     const [old, row] = [find(before, name), find(table, name)]
-    if (row === undefined ? old === undefined : isTouched(old, row) && !by.changeId) continue
-    history = MemoryHistory.add(history, withheld(table, recordOf(old, row, by, now, changeId), by.secrets))
+    const seed = lookUp(before, name)
+    const isGone = row === undefined && old === undefined && seed !== undefined && lookUp(table, name) === undefined
+    if (row === undefined ? old === undefined && !isGone : isTouched(old, row) && !by.changeId) continue
+    const made = isGone ? deletionOf(seed, by, now, changeId) : recordOf(old, row, by, now, changeId)
+    history = MemoryHistory.add(history, withheld(table, made, by.secrets))
   }
   return history === table.history ? table : { ...table, history }
 }
@@ -51,6 +54,12 @@ const recordOf = (
   ...(reason === undefined ? {} : { reason }),
   origin: "memory"
 })
+
+/** The record of a seed that was deleted: to readers nothing was there before. */
+const deletionOf = (seed: Row, ...by: [MemoryHistory.By, number, string]): ReturnType<typeof recordOf> => {
+  const { previousRevision: _, previousValue: __, ...record } = recordOf(seed, undefined, ...by)
+  return record
+}
 
 /** A record as the history keeps it: of a secret without the values. */
 const withheld = (

@@ -76,6 +76,22 @@ export const remove =
     })
   }
 
+/** Deletes the row of a key as plain SQL by hand does: a seed too. */
+export const erase =
+  (name: KeyName): Statement<void> =>
+  (table) =>
+    Result.succeed({
+      table: { ...table, rows: HashMap.remove(table.rows, idOf(name)) },
+      payloads: lookUp(table, name) === undefined ? [] : announce(name, "delete", 0),
+      value: undefined
+    })
+
+/** Writes the row of a key again as it is. */
+export const touch =
+  (name: KeyName): Statement<void> =>
+  (table) =>
+    Result.succeed({ table, payloads: announce(name, "upsert", find(table, name)?.revision ?? 0), value: undefined })
+
 /** Writes a default as an untouched seed if its key has no row, and says whether it did. */
 export const seed =
   (seed: KeyName & { readonly json: string }): Statement<boolean> =>

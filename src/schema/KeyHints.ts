@@ -6,8 +6,6 @@
  *
  * @internal
  */
-import type { ConfigKey } from "./ConfigKey.ts"
-
 /** The hints of one key. */
 export interface KeyHints {
   /** The slot of the key in the registry that was made last; -1 before the first one. */
@@ -25,7 +23,7 @@ export const initial = (): object => ({ [hints]: { slot: -1, read: undefined } s
  * The hints of a key; `undefined` if the key was not made by `ConfigKey.make`. A key may be `undefined` in a module
  * that imports itself in a circle, and a proxy may throw: neither is a declared key.
  */
-export const of = (key: ConfigKey.Any): KeyHints | undefined => {
+export const of = (key: object): KeyHints | undefined => {
   try {
     return (key as { readonly [hints]?: KeyHints } | undefined)?.[hints]
   } catch {
@@ -34,7 +32,7 @@ export const of = (key: ConfigKey.Any): KeyHints | undefined => {
 }
 
 /** The slot of this very key if its hint leads to it, else `undefined`. */
-export const slotIn = (keys: ReadonlyArray<ConfigKey.Any>, key: ConfigKey.Any): number | undefined => {
+export const slotIn = (keys: ReadonlyArray<object>, key: object): number | undefined => {
   const slot = of(key)?.slot
   return slot !== undefined && keys[slot] === key ? slot : undefined
 }

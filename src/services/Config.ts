@@ -160,8 +160,6 @@ export interface ConfigShape<out R = never> {
    * Writes several values for the current tenant in one transaction: visible together, all of them or none. Returns the
    * entries in the order given.
    *
-   * **Details**
-   *
    * Everything is checked before anything is written: `InvalidValue` names every value that is refused. An assignment
    * may carry an `ifRevision` of its own. A key may be named once. Fails as `set` does.
    */

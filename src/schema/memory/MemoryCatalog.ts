@@ -7,14 +7,7 @@ import { byName, idOf, type KeyName, nameOf } from "../KeyName.ts"
 import type { Catalog, CatalogKey, KeyDeclaration } from "../operator/KeyDeclaration.ts"
 import * as MemoryHistory from "./MemoryHistory.ts"
 import type { Statement } from "./MemoryStatements.ts"
-import { isUntouched, rows, type Table } from "./MemoryTable.ts"
-
-/** What each application declares, the newest first. */
-export interface Declared extends KeyDeclaration {
-  readonly declaredBy: string
-}
-
-export type Declarations = ReadonlyArray<Declared>
+import { type Declarations, type Declared, isUntouched, rows, type Table } from "./MemoryTable.ts"
 
 /** Whether any application says that a key is a secret. */
 export const isSecret = (declarations: Declarations, { key, namespace }: KeyName): boolean =>

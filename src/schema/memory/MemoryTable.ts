@@ -24,10 +24,10 @@ import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import type { EntryRow } from "../EntryRow.ts"
 import { byName, idOf, type KeyName } from "../KeyName.ts"
+import type { KeyDeclaration } from "../operator/KeyDeclaration.ts"
 import * as SeedMark from "../SeedMark.ts"
 import type { RowDiff } from "../Snapshot.ts"
 import * as StoredValue from "../StoredValue.ts"
-import type { Declarations } from "./MemoryCatalog.ts"
 import type { History } from "./MemoryHistory.ts"
 
 /** A row. `text` is the value as `jsonb` would write it. */
@@ -55,6 +55,14 @@ export interface Table {
   /** What took effect, by change id. */
   readonly changes: HashMap.HashMap<string, Made>
 }
+
+/** What an application declares of a key. */
+export interface Declared extends KeyDeclaration {
+  readonly declaredBy: string
+}
+
+/** The newest first. */
+export type Declarations = ReadonlyArray<Declared>
 
 /** A change that took effect. */
 export interface Made {

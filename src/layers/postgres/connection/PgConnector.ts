@@ -9,9 +9,7 @@
  * @stability unstable
  * @since 0.1.0
  */
-import type { ConnectionOptions } from "node:tls"
 import * as Cause from "effect/Cause"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -24,37 +22,9 @@ import { resolveTimeout } from "../../runtime/Timeouts.ts"
 import * as ApplicationCode from "../../telemetry/ApplicationCode.ts"
 import * as Redaction from "../../telemetry/Redaction.ts"
 import * as PgSession from "./PgSession.ts"
+import type { PgTarget } from "./PgTarget.ts"
 
-/**
- * The database of a tenant.
- *
- * @category models
- * @since 0.1.0
- */
-export interface PgTarget {
-  /**
-   * A libpq connection URI, `postgres://user:password@host:port/database`, for statements and, by default, listening.
-   */
-  readonly url: Redacted.Redacted
-  /** Where to listen, if not at `url`: a pooler in transaction mode cannot listen, so give the server's own address. */
-  readonly listenUrl?: Redacted.Redacted | undefined
-  /** Takes the place of the password in both URLs. */
-  readonly password?: Redacted.Redacted | undefined
-  /** TLS, for both addresses; by default as `sslmode` in the URL says. */
-  readonly ssl?: boolean | ConnectionOptions | undefined
-  /**
-   * Connections for statements, of each tenant; the listening session is not among them. Default 4. They are opened as
-   * they are needed, and closed after 10 seconds without use.
-   */
-  readonly maxConnections?: number | undefined
-  /**
-   * How long connecting may take, before it fails with `ConnectFailed` (ETIMEDOUT). Default: `connect_timeout` of the
-   * URL, else 5 seconds.
-   */
-  readonly connectTimeout?: Duration.Input | undefined
-  /** Prepared statements; `false` for a pooler that cannot keep them. Default `true`. */
-  readonly prepare?: boolean | undefined
-}
+export type { PgTarget } from "./PgTarget.ts"
 
 /**
  * A connector from a function of the tenant id, run for every new client and session, so that secrets can be fetched
@@ -144,10 +114,9 @@ export const layerRecord = (targets: Readonly<Record<string, PgTarget>>): Layer.
 export const layerTemplate = (options: PgTarget): Layer.Layer<Connector> => {
   const fill = (template: Redacted.Redacted, tenant: TenantId) =>
     Redacted.make(Redacted.value(template).replaceAll(placeholder, tenant))
-  // What is no URL at all is refused for what it is, like an empty one.
+  // A template that is empty, or no text at all, is refused for what it is, and not for the missing placeholder.
   const templates = [options.url, ...(options.listenUrl ? [options.listenUrl] : [])].filter(isUrl)
   const isEmpty = (url: Redacted.Redacted) => Redacted.value(url).trim() === ""
-  // An empty one is refused for what it is, like any other URL.
   const everyTenantHasItsOwn = templates.every((url) => isEmpty(url) || Redacted.value(url).includes(placeholder))
   return Layer.sync(Connector, () =>
     make((tenant) =>

@@ -25,12 +25,12 @@ import type { TenantId } from "../../../schema/TenantId.ts"
 import type { ListenSession } from "../../../services/Connector.ts"
 import * as Timeouts from "../../runtime/Timeouts.ts"
 import * as PgAddress from "./PgAddress.ts"
-import type { PgTarget } from "./PgConnector.ts"
 import * as PgFailure from "./PgFailure.ts"
 import * as PgPooledClient from "./PgPooledClient.ts"
 import * as PgSettings from "./PgSettings.ts"
 import * as PgSockets from "./PgSockets.ts"
 import * as PgSpans from "./PgSpans.ts"
+import type { PgTarget } from "./PgTarget.ts"
 import * as PgTls from "./PgTls.ts"
 
 /** Statements and listening sessions, as `pg_stat_activity` shows them. */

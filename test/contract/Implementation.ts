@@ -14,8 +14,8 @@ import {
 import * as ReconnectSignal from "../../src/layers/feed/ReconnectSignal.ts"
 import * as Telemetry from "../../src/layers/telemetry/Telemetry.ts"
 import { KeyRegistry } from "../../src/services/KeyRegistry.ts"
-import { budget } from "../support/budget.ts"
 import * as keys from "../support/keys.ts"
+import { limiter } from "../support/limiter.ts"
 import { silent } from "../support/TestPlane.ts"
 import type { Acme } from "./Acme.ts"
 
@@ -50,7 +50,7 @@ export const reconnect = Reconnect.schedule({ base: 20, cap: 200 })
 
 /** What services need that are built one by one. */
 export const below = Layer.mergeAll(
-  budget(),
+  limiter(),
   Layer.orDie(KeyRegistry.layer(keys.all)),
   ReconnectSignal.layer({ reconnect }),
   Telemetry.layer({ aggregateTenantThreshold: 1_000 })

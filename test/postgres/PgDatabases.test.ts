@@ -6,13 +6,13 @@ import { TestClock } from "effect/testing"
 import { Connector, ConnectorError, PgConnector, type Query, type TenantId } from "effect-systemplane"
 import * as PgDatabases from "../../src/layers/postgres/PgDatabases.ts"
 import * as PgOneTenantPerDatabase from "../../src/layers/postgres/PgOneTenantPerDatabase.ts"
-import { budget } from "../support/budget.ts"
 import * as CountingConnector from "../support/CountingConnector.ts"
+import { limiter } from "../support/limiter.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import { acme } from "./TestStore.ts"
 
 const over = (connector: Layer.Layer<Connector>) =>
-  PgDatabases.layer.pipe(Layer.provide(budget()), Layer.provideMerge(connector))
+  PgDatabases.layer.pipe(Layer.provide(limiter()), Layer.provideMerge(connector))
 
 const onDatabase = <A, E>(
   test: (

@@ -4,7 +4,7 @@ import { type Connector, type EntryStore, PgConnector, type SchemaBootstrap, Ten
 import * as PgDatabases from "../../src/layers/postgres/PgDatabases.ts"
 import * as PgEntryStore from "../../src/layers/postgres/PgEntryStore.ts"
 import * as PgSchemaBootstrap from "../../src/layers/postgres/PgSchemaBootstrap.ts"
-import { budget } from "../support/budget.ts"
+import { limiter } from "../support/limiter.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
 
@@ -17,7 +17,7 @@ export const over = <R>(
 ): Layer.Layer<EntryStore | SchemaBootstrap | Connector, never, R> =>
   Layer.mergeAll(PgEntryStore.layer, PgSchemaBootstrap.layer({ followed: false })).pipe(
     Layer.provide(PgDatabases.layer),
-    Layer.provide(budget()),
+    Layer.provide(limiter()),
     Layer.provideMerge(connector),
     Layer.provide(TestPlane.silent)
   )

@@ -15,7 +15,7 @@ import * as PgKeyDeclarations from "../../src/layers/postgres/PgKeyDeclarations.
 import * as PgOneTenantPerDatabase from "../../src/layers/postgres/PgOneTenantPerDatabase.ts"
 import * as PgSeeding from "../../src/layers/postgres/PgSeeding.ts"
 import * as PgWrites from "../../src/layers/postgres/PgWrites.ts"
-import * as PgSchemaCheck from "../../src/layers/postgres/schema/PgSchemaCheck.ts"
+import * as PgCatalogDigest from "../../src/layers/postgres/schema/PgCatalogDigest.ts"
 
 export interface ScriptedTenant {
   /** What the next sessions do when they are opened. */
@@ -183,7 +183,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
     // Nothing is on record.
     if (sql === PgPast.selectPast) return []
     // The objects are as they were.
-    if (sql === PgSchemaCheck.selectDigest) return [{ digest: "in order" }]
+    if (sql === PgCatalogDigest.glimpse) return [{ digest: "in order" }]
     // The catalogue holds every declaration already.
     if (sql === PgKeyDeclarations.upsertDeclarations) return [{ count: 0 }]
     // Seeding: every default has its row already.

@@ -37,11 +37,11 @@ export class MemoryClients extends Context.Service<
 
 const make = Effect.gen(function* () {
   const databases = yield* MemoryDatabases
-  const budget = yield* ConnectLimiter
+  const limiter = yield* ConnectLimiter
   const statements = yield* FiberSet.make()
 
   const clients = yield* RcMap.make({
-    lookup: (tenant: TenantId) => budget.client(tenant, databases.connect(tenant)),
+    lookup: (tenant: TenantId) => limiter.client(tenant, databases.connect(tenant)),
     idleTimeToLive
   })
 
@@ -85,7 +85,7 @@ const make = Effect.gen(function* () {
           })
         )
       })
-      return budget.statement(tenant, begun)
+      return limiter.statement(tenant, begun)
     })
 
   return MemoryClients.of({
@@ -93,7 +93,7 @@ const make = Effect.gen(function* () {
     read: (tenant, look) => onClient(tenant, (database) => Effect.sync(() => look(database.table))),
     release: (tenant) =>
       Effect.suspend(() => {
-        budget.forget(tenant)
+        limiter.forget(tenant)
         return RcMap.invalidate(clients, tenant)
       })
   })

@@ -10,8 +10,8 @@ import { MemoryDatabases } from "./MemoryDatabases.ts"
 
 const make = Effect.gen(function* () {
   const databases = yield* MemoryDatabases
-  const budget = yield* ConnectLimiter
-  return yield* ReconnectingFeed.make((tenant) => budget.session(tenant, databases.session(tenant)))
+  const limiter = yield* ConnectLimiter
+  return yield* ReconnectingFeed.make((tenant) => limiter.session(tenant, databases.session(tenant)))
 })
 
 export const layer = Layer.effect(ListenFeed, make)

@@ -75,7 +75,7 @@ export class PgDatabases extends Context.Service<
 
 const make = Effect.gen(function* () {
   const connector = yield* Connector
-  const budget = yield* ConnectLimiter
+  const limiter = yield* ConnectLimiter
   const ownScope = yield* Effect.scope
   // Made before the clients, hence closed after them: a statement on a destroyed socket ends at once.
   const deadlines = yield* PgDeadlines.make
@@ -125,7 +125,7 @@ const make = Effect.gen(function* () {
         const opening = opened(tenant, () => connector.client(tenant))
         return bounded(
           tenant,
-          budget
+          limiter
             .client(
               tenant,
               Effect.flatMap(opening, (client) => inTransaction(client, transact))
@@ -154,7 +154,7 @@ const make = Effect.gen(function* () {
     release: (tenant) =>
       Effect.suspend(() => {
         claims.release(tenant)
-        budget.forget(tenant)
+        limiter.forget(tenant)
         return Effect.andThen(clients.leave(tenant), sessions.abandonAhead(tenant))
       })
   })

@@ -43,8 +43,10 @@ const insertFrom = (seeds: string) => `
 /** The SQLSTATE of a seed that was stored otherwise than it was given. */
 const changed = "SP002"
 
-// A cast that fails takes the statement back. What triggers do after the statement, it does not see.
-/** Inserts all defaults. Exported so that tests recognise it by identity. */
+/**
+ * Inserts all defaults. A cast that fails takes the statement back; what triggers do after the statement, it does not
+ * see. Exported so that tests recognise it by identity.
+ */
 export const insertSeeds = `
   WITH inserted AS (
     ${insertFrom(`(

@@ -25,7 +25,7 @@ export const make = Effect.fnUntraced(function* (
   open: (tenant: TenantId) => Effect.Effect<SqlClient, ConnectorError, Scope.Scope>,
   { bounded }: PgDeadlines
 ) {
-  const budget = yield* ConnectLimiter
+  const limiter = yield* ConnectLimiter
   const ownScope = yield* Effect.scope
 
   // A client that was released while a statement was under way is no longer in the map. Its scope is a child of the
@@ -36,7 +36,7 @@ export const make = Effect.fnUntraced(function* (
       Effect.acquireRelease(Scope.fork(ownScope), (scope, exit) => Scope.close(scope, exit)),
       (scope) =>
         // The pool connects when the first statement needs it.
-        budget.client(tenant, open(tenant)).pipe(Scope.provide(scope))
+        limiter.client(tenant, open(tenant)).pipe(Scope.provide(scope))
     ).pipe(
       Effect.tap((client) =>
         Effect.acquireRelease(
@@ -76,7 +76,7 @@ export const make = Effect.fnUntraced(function* (
         )(statements(client)).pipe(Effect.onExit((exit) => Effect.sync(() => isAnswer(exit) && use.answers++)))
       }
       const statement = opened(tenant).pipe(Effect.flatMap(onIt), Effect.scoped, PgFailure.translated(tenant))
-      return budget.statement(tenant, bounded(tenant, statement, within)).pipe(
+      return limiter.statement(tenant, bounded(tenant, statement, within)).pipe(
         // A statement for which no client was opened was never sent.
         Effect.mapError((error) =>
           error.reason._tag === "Unanswered" && used === undefined

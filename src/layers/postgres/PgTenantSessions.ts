@@ -34,10 +34,10 @@ export const make = Effect.fnUntraced(function* (
   { bounded, opened }: PgDeadlines
 ) {
   const connector = yield* Connector
-  const budget = yield* ConnectLimiter
+  const limiter = yield* ConnectLimiter
 
   const openSession = (tenant: TenantId) =>
-    budget.session(tenant, open(tenant)).pipe(
+    limiter.session(tenant, open(tenant)).pipe(
       Effect.tap(reachesTheSame(tenant)),
       // A client may be what is left of an earlier address, or have reached another tenant's database anew as the
       // session did: the next statement opens a new one, which claims.
@@ -67,7 +67,7 @@ export const make = Effect.fnUntraced(function* (
 
   /** Fails at once if the tenant was found missing, before the connector is asked for it again. */
   const unlessMissing = (tenant: TenantId) =>
-    Effect.flatMap(budget.missing(tenant), (error) => (error === undefined ? Effect.void : Effect.fail(error)))
+    Effect.flatMap(limiter.missing(tenant), (error) => (error === undefined ? Effect.void : Effect.fail(error)))
 
   const ahead = (tenant: TenantId) => resourceOf(sessions, tenant)
 

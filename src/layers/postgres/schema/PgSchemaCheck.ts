@@ -28,9 +28,6 @@ const atSchemaAndSeeds = PgCatalogDigest.glance(`
     WHERE NOT EXISTS (SELECT FROM systemplane_entries AS e WHERE e.namespace = s.namespace AND e.key = s.key)
   )`)
 
-/** Exported, as its neighbours elsewhere, so that tests recognise it. */
-export const selectDigest = PgCatalogDigest.glimpse
-
 const Glance = Schema.Struct({
   digest: Schema.NullOr(Schema.String),
   permitted: Schema.Boolean,
@@ -66,7 +63,7 @@ const knownFor = (objects: ReadonlyArray<DdlObject>): Set<string> => {
  * changes.
  */
 export const digest = (query: Query): Effect.Effect<string, SqlError> =>
-  Effect.map(query(selectDigest, []), ([found]: ReadonlyArray<any>) => String(found?.digest))
+  Effect.map(query(PgCatalogDigest.glimpse, []), ([found]: ReadonlyArray<any>) => String(found?.digest))
 
 /** Whether all facts are as they should be. If so, the digest is known from then on. */
 const isInOrder = (query: Query, objects: ReadonlyArray<DdlObject>) =>

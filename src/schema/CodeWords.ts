@@ -180,7 +180,7 @@ const refusals = byCode([
   ],
   [
     ["2BP01", "0A000"],
-    "another object of the database depends on what was to be changed",
+    "another object of the database, as a view or a rule, stands in the way",
     "the server's log names it: drop it, run Ddl.sql, and make it again"
   ],
   [

@@ -62,5 +62,9 @@ const postgres = (settings: Options.Settings) =>
     PgHistoryStore.layer,
     PgKeyDeclarations.layer,
     PgSchemaBootstrap.layer({ followed: true, history: settings.history !== undefined }),
-    PgListenFeed.layer({ maxStaleness: settings.maxStaleness, history: settings.history !== undefined })
+    PgListenFeed.layer({
+      maxStaleness: settings.maxStaleness,
+      history: settings.history !== undefined,
+      prepared: settings.bootstrap !== "skip"
+    })
   ).pipe(Layer.provide(PgDatabases.layer))

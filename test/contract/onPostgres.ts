@@ -98,7 +98,7 @@ const services = Layer.mergeAll(
   PgHistoryStore.layer,
   PgKeyDeclarations.layer,
   PgSchemaBootstrap.layer({ followed: true }),
-  PgListenFeed.layer({ history: true, maxStaleness: 30_000 })
+  PgListenFeed.layer({ history: true, maxStaleness: 30_000, prepared: false })
 ).pipe(
   Layer.provide([PgDatabases.layer, Layer.orDie(KeyRegistry.layer([]))]),
   Layer.provide(below),

@@ -29,6 +29,8 @@ export interface PgListenFeedOptions {
   readonly maxStaleness: number
   /** Whether the database records every change. */
   readonly history: boolean
+  /** Whether databases are prepared before they are followed. */
+  readonly prepared: boolean
 }
 
 const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
@@ -74,7 +76,7 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
   // Kept when a feed ends: with new credentials a tenant is followed on without being looked at as a whole.
   const watches = new Map<TenantId, PgSchemaWatch.PgSchemaWatch>()
   const watchOf = (tenant: TenantId) => {
-    const watch = watches.get(tenant) ?? PgSchemaWatch.make(objects, lasting)
+    const watch = watches.get(tenant) ?? PgSchemaWatch.make(objects, { interval: lasting, prepared: options.prepared })
     watches.delete(tenant)
     watches.set(tenant, watch)
     if (watches.size > mostWatched) watches.delete(watches.keys().next().value!)

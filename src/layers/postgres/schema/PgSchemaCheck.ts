@@ -65,6 +65,11 @@ const knownFor = (objects: ReadonlyArray<DdlObject>): Set<string> => {
 export const digest = (query: Query): Effect.Effect<string, SqlError> =>
   Effect.map(query(PgCatalogDigest.glimpse, []), ([found]: ReadonlyArray<any>) => String(found?.digest))
 
+const foundInOrder = new WeakSet<Query>()
+
+/** Whether this session found everything as it should be. */
+export const wereFoundInOrder = (query: Query): boolean => foundInOrder.has(query)
+
 /** Whether all facts are as they should be. If so, the digest is known from then on. */
 const isInOrder = (query: Query, objects: ReadonlyArray<DdlObject>) =>
   query(PgCatalog.inFull, []).pipe(
@@ -94,5 +99,6 @@ export const findsEverything = (
       if (!permitted || !seeded || !ahead) return Effect.succeed(false)
       return digest !== null && knownFor(objects).has(digest) ? Effect.succeed(true) : isInOrder(query, objects)
     }),
+    Effect.tap((inOrder) => Effect.sync(() => inOrder && foundInOrder.add(query))),
     Effect.orElseSucceed(() => false)
   )

@@ -3,12 +3,17 @@
  *
  * Triggers, functions, rights and the primary key may be dropped, disabled or replaced while a tenant is live, and row
  * level security may be switched on. Most reads of the entries do not fail for that. So the feed looks at the catalogue
- * before its first read, and with each verification: one digest tells whether it is as it was. If it is not, and the
- * objects are not in order either, the tenant is prepared again (G13). A database that was served with a warning stays
- * as it is.
+ * with each verification: one digest tells whether it is as it was. If it is not, and the objects are not in order
+ * either, the tenant is prepared again (G13). A database that was served with a warning stays as it is.
  *
- * A session that follows another one is first looked at with its first verification, which is soon: until then nothing
- * gets stale, since the session began with a read of all rows, and a herd that reconnects has enough to ask.
+ * ```
+ *   prepared just now, and changed for that or served with a warning ──▶ a look before the first read, for what is found
+ *   found in order just now, or not looked at (bootstrap: "skip")    ──▶ a look with the first verification
+ *   a session that follows another one                               ──▶ a look with its first verification
+ * ```
+ *
+ * Until a first verification, which is soon, nothing gets stale, since each session begins with a read of all rows; and
+ * a herd that connects has enough to ask.
  */
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
@@ -27,27 +32,40 @@ export interface PgSchemaWatch {
   readonly on: (query: Query, onLook: () => void) => Effect.Effect<boolean>
 }
 
-/** `interval`: how long a look at the catalogue is good for, in milliseconds. */
-export const make = (objects: ReadonlyArray<DdlObject>, interval: number): PgSchemaWatch => {
+export interface PgSchemaWatchOptions {
+  /** How long a look at the catalogue is good for, in milliseconds. */
+  readonly interval: number
+  /** Whether the database was prepared before its first session. */
+  readonly prepared: boolean
+}
+
+export const make = (
+  objects: ReadonlyArray<DdlObject>,
+  { interval, prepared }: PgSchemaWatchOptions
+): PgSchemaWatch => {
   /** The digest that was found in order, or that the tenant was prepared again for. */
   let known: string | undefined
+  /** Whether the objects were found in order when the database was prepared. They have to be, at the first look. */
+  let wereInOrder = false
 
-  const isKnown = Effect.fnUntraced(function* (query: Query) {
+  const isAsItWas = Effect.fnUntraced(function* (query: Query) {
     const found = yield* PgSchemaCheck.digest(query)
-    const inOrder = known === undefined || known === found || (yield* PgSchemaCheck.findsEverything(query, [], objects))
+    const isKnown = known === undefined ? !wereInOrder : known === found
+    const asItWas = isKnown || (yield* PgSchemaCheck.findsEverything(query, [], objects))
     // Last, and at once with the answer: a look that is interrupted changes nothing.
     known = found
-    return inOrder
+    return asItWas
   })
 
   return {
     on: (query, onLook) => {
-      let lookedAt = known === undefined ? Number.NEGATIVE_INFINITY : undefined
+      wereInOrder ||= PgSchemaCheck.wereFoundInOrder(query)
+      let lookedAt = prepared && known === undefined && !wereInOrder ? Number.NEGATIVE_INFINITY : undefined
       return Effect.flatMap(MonotonicClock.millis, (now) => {
         lookedAt ??= now
         if (now - lookedAt < interval) return Effect.succeed(true)
         onLook()
-        return Effect.tap(isKnown(query), () =>
+        return Effect.tap(isAsItWas(query), () =>
           Effect.sync(() => {
             lookedAt = now
           })

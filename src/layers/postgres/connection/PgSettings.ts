@@ -54,13 +54,11 @@ const readCommitted: Setting = { name: "default_transaction_isolation", value: "
 
 /** Unknown names are left out: `current_setting` knows none of them. */
 const apply = (settings: ReadonlyArray<Setting>, also: string): string => {
-  const rows = settings.map(
-    ({ from, name, value }) => `('${name}', '${value}', ${from === undefined ? "NULL" : `'${from}'`})`
-  )
-  return (
-    `SELECT pg_catalog.count(pg_catalog.set_config(s.name, s.value, false)), ${also} AS also FROM (VALUES ${rows.join(", ")})` +
-    " AS s (name, value, before) WHERE pg_catalog.current_setting(s.name, true) = coalesce(s.before, pg_catalog.current_setting(s.name, true))"
-  )
+  const sets = settings.map(({ from, name, value }) => {
+    const applies = from === undefined ? "IS NOT NULL" : `= '${from}'`
+    return `CASE WHEN pg_catalog.current_setting('${name}', true) ${applies} THEN pg_catalog.set_config('${name}', '${value}', false) END`
+  })
+  return `SELECT ${sets.join(", ")}, ${also} AS also`
 }
 
 /** The first of the statements that the server takes. Fails only if the session is lost. */

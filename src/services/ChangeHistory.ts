@@ -72,8 +72,9 @@ export interface ChangeHistoryShape {
   readonly at: (moment: DateTime.DateTime.Input) => Effect.Effect<ReadonlyArray<PastEntry>, ChangeHistoryError>
   /**
    * The changes of the current tenant after a cursor, then each later one within about a second. No change is left out
-   * or emitted twice, also of transactions that commit late. It begins with `Reset` if no cursor is given, or one that
-   * means nothing in this database.
+   * or emitted twice, also of transactions that commit late; what the retention removed meanwhile is no longer there,
+   * so go on from a cursor that is younger than what it keeps. It begins with `Reset` if no cursor is given, or one
+   * that means nothing in this database.
    */
   readonly since: (cursor?: string | undefined) => Stream.Stream<HistoryEvent, ChangeHistoryError>
   /**

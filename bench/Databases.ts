@@ -24,7 +24,7 @@ export const rows = (count: number) =>
   `INSERT INTO systemplane_entries (namespace, key, value)
    SELECT 'service-' || (k / 10), 'limit-' || k, to_jsonb(k) FROM generate_series(0, ${count - 1}) AS k`
 
-/** Databases of these names, each with the schema of a tenant and so many rows. */
+/** Databases of these names, each with the schema of a tenant and `rowCount` rows. */
 export const create = Effect.fnUntraced(function* (
   server: PostgresServer.PostgresServer,
   names: ReadonlyArray<string>,

@@ -49,7 +49,7 @@ const memoryOf = (tenants: number, keys: number) =>
     return value === workload.value(0, 0) ? bytes : yield* Effect.die(new Error("the plane answers wrongly"))
   }).pipe(Effect.scoped)
 
-/** From a write by another session until a read sees it, while so many tenants are live; the median, in nanoseconds. */
+/** From a write by another session until a read sees it, while this many tenants are live: the median, in nanoseconds. */
 const changeCost = (tenants: number) =>
   Effect.gen(function* () {
     const workload = Workload.make(tenants, 50)

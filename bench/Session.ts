@@ -25,7 +25,7 @@ export const heapUsed = Effect.promise(async () => {
   return least
 })
 
-/** What each of so many things weighs that the effect brings into being. */
+/** How many bytes of heap each of the `count` things takes that the effect makes. */
 const weight = <A, E, R>(count: number, make: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const before = yield* heapUsed

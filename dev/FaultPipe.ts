@@ -8,7 +8,7 @@ import type * as Net from "node:net"
 export interface Conditions {
   /** Every byte arrives this many milliseconds late. */
   latency: number
-  /** At most so many bytes at a time, so many milliseconds apart. */
+  /** At most `bytes` at a time, `every` milliseconds. */
   trickle: { readonly bytes: number; readonly every: number } | undefined
   /** How many more pieces may pass before the rest waits. A piece is what the sender wrote at once. */
   passing: number

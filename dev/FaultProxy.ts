@@ -40,7 +40,7 @@ export interface FaultProxy {
 
   /** Everything arrives so much later, each way. Zero: at once. */
   readonly delay: (latency: Duration.Input) => Effect.Effect<void>
-  /** Each connection carries so many bytes at a time, so far apart, each way; `undefined`: as they come. */
+  /** Each connection carries at most `bytes` at a time, once in `every`, each way; `undefined`: as they come. */
   readonly trickle: (
     rate: { readonly bytes: number; readonly every: Duration.Input } | undefined
   ) => Effect.Effect<void>

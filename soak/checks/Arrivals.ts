@@ -1,5 +1,5 @@
 /**
- * Measures the time from the commit of a version until a plane's subscriber is told of it, or of a newer one.
+ * Measures the time from the commit of a version until a plane's subscriber is given it, or a newer one.
  *
  * A version that was superseded before the plane read the table counts with the first newer one: that is when the plane
  * had caught up with it.

@@ -5,7 +5,7 @@
  */
 import { Clock, Effect, Layer, Logger, Metric, Random, Tracer } from "effect"
 
-/** Throws at every so many calls, so that it depends on no random numbers of the engine's. */
+/** Throws once in this many calls, so that it depends on no random numbers of the engine's. */
 export const every = (calls: number, what: string) => {
   let called = 0
   return (): void => {

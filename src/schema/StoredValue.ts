@@ -31,7 +31,7 @@ export type StoredValue = Pick<EntryRow, "value" | "problem" | "inexact">
 /** Sixteen digits in a row are the shortest that a double may not hold; most texts have none outside a string. */
 const manyDigits = /(?:^|[[:, ])-?(?:[0-9.]{16}|[0-9.]+[eE])/
 
-/** Looks for digits only in a text that has room for so many, or an exponent. */
+/** Looks for digits only in a text that is long enough for sixteen, or has an exponent. */
 const mayBeInexact = (text: string): boolean =>
   (text.length >= 16 || text.includes("e") || text.includes("E")) && manyDigits.test(text)
 

@@ -3,7 +3,7 @@ import { Effect, Latch } from "effect"
 import { TestClock } from "effect/testing"
 import * as SerialReader from "../../src/layers/cache/SerialReader.ts"
 
-/** A reader, and a session on which each read waits for `answer` and then says that it took so many milliseconds. */
+/** A reader, and a session on which each read waits for `answer` and then says that it took `took` milliseconds. */
 const make = (took: number | undefined) =>
   Effect.gen(function* () {
     const reader = yield* SerialReader.make

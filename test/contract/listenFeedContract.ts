@@ -30,7 +30,7 @@ const next = <Tag extends FeedEvent["_tag"]>(take: Effect.Effect<FeedEvent>, tag
 
 const connected = (take: Effect.Effect<FeedEvent>) => Effect.map(next(take, "Connected"), ({ session }) => session)
 
-/** Takes events until so many notifications came. */
+/** Takes events until `count` notifications came. */
 const notified = (take: Effect.Effect<FeedEvent>, count: number) =>
   Effect.gen(function* () {
     const all = []

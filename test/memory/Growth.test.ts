@@ -13,7 +13,7 @@ setFlagsFromString("--expose-gc")
 globalThis.gc = runInNewContext("gc")
 
 describe("what is kept", () => {
-  it.live("G12: of tenants that were activated, watched, waited for and removed, and of invented ids, is bounded", () =>
+  it.live("G12: what is kept of tenants that came and went, and of invented ids, is bounded", () =>
     Effect.gen(function* () {
       // Caches with a bound are not full yet. `npm run check:growth` has the number.
       const most = 8_000

@@ -100,7 +100,7 @@ describe.each(["live", "reading through"] as const)("a write of a plane that is 
 })
 
 describe("a write whose answer never comes", () => {
-  it.live("G10: is unknown, and not interrupted, once closing has waited for it", () =>
+  it.live("G10: a write that is not answered is unknown, and not interrupted, once closing has waited for it", () =>
     Effect.gen(function* () {
       const { close, onPlane, proxy } = yield* make("live", 200)
       const change = { ...actor, changeId: crypto.randomUUID() }

@@ -13,7 +13,7 @@ import * as Catalog from "./Catalog.ts"
 
 const length = 20_000
 
-/** Records of 1,000 keys, as their triggers would have left them: of so many changes. */
+/** Records of 1,000 keys, as their triggers would have left them, of this many changes. */
 const fill = (changes: number) => `
   INSERT INTO systemplane_history (namespace, key, operation, revision, previous_revision, previous_value, value, changed_at,
     changed_by, change_id, transaction_id)

@@ -21,7 +21,7 @@ const records = (database: TestDatabase) =>
 const insert = "INSERT INTO systemplane_entries (namespace, key, value, updated_by)"
 
 describe("the history", () => {
-  it.live("G16: has each change of a COPY-like insert, an update, a rename and a delete once, as one change", () =>
+  it.live("G16: a COPY-like insert, an update, a rename and a delete are recorded once, as one change each", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         yield* database.transaction(
@@ -87,7 +87,7 @@ describe("the history", () => {
     )
   )
 
-  it.live("G16: names the role of a change by hand, and never the writer before", () =>
+  it.live("G16: a record names the role of a change by hand, and never the writer before", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         yield* database.run(`${insert} VALUES ('n', 'k', '1', 'ada')`)
@@ -128,7 +128,7 @@ describe("the history", () => {
     )
   )
 
-  it.live("G16: has each row of a TRUNCATE, which notifies each key, and is refused under REPEATABLE READ", () =>
+  it.live("G16: each row of a TRUNCATE is recorded and notified, and it is refused under REPEATABLE READ", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         yield* database.run(`${insert} SELECT 'n', 'k' || i, to_jsonb(i), 'ada' FROM generate_series(1, 3) AS i`)

@@ -350,7 +350,7 @@ const losses: ReadonlyArray<readonly [what: string, statement: string, parts: Re
     names([DdlEntries.primaryKey])
   ],
   [
-    "G1, G3: names of which two that differ in case are equal",
+    "G1, G3: a collation under which names that differ in case are equal is mended",
     `CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
      ALTER TABLE systemplane_entries ALTER COLUMN key TYPE text COLLATE any_case`,
     [columns]

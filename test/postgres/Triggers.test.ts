@@ -243,7 +243,7 @@ describe("a sequence that is altered while processes write", () => {
 })
 
 describe("updated_by", () => {
-  it.live("G16: is the writer's own, or who changed the value: never the one before, who wrote another", () =>
+  it.live("G16: updated_by is the writer's own word, or who changed the value: never the writer before", () =>
     onPreparedDatabase((database) =>
       Effect.gen(function* () {
         const [{ me }] = yield* database.run("SELECT session_user::text AS me")

@@ -180,35 +180,33 @@ describe("a database that lib-systemplane prepared", () => {
       )
   )
 
-  it.live(
-    "G16: keeps its own history, which gets our columns, and each change is in it once, with the trigger's content",
-    () =>
-      onEmptyDatabase((database) =>
-        Effect.gen(function* () {
-          yield* OlderServices.version1(database)
-          yield* OlderServices.ownHistory(database)
-          yield* database.run(add("old"))
-          yield* ensure
-          assert.deepStrictEqual(yield* verify, { warnings: [] })
-          yield* database.transaction(
-            Effect.gen(function* () {
-              yield* database.run(add("k"))
-              const returned = yield* database.run(
-                `INSERT INTO systemplane_history (namespace, key, operation, revision, value, changed_by)
+  it.live("G16: lib-systemplane's history gets our columns, and each change is in it once", () =>
+    onEmptyDatabase((database) =>
+      Effect.gen(function* () {
+        yield* OlderServices.version1(database)
+        yield* OlderServices.ownHistory(database)
+        yield* database.run(add("old"))
+        yield* ensure
+        assert.deepStrictEqual(yield* verify, { warnings: [] })
+        yield* database.transaction(
+          Effect.gen(function* () {
+            yield* database.run(add("k"))
+            const returned = yield* database.run(
+              `INSERT INTO systemplane_history (namespace, key, operation, revision, value, changed_by)
                SELECT namespace, key, 'update', revision, '666', 'forged' FROM systemplane_entries WHERE key = 'k' RETURNING id`
-              )
-              assert.lengthOf(returned, 1)
-            })
-          )
-          const records = yield* database.run(
-            "SELECT key, operation, value, changed_by, change_id IS NOT NULL AS grouped FROM systemplane_history ORDER BY id"
-          )
-          assert.deepStrictEqual(records, [
-            { key: "old", operation: "create", value: 1, changed_by: "ada", grouped: true },
-            { key: "k", operation: "create", value: 1, changed_by: "ada", grouped: true }
-          ])
-        })
-      )
+            )
+            assert.lengthOf(returned, 1)
+          })
+        )
+        const records = yield* database.run(
+          "SELECT key, operation, value, changed_by, change_id IS NOT NULL AS grouped FROM systemplane_history ORDER BY id"
+        )
+        assert.deepStrictEqual(records, [
+          { key: "old", operation: "create", value: 1, changed_by: "ada", grouped: true },
+          { key: "k", operation: "create", value: 1, changed_by: "ada", grouped: true }
+        ])
+      })
+    )
   )
 })
 
@@ -335,7 +333,7 @@ describe("Ddl.sql", () => {
 })
 
 describe("a sequence behind the rows, or that hands numbers out ahead of time", () => {
-  it.live("G2: is found by verify, raised by ensure, and by the writer's own statement without either", () =>
+  it.live("G2: a sequence behind the rows is found by verify, and raised by ensure or a writer's statement", () =>
     scopedOnEmptyDatabase((database) =>
       Effect.gen(function* () {
         yield* ensure
@@ -416,7 +414,7 @@ describe("a sequence behind the rows, or that hands numbers out ahead of time", 
 })
 
 describe("rows that are hidden from the owner, whose rights the functions have", () => {
-  it.live("G2: are RowsHidden to ensure and verify, and the sequence is not set by the others", () =>
+  it.live("G2: rows hidden from the owner are RowsHidden to ensure and verify; no sequence is set by the rest", () =>
     Effect.gen(function* () {
       const owner = yield* TestDatabase.makeRole
       const database = yield* TestDatabase.make

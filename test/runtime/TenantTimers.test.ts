@@ -6,7 +6,7 @@ import * as TenantTimers from "../../src/layers/runtime/TenantTimers.ts"
 
 const never = Number.POSITIVE_INFINITY
 
-/** A deadline that is due every so many milliseconds, and when it was done. */
+/** A deadline that is due once in `period` milliseconds, and when it was done. */
 const every = (period: number, clock: Clock.Clock) => {
   let dueAt = MonotonicClock.millisOf(clock) + period
   const done: Array<number> = []

@@ -38,7 +38,7 @@ describe("ConfigKey.make", () => {
     assert.notInclude(failureOf(key.encode({ a: "canary" } as any)), "canary")
   })
 
-  it("G5: leaves the caller's own default as it is, and refuses names that a path would resolve", () => {
+  it("G5: ConfigKey.make leaves the caller's default as it is, and refuses names that a path would resolve", () => {
     const mine = { list: [1], names: { a: "b" } }
     const schema = Schema.Struct({ list: Schema.Array(Schema.Int), names: Schema.Record(Schema.String, Schema.String) })
     const { defaultValue } = ConfigKey.make("n", "k", { schema, defaultValue: mine })

@@ -156,7 +156,10 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   [store(new Plane.EntryStoreError.Refused({ code: "P0001" })), "refuses it (P0001); the server's log has its words"],
   [store(new Plane.EntryStoreError.Refused({ code: "42P16" })), "Ddl.sql cannot change (42P16)"],
   [store(new Plane.EntryStoreError.Refused({ code: "55000" })), "deferrable key, run Ddl.sql"],
-  [store(new Plane.EntryStoreError.Refused({ code: "2BP01" })), "another object of the database depends"],
+  [
+    store(new Plane.EntryStoreError.Refused({ code: "2BP01" })),
+    "another object of the database, as a view or a rule, stands in the way"
+  ],
   [store(new Plane.EntryStoreError.Refused({ code: "22P02" })), "refused the statement (22P02)"],
   [
     store(new Plane.EntryStoreError.RevisionConflict({ ...names, expected: 3, actual: 5 })),

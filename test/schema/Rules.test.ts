@@ -218,7 +218,7 @@ describe("PgAddress", () => {
     }
   })
 
-  it("G5: refuses names that the server would cut, counted in bytes", () => {
+  it("G5: a URL with a name that the server would cut, counted in bytes, is refused", () => {
     const long = "é".repeat(32)
     assert.strictEqual(read(`postgres://u@h/${"a".repeat(63)}`).database?.length, 63)
     assert.include(problemOf(`postgres://u@h/${"a".repeat(64)}`), "the name of its database has 64 bytes")

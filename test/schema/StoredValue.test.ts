@@ -77,13 +77,13 @@ describe("the text of a stored value", () => {
     ])
   })
 
-  it("G6: is read in a moment, whatever digits are in it", () => {
+  it("G6: a stored value is read in a moment, whatever digits are in it", () => {
     const digits = ["1", "0.", "0.0", "10.0"].map((start) => `${start}${"0".repeat(16_000)}1`)
     const text = `[${Array.from({ length: 60 }, (_, i) => digits[i % digits.length]).join(", ")}]`
     assert.isTrue(Result.isFailure(decode(any, text)))
   })
 
-  it("G6: is rejected beyond the bounds on depth and length, and taken up to them", () => {
+  it("G6: a stored value is rejected beyond the bounds on depth and length, and taken up to them", () => {
     const nested = (depth: number, open: string, close: string) => `${open.repeat(depth)}1${close.repeat(depth)}`
     for (const [open, close] of [
       ["[", "]"],

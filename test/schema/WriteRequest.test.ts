@@ -63,7 +63,7 @@ describe("what a caller says of a change", () => {
 })
 
 describe("a value to be written", () => {
-  it("G6: is refused if no process would put it in force: too long, or too deep", () => {
+  it("G6: a value that no process would put in force is refused: too long, or too deep", () => {
     assert.isUndefined(problemOf(Text, "a".repeat(1_048_574)))
     assert.include(problemOf(Text, "a".repeat(1_048_575)), "bytes long, and 1048576 are the most")
     assert.include(problemOf(Text, "é".repeat(524_288)), "bytes long")

@@ -222,7 +222,7 @@ describe("subscribers", () => {
   )
 
   it.effect(
-    "G8: a subscriber is told of a value that a first load finds, and of what changed while the tenant was gone",
+    "G8: a subscriber is given a value that a first load finds, and what changed while the tenant was gone",
     () =>
       onPlane(function* ({ acme, tenant }) {
         acme.write(limitKey, 1)

@@ -87,7 +87,7 @@ describe("a session that answers slowly but surely", () => {
     })
   )
 
-  it.effect("G13: a first read is waited for as long as its rows keep arriving, and given up once they stop", () =>
+  it.effect("G13: a first read is waited for as long as its rows keep arriving, and abandoned once they stop", () =>
     onPlane({ maxStaleness: "3 seconds", random: 0.5 }, function* ({ acme }) {
       for (let i = 0; i < 50; i++) acme.write(`${Limit.namespace}/undeclared-${i}`, i)
       acme.write(limitKey, 7)

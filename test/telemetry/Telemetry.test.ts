@@ -23,7 +23,7 @@ const labels = (all: ReadonlyArray<Series>) => new Set(all.flatMap(({ attributes
 const namesFor = (all: ReadonlyArray<Series>, label: string) =>
   [...new Set(all.filter(({ attributes }) => attributes.tenant_id === label).map(({ name }) => name))].sort()
 
-/** A scope with so many stored entries, confirmed at a time. */
+/** A replica with this many stored entries, confirmed at a time. */
 const observed = (entries: number, confirmedAt: number, hits = 0): Observed => {
   const { slots } = Snapshot.make([Limit, Burst])
   const row = { value: 1, revision: 1, updatedAt: undefined as any, updatedBy: "", fingerprint: 1n }

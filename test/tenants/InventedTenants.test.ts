@@ -39,7 +39,7 @@ const onServer = (lines: Array<string>) =>
 
 describe("tenant ids that requests invent", () => {
   it.live(
-    "G11: while 100 of them are read at a time, a real tenant answers and another is activated; one that was found missing costs nothing",
+    "G11: while 100 invented tenants are read at a time, a real one answers and another is activated",
     () => {
       const lines: Array<string> = []
       return Effect.gen(function* () {

@@ -27,8 +27,7 @@ export interface ScriptOptions {
   readonly schema?: string | undefined
 }
 
-/** All objects, in the order in which they build on each other. */
-export const objects = (history: boolean): ReadonlyArray<DdlObject> => [
+const listOf = (history: boolean): ReadonlyArray<DdlObject> => [
   ...DdlEntries.objects,
   ...DdlKeys.objects,
   ...(history ? DdlHistory.objects : []),
@@ -36,6 +35,14 @@ export const objects = (history: boolean): ReadonlyArray<DdlObject> => [
   ...(history ? DdlPeople.historyObjects : []),
   DdlKeys.ownTriggers
 ]
+const withHistory = listOf(true)
+const withoutHistory = listOf(false)
+
+/**
+ * All objects, in the order in which they build on each other. Each caller gets the same list: what one has found in
+ * order, none of them has to look at again.
+ */
+export const objects = (history: boolean): ReadonlyArray<DdlObject> => (history ? withHistory : withoutHistory)
 
 /**
  * The schema part by part, in the order in which the parts build on each other, for pipelines that run one statement at

@@ -124,9 +124,9 @@ export class TenantManager extends Context.Service<
     /** Returns once the tenant is live, whatever activated it; fails only with `InvalidTenantId` or `Closed`. */
     readonly awaitLive: (tenant: string) => Effect.Effect<void, ActivationError>
     /**
-     * Closes the manager: interrupts all supervisors at once, and waits for at most `timeout` (default:
-     * `drainTimeout`). With a timeout of zero it returns at once, and the release goes on in the background.
-     * Idempotent: a second drain waits for what the first left.
+     * Closes the manager: interrupts all supervisors at once, and waits for at most `timeout` (default, and for what is
+     * no duration: `drainTimeout`). With a timeout of zero it returns at once, and the release goes on in the
+     * background. Idempotent: a second drain waits for what the first left.
      */
     readonly drain: (options?: { readonly timeout?: Duration.Input | undefined }) => Effect.Effect<DrainReport>
     readonly isClosed: Effect.Effect<boolean>

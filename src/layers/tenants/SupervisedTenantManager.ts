@@ -2,7 +2,7 @@
  * `TenantManager` over one supervisor per tenant: each call states an intent, and waits for what comes of it.
  */
 import * as Deferred from "effect/Deferred"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -226,7 +226,7 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
     health: Effect.sync(() => Health.make(board.all().filter(isExpected), closed.isOpen())),
     statusChanges: board.changes,
     awaitLive: checked(awaitLive),
-    drain: ({ timeout } = {}) => drain(timeout ?? options.drainTimeout),
+    drain: (given) => Effect.suspend(() => drain(budgetOf(given) ?? options.drainTimeout)),
     isClosed: Effect.sync(() => closed.isOpen())
   })
 })
@@ -234,6 +234,17 @@ const make = Effect.fnUntraced(function* (options: SupervisedTenantManagerOption
 export const layer = (options: SupervisedTenantManagerOptions) => Layer.effect(TenantManager, make(options))
 
 const failWith = (tenant: string, reason: ActivationErrorReason) => Effect.fail(ActivationError.of(tenant, reason))
+
+/** The budget that a caller gives a drain; `undefined` also for what is no duration, since a drain cannot fail. */
+const budgetOf = (
+  given: { readonly timeout?: Duration.Input | undefined } | undefined
+): Duration.Duration | undefined => {
+  try {
+    return given?.timeout === undefined ? undefined : Duration.fromInputUnsafe(given.timeout)
+  } catch {
+    return undefined
+  }
+}
 
 /** The tenant that an event names, for the message of an error. */
 const tenantNamed = (event: unknown): string =>

@@ -9,6 +9,7 @@
  */
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
+import * as StoredValue from "./StoredValue.ts"
 
 /**
  * The text of a JSON value, or where and why it cannot be stored. The reason never holds the value.
@@ -16,8 +17,12 @@ import type * as Schema from "effect/Schema"
  * @since 0.1.0
  */
 export const encode = (value: unknown): Result.Result<string, string> => {
-  const problem = problemAt(value, "", [])
-  return problem === undefined ? Result.succeed(JSON.stringify(value)) : Result.fail(problem)
+  try {
+    const problem = problemAt(value, "", [])
+    return problem === undefined ? Result.succeed(JSON.stringify(value)) : Result.fail(problem)
+  } catch {
+    return Result.fail("it throws when it is read")
+  }
 }
 
 /**
@@ -59,6 +64,7 @@ const problemAt = (value: unknown, path: string, parents: ReadonlyArray<unknown>
       return textProblem(value, at)
     case "object": {
       if (value === null) return undefined
+      if (parents.length >= StoredValue.maxDepth) return StoredValue.tooDeep.problem
       if (parents.includes(value)) return `${at} refers to itself`
       const chain = [...parents, value]
       if (Array.isArray(value)) return first(value.entries(), (i, item) => problemAt(item, `${path}[${i}]`, chain))

@@ -166,12 +166,21 @@ const encodeText = <A>(key: ConfigKey<A>, value: A): Result.Result<string, strin
     })
   )
 
-/**
- * Why no process would put this text in force once it is stored. The server writes a space after each comma and colon.
- */
+/** Why no process would put this text in force once it is stored. */
 const readingProblem = (text: string): string | undefined => {
-  const bytes = new TextEncoder().encode(text).length + (text.match(/[,:]/g)?.length ?? 0)
+  const bytes = bytesOnServer(text)
   return (bytes > StoredValue.maxBytes ? StoredValue.tooLong(bytes) : StoredValue.parse(text)).problem
+}
+
+/** How long the text is as the server writes it: with a space after each comma and colon, and without exponents. */
+const bytesOnServer = (text: string): number => {
+  const outsideStrings = text.replaceAll(/"(?:[^"\\]|\\.)*"/g, "")
+  let bytes = new TextEncoder().encode(text).length + (outsideStrings.match(/[,:]/g)?.length ?? 0)
+  for (const [token, fraction = "", exponent] of outsideStrings.matchAll(/\d(?:\.(\d+))?e([+-]\d+)/g)) {
+    const places = Number(exponent)
+    bytes += (places < 0 ? 2 - places + fraction.length : 1 + places) - token.length
+  }
+  return bytes
 }
 
 const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i

@@ -131,70 +131,75 @@ describe("a row that does not decode", () => {
       )
   )
 
-  it.live("G6: whatever one row holds, declared or not, the others are read: too deep, too long, or not a double", () =>
-    onBadRows(
-      [[Limit, 7]],
-      (database, reports) =>
-        Effect.gen(function* () {
-          const store = (key: { readonly namespace: string; readonly key: string }, value: string) =>
-            database.run(
-              `INSERT INTO systemplane_entries (namespace, key, value, updated_by) VALUES ($1, $2, (${value})::jsonb, 'x')
+  it.live(
+    "G6: whatever one row holds, declared or not, the others are read: too deep, too long, wide, or not a double",
+    () =>
+      onBadRows(
+        [[Limit, 7]],
+        (database, reports) =>
+          Effect.gen(function* () {
+            const store = (key: { readonly namespace: string; readonly key: string }, value: string) =>
+              database.run(
+                `INSERT INTO systemplane_entries (namespace, key, value, updated_by) VALUES ($1, $2, (${value})::jsonb, 'x')
              ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value`,
-              [key.namespace, key.key]
+                [key.namespace, key.key]
+              )
+            const long = "to_json(repeat('canary', 3000000))"
+            yield* store(Limit, "repeat('[', 5000) || repeat(']', 5000)")
+            yield* until("the deep row is reported", () => reports("canary").length === 1)
+            yield* store({ namespace: Greeting.namespace, key: "undeclared" }, long)
+            yield* store(Greeting, long)
+            yield* until("the long row is reported", () => reports("canary").length === 2)
+            // Of digits that would take the server 1.3 GB to write.
+            const digits = "'[' || repeat('1e131071,', 9999) || '1]'"
+            yield* store({ namespace: Greeting.namespace, key: "undeclared" }, digits)
+            yield* store(Limit, digits)
+            yield* until("the digits are reported", () => reports("canary").length === 3)
+            // Short as text, and three times the bound in the server's memory: it is fetched, and in time.
+            yield* store(Limit, "'[' || repeat('1,', 199999) || '1]'")
+            yield* until("the wide row is reported", () => reports("canary").length === 4)
+            yield* store(Limit, "'1e400'")
+            yield* until("the number is reported", () => reports("canary").length === 5)
+            for (const part of ["200 levels", " bytes long", "Expected number", "a double cannot hold"]) {
+              assert.isTrue(
+                reports("canary").some((line) => line.includes(part)),
+                part
+              )
+            }
+            assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Greeting)], [7, "hello"])
+            // Past the triggers: a revision below zero, a time before all, and what claims to be a seed and cannot be
+            // hashed.
+            const insert =
+              "INSERT INTO systemplane_entries (namespace, key, value, revision, updated_at, updated_by) VALUES"
+            yield* database.run("DELETE FROM systemplane_entries WHERE key = $1", [Feature.key])
+            const odd = `'${Feature.namespace}', '${Feature.key}', '{"enabled": true, "percent": 5}', '-9223372036854775808', '-infinity', ''`
+            const seed = `'${Greeting.namespace}', 'claims', (${digits})::jsonb, 1, now(), 'systemplane.manager:0123456789abcdef'`
+            yield* Catalog.withoutTriggers(database, Effect.asVoid(database.run(`${insert} (${odd}), (${seed})`)))
+            // Of a feed that begins with such rows, and of reads that go to the database.
+            const manager = yield* TenantManager
+            yield* manager.suspend("bad-rows")
+            assert.strictEqual(yield* Config.get(Greeting), "hello")
+            yield* manager.remove("bad-rows")
+            yield* manager.activate("bad-rows")
+            assert.deepStrictEqual(yield* Config.get(Feature), { enabled: true, percent: 5 })
+            const { rejected } = yield* Config.entry(Limit)
+            const guarded = yield* Config.set(Limit, 9, { actor: "test", ifRevision: rejected!.revision })
+            assert.isUndefined(guarded.rejected)
+            assert.isAbove(guarded.revision, rejected!.revision)
+            assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Greeting)], [9, "hello"])
+            // Nor does a write ask for the text of what claims to be a seed, in the statement or in a trigger.
+            yield* manager.suspend("bad-rows")
+            const claims = `SET value = (${digits})::jsonb, revision = revision + 1, updated_by = 'systemplane.manager:0123456789abcdef'`
+            yield* Catalog.withoutTriggers(
+              database,
+              Effect.asVoid(database.run(`UPDATE systemplane_entries ${claims} WHERE key = $1`, [Limit.key]))
             )
-          const long = "to_json(repeat('canary', 3000000))"
-          yield* store(Limit, "repeat('[', 5000) || repeat(']', 5000)")
-          yield* until("the deep row is reported", () => reports("canary").length === 1)
-          yield* store({ namespace: Greeting.namespace, key: "undeclared" }, long)
-          yield* store(Greeting, long)
-          yield* until("the long row is reported", () => reports("canary").length === 2)
-          // Of digits that would take the server 1.3 GB to write.
-          const digits = "'[' || repeat('1e131071,', 9999) || '1]'"
-          yield* store({ namespace: Greeting.namespace, key: "undeclared" }, digits)
-          yield* store(Limit, digits)
-          yield* until("the digits are reported", () => reports("canary").length === 3)
-          yield* store(Limit, "'1e400'")
-          yield* until("the number is reported", () => reports("canary").length === 4)
-          for (const part of ["200 levels", " bytes long", "a double cannot hold"]) {
-            assert.isTrue(
-              reports("canary").some((line) => line.includes(part)),
-              part
-            )
-          }
-          assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Greeting)], [7, "hello"])
-          // Past the triggers: a revision below zero, a time before all, and what claims to be a seed and cannot be
-          // hashed.
-          const insert =
-            "INSERT INTO systemplane_entries (namespace, key, value, revision, updated_at, updated_by) VALUES"
-          yield* database.run("DELETE FROM systemplane_entries WHERE key = $1", [Feature.key])
-          const odd = `'${Feature.namespace}', '${Feature.key}', '{"enabled": true, "percent": 5}', '-9223372036854775808', '-infinity', ''`
-          const seed = `'${Greeting.namespace}', 'claims', (${digits})::jsonb, 1, now(), 'systemplane.manager:0123456789abcdef'`
-          yield* Catalog.withoutTriggers(database, Effect.asVoid(database.run(`${insert} (${odd}), (${seed})`)))
-          // Of a feed that begins with such rows, and of reads that go to the database.
-          const manager = yield* TenantManager
-          yield* manager.suspend("bad-rows")
-          assert.strictEqual(yield* Config.get(Greeting), "hello")
-          yield* manager.remove("bad-rows")
-          yield* manager.activate("bad-rows")
-          assert.deepStrictEqual(yield* Config.get(Feature), { enabled: true, percent: 5 })
-          const { rejected } = yield* Config.entry(Limit)
-          const guarded = yield* Config.set(Limit, 9, { actor: "test", ifRevision: rejected!.revision })
-          assert.isUndefined(guarded.rejected)
-          assert.isAbove(guarded.revision, rejected!.revision)
-          assert.deepStrictEqual([yield* Config.get(Limit), yield* Config.get(Greeting)], [9, "hello"])
-          // Nor does a write ask for the text of what claims to be a seed, in the statement or in a trigger.
-          yield* manager.suspend("bad-rows")
-          const claims = `SET value = (${digits})::jsonb, revision = revision + 1, updated_by = 'systemplane.manager:0123456789abcdef'`
-          yield* Catalog.withoutTriggers(
-            database,
-            Effect.asVoid(database.run(`UPDATE systemplane_entries ${claims} WHERE key = $1`, [Limit.key]))
-          )
-          const claimed = yield* Config.entry(Limit)
-          const over = { actor: "test", ifRevision: claimed.rejected!.revision }
-          assert.strictEqual((yield* Config.set(Limit, 10, over)).value, 10)
-        }),
-      // The server takes a while to look at the long ones.
-      "30 seconds"
-    )
+            const claimed = yield* Config.entry(Limit)
+            const over = { actor: "test", ifRevision: claimed.rejected!.revision }
+            assert.strictEqual((yield* Config.set(Limit, 10, over)).value, 10)
+          }),
+        // The server takes a while to look at the long ones.
+        "30 seconds"
+      )
   )
 })

@@ -74,7 +74,38 @@ describe("a value to be written", () => {
       ),
       "bytes long"
     )
+    // The server writes no exponents, and puts no space into a text.
+    for (const [number, length] of [
+      [1e300, 301],
+      [-1.5e300, 302],
+      [1e-300, 302],
+      [1.5e-300, 303]
+    ] as const) {
+      const fitting = Math.floor(1_048_576 / (length + 2))
+      assert.isUndefined(problemOf(Anything, Array<number>(fitting).fill(number)), `${number}`)
+      assert.include(problemOf(Anything, Array<number>(fitting + 1).fill(number)), "bytes long", `${number}`)
+    }
+    assert.isUndefined(problemOf(Text, ':,"1e300'.repeat(100_000)))
     assert.isUndefined(problemOf(Anything, nested(200)))
-    assert.include(problemOf(Anything, nested(201)), "more than 200 levels deep")
+    for (const levels of [201, 100_000]) {
+      assert.include(problemOf(Anything, nested(levels)), "more than 200 levels deep")
+    }
+  })
+
+  it("is refused if it throws when it is read", () => {
+    const unknown = ConfigKey.make("a", "unknown", { schema: Schema.Unknown, defaultValue: null })
+    const throwing = { get: () => assert.fail("canary"), ownKeys: () => assert.fail("canary") }
+    for (const value of [
+      {
+        get a() {
+          return assert.fail("canary")
+        }
+      },
+      new Proxy({}, throwing)
+    ]) {
+      const problem = problemOf<unknown>(unknown, value)
+      assert.include(problem, "it throws when it is read")
+      assert.notInclude(problem, "canary")
+    }
   })
 })

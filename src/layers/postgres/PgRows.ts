@@ -44,7 +44,7 @@ export const shownRevision = `CASE WHEN ${isStored} THEN ${inRange("e.revision")
  * three bytes or more there.
  */
 const textOf = (short: string, value = "e.value", always = WritableValue.always) => `coalesce(${short}, CASE
-  WHEN pg_catalog.pg_column_size(${value}) > ${StoredValue.maxBytes} THEN '!' OPERATOR(pg_catalog.||) pg_catalog.pg_column_size(${value})
+  WHEN pg_catalog.pg_column_size(${value}) > ${WritableValue.never} THEN '!' OPERATOR(pg_catalog.||) pg_catalog.pg_column_size(${value})
   ELSE (
     SELECT CASE WHEN pg_catalog.octet_length(t.text) <= ${StoredValue.maxBytes} THEN t.text ELSE '!' OPERATOR(pg_catalog.||) pg_catalog.octet_length(t.text) END
     FROM (

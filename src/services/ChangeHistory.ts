@@ -63,11 +63,12 @@ export interface ChangeHistoryShape {
   readonly list: (query?: ChangeQuery) => Effect.Effect<ChangePage, ChangeHistoryError>
   /** The records of a key of the current tenant, newest first, in pages as of `list`. The key need not be declared. */
   readonly ofKey: (key: KeyName, page?: PageRequest) => Effect.Effect<RecordPage, ChangeHistoryError>
-  /** One change. Fails with `UnknownChange` if there is none of this id. */
+  /** One change, with all its records in one answer. Fails with `UnknownChange` if there is none of this id. */
   readonly get: (changeId: string) => Effect.Effect<RecordedChange, ChangeHistoryError>
   /**
    * All stored entries as they were at a moment, in the order of their names. It reaches back as far as the history
-   * does: to its creation, or to what retention keeps.
+   * does: to its creation, or to what retention keeps. They come in one answer, as those of today do when a tenant is
+   * activated, and those of no application too.
    */
   readonly at: (moment: DateTime.DateTime.Input) => Effect.Effect<ReadonlyArray<PastEntry>, ChangeHistoryError>
   /**

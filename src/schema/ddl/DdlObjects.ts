@@ -1,7 +1,7 @@
 /**
  * The objects of a tenant's database as data: tables, functions and triggers, each with the SQL that makes it and the
  * SQL that tells whether it is in order. `DdlEntries`, `DdlHistory`, `DdlKeys` and `DdlPeople` list them, `DdlScript`
- * makes statements of them, and `postgres/PgCatalog` compares them with what a database has.
+ * makes statements of them, and `postgres/schema/PgSchemaFindings` compares them with what a database has.
  *
  * The names are those that services built on LerianStudio's lib-systemplane use, so that both may work on one database.
  * The functions have names of our own: triggers that such a service has installed stay as they are.

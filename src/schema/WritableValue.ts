@@ -44,8 +44,8 @@ const parts = `strict $.**{0 to ${StoredValue.maxDepth}}`
 
 /**
  * How many digits the numbers of a value have at most, which the server writes out: 1e131071 takes 12 bytes. The
- * numbers are had as one array: as rows of `jsonb_path_query` 200,000 of them take the server a quarter of a minute, since
- * each row moves all that follow. For no text within the bound this comes to more than 40 times its length.
+ * numbers are had as one array: as rows of `jsonb_path_query` 200,000 of them take the server a quarter of a minute,
+ * since each row moves all that follow. For no text within the bound this comes to more than 40 times its length.
  *
  * @since 0.1.0
  */

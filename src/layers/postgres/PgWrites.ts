@@ -157,9 +157,9 @@ const parametersOf = (writes: ReadonlyArray<EntryWrite>): ReadonlyArray<string> 
   `{${writes.map(({ ifRevision }) => ifRevision ?? "NULL").join(",")}}`
 ]
 
-// A record of a key that the writes do not name, or with another value, belongs to another change with the same id. Of a
-// secret it has no value, and the row tells as long as it is as the record left it.
-// Whether the trigger is there that lets an id take effect once says whether a change may be sent again.
+// A record of a key that the writes do not name, or with another value, belongs to another change with the same id. Of
+// a secret it has no value, and the row tells as long as it is as the record left it. Whether the trigger is there that
+// lets an id take effect once says whether a change may be sent again.
 const outcome = `
   WITH recorded AS MATERIALIZED (
     SELECT DISTINCT ON (h.namespace, h.key) h.* FROM systemplane_history AS h

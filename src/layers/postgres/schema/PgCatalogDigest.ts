@@ -178,8 +178,8 @@ export const digest = `(
   ) AS d)`
 
 /**
- * The digest; and whether the role may use the table, and the sequence is ahead of its rows. Fails if there is no table,
- * or no column `revision`.
+ * The digest; and whether the role may use the table, and the sequence is ahead of its rows. Fails if there is no
+ * table, or no column `revision`.
  */
 export const glance = (seeded: string) => `
   SELECT t.schema, ${digest} AS digest, ${permittedOn("t.oid")} AS permitted,

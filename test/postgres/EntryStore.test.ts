@@ -232,6 +232,27 @@ describe("triggers of a database's users", () => {
     )
   )
 
+  it.live("G1: a row that they write once more in the same transaction differs from what the write returned", () =>
+    onDatabase((database) =>
+      Effect.gen(function* () {
+        const value = (text: string) => JSON.stringify(text.repeat(100))
+        yield* put(a, value("x"))
+        for (const change of ["updated_by = 'audit'", `value = '${value("z")}'`]) {
+          const again = `SET LOCAL session_replication_role = replica; UPDATE systemplane_entries SET ${change};`
+          yield* trigger(database, `AFTER UPDATE ${eachRow}`, `${again} RETURN NULL;`)
+          const { fingerprint } = yield* put(a, value("y"))
+          const found = yield* diff([fingerprint, undefined, undefined])
+          assert.deepStrictEqual(
+            found.map(({ slot }) => slot),
+            [0],
+            change
+          )
+          assert.deepStrictEqual(yield* diff(yield* know), [])
+        }
+      })
+    )
+  )
+
   it.live("G10: a write that they skip, or turn into another, fails in words and leaves nothing behind", () =>
     onDatabase((database) =>
       Effect.gen(function* () {

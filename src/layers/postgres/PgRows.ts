@@ -14,14 +14,16 @@ import * as WritableValue from "../../schema/WritableValue.ts"
 
 /**
  * Which version of a row it is, in 64 bits: two versions have one fingerprint once in 10^19. Whatever writes a row
- * gives it the id of its transaction (`xmin`), also with the triggers disabled. An id comes again after a fail-over
- * that lost commits; then the revision, the time, the value if it is short, or else its size tell. The names are part
- * of it so that in the digest of many rows, the exclusive or of their fingerprints, no two rows cancel each other out.
+ * gives it the id of its transaction (`xmin`), also with the triggers disabled. A transaction that writes a row twice
+ * puts the second version in another place (`ctid`): what our own statement returns may not be what a trigger of others
+ * leaves. Both come again after a fail-over that lost commits; then the revision, the time, the value if it is short,
+ * or else its size tell. Place and names differ from row to row, so that in the digest of many rows, the exclusive or
+ * of their fingerprints, no two rows cancel each other out, nor two that were changed alike.
  *
  * No long value is read for it. A table that was written anew as it was (restored, repacked) has other fingerprints:
  * its rows are read again, and turn out to be the same.
  */
-export const fingerprint = `pg_catalog.hash_record_extended(ROW(e.xmin, e.revision, e.updated_at, e.namespace, e.key,
+export const fingerprint = `pg_catalog.hash_record_extended(ROW(e.xmin, e.ctid, e.revision, e.updated_at, e.namespace, e.key,
     pg_catalog.pg_column_size(e.value), CASE WHEN ${WritableValue.isShort("e.value")} THEN e.value END), 0)`
 
 /** How long ago a row was written, in seconds by the database's clock. */

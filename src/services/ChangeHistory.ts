@@ -76,6 +76,10 @@ export interface ChangeHistoryShape {
    * or emitted twice, also of transactions that commit late; what the retention removed meanwhile is no longer there,
    * so go on from a cursor that is younger than what it keeps. It begins with `Reset` if no cursor is given, or one
    * that means nothing in this database.
+   *
+   * What was recorded since a cursor comes in one answer. A reader that was away while very much was recorded, hundreds
+   * of MB, may not get it within 5 seconds: begin again without a cursor then, and read the time between with `list`,
+   * whose pages end after 4 MiB.
    */
   readonly since: (cursor?: string | undefined) => Stream.Stream<HistoryEvent, ChangeHistoryError>
   /**

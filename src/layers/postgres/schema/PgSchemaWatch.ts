@@ -10,10 +10,12 @@
  *   prepared just now, and changed for that or served with a warning ──▶ a look before the first read, for what is found
  *   found in order just now, or not looked at (bootstrap: "skip")    ──▶ a look with the first verification
  *   a session that follows another one                               ──▶ a look with its first verification
+ *   a session that follows one that was not looked at                ──▶ a look before the first read
  * ```
  *
  * Until a first verification, which is soon, nothing gets stale, since each session begins with a read of all rows; and
- * a herd that connects has enough to ask.
+ * a herd that connects has enough to ask. But sessions may always end before that (a link that breaks every few
+ * seconds), so the second one does not put it off again.
  */
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
@@ -47,6 +49,8 @@ export const make = (
   let known: string | undefined
   /** Whether the objects were found in order when the database was prepared. They have to be, at the first look. */
   let wereInOrder = false
+  /** Whether the newest session read without a look, and had none since. */
+  let skipped = false
 
   const isAsItWas = Effect.fnUntraced(function* (query: Query) {
     const found = yield* PgSchemaCheck.digest(query)
@@ -60,14 +64,19 @@ export const make = (
   return {
     on: (query, onLook) => {
       wereInOrder ||= PgSchemaCheck.wereFoundInOrder(query)
-      let lookedAt = prepared && known === undefined && !wereInOrder ? Number.NEGATIVE_INFINITY : undefined
+      const atOnce = skipped || (prepared && known === undefined && !wereInOrder)
+      let lookedAt = atOnce ? Number.NEGATIVE_INFINITY : undefined
       return Effect.flatMap(MonotonicClock.millis, (now) => {
-        lookedAt ??= now
+        if (lookedAt === undefined) {
+          lookedAt = now
+          skipped = true
+        }
         if (now - lookedAt < interval) return Effect.succeed(true)
         onLook()
         return Effect.tap(isAsItWas(query), () =>
           Effect.sync(() => {
             lookedAt = now
+            skipped = false
           })
         )
       }).pipe(

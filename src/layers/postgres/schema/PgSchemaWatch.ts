@@ -6,16 +6,9 @@
  * with each verification: one digest tells whether it is as it was. If it is not, and the objects are not in order
  * either, the tenant is prepared again (G13). A database that was served with a warning stays as it is.
  *
- * ```
- *   prepared just now, and changed for that or served with a warning ──▶ a look before the first read, for what is found
- *   found in order just now, or not looked at (bootstrap: "skip")    ──▶ a look with the first verification
- *   a session that follows another one                               ──▶ a look with its first verification
- *   a session that follows one that was not looked at                ──▶ a look before the first read
- * ```
- *
- * Until a first verification, which is soon, nothing gets stale, since each session begins with a read of all rows; and
- * a herd that connects has enough to ask. But sessions may always end before that (a link that breaks every few
- * seconds), so the second one does not put it off again.
+ * Before its first read each session is looked at, so that what stands in the place of the table is not taken for it.
+ * The first one of a tenant is the exception if there is nothing to find: the database was found in order just now, or
+ * was not to be looked at (`bootstrap: "skip"`), so that whatever is there counts as it is.
  */
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
@@ -49,8 +42,8 @@ export const make = (
   let known: string | undefined
   /** Whether the objects were found in order when the database was prepared. They have to be, at the first look. */
   let wereInOrder = false
-  /** Whether the newest session read without a look, and had none since. */
-  let skipped = false
+  /** Whether there was a session before. */
+  let follows = false
 
   const isAsItWas = Effect.fnUntraced(function* (query: Query) {
     const found = yield* PgSchemaCheck.digest(query)
@@ -64,19 +57,16 @@ export const make = (
   return {
     on: (query, onLook) => {
       wereInOrder ||= PgSchemaCheck.wereFoundInOrder(query)
-      const atOnce = skipped || (prepared && known === undefined && !wereInOrder)
-      let lookedAt = atOnce ? Number.NEGATIVE_INFINITY : undefined
+      const looksFirst = follows || (prepared && !wereInOrder)
+      follows = true
+      let lookedAt = looksFirst ? Number.NEGATIVE_INFINITY : undefined
       return Effect.flatMap(MonotonicClock.millis, (now) => {
-        if (lookedAt === undefined) {
-          lookedAt = now
-          skipped = true
-        }
+        lookedAt ??= now
         if (now - lookedAt < interval) return Effect.succeed(true)
         onLook()
         return Effect.tap(isAsItWas(query), () =>
           Effect.sync(() => {
             lookedAt = now
-            skipped = false
           })
         )
       }).pipe(

@@ -10,8 +10,8 @@ export const ownServers = ["test/faults/**/*.test.ts", "test/postgres/Rights.tes
 export const slow = [
   ...ownServers,
   "test/memory/Growth.test.ts",
-  "test/plane/{ReadThrough,Remade}.test.ts",
-  "test/postgres/{CatalogDigest,CursorDiff,HistoryPlans,Settings,Upgrade}.test.ts"
+  "test/plane/{BadRows,ReadThrough,Remade}.test.ts",
+  "test/postgres/{CatalogDigest,CursorDiff,DigestDiff,HistoryPlans,Settings,Upgrade}.test.ts"
 ]
 
 export default defineConfig({

@@ -137,6 +137,8 @@ const follow = async (
     })
   const { diff } = PgDiff.onSession(query as any, undefined, { lasting: Number.POSITIVE_INFINITY })
   const known: Array<bigint | undefined> = keys.map(() => undefined)
+  /** What the rows say, by what was read of them: a table that is written anew as it was has other fingerprints. */
+  const said: Array<string | undefined> = keys.map(() => undefined)
   let reads = 0
   let differences = 0
   for (let last = false; ; ) {
@@ -146,9 +148,12 @@ const follow = async (
     // Before the snapshot is taken: what TRUNCATE removes is gone for older snapshots, too.
     await reader.query("LOCK TABLE systemplane_entries IN ACCESS SHARE MODE")
     usedCursor = false
-    for (const { row, slot } of await Effect.runPromise(diff(keys, [...known]))) known[slot] = row?.fingerprint
+    for (const { row, slot } of await Effect.runPromise(diff(keys, [...known]))) {
+      known[slot] = row?.fingerprint
+      said[slot] = row && contentOf(row.value, row.revision, row.updatedBy)
+    }
     if (usedCursor) byCursor++
-    const { rows } = await reader.query({ text: selectFingerprints, types })
+    const { rows } = await reader.query({ text: selectRows, types })
     if (variant === "newestId") {
       newest = BigInt(
         (await reader.query("SELECT coalesce(max(id), 0)::text AS id FROM systemplane_history")).rows[0].id
@@ -156,11 +161,17 @@ const follow = async (
     }
     await reader.query("COMMIT")
     reads++
-    const actual = new Map(rows.map((row: any) => [`${row.namespace}/${row.key}`, row.fingerprint]))
-    if (keys.some(({ key, namespace }, slot) => actual.get(`${namespace}/${key}`) !== known[slot])) {
-      differences++
-      for (const [slot, { key, namespace }] of keys.entries()) known[slot] = actual.get(`${namespace}/${key}`)
+    const actual = new Map(rows.map((row: any) => [`${row.namespace}/${row.key}`, row]))
+    let differs = false
+    for (const [slot, { key, namespace }] of keys.entries()) {
+      const row = actual.get(`${namespace}/${key}`)
+      const says = row && contentOf(JSON.parse(row.value), Number(row.revision), row.updated_by)
+      if (said[slot] === says) continue
+      differs = true
+      said[slot] = says
+      known[slot] = row?.fingerprint
     }
+    if (differs) differences++
     if (last || (variant !== "right" && differences > 0)) break
   }
   stop()
@@ -191,22 +202,31 @@ export const selectGaps = `
       WHERE e.value IS DISTINCT FROM h.value OR e.revision IS DISTINCT FROM h.revision
     ) AS gaps`
 
-const selectFingerprints = `SELECT e.namespace, e.key, ${PgRows.fingerprint} AS fingerprint FROM systemplane_entries AS e`
+const contentOf = (value: unknown, revision: number, updatedBy: string) => JSON.stringify([value, revision, updatedBy])
 
-const running = "ARRAY(SELECT pg_snapshot_xip($1::pg_snapshot))"
-const noneRunning = "ARRAY(SELECT x FROM pg_snapshot_xip($1::pg_snapshot) AS x WHERE false)"
-const later = "h.transaction_id >= pg_snapshot_xmax($1::pg_snapshot)"
+const selectRows = `
+  SELECT e.namespace, e.key, e.value::text AS value, e.revision, e.updated_by, ${PgRows.fingerprint} AS fingerprint
+  FROM systemplane_entries AS e`
+
+const running = "ARRAY(SELECT pg_catalog.pg_snapshot_xip($1::pg_snapshot))"
+const noneRunning = "ARRAY(SELECT x FROM pg_catalog.pg_snapshot_xip($1::pg_snapshot) AS x WHERE false)"
+const later = "h.transaction_id >= pg_catalog.pg_snapshot_xmax($1::pg_snapshot)"
 
 const broken = (sql: string, variant: Variant, newest: bigint): string => {
   if (sql !== PgCursorRead.selectSince) return sql
   switch (variant) {
     case "newestId":
-      return sql.replace(later, `h.id > ${newest}`).replace(running, noneRunning)
+      return replaced(replaced(sql, later, `h.id > ${newest}`), running, noneRunning)
     case "withoutRunning":
-      return sql.replace(running, noneRunning)
+      return replaced(sql, running, noneRunning)
     default:
       return sql
   }
+}
+
+const replaced = (sql: string, part: string, by: string): string => {
+  if (!sql.includes(part)) throw new Error(`The statement has no ${part}`)
+  return sql.replace(part, by)
 }
 
 const chance = (share: number) => Math.random() < share

@@ -6,6 +6,7 @@
 import * as Result from "effect/Result"
 import { ConfigError, InvalidActor, InvalidChange, InvalidValue } from "./ConfigError.ts"
 import type { Assignment, ConfigKey } from "./ConfigKey.ts"
+import type { EntryRow } from "./EntryRow.ts"
 import * as JsonText from "./JsonText.ts"
 import * as SeedMark from "./SeedMark.ts"
 import * as StoredValue from "./StoredValue.ts"
@@ -27,6 +28,21 @@ export interface ChangeRequest {
   readonly reason?: string | undefined
   /** Whether the caller gave the id, and so may have sent the change before. */
   readonly given?: boolean | undefined
+}
+
+/** What a change made of one key. */
+export interface Written {
+  /** The row as the change left it; `undefined`: there is none. */
+  readonly row: EntryRow | undefined
+  /** The revision of the row that was deleted; `undefined`: none was. */
+  readonly deleted: number | undefined
+}
+
+/** What a change made of its keys, in the order of the writes. */
+export interface Receipt {
+  readonly written: ReadonlyArray<Written>
+  /** `false` if an earlier copy of the change wrote this, and another writer has written since. */
+  readonly current: boolean
 }
 
 /**

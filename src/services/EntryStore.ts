@@ -11,7 +11,7 @@ import type { EntryStoreError } from "../schema/EntryStoreError.ts"
 import type { KeyName } from "../schema/KeyName.ts"
 import type { RowDiff } from "../schema/Snapshot.ts"
 import type { TenantId } from "../schema/TenantId.ts"
-import type { ChangeRequest } from "../schema/WriteRequest.ts"
+import type { ChangeRequest, Receipt } from "../schema/WriteRequest.ts"
 
 /** What is to become of a key. */
 export interface EntryWrite extends KeyName {
@@ -21,21 +21,6 @@ export interface EntryWrite extends KeyName {
   readonly ifRevision?: number | undefined
   /** Whether the history must not keep the value, also if no application has declared the key in the database. */
   readonly secret?: boolean | undefined
-}
-
-/** What a change made of one key. */
-export interface Written {
-  /** The row as the change left it; `undefined`: there is none. */
-  readonly row: EntryRow | undefined
-  /** The revision of the row that was deleted; `undefined`: none was. */
-  readonly deleted: number | undefined
-}
-
-/** What a change made of its keys, in the order of the writes. */
-export interface Receipt {
-  readonly written: ReadonlyArray<Written>
-  /** `false` if an earlier copy of the change wrote this, and another writer has written since. */
-  readonly current: boolean
 }
 
 /**

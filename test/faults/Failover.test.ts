@@ -1,6 +1,8 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
 import { ChangeHistory, Config } from "effect-systemplane"
+import type * as FaultProxy from "../../dev/FaultProxy.ts"
+import type * as PostgresServer from "../../dev/PostgresServer.ts"
 import { Burst, Limit } from "../support/keys.ts"
 import { collect, until } from "../support/Observe.ts"
 import type { TestDatabase } from "../support/TestDatabase.ts"
@@ -14,6 +16,21 @@ const nextEvent = (cursor: string | undefined) =>
     ChangeHistory.use((history) => Stream.runHead(history.since(cursor))),
     Option.getOrThrow
   )
+
+/** Something happens, and a copy of the data from before it goes on in the server's place. The feed is still away. */
+const loses = Effect.fnUntraced(function* <A, E, R>(
+  happens: Effect.Effect<A, E, R>,
+  server: PostgresServer.PostgresServer,
+  proxy: FaultProxy.FaultProxy
+) {
+  const copy = yield* server.copy
+  yield* ProxiedPlane.becomes("live")
+  const lost = yield* happens
+  yield* proxy.refuse
+  yield* server.failOver(copy)
+  yield* ProxiedPlane.becomes("disconnected", "stale")
+  return lost
+})
 
 const wentBack = "The table went back to an earlier state; it is taken as it is"
 
@@ -87,13 +104,7 @@ layer(OwnServer.layer, { excludeTestServices: true, timeout: "60 seconds" })(
                      RETURNING e.xmin::text AS xmin, e.revision::text, e.updated_at::text`,
                     [Limit.key, value]
                   )
-                const copy = yield* server.copy
-                yield* ProxiedPlane.becomes("live")
-                const lost = yield* unrecorded(7)
-                yield* ProxiedPlane.seen(Limit, 7)
-                yield* proxy.refuse
-                yield* server.failOver(copy)
-                yield* ProxiedPlane.becomes("disconnected", "stale")
+                const lost = yield* loses(Effect.tap(unrecorded(7), ProxiedPlane.seen(Limit, 7)), server, proxy)
                 assert.deepStrictEqual(yield* unrecorded(8), lost)
                 yield* proxy.pass
                 yield* ProxiedPlane.seen(Limit, 8)
@@ -115,14 +126,11 @@ layer(OwnServer.layer, { excludeTestServices: true, timeout: "60 seconds" })(
                 yield* write(acme, 5)
                 yield* ProxiedPlane.seen(Limit, 5)
                 const kept = yield* nextEvent(undefined)
-                const copy = yield* server.copy
-                yield* ProxiedPlane.becomes("live")
-                const lost = yield* write(acme, 7)
-                yield* ProxiedPlane.seen(Limit, 7)
-                const gone = yield* nextEvent(undefined)
-                yield* proxy.refuse
-                yield* server.failOver(copy)
-                yield* ProxiedPlane.becomes("disconnected", "stale")
+                const [lost, gone] = yield* loses(
+                  Effect.all([Effect.tap(write(acme, 7), ProxiedPlane.seen(Limit, 7)), nextEvent(undefined)]),
+                  server,
+                  proxy
+                )
                 const again = yield* write(acme, 9)
                 assert.strictEqual(again, lost)
                 // More transactions, records and revisions than were lost.

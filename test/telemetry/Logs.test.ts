@@ -28,6 +28,14 @@ const make = () => {
   return { acme: connector.tenant("acme"), lines, layer }
 }
 
+/** A status board alone, and what it and others tell. */
+const makeBoard = () => {
+  const told: Array<unknown> = []
+  const logger = Logger.make(({ message }) => void told.push(message))
+  const board = StatusBoard.layer.pipe(Layer.provide(Telemetry.layer({ aggregateTenantThreshold: 10 })))
+  return { told, layer: Layer.merge(board, Logger.layer([logger])) }
+}
+
 const refused =
   "Tenant acme, connect: the port is refused (ECONNREFUSED); start the server, or correct host and port in the URL"
 const lost = "Tenant acme, session: the listening session ended; it is being opened again"
@@ -97,9 +105,7 @@ describe("the log", () => {
   it.effect(
     "the log remembers the last hundred causes of a tenant that does not become live, and tells an older one anew",
     () => {
-      const told: Array<unknown> = []
-      const logger = Logger.make(({ message }) => void told.push(message))
-      const layer = StatusBoard.layer.pipe(Layer.provide(Telemetry.layer({ aggregateTenantThreshold: 10 })))
+      const { layer, told } = makeBoard()
       return Effect.gen(function* () {
         const acme = TenantId.make("acme")
         const board = yield* StatusBoard.StatusBoard
@@ -116,14 +122,12 @@ describe("the log", () => {
           })
         for (let cause = 1; cause <= 101; cause++) assert.strictEqual(yield* failsFor(cause), 1)
         assert.deepStrictEqual([yield* failsFor(101), yield* failsFor(2), yield* failsFor(1)], [0, 0, 1])
-      }).pipe(Effect.provide([layer, Logger.layer([logger])]), Effect.scoped, withRegistry)
+      }).pipe(Effect.provide(layer), Effect.scoped, withRegistry)
     }
   )
 
   it.effect("the log logs a state before the fibers that wait for it go on", () => {
-    const told: Array<unknown> = []
-    const logger = Logger.make(({ message }) => void told.push(message))
-    const layer = StatusBoard.layer.pipe(Layer.provide(Telemetry.layer({ aggregateTenantThreshold: 10 })))
+    const { layer, told } = makeBoard()
     return Effect.gen(function* () {
       const acme = TenantId.make("acme")
       const board = yield* StatusBoard.StatusBoard
@@ -137,6 +141,6 @@ describe("the log", () => {
       yield* board.update(acme, { state: "live" }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, 3))
       yield* promptly("a caller goes on", () => told.length === 2)
       assert.deepStrictEqual(told.flat(), ["Tenant is live", "a caller goes on"])
-    }).pipe(Effect.provide([layer, Logger.layer([logger])]), Effect.scoped, withRegistry)
+    }).pipe(Effect.provide(layer), Effect.scoped, withRegistry)
   })
 })

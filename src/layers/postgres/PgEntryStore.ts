@@ -21,9 +21,9 @@ import {
   Unencodable
 } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
-import type { ChangeRequest } from "../../schema/WriteRequest.ts"
+import type { ChangeRequest, Receipt } from "../../schema/WriteRequest.ts"
 import type { Query } from "../../services/Connector.ts"
-import { type ChangeOutcome, EntryStore, type EntryWrite, type Receipt } from "../../services/EntryStore.ts"
+import { type ChangeOutcome, EntryStore, type EntryWrite } from "../../services/EntryStore.ts"
 import { readTimeout, rollbackRetries, writeTimeout } from "../runtime/Timeouts.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
 import * as PgDiff from "./diff/PgDiff.ts"

@@ -3,7 +3,6 @@
  * holds, if one with the same digest was found up to date before.
  */
 import * as Effect from "effect/Effect"
-import { memoize } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
@@ -12,10 +11,11 @@ import type { Query } from "../../services/Connector.ts"
 import { KeyDeclarations } from "../../services/KeyDeclarations.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import { isStored, unexpectedShape } from "./PgRows.ts"
+import * as KnownDigests from "./schema/KnownDigests.ts"
 
 const make = Effect.map(PgDatabases, (databases) => {
-  /** Digests of catalogues that hold these declarations. Their number is that of the kinds of databases. */
-  const upToDate = memoize((_: ReadonlyArray<KeyDeclaration>) => new Set<bigint>())
+  /** Digests of catalogues that hold these declarations. */
+  const upToDate = KnownDigests.make<ReadonlyArray<KeyDeclaration>, bigint>()
 
   const declare = Effect.fnUntraced(function* (
     query: Query,
@@ -23,16 +23,15 @@ const make = Effect.map(PgDatabases, (databases) => {
     declarations: ReadonlyArray<KeyDeclaration>
   ): Effect.fn.Return<typeof Declared.Type, SqlError | Schema.SchemaError> {
     const known = upToDate(declarations)
-    if (known.size > 0) {
+    if (!known.isEmpty()) {
       const [found] = yield* Effect.flatMap(query(selectDeclared, [declaredBy]), decodeDeclared)
-      if (found.digest !== null && known.has(found.digest)) return found
+      if (known.has(found.digest)) return found
     }
     const [declared] = yield* Effect.flatMap(
       query(upsertDeclarations, [textOf(declarations), declaredBy]),
       decodeDeclared
     )
-    if (known.size > 1000) known.clear()
-    if (declared.written === 0 && declared.digest !== null) known.add(declared.digest)
+    if (declared.written === 0) known.add(declared.digest)
     return declared
   })
 

@@ -6,11 +6,11 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { ChangeIdReused } from "../EntryStoreError.ts"
 import { type KeyName, nameOf } from "../KeyName.ts"
-import type { ChangeRequest } from "../WriteRequest.ts"
+import type { ChangeRequest, Receipt, Written } from "../WriteRequest.ts"
 import * as JsonbText from "./JsonbText.ts"
 import { record } from "./MemoryRecords.ts"
 import { erase, failed, put, remove, type Statement, seed, touch } from "./MemoryStatements.ts"
-import { entryRow, find, type Receipt, type Table, type Written } from "./MemoryTable.ts"
+import { entryRow, find, type Table } from "./MemoryTable.ts"
 
 /** What is to become of a key: another text, or no row. */
 export interface Item extends KeyName {

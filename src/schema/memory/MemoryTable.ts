@@ -28,6 +28,7 @@ import type { KeyDeclaration } from "../operator/KeyDeclaration.ts"
 import * as SeedMark from "../SeedMark.ts"
 import type { RowDiff } from "../Snapshot.ts"
 import * as StoredValue from "../StoredValue.ts"
+import type { Receipt } from "../WriteRequest.ts"
 import type { History } from "./MemoryHistory.ts"
 
 /** A row. `text` is the value as `jsonb` would write it. */
@@ -69,17 +70,6 @@ export interface Made {
   /** What it wrote, as one text. */
   readonly content: string
   readonly receipt: Receipt
-}
-
-/** What a change made of one key. */
-export interface Written {
-  readonly row: EntryRow | undefined
-  readonly deleted: number | undefined
-}
-
-export interface Receipt {
-  readonly written: ReadonlyArray<Written>
-  readonly current: boolean
 }
 
 export const empty: Table = {

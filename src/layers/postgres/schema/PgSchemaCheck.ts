@@ -15,6 +15,7 @@ import type { DdlObject } from "../../../schema/ddl/DdlObjects.ts"
 import type { Query } from "../../../services/Connector.ts"
 import type { Seed } from "../../../services/KeyRegistry.ts"
 import * as PgRows from "../PgRows.ts"
+import * as KnownDigests from "./KnownDigests.ts"
 import * as PgCatalog from "./PgCatalog.ts"
 import * as PgCatalogDigest from "./PgCatalogDigest.ts"
 import * as PgSchemaFindings from "./PgSchemaFindings.ts"
@@ -45,18 +46,8 @@ const decodeInFull = Schema.decodeUnknownEffect(Schema.NonEmptyArray(InFull))
 
 const everything = Ddl.objects(true)
 
-/**
- * Digests of catalogues that were found in order, for each set of objects. Their number is that of the kinds of
- * databases.
- */
-const inOrder = new WeakMap<ReadonlyArray<DdlObject>, Set<string>>()
-
-const knownFor = (objects: ReadonlyArray<DdlObject>): Set<string> => {
-  const known = inOrder.get(objects) ?? new Set<string>()
-  inOrder.set(objects, known)
-  if (known.size > 1000) known.clear()
-  return known
-}
+/** Digests of catalogues that were found in order, for each set of objects. */
+const inOrder = KnownDigests.make<ReadonlyArray<DdlObject>, string>()
 
 /**
  * Of the catalogue's rows about our objects, of this role's rights, and of what it may see: equal as long as nothing
@@ -79,7 +70,7 @@ const isInOrder = (query: Query, objects: ReadonlyArray<DdlObject>) =>
       // The rows were looked at. The records are not: the first write does, before it draws a revision.
       const known = { facts, schema, ahead: true, aheadOfHistory: true }
       if (PgSchemaFindings.findings(objects, known).length > 0) return false
-      if (digest !== null) knownFor(objects).add(digest)
+      inOrder(objects).add(digest)
       return true
     })
   )
@@ -97,7 +88,7 @@ export const findsEverything = (
     Effect.flatMap(decodeGlance),
     Effect.flatMap(([{ ahead, digest, permitted, seeded }]) => {
       if (!permitted || !seeded || !ahead) return Effect.succeed(false)
-      return digest !== null && knownFor(objects).has(digest) ? Effect.succeed(true) : isInOrder(query, objects)
+      return inOrder(objects).has(digest) ? Effect.succeed(true) : isInOrder(query, objects)
     }),
     Effect.tap((inOrder) => Effect.sync(() => inOrder && foundInOrder.add(query))),
     Effect.orElseSucceed(() => false)

@@ -5,6 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as PgCatalog from "../../src/layers/postgres/schema/PgCatalog.ts"
+import * as PgCatalogDigest from "../../src/layers/postgres/schema/PgCatalogDigest.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as Catalog from "./Catalog.ts"
 
@@ -140,6 +141,45 @@ const changes = [
 ]
 
 describe("the digest of the catalogue", () => {
+  it.live("G13: a session sees that a table has rules, children or a parent, also if it had others before", () =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.make
+      yield* Catalog.prepare(database)
+      const glimpse = Effect.map(database.run(PgCatalogDigest.glimpse), ([found]) => found.digest)
+      yield* Effect.forEach(
+        tables.filter((table) => table !== "systemplane_processes"),
+        Effect.fnUntraced(function* (table) {
+          const rule = `CREATE RULE r AS ON INSERT TO ${table} DO INSTEAD NOTHING`
+          const child = `CREATE TABLE public.child () INHERITS (${table})`
+          yield* Effect.forEach(
+            [
+              [
+                "CREATE TABLE public.parent ()",
+                `ALTER TABLE ${table} INHERIT public.parent`,
+                `ALTER TABLE ${table} NO INHERIT public.parent; DROP TABLE public.parent`
+              ],
+              [`${child}; DROP TABLE public.child`, child, "DROP TABLE public.child"],
+              [
+                `${rule}; ALTER TABLE ${table} DISABLE RULE r`,
+                `ALTER TABLE ${table} ENABLE RULE r`,
+                `DROP RULE r ON ${table}`
+              ],
+              ["", rule, `DROP RULE r ON ${table}`],
+              ["", `ALTER TABLE ${table} DISABLE TRIGGER USER`, `ALTER TABLE ${table} ENABLE TRIGGER USER`]
+            ] as const,
+            Effect.fnUntraced(function* ([before, change, after]) {
+              yield* Catalog.runScript(database, before)
+              const known = yield* glimpse
+              yield* Catalog.runScript(database, change)
+              assert.notStrictEqual(yield* glimpse, known, change)
+              yield* Catalog.runScript(database, after)
+            })
+          )
+        })
+      )
+    }).pipe(Effect.scoped)
+  )
+
   it.live("G13: whatever is changed in the catalogue, the digest is another one, or none, if a fact is", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make

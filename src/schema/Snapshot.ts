@@ -136,8 +136,14 @@ export const confirmedAt = (state: State, slot: number): number =>
 
 /**
  * Learns a whole read: every slot not among the differences is as the table has it. Or nothing, if one is inconclusive.
+ * If the read relied on what was recorded since `verifiedAt`, it confirms the other slots as of then.
  */
-export const applyDiff = (state: State, diff: ReadonlyArray<RowDiff>, since: Asked): Outcome => {
+export const applyDiff = (
+  state: State,
+  diff: ReadonlyArray<RowDiff>,
+  since: Asked,
+  verifiedAt: number = since.time
+): Outcome => {
   if (since.version < state.disownedVersion) return nothing(state, { inconclusive: true, regressed: false })
   const all = diff.concat(unmentioned(state, diff, since))
   const found = applyAll(state, all, since)
@@ -145,8 +151,9 @@ export const applyDiff = (state: State, diff: ReadonlyArray<RowDiff>, since: Ask
   if (outcome.inconclusive || contradictsReads(state, all, since))
     return nothing(state, { inconclusive: true, regressed: false })
   const version = state.version + 1
-  const confirmedAt = Math.max(state.confirmedAt, since.time)
-  const learned = { ...outcome.state, version, wholeVersion: version, loaded: true, readAlone: [], confirmedAt }
+  const confirmed = verifiedAt < since.time ? confirm(outcome.state, diff, since.time) : outcome.state
+  const confirmedAt = Math.max(state.confirmedAt, verifiedAt)
+  const learned = { ...confirmed, version, wholeVersion: version, loaded: true, readAlone: [], confirmedAt }
   return { ...outcome, state: learned }
 }
 
@@ -186,8 +193,7 @@ const orDisown = (outcome: Outcome): Outcome => {
 const applyRead = (state: State, rows: ReadonlyArray<RowDiff>, since: Since): Outcome => {
   const outcome = applyAll(state, rows, since)
   if (outcome.inconclusive || outcome.regressed) return nothing(state, outcome)
-  const confirmed = rows.reduce((state, { slot }) => confirmSlot(state, slot, since.time), outcome.state)
-  return { ...outcome, state: confirmed }
+  return { ...outcome, state: confirm(outcome.state, rows, since.time) }
 }
 
 /**
@@ -272,9 +278,13 @@ const beginEpoch = (state: State, diff: ReadonlyArray<RowDiff>, since: Since): O
   return { ...outcome, state: { ...outcome.state, epoch: state.epoch + 1, epochVersion: state.version + 1 } }
 }
 
-const confirmSlot = (state: State, slot: number, time: number): State => {
-  const current = state.slots[slot]!
-  return current.confirmedAt >= time ? state : withSlot(state, slot, { ...current, confirmedAt: time })
+/** What was read on its own is confirmed, whatever is said of the rest. */
+const confirm = (state: State, read: ReadonlyArray<RowDiff>, time: number): State => {
+  const earlier = read.filter(({ slot }) => state.slots[slot]!.confirmedAt < time)
+  if (earlier.length === 0) return state
+  const slots = state.slots.slice()
+  for (const { slot } of earlier) slots[slot] = { ...slots[slot]!, confirmedAt: time }
+  return { ...state, slots }
 }
 
 const withSlot = (state: State, slot: number, next: Slot): State => ({ ...state, slots: state.slots.with(slot, next) })

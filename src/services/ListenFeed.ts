@@ -19,6 +19,12 @@ export interface FeedSession {
    */
   readonly diff: (...question: [...Parameters<ReadDiff>, arrived?: () => void]) => ReturnType<ReadDiff>
   /**
+   * When the whole table was last compared, in milliseconds of the monotonic clock, if the latest `diff` relied on what
+   * was recorded since: it may miss what was written since then with the triggers disabled. `undefined`, or no function:
+   * it compared the whole table itself.
+   */
+  readonly verifiedAt?: (() => number | undefined) | undefined
+  /**
    * Marks the session as established, since everything was read. The back-off starts over once the session has stayed
    * up for longer than the longest pause that may have preceded it.
    */

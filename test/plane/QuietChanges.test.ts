@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { DateTime, Effect } from "effect"
 import { Config, type ConfigKey, TenantCache, TenantId, withTenant } from "effect-systemplane"
-import { Limit } from "../support/keys.ts"
+import * as Catalog from "../postgres/Catalog.ts"
+import { Burst, Limit } from "../support/keys.ts"
 import { collect, until } from "../support/Observe.ts"
 import * as TestDatabase from "../support/TestDatabase.ts"
 import * as TestPlane from "../support/TestPlane.ts"
@@ -38,5 +39,30 @@ describe("changes without a notification", () => {
         )
       })
     )
+  )
+
+  it.live(
+    "G4: a value that was replaced with all triggers disabled is not confirmed by what another key's change tells",
+    () =>
+      TestPlane.onAcme(
+        (acme) =>
+          Effect.gen(function* () {
+            yield* write(acme, 7)
+            yield* held(Limit, 7)
+            const asked = yield* DateTime.now
+            yield* Catalog.withoutTriggers(acme, acme.run("UPDATE systemplane_entries SET value = '8'"))
+            const revision = yield* acme.write(Burst.namespace, Burst.key, 9)
+            yield* TestDatabase.eventually(
+              "the other key's change is read",
+              Effect.map(Config.entry(Burst), (entry) => entry.revision === revision)
+            )
+            const [silent, announced] = yield* Effect.all([Config.entry(Limit), Config.entry(Burst)])
+            assert.strictEqual(silent.value, 7)
+            assert.isTrue(DateTime.isLessThanOrEqualTo(silent.confirmedAt!, asked))
+            assert.isTrue(DateTime.isGreaterThanOrEqualTo(announced.confirmedAt!, asked))
+          }),
+        // Nothing compares the whole table again while the test runs.
+        { maxStaleness: "1 hour" }
+      )
   )
 })

@@ -201,6 +201,11 @@ describe("confirmation", () => {
     assert.deepStrictEqual([Snapshot.confirmedAt(all, a), Snapshot.confirmedAt(all, b)], [100, 60])
   })
 
+  it("G4: a read of what was recorded confirms what it names now, and all else as of the last comparison", () => {
+    const { state } = Snapshot.applyDiff(loaded, [{ slot: a, row: row(9) }], at(loaded, 100), 60)
+    assert.deepStrictEqual([Snapshot.confirmedAt(state, a), Snapshot.confirmedAt(state, b)], [100, 60])
+  })
+
   it("G4: the time of confirmation never runs backwards, in whatever order answers are applied", () => {
     const later = frozen(Snapshot.applyRow(loaded, a, row(5), at(loaded, 100)))
     assert.strictEqual(Snapshot.applyRow(later, a, row(5), at(later, 40)).state, later)

@@ -9,8 +9,9 @@
  * ```
  *
  * There is one kind of read, on the feed's own session: how one state of the table differs from the snapshot. It
- * answers all notifications that came before it, proves that nothing else changed (a lost notification, a row written
- * with the triggers disabled, `TRUNCATE`), and confirms every key. So a verification is the same read, made because
+ * answers all notifications that came before it, and confirms every key as of the moment at which the whole table was
+ * last compared: this read, unless one shortly before did so. The comparison proves that nothing else changed (a lost
+ * notification, a row written with the triggers disabled, `TRUNCATE`). A verification is the same read, made because
  * nothing else prompted one for a while; and if it is not answered in time, the session is dead. The tenant is live
  * from the first read on.
  *
@@ -94,15 +95,17 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
         followed.answerBy = Math.min(now + followed.patience, asked.time + longestArrival)
       }
       const diff = yield* session.diff(replicas.keys, Snapshot.fingerprints(asked), arrived)
+      const verifiedAt = Math.min(asked.time, session.verifiedAt?.() ?? asked.time)
       // The session answered. What applying the answer may wait for (the history, of a bad row) says nothing about it.
       followed.answerBy = never
       followed.patience = nextAnswer.afterAnswer(usualPatience, (yield* MonotonicClock.millis) - asked.time)
-      const { inconclusive, published } = yield* replicas.applyDiff(replica, diff, asked)
+      const { inconclusive, published } = yield* replicas.applyDiff(replica, diff, asked, verifiedAt)
       const took = (yield* MonotonicClock.millis) - asked.time
-      return { inconclusive, diff, published, took }
+      return { inconclusive, diff, published, took, unverified: asked.time - verifiedAt }
     })
     const reconciled = yield* Conclusive.read(replica.tenant, once)
-    followed.verifyAt = (yield* MonotonicClock.millis) + (yield* verifyDelay(reconciled.took))
+    const delay = yield* verifyDelay(reconciled.took)
+    followed.verifyAt = (yield* MonotonicClock.millis) + delay - reconciled.unverified
     return reconciled
   })
 

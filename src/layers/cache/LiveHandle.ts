@@ -10,7 +10,7 @@ import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import type { Entry } from "../../schema/Entry.ts"
 import * as ReaderOwned from "../../schema/ReaderOwned.ts"
-import type * as Snapshot from "../../schema/Snapshot.ts"
+import * as Snapshot from "../../schema/Snapshot.ts"
 import * as SnapshotSlot from "../../schema/SnapshotSlot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { ConfigHandle } from "../../services/ConfigHandle.ts"
@@ -90,7 +90,8 @@ class LiveHandle<A> extends Effectable.Class<A> implements ConfigHandle<A> {
     const slot = snapshot.slots[this.#slot]!
     if (!snapshot.loaded && slot.publishedAt === 0) return false
     const { entry, time } = this.#made
-    return this.#replica !== undefined || SnapshotSlot.revision(slot) >= entry.revision || snapshot.confirmedAt > time
+    if (this.#replica !== undefined || SnapshotSlot.revision(slot) >= entry.revision) return true
+    return Snapshot.confirmedAt(snapshot, this.#slot) > time
   }
 }
 

@@ -151,9 +151,14 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
 
   /**
    * Applies how the table differs from what was known when it was asked; nothing of it if some of it is inconclusive.
+   * `verifiedAt`: when the whole table was last compared, if that was not then.
    */
-  const applyDiff = (replica: Replica.Replica, diff: ReadonlyArray<Snapshot.RowDiff>, asked: Snapshot.Asked) =>
-    apply(replica, (state) => Snapshot.applyDiff(state, diff, asked), "read")
+  const applyDiff = (
+    replica: Replica.Replica,
+    diff: ReadonlyArray<Snapshot.RowDiff>,
+    asked: Snapshot.Asked,
+    verifiedAt?: number
+  ) => apply(replica, (state) => Snapshot.applyDiff(state, diff, asked, verifiedAt), "read")
 
   /** Changes the condition, and puts the state that follows from it on the board. */
   const setCondition = (

@@ -36,6 +36,7 @@ import { ReconnectSignal } from "./ReconnectSignal.ts"
 /** A session that listens: `LISTEN` was confirmed before it is handed over. */
 export interface FeedSource {
   readonly diff: FeedSession["diff"]
+  readonly verifiedAt?: FeedSession["verifiedAt"]
   /** Called with each batch before `Changed` is emitted: the next `diff` looks at these entries in any case. */
   readonly heard?: ((notifications: ReadonlyArray<Notification.Notification>) => void) | undefined
   /** Waits for a payload and takes all that have arrived, in the order of commit. Fails once the session has ended. */
@@ -96,7 +97,8 @@ export const make = Effect.fnUntraced(function* (
       state.scope = yield* Scope.fork(scope)
       const session = yield* Scope.provide(opening, state.scope)
       state.session = session
-      return { _tag: "Connected", session: { confirm, abandon: session.abandon, diff: session.diff } }
+      const { abandon, diff, verifiedAt } = session
+      return { _tag: "Connected", session: { confirm, abandon, diff, verifiedAt } }
     })
 
     const changed = (session: FeedSource): Effect.Effect<FeedEvent, ConnectorError> =>

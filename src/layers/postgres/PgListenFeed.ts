@@ -111,6 +111,7 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
         )
       return {
         heard: following.heard,
+        verifiedAt: following.verifiedAt,
         payloads: session.payloads,
         abandon: session.abandon,
         diff: (keys, known, whenArrived = () => {}) => {

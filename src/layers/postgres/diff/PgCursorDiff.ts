@@ -17,8 +17,8 @@
  *    that commits between the two would be lost.
  * 3. **A cursor is good for one session on one server.** On a standby, after a restart behind a pooler, or if
  *    transaction ids went back, all rows are read by value.
- * 4. **What no trigger recorded is found by its notification, or by verification**, which happens at least every
- *    `lasting`.
+ * 4. **What no trigger recorded is found by its notification, or by verification**, which the first read after
+ *    `lasting` makes. Until then an answer confirms what it does not name as of the last one (`verifiedAt`).
  * 5. **Every row that was taken is compared with its record by the next verification** (PgUnrecorded): all rows of the
  *    first read, and those that changed since.
  */
@@ -54,11 +54,15 @@ export interface CursorDiffOptions {
   readonly onSize: (bytes: number) => void
 }
 
-/** The difference from what is known and heard of; none if all rows have to be read. */
-export type CursorDiff = (
-  known: Known,
-  takeHeard: () => Map<string, KeyName>
-) => Effect.Effect<Option.Option<ReadonlyArray<RowDiff>>, SqlError>
+export interface CursorDiff {
+  /** The difference from what is known and heard of; none if all rows have to be read. */
+  readonly diff: (
+    known: Known,
+    takeHeard: () => Map<string, KeyName>
+  ) => Effect.Effect<Option.Option<ReadonlyArray<RowDiff>>, SqlError>
+  /** When the last read began that compared the whole table, by the monotonic clock. */
+  readonly verifiedAt: () => number
+}
 
 /** Whether the place of a read may be the next cursor. */
 export const isCursor = ({ history, place }: PgCursorRead.Scanned): boolean => history && !place.recovery
@@ -144,13 +148,16 @@ export const make = (
     return diff
   }
 
-  return (known, takeHeard) =>
-    Effect.flatMap(MonotonicClock.millis, (now) => {
-      const verify = now - verifiedAt >= lasting
-      if (!verify) return changed(known, takeHeard(), false)
-      return Effect.andThen(
-        unrecorded.compare,
-        others === undefined ? Effect.succeedNone : Effect.suspend(() => changed(known, takeHeard(), true))
-      )
-    })
+  return {
+    diff: (known, takeHeard) =>
+      Effect.flatMap(MonotonicClock.millis, (now) => {
+        const verify = now - verifiedAt >= lasting
+        if (!verify) return changed(known, takeHeard(), false)
+        return Effect.andThen(
+          unrecorded.compare,
+          others === undefined ? Effect.succeedNone : Effect.suspend(() => changed(known, takeHeard(), true))
+        )
+      }),
+    verifiedAt: () => verifiedAt
+  }
 }

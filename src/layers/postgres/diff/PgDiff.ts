@@ -52,6 +52,8 @@ export const once = (query: Query, keys: ReadonlyArray<KeyName>, known: Known): 
 export interface SessionDiff {
   /** As `once`, one call at a time. */
   readonly diff: (keys: ReadonlyArray<KeyName>, known: Known) => Diff
+  /** When the whole table was last compared, by the monotonic clock; `undefined` if the last call did so. */
+  readonly verifiedAt: () => number | undefined
   /** What notifications named: it is read by the next call. */
   readonly heard: (names: ReadonlyArray<KeyName>) => void
 }
@@ -70,6 +72,7 @@ export const onSession = (
   { lasting, onMismatch = () => {}, onSize = () => {} }: SessionDiffOptions
 ): SessionDiff => {
   let heard = new Map<string, KeyName>()
+  let verifiedAt: number | undefined
   const takeHeard = () => {
     const names = heard
     heard = new Map()
@@ -83,6 +86,7 @@ export const onSession = (
     const whole = Effect.fnUntraced(function* (known: Known): Effect.fn.Return<ReadonlyArray<RowDiff>, SqlError> {
       takeHeard()
       byCursor = undefined
+      verifiedAt = undefined
       let found: PgCursorRead.Scanned | undefined
       const scan = PgCursorRead.scan(queryEach !== undefined, (scanned) => {
         found = scanned
@@ -105,14 +109,17 @@ export const onSession = (
     return (known) => {
       if (byDigest !== undefined) return byDigest(keys, known, [...takeHeard().values()])
       if (byCursor === undefined) return whole(known)
-      return Effect.flatMap(
-        byCursor(known, takeHeard),
-        Option.match({ onNone: () => whole(known), onSome: Effect.succeed<ReadonlyArray<RowDiff>> })
-      )
+      const cursor = byCursor
+      return Effect.flatMap(cursor.diff(known, takeHeard), (found) => {
+        if (Option.isNone(found)) return whole(known)
+        verifiedAt = cursor.verifiedAt()
+        return Effect.succeed(found.value)
+      })
     }
   })
   return {
     diff: (keys, known) => (keys.length === 0 ? Effect.succeed([]) : diffOf(keys)(known)),
+    verifiedAt: () => verifiedAt,
     heard: (names) => {
       for (const name of names) if (heard.size <= PgCursorRead.mostKeys) heard.set(PgNamespaceScan.nameOf(name), name)
     }

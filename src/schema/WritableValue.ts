@@ -22,7 +22,7 @@ export const isShort = (value: string): string =>
  *
  * @since 0.1.0
  */
-const size = (value: string): string => `pg_catalog.pg_column_size(pg_catalog.jsonb_build_array(${value}))`
+export const size = (value: string): string => `pg_catalog.pg_column_size(pg_catalog.jsonb_build_array(${value}))`
 
 /**
  * Up to this size any value is written: 2,730 numbers of 12 bytes each, with up to 147 kB of digits each, are 400 MB,

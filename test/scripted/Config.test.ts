@@ -310,6 +310,25 @@ describe("subscribers", () => {
       assert.deepInclude(yield* Config.entry(Limit), { value: 6, revision: 3 })
     })
   )
+
+  it.effect("G6: a history that does not answer about a bad row delays no read and no write of another key", () =>
+    onPlane({ tenant: "acme" }, function* ({ acme }) {
+      yield* activate()
+      yield* TenantManager.use((manager) => manager.suspend("acme"))
+      acme.recalling = "never"
+      acme.write(limitKey, -5)
+      const read = yield* Effect.forkScoped(Config.entry(Limit), { startImmediately: true })
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual((yield* Fiber.join(read)).value, 600)
+      // No time passes by the clock.
+      const others = yield* Effect.forkScoped(
+        Effect.andThen(Config.get(Burst), Config.set(Burst, 9, { actor: "ada" })),
+        { startImmediately: true }
+      )
+      yield* breathe
+      assert.deepInclude(others.pollUnsafe(), { _tag: "Success" })
+    })
+  )
 })
 
 describe("limits", () => {

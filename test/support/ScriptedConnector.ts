@@ -28,6 +28,8 @@ export interface ScriptedTenant {
   rowsAfter: number
   /** Whether statements on the pooled client are answered. */
   clients: "yes" | "no" | "never" | "interrupt"
+  /** Whether the history says what was in force before a row. */
+  recalling: "yes" | "never"
   /** Whether a session can be released. */
   releasing: "yes" | "never" | "die"
   /** When sessions were asked for, in milliseconds. */
@@ -105,6 +107,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
       answersAfter: 0,
       rowsAfter: 0,
       clients: "yes",
+      recalling: "yes",
       releasing: "yes",
       attempts: [],
       clientAttempts: [],
@@ -289,7 +292,8 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
         Effect.suspend(() => {
           const { script } = tenantOf(tenant)
           if (!identifies(sql)) script.statements++
-          const answered = answer(identifies(sql) ? "yes" : script.clients, () => statement(tenant, sql, params))
+          const how = identifies(sql) ? "yes" : sql === PgPast.selectPast ? script.recalling : script.clients
+          const answered = answer(how, () => statement(tenant, sql, params))
           // The answer is that of the moment the statement was sent.
           return sql.startsWith("SELECT") && !identifies(sql) ? Effect.tap(answered, script.clientGate.await) : answered
         })

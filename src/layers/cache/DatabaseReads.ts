@@ -61,7 +61,7 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, reconciling
       return entry!
     }
     const since = { version: replica === before ? version : 0, time }
-    yield* reconciling.apply(replica, (state) => Snapshot.applyRow(state, slot, row, since), "read")
+    yield* reconciling.apply(replica, (state) => Snapshot.applyRow(state, slot, row, since), "read", [slot])
     return replicas.answered(replica, slot)
   })
 

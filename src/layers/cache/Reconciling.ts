@@ -30,14 +30,15 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas) {
       )
     ).pipe(Effect.asVoid)
 
-  /** Applies what an answer says; reconciles if that cannot be judged on its own. */
+  /** Applies what an answer says of these slots; reconciles if that cannot be judged on its own. */
   const apply = (
     replica: Replica,
     applyAnswer: (state: Snapshot.State) => Snapshot.Outcome,
-    source: "read" | "write"
+    source: "read" | "write",
+    slots: ReadonlyArray<number>
   ): Effect.Effect<void, EntryStoreError> => {
     const applied = Effect.map(
-      replicas.apply(replica, applyAnswer, source),
+      replicas.apply(replica, applyAnswer, source, slots),
       ({ inconclusive, regressed }) => !inconclusive && !regressed
     )
     const appliedOr = (reconcile: Effect.Effect<void, EntryStoreError>) =>

@@ -117,22 +117,25 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
 
   /**
    * Applies an answer to the replica's state as it is now. Before the first load the history is asked of rejected rows
-   * first, so that no reader sees a default in the place of the last valid value; later nothing waits for that.
+   * first, so that no reader sees a default in the place of the last valid value; later nothing waits for that. It is
+   * asked of these slots alone, or of all: an answer about one key does not wait for what is not known of others.
    */
   const apply = (
     replica: Replica.Replica,
     applyTo: (state: Snapshot.State) => Snapshot.Outcome,
-    source: "read" | "write"
+    source: "read" | "write",
+    among?: ReadonlyArray<number>
   ): Effect.Effect<Snapshot.Outcome> =>
     Effect.suspend(() => {
       const before = replica.snapshot
       const outcome = applyTo(before)
-      const forgotten = outcome.inconclusive ? [] : SnapshotRecall.forgotten(outcome.state)
+      const unknown = outcome.inconclusive ? [] : SnapshotRecall.forgotten(outcome.state)
+      const forgotten = among === undefined ? unknown : unknown.filter(({ slot }) => among.includes(slot))
       if (before.loaded || forgotten.length === 0) publish(replica, outcome, source)
       const wentBack = outcome.state.epoch !== before.epoch
       const reported = wentBack ? Effect.suspend(() => reportWentBack(replica)) : Effect.void
       if (forgotten.length === 0) return wentBack ? Effect.as(reported, outcome) : Effect.succeed(outcome)
-      return Effect.flatMap(lastValid.recall(replica.tenant, keys, forgotten), (found = []) => {
+      return Effect.flatMap(lastValid.recall(replica.tenant, keys, forgotten), (found) => {
         const now = replica.snapshot
         // Other answers may have been applied meanwhile: this one is judged anew.
         const again = before.loaded ? Snapshot.nothingNew(now) : applyTo(now)

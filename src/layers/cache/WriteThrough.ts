@@ -59,8 +59,9 @@ export const make = Effect.fnUntraced(function* (
     let settled = replica !== undefined && receipt.current
     if (replica !== undefined) {
       const since = { version: replica === before ? version : 0, time }
+      const slots = request.writes.flatMap(({ key }) => replicas.slotOf(key) ?? [])
       yield* reconciling
-        .apply(replica, (state) => apply(state, request, receipt, since), "write")
+        .apply(replica, (state) => apply(state, request, receipt, since), "write", slots)
         .pipe(
           Effect.timeout(settleTimeout),
           // The write landed, its answer was inconclusive, and the database does not answer. Until the feed has settled

@@ -4,10 +4,10 @@
  * A process that sees a rejected row asks the history once, in batches, whether it starts with such a row or meets it
  * later; so that all processes put the same value in force, whatever each of them has seen. The search ends at a
  * deletion, since the default was in force after it, at a value that was not kept (a secret's), and after a bounded
- * number of records. A history that does not answer in time is asked again with the next read of everything.
+ * number of records. Long values take the server a while: the first batches are small, so that what was found in time is
+ * known. Of what was not, the history is asked again with the next read of everything.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { ConfigKey } from "../../schema/ConfigKey.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
@@ -19,10 +19,13 @@ import { HistoryStore, type HistoryStoreError, type PastRow } from "../../servic
 import { recallTimeout } from "../runtime/Timeouts.ts"
 
 /**
- * How many records of a key are looked at in each round, and of how many keys at once: most values that were changed
- * badly were good before. 204 records of a key in all.
+ * How many records of a key are looked at, in rounds: most values that were changed badly were good before. Of long ones
+ * a round is one record, and all rounds together are to be answered in time.
  */
-const rounds = [{ records: 4, keys: 250 }, ...Array.from({ length: 4 }, () => ({ records: 50, keys: 20 }))] as const
+const rounds = [4, 100, 100] as const
+
+/** How many keys are asked for at once, at most. Each batch is twice the one before. */
+const mostKeys = 250
 
 type Last = SnapshotRecall.Recalled["last"]
 
@@ -44,65 +47,70 @@ export interface LoneRead {
 }
 
 export const make = Effect.map(HistoryStore, (history) => {
+  /** Adds to `found` what each batch of keys was found to be. */
   const seek = Effect.fnUntraced(function* (
     tenant: TenantId,
     keys: ReadonlyArray<ConfigKey.Any>,
-    forgotten: ReadonlyArray<SnapshotRecall.Forgotten>
-  ): Effect.fn.Return<ReadonlyArray<Found>, HistoryStoreError> {
-    const found: Array<Found> = []
+    forgotten: ReadonlyArray<SnapshotRecall.Forgotten>,
+    found: Array<Found>
+  ): Effect.fn.Return<void, HistoryStoreError> {
     const end = ({ row, slot }: SnapshotRecall.Forgotten, last: Last, inForce: string) =>
       found.push({ slot, row, last, inForce })
-    let open: Array<Sought> = []
+    const open: Array<Sought> = []
     for (const each of forgotten) {
       const key = keys[each.slot]!
       if (key.secret) end(each, undefined, "what was in force before; the history keeps no value of a secret")
       else open.push({ ...each, key, before: undefined })
     }
-    for (const round of rounds) {
-      const left: Array<Sought> = []
-      for (let from = 0; from < open.length; from += round.keys) {
-        const batch = open.slice(from, from + round.keys)
+    for (let size = 1; open.length > 0; size = Math.min(2 * size, mostKeys)) {
+      let batch = open.splice(0, size)
+      for (const records of rounds) {
+        if (batch.length === 0) break
         const asked = batch.map(({ before, key: { key, namespace }, row: { revision } }) => ({
           namespace,
           key,
           revision,
           before
         }))
-        const answers = yield* history.recall(tenant, asked, round.records)
-        for (const [i, sought] of batch.entries()) {
+        const answers = yield* history.recall(tenant, asked, records)
+        batch = batch.flatMap((sought, i) => {
           const records = answers[i]!
           const verdict = judge(sought.key, records)
-          if (verdict !== undefined) end(sought, verdict.last, verdict.inForce)
-          else left.push({ ...sought, before: records.at(-1)!.id })
-        }
+          if (verdict === undefined) return [{ ...sought, before: records.at(-1)!.id }]
+          end(sought, verdict.last, verdict.inForce)
+          return []
+        })
       }
-      open = left
+      for (const each of batch) {
+        end(each, undefined, "what was in force before; too many records of the key do not decode")
+      }
     }
-    for (const each of open) end(each, undefined, "what was in force before; too many records of the key do not decode")
-    return found
   })
 
-  /** Asks the history of rejected rows; `undefined` if it did not answer and should be asked again. */
+  /** Asks the history of rejected rows: what it did not answer in time is to be asked again. */
   const recall = (
     tenant: TenantId,
     keys: ReadonlyArray<ConfigKey.Any>,
     forgotten: ReadonlyArray<SnapshotRecall.Forgotten>
-  ): Effect.Effect<ReadonlyArray<Found> | undefined> =>
-    seek(tenant, keys, forgotten).pipe(
-      Effect.timeoutOption(recallTimeout),
-      Effect.map(Option.getOrUndefined),
-      Effect.catch((error) =>
-        Effect.succeed(
-          error._tag === "HistoryMissing"
-            ? forgotten.map((each) => ({
-                ...each,
-                last: undefined,
-                inForce: "what was in force before; there is no history to look into"
-              }))
-            : undefined
+  ): Effect.Effect<ReadonlyArray<Found>> =>
+    Effect.suspend(() => {
+      const found: Array<Found> = []
+      return seek(tenant, keys, forgotten, found).pipe(
+        Effect.timeoutOption(recallTimeout),
+        Effect.as(found),
+        Effect.catch((error) =>
+          Effect.succeed(
+            error._tag === "HistoryMissing"
+              ? forgotten.map((each) => ({
+                  ...each,
+                  last: undefined,
+                  inForce: "what was in force before; there is no history to look into"
+                }))
+              : found
+          )
         )
       )
-    )
+    })
 
   return {
     recall,
@@ -116,7 +124,7 @@ export const make = Effect.map(HistoryStore, (history) => {
       const { rejected, state } = Snapshot.ofRead(keys, rows, time)
       const forgotten = SnapshotRecall.forgotten(state)
       if (forgotten.length === 0) return Effect.succeed({ state, rejected, found: [] })
-      return Effect.map(recall(tenant, keys, forgotten), (found = []) => ({
+      return Effect.map(recall(tenant, keys, forgotten), (found) => ({
         state: SnapshotRecall.applyRecalled(state, found).state,
         rejected,
         found

@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import { isChange } from "../../../schema/ddl/DdlChange.ts"
 import type { KeyName } from "../../../schema/KeyName.ts"
 import { pastEntry } from "../../../schema/operator/ChangeRecord.ts"
+import * as WritableValue from "../../../schema/WritableValue.ts"
 import type { Query } from "../../../services/Connector.ts"
 import type { PastRequest, PastRow } from "../../../services/HistoryStore.ts"
 import { arrayOf, columnsWith, decodeRows, unexpectedShape } from "../PgRows.ts"
@@ -45,21 +46,32 @@ const selectOfRevision = `
 /** More than this of the records of one key travels only if one record alone is longer. */
 const recalledBytes = 65_536
 
+/** How long the records of a row are that come before it, by this size. */
+const before = (size: string) =>
+  `coalesce(pg_catalog.sum(${size}) OVER (ORDER BY n.id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)`
+
+// The record of the rejected row itself is left out, unless none was made of it: to write a long value out takes the
+// server longer than to compare it. What is long as it is stored is not even looked at.
 /** Exported so that tests recognise it. */
 export const selectPast = `
   SELECT a.place::float8 AS place, e.id::float8 AS id, e.deleted, e.kept, ${columnsWith("0::int8")}
   FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[]) WITH ORDINALITY AS a (namespace, key, revision, before, place)
   CROSS JOIN LATERAL (
     SELECT n.id, n.revision, n.value, n.changed_at AS updated_at, n.changed_by AS updated_by, n.operation = 'delete' AS deleted,
-      n.value IS NOT NULL AND n.redacted IS NOT TRUE AS kept,
-      pg_catalog.sum(pg_catalog.pg_column_size(n.value)) OVER (ORDER BY n.id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+      n.value IS NOT NULL AND n.redacted IS NOT TRUE AS kept, ${before(WritableValue.size("n.value"))} AS before
     FROM (
-      SELECT h.* FROM systemplane_history AS h
-      WHERE h.namespace = a.namespace AND h.key = a.key AND h.revision <= a.revision AND h.id < coalesce(a.before, ${aboveAllIds})
-      ORDER BY h.id DESC LIMIT $5
+      SELECT n.*, ${before("pg_catalog.pg_column_size(n.value)")} AS stored FROM (
+        SELECT h.* FROM systemplane_history AS h
+        WHERE h.namespace = a.namespace AND h.key = a.key AND h.revision <= a.revision AND h.id < coalesce(a.before, ${aboveAllIds})
+          AND NOT (h.revision = a.revision AND h.value IS NOT DISTINCT FROM (
+            SELECT e.value FROM systemplane_entries AS e WHERE e.namespace = a.namespace AND e.key = a.key
+          ))
+        ORDER BY h.id DESC LIMIT $5
+      ) AS n
     ) AS n
+    WHERE n.stored < ${recalledBytes}
   ) AS e
-  WHERE coalesce(e.before, 0) < ${recalledBytes}
+  WHERE e.before < ${recalledBytes}
   ORDER BY a.place, e.id DESC`
 
 const Past = Schema.Array(

@@ -99,9 +99,7 @@ const unsuitable = (
     objects.some((object) => object.kind === "relation" && object.relation === table)
   )
   if (found !== undefined) return unsuitableTable(found.table, found.problem)
-  return PgCatalog.columnOf(facts, "systemplane_entries", "tenant_id") === undefined
-    ? undefined
-    : new TableUnsuitable({ problem: "ManyTenants" })
+  return PgCatalog.holdsManyTenants(facts) ? new TableUnsuitable({ problem: "ManyTenants" }) : undefined
 }
 
 const isPermissionDenied = (error: EntryStoreError) => error.reason._tag === "Refused" && error.reason.code === "42501"

@@ -242,3 +242,7 @@ const isPrepared = (facts: Facts): boolean =>
 /** A column of a relation of ours. */
 export const columnOf = (facts: Facts, relation: string, column: string) =>
   facts.columns.find(({ name, table }) => table === relation && name === column)
+
+/** Whether the table is that of a layout in which one database has many tenants. */
+export const holdsManyTenants = (facts: Facts): boolean =>
+  columnOf(facts, "systemplane_entries", "tenant_id") !== undefined

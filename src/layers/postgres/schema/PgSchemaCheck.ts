@@ -66,7 +66,7 @@ const isInOrder = (query: Query, objects: ReadonlyArray<DdlObject>) =>
   query(PgCatalog.inFull, []).pipe(
     Effect.flatMap(decodeInFull),
     Effect.map(([{ digest, facts, schema }]) => {
-      if (facts.unsuitable.length > 0) return false
+      if (facts.unsuitable.length > 0 || PgCatalog.holdsManyTenants(facts)) return false
       // The rows were looked at. The records are not: the first write does, before it draws a revision.
       const known = { facts, schema, ahead: true, aheadOfHistory: true }
       if (PgSchemaFindings.findings(objects, known).length > 0) return false

@@ -1,8 +1,11 @@
 /**
  * One pooled client per tenant, opened when its first statement needs it and closed when it is idle.
  *
- * Opening one claims the database that it leads to (PgOneTenantPerDatabase). A client on which nothing was answered
- * since a statement began, and that statement was not either, is left: the next statement opens another one.
+ * Opening one claims the database that it leads to (PgOneTenantPerDatabase). The next statement opens another one, and
+ * with it finds whatever became of the server, after a statement that was not answered if none was answered since it
+ * began: one that waits for a lock is no reason to leave the connections of all others, and the driver replaces the one
+ * that it was on. So it does after a write that a read-only server refused: an address may lead to another server after
+ * a fail-over, and a session keeps the `default_transaction_read_only` that it began with.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -12,7 +15,7 @@ import * as Scope from "effect/Scope"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { ConnectorError } from "../../schema/ConnectorError.ts"
-import { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import { EntryStoreError, type EntryStoreErrorReason } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
 import { idleTimeToLive } from "../runtime/Timeouts.ts"
@@ -84,20 +87,14 @@ export const make = Effect.fnUntraced(function* (
             : error
         ),
         Effect.tapError(({ reason }) =>
-          reason._tag === "Unanswered" && used !== undefined && isOfNoUse(tenant, used.client, used.answers)
+          used !== undefined &&
+          current.get(tenant) === used.client &&
+          (isReadOnly(reason) || (reason._tag === "Unanswered" && useOf(used.client).answers === used.answers))
             ? RcMap.invalidate(clients, tenant)
             : Effect.void
         )
       )
     })
-
-  /**
-   * Whether the next statement should find a new client, and with it whatever became of the server: this one has
-   * answered nothing since. One statement that waits for a lock is no reason to leave the connections of all others;
-   * the driver replaces the one that it was on.
-   */
-  const isOfNoUse = (tenant: TenantId, client: SqlClient, answers: number): boolean =>
-    current.get(tenant) === client && useOf(client).answers === answers
 
   return {
     /** Runs statements on the tenant's client. */
@@ -112,6 +109,8 @@ export const make = Effect.fnUntraced(function* (
 /** What is kept for a tenant. A look-up that failed would be kept as long as what it looked for, and so is dropped. */
 export const resourceOf = <A>(resources: RcMap.RcMap<TenantId, A, ConnectorError>, tenant: TenantId) =>
   Effect.onError(RcMap.get(resources, tenant), () => RcMap.invalidate(resources, tenant))
+
+const isReadOnly = (reason: EntryStoreErrorReason): boolean => reason._tag === "Refused" && reason.code === "25006"
 
 /** What the server refused, it has answered. */
 const isAnswer = (exit: Exit.Exit<unknown, EntryStoreError>): boolean =>

@@ -54,6 +54,9 @@ export const tooLong = (bytes: number): StoredValue =>
 /** A value that is too deep to be parsed. */
 export const tooDeep: StoredValue = rejected(`it is more than ${maxDepth} levels deep`)
 
+/** A value whose text has bytes that are not UTF-8, from a server in `SQL_ASCII`. */
+export const notUtf8: StoredValue = rejected("its text is not UTF-8")
+
 const bracket = /[[{]/g
 
 /**

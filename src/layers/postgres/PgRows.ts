@@ -11,6 +11,7 @@ import type { KeyName } from "../../schema/KeyName.ts"
 import * as SeedMark from "../../schema/SeedMark.ts"
 import * as StoredValue from "../../schema/StoredValue.ts"
 import * as WritableValue from "../../schema/WritableValue.ts"
+import * as PgText from "./connection/PgText.ts"
 
 /**
  * Which version of a row it is, in 64 bits: two versions have one fingerprint once in 10^19. Whatever writes a row
@@ -68,8 +69,8 @@ const textOf = (short: string, value = "e.value", always = WritableValue.always)
 export const boundedText = (value: string) =>
   `CASE WHEN ${value} IS NOT NULL THEN ${textOf(`CASE WHEN ${WritableValue.isShort(value)} THEN ${value}::text END`, value, 256)} END`
 
-/** Whether what came is not the text of a value: it stayed on the server. */
-export const isKeptBack = (text: string): boolean => text.startsWith("!") || text === "^"
+/** Whether what came is not the text of a value: it stayed on the server, or is not UTF-8. */
+export const isKeptBack = (text: string): boolean => text.startsWith("!") || text === "^" || PgText.isMarked(text)
 
 /**
  * Whether a row is that of a key whose value is wanted: of others not even the length is. The parameter is what
@@ -167,7 +168,9 @@ const valueIn = (text: string | null): StoredValue.StoredValue =>
       ? StoredValue.tooLong(Number(text.slice(1)))
       : text === "^"
         ? StoredValue.tooDeep
-        : StoredValue.parse(text)
+        : PgText.isMarked(text)
+          ? StoredValue.notUtf8
+          : StoredValue.parse(text)
 
 const notFetched: StoredValue.StoredValue = { value: undefined }
 

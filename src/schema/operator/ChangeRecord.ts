@@ -35,8 +35,8 @@ export const ChangeRecord = Schema.Struct({
   /** Whether the values are withheld: the key is a secret. */
   redacted: Schema.Boolean,
   /**
-   * `true` if a value is too long (1 MiB as text) or too deep for a reader: it is kept, stays in the database, and is
-   * absent here. This library writes no such value.
+   * `true` if a value is too long (1 MiB as text) or too deep for a reader, or is not UTF-8: it is kept, stays in the
+   * database, and is absent here. This library writes no such value.
    */
   oversized: Schema.optionalKey(Schema.Boolean),
   changedAt: Schema.DateTimeUtcFromString,

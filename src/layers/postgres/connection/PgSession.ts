@@ -31,6 +31,7 @@ import * as PgSettings from "./PgSettings.ts"
 import * as PgSockets from "./PgSockets.ts"
 import * as PgSpans from "./PgSpans.ts"
 import type { PgTarget } from "./PgTarget.ts"
+import * as PgText from "./PgText.ts"
 import * as PgTls from "./PgTls.ts"
 
 /** Statements and listening sessions, as `pg_stat_activity` shows them. */
@@ -142,7 +143,8 @@ const settings = Effect.fnUntraced(function* (tenant: TenantId, target: PgTarget
     password: target.password ?? (location.password === undefined ? undefined : Redacted.make(location.password)),
     startupOptions: location.options,
     connectTimeout,
-    stream: sockets.open
+    stream: sockets.open,
+    types: PgText.types
   }
   const server = { address: PgAddress.show(location), encrypts: ssl !== false }
   return { config, connectTimeout, sockets, server }

@@ -17,18 +17,21 @@ import * as PgFailure from "./PgFailure.ts"
 interface Setting {
   readonly name: string
   readonly value: string
-  /** Sets it only if it has this value. */
+  /** Sets it only if it, or the setting of the given name, has this value. */
   readonly from?: string
+  readonly of?: string
 }
 
 /**
  * Names are compared as the server quotes them by default. The statements of this library are written for the standard:
- * a list as text may hold a NULL, and a backslash is a character like any other.
+ * a list as text may hold a NULL, and a backslash is a character like any other. A server in `SQL_ASCII` would refuse a
+ * statement for one text that is not UTF-8: it sends the bytes as they are (PgText).
  */
 const everywhere: ReadonlyArray<Setting> = [
   { name: "client_connection_check_interval", value: clientCheckInterval, from: "0" },
   { name: "quote_all_identifiers", value: "off", from: "on" },
   { name: "array_nulls", value: "on", from: "off" },
+  { name: "client_encoding", value: "SQL_ASCII", of: "server_encoding", from: "SQL_ASCII" },
   { name: "standard_conforming_strings", value: "on", from: "off" }
 ]
 /** Without what some systems do not allow. */
@@ -54,9 +57,9 @@ const readCommitted: Setting = { name: "default_transaction_isolation", value: "
 
 /** Unknown names are left out: `current_setting` knows none of them. */
 const apply = (settings: ReadonlyArray<Setting>, also: string): string => {
-  const sets = settings.map(({ from, name, value }) => {
+  const sets = settings.map(({ from, name, of = name, value }) => {
     const applies = from === undefined ? "IS NOT NULL" : `= '${from}'`
-    return `CASE WHEN pg_catalog.current_setting('${name}', true) ${applies} THEN pg_catalog.set_config('${name}', '${value}', false) END`
+    return `CASE WHEN pg_catalog.current_setting('${of}', true) ${applies} THEN pg_catalog.set_config('${name}', '${value}', false) END`
   })
   return `SELECT ${sets.join(", ")}, ${also} AS also`
 }

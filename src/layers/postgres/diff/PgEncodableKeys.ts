@@ -71,7 +71,7 @@ const encodable = Effect.fnUntraced(function* (
   const names = keys.map(({ key, namespace }, slot) => ({ slot, text: `${namespace}${key}` }))
   const leftOut = new Set((yield* unencodableOf(query, names)).map(({ slot }) => slot))
   const slots = [...keys.keys()].filter((slot) => !leftOut.has(slot))
-  // In SQL_ASCII it was a row that is not UTF-8, and no name.
+  // It was a byte of a row, which the encoding leaves undefined, and no name.
   if (leftOut.size > 0) yield* report(keys.filter((_, slot) => leftOut.has(slot)))
   return { keys: slots.map((slot) => keys[slot]!), slots }
 })

@@ -62,7 +62,7 @@ const problems = {
   RowsHidden: (table: string) =>
     `row level security hides rows of ${table} from this role or from the owner; run as the owner of the table: ALTER TABLE ${table} DISABLE ROW LEVEL SECURITY, or give the role BYPASSRLS`,
   NoSchema: (table: string) =>
-    `no schema of the search_path exists, or the role may use none, so that there is no place for ${table}; set search_path for the role or the database, or GRANT USAGE ON SCHEMA`
+    `no schema of the search_path exists, or the role may use none, or the first is pg_catalog, so that there is no place for ${table}; set search_path for the role or the database, or GRANT USAGE ON SCHEMA`
 } as const
 
 /** A table cannot be served, whatever is made beside it. */

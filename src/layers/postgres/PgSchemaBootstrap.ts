@@ -94,7 +94,7 @@ const unsuitable = (
   { facts, schema }: PgCatalog.Catalog,
   objects: ReadonlyArray<DdlObject>
 ): TableUnsuitable | undefined => {
-  if (schema === null) return new TableUnsuitable({ problem: "NoSchema" })
+  if (schema === null || schema === "pg_catalog") return new TableUnsuitable({ problem: "NoSchema" })
   const found = facts.unsuitable.find(({ table }) =>
     objects.some((object) => object.kind === "relation" && object.relation === table)
   )

@@ -55,6 +55,12 @@ const notCompiled: Setting = { name: "jit", value: "off", from: "on" }
  */
 const readCommitted: Setting = { name: "default_transaction_isolation", value: "read committed" }
 
+/**
+ * It would end the session in the middle of a write, whose outcome would then be unknown. How long a statement may take
+ * is bounded by the process, and by `statement_timeout`, which the server answers.
+ */
+const unboundedTransactions: Setting = { name: "transaction_timeout", value: "0" }
+
 /** Unknown names are left out: `current_setting` knows none of them. */
 const apply = (settings: ReadonlyArray<Setting>, also: string): string => {
   const sets = settings.map(({ from, name, of = name, value }) => {
@@ -84,7 +90,13 @@ const firstTaken = (
  */
 export const forStatements = (session: PgConnection.PgConnection, direct: boolean): Effect.Effect<void, SqlError> => {
   const ours: ReadonlyArray<Setting> = direct
-    ? [allRows, notCompiled, readCommitted, { name: "lock_timeout", value: writeLockTimeout, from: "0" }]
+    ? [
+        allRows,
+        notCompiled,
+        readCommitted,
+        unboundedTransactions,
+        { name: "lock_timeout", value: writeLockTimeout, from: "0" }
+      ]
     : []
   return Effect.asVoid(
     firstTaken(session, [apply([...everywhere, ...ours], "NULL"), apply([...allowed, ...ours], "NULL")])
@@ -98,6 +110,7 @@ export const forListening = (session: PgConnection.PgConnection): Effect.Effect<
     allRows,
     notCompiled,
     readCommitted,
+    unboundedTransactions,
     { name: "idle_session_timeout", value: "0" },
     { name: "lock_timeout", value: feedLockTimeout, from: "0" }
   ]

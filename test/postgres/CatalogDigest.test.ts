@@ -141,43 +141,53 @@ const changes = [
 ]
 
 describe("the digest of the catalogue", () => {
-  it.live("G13: a session sees that a table has rules, children or a parent, also if it had others before", () =>
-    Effect.gen(function* () {
-      const database = yield* TestDatabase.make
-      yield* Catalog.prepare(database)
-      const glimpse = Effect.map(database.run(PgCatalogDigest.glimpse), ([found]) => found.digest)
-      yield* Effect.forEach(
-        tables.filter((table) => table !== "systemplane_processes"),
-        Effect.fnUntraced(function* (table) {
-          const rule = `CREATE RULE r AS ON INSERT TO ${table} DO INSTEAD NOTHING`
-          const child = `CREATE TABLE public.child () INHERITS (${table})`
-          yield* Effect.forEach(
-            [
+  it.live(
+    "G13: a session sees rules, children and parents of a table, also second ones, and is not troubled by functions of strangers",
+    () =>
+      Effect.gen(function* () {
+        const stranger = yield* TestDatabase.makeRole
+        const database = yield* TestDatabase.make
+        yield* Catalog.prepare(database)
+        const glimpse = Effect.map(database.run(PgCatalogDigest.glimpse), ([found]) => found.digest)
+        yield* Effect.forEach(
+          tables.filter((table) => table !== "systemplane_processes"),
+          Effect.fnUntraced(function* (table) {
+            const rule = `CREATE RULE r AS ON INSERT TO ${table} DO INSTEAD NOTHING`
+            const child = `CREATE TABLE public.child () INHERITS (${table})`
+            yield* Effect.forEach(
               [
-                "CREATE TABLE public.parent ()",
-                `ALTER TABLE ${table} INHERIT public.parent`,
-                `ALTER TABLE ${table} NO INHERIT public.parent; DROP TABLE public.parent`
-              ],
-              [`${child}; DROP TABLE public.child`, child, "DROP TABLE public.child"],
-              [
-                `${rule}; ALTER TABLE ${table} DISABLE RULE r`,
-                `ALTER TABLE ${table} ENABLE RULE r`,
-                `DROP RULE r ON ${table}`
-              ],
-              ["", rule, `DROP RULE r ON ${table}`],
-              ["", `ALTER TABLE ${table} DISABLE TRIGGER USER`, `ALTER TABLE ${table} ENABLE TRIGGER USER`]
-            ] as const,
-            Effect.fnUntraced(function* ([before, change, after]) {
-              yield* Catalog.runScript(database, before)
-              const known = yield* glimpse
-              yield* Catalog.runScript(database, change)
-              assert.notStrictEqual(yield* glimpse, known, change)
-              yield* Catalog.runScript(database, after)
-            })
-          )
-        })
-      )
-    }).pipe(Effect.scoped)
+                [
+                  "CREATE TABLE public.parent ()",
+                  `ALTER TABLE ${table} INHERIT public.parent`,
+                  `ALTER TABLE ${table} NO INHERIT public.parent; DROP TABLE public.parent`
+                ],
+                [`${child}; DROP TABLE public.child`, child, "DROP TABLE public.child"],
+                [
+                  `${rule}; ALTER TABLE ${table} DISABLE RULE r`,
+                  `ALTER TABLE ${table} ENABLE RULE r`,
+                  `DROP RULE r ON ${table}`
+                ],
+                ["", rule, `DROP RULE r ON ${table}`],
+                ["", `ALTER TABLE ${table} DISABLE TRIGGER USER`, `ALTER TABLE ${table} ENABLE TRIGGER USER`]
+              ] as const,
+              Effect.fnUntraced(function* ([before, change, after]) {
+                yield* Catalog.runScript(database, before)
+                const known = yield* glimpse
+                yield* Catalog.runScript(database, change)
+                assert.notStrictEqual(yield* glimpse, known, change)
+                yield* Catalog.runScript(database, after)
+              })
+            )
+          })
+        )
+        // A role that may make functions could have it look anew for ever.
+        const known = yield* glimpse
+        const own = foreign("systemplane_entries", "systemplane_x", stranger.user).replace(/CREATE TRIGGER.*$/, "")
+        yield* Catalog.runScript(database, own)
+        assert.strictEqual(yield* glimpse, known)
+        yield* Catalog.runScript(database, `ALTER FUNCTION systemplane_entries_notify() OWNER TO ${stranger.user}`)
+        assert.notStrictEqual(yield* glimpse, known)
+      }).pipe(Effect.scoped)
   )
 
   it.live("G13: whatever is changed in the catalogue, the digest is another one, or none, if a fact is", () =>

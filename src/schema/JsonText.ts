@@ -94,6 +94,21 @@ const textProblem = (text: string, at: string): string | undefined =>
       ? undefined
       : `${at} contains half of a surrogate pair, which jsonb cannot hold`
 
+/**
+ * Whether two JSON values are the same. `Equal.equals` would run what it takes for code of theirs: a document may have a
+ * property of any name.
+ *
+ * @since 0.1.0
+ */
+export const isSame = (a: any, b: any): boolean => {
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return a === b
+  if (Array.isArray(a) !== Array.isArray(b)) return false
+  const names = Object.keys(a)
+  return (
+    names.length === Object.keys(b).length && names.every((name) => Object.hasOwn(b, name) && isSame(a[name], b[name]))
+  )
+}
+
 /** Whether a value is an object of no class. */
 export const isPlainObject = (value: unknown): value is Record<string, unknown> => {
   if (typeof value !== "object" || value === null) return false

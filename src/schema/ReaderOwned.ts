@@ -116,8 +116,8 @@ const contentsOf = (value: any): Iterable<unknown> => {
 const isFrozenWhole = (value: unknown, done: Set<unknown> = new Set()): boolean => {
   if (typeof value !== "object" || value === null || done.has(value)) return true
   done.add(value)
-  if (isImmutable(value)) return every(contentsOf(value), done)
-  if (!Array.isArray(value) && !JsonText.isPlainObject(value) && !Schema.isSchema(value.constructor)) return false
+  if (!isPlain(value) && isImmutable(value)) return every(contentsOf(value), done)
+  if (!isPlain(value) && !Schema.isSchema(value.constructor)) return false
   Object.freeze(value)
   return every(Object.values(value), done)
 }
@@ -127,12 +127,17 @@ const every = (parts: Iterable<unknown>, done: Set<unknown>): boolean => {
   return true
 }
 
+/** Whether it is a part of a document. Its properties may have any names, also those of Effect's data types. */
+const isPlain = (value: object): boolean => Array.isArray(value) || JsonText.isPlainObject(value)
+
 /** Whether a copy of the plain objects and arrays of a value shares nothing with it that can be changed. */
 const isCopied = (value: unknown): boolean => {
   if (typeof value !== "object" || value === null) return true
-  if (isImmutable(value)) return [...contentsOf(value)].every(isAtom)
-  return (Array.isArray(value) || JsonText.isPlainObject(value)) && Object.values(value).every(isCopied)
+  if (isPlain(value)) return Object.values(value).every(isCopied)
+  return isImmutable(value) && [...contentsOf(value)].every(isAtom)
 }
 
 const isAtom = (value: unknown): boolean =>
-  typeof value !== "object" || value === null || (isImmutable(value) && [...contentsOf(value)].every(isAtom))
+  typeof value !== "object" ||
+  value === null ||
+  (!isPlain(value) && isImmutable(value) && [...contentsOf(value)].every(isAtom))

@@ -6,9 +6,9 @@
  *
  * @since 0.1.0
  */
-import * as Equal from "effect/Equal"
 import * as Result from "effect/Result"
 import type { EntryRow } from "./EntryRow.ts"
+import * as JsonText from "./JsonText.ts"
 import * as ReaderOwned from "./ReaderOwned.ts"
 import * as StoredValue from "./StoredValue.ts"
 
@@ -120,7 +120,7 @@ export const take = (
 
 const isSameValue = (row: EntryRow, inForce: EntryRow): boolean =>
   row.problem === undefined && row.inexact === undefined && inForce.inexact === undefined
-    ? Equal.equals(row.value, inForce.value)
+    ? JsonText.isSame(row.value, inForce.value)
     : false
 
 /** The value of a row as it is held. Whatever the code of a schema or a value throws is the fault of this row alone. */

@@ -135,6 +135,50 @@ describe("invariant 5: a row that does not decode never comes into force", () =>
     ]
     assertOutcome(Snapshot.applyRows(gone, rows, since), { inconclusive: true })
   })
+
+  it("G6: a property of any name is one of the document: what Effect knows its own data by runs nothing, and is frozen", () => {
+    const marks = [
+      "Equal",
+      "Hash",
+      "Option",
+      "Result",
+      "Duration",
+      "BigDecimal",
+      "DateTime",
+      "Chunk",
+      "HashMap",
+      "Redacted"
+    ]
+    for (const name of [...marks.map((mark) => `~effect/${mark}`), "then", "constructor", "toJSON"]) {
+      const document = () => ({ [name]: { n: 1 }, list: [{ [name]: name }] })
+      const state = Snapshot.make([keyFor("default"), keyFor("default")])
+      const first = whole(state, { [a]: row(5, document()), [b]: row(6, { n: 1 }) })
+      // The same value at another revision, another value, and one of another kind.
+      const again = whole(first.state, { [a]: row(7, document()), [b]: row(8, document()) })
+      const other = whole(again.state, { [a]: row(9, { ...document(), n: 2 }), [b]: row(10, 1) })
+      assert.deepStrictEqual([first.rejected, again.rejected, other.rejected], [[], [], []], name)
+      assert.deepStrictEqual(
+        [shows(again.state, a), shows(again.state, b)],
+        [
+          [document(), 7],
+          [document(), 8]
+        ]
+      )
+      assert.deepStrictEqual(
+        [shows(other.state, a), shows(other.state, b)],
+        [
+          [{ ...document(), n: 2 }, 9],
+          [1, 10]
+        ]
+      )
+      for (const value of [
+        again.state.slots[a]!.value as any,
+        ReaderOwned.holdDefault(document(), keyFor(0) as any) as any
+      ]) {
+        assert.isTrue(Object.isFrozen(value) && Object.isFrozen(value[name]) && Object.isFrozen(value.list[0]), name)
+      }
+    }
+  })
 })
 
 describe("what the history recalls", () => {

@@ -10,11 +10,11 @@
  * What is left `Unanswered` is unknown: a copy may still be under way.
  */
 import * as Effect from "effect/Effect"
-import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { EntryRow } from "../../schema/EntryRow.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import * as JsonText from "../../schema/JsonText.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { Receipt, WriteRequest } from "../../schema/WriteRequest.ts"
 import { EntryStore, type EntryWrite } from "../../services/EntryStore.ts"
@@ -177,4 +177,4 @@ const isFinal = ({ reason }: EntryStoreError): boolean => {
 const isAsWritten = (row: EntryRow | undefined, json: string | undefined, actor: string): boolean =>
   json === undefined
     ? row === undefined
-    : row !== undefined && row.updatedBy === actor && Equal.equals(row.value, JSON.parse(json))
+    : row !== undefined && row.updatedBy === actor && JsonText.isSame(row.value, JSON.parse(json))

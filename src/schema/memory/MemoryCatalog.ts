@@ -1,8 +1,8 @@
 /**
  * The catalogue of keys that the table in memory has: what applications declare, and what is stored without it.
  */
-import * as Equal from "effect/Equal"
 import * as Result from "effect/Result"
+import * as JsonText from "../JsonText.ts"
 import { byName, idOf, type KeyName, nameOf } from "../KeyName.ts"
 import type { Catalog, CatalogKey, KeyDeclaration } from "../operator/KeyDeclaration.ts"
 import * as MemoryHistory from "./MemoryHistory.ts"
@@ -33,7 +33,7 @@ const declared = (
         declaredBy
       }
     })
-    .filter((declaration) => !Equal.equals(known.get(placeOf(declaration)), declaration))
+    .filter((declaration) => !JsonText.isSame(known.get(placeOf(declaration)), declaration))
   const replaced = new Set(differing.map(placeOf))
   const all = [...differing, ...declarations.filter((each) => !replaced.has(placeOf(each)))]
   const withheld = all.map((each) =>

@@ -143,7 +143,7 @@ const refusals = byCode([
   [["40001", "40P01"], "gave up after repeated conflicts with other transactions", "try again"],
   [["55P03"], "another transaction still holds the row or the table", "end it, or try again"],
   [
-    ["42P10"],
+    ["42P10", "21000"],
     "systemplane_entries has no primary key on namespace and key, or two rows have one name",
     "remove one of two such rows, then run Ddl.sql on this database"
   ],

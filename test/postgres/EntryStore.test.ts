@@ -197,6 +197,28 @@ describe("EntryStore errors", () => {
   )
 })
 
+describe("a session that is out of date", () => {
+  it.live("G13: a write that is refused for what its session began with has the next one connect afresh", () =>
+    onDatabase((database) =>
+      Effect.gen(function* () {
+        const refusedOnce = Effect.fnUntraced(function* (code: string, value: string) {
+          const { reason } = yield* Effect.flip(put(a, value))
+          assert.deepInclude(reason, { _tag: "Refused", code })
+          yield* put(a, value)
+        })
+        yield* database.run(`ALTER DATABASE ${database.name} SET default_transaction_read_only = on`)
+        yield* read(a)
+        yield* database.run(`ALTER DATABASE ${database.name} RESET default_transaction_read_only`)
+        yield* refusedOnce("25006", "1")
+        // The functions of triggers keep the types of columns that they first ran with.
+        yield* put(a, "2")
+        yield* database.run("ALTER TABLE systemplane_entries ALTER key TYPE varchar(99)")
+        yield* refusedOnce("42804", "3")
+      })
+    )
+  )
+})
+
 /** Puts a trigger of the database's users in the place of the one before. */
 const trigger = (database: TestDatabase.TestDatabase, fires: string, body: string) =>
   Effect.andThen(

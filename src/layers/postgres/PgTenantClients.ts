@@ -4,8 +4,7 @@
  * Opening one claims the database that it leads to (PgOneTenantPerDatabase). The next statement opens another one, and
  * with it finds whatever became of the server, after a statement that was not answered if none was answered since it
  * began: one that waits for a lock is no reason to leave the connections of all others, and the driver replaces the one
- * that it was on. So it does after a write that a read-only server refused: an address may lead to another server after
- * a fail-over, and a session keeps the `default_transaction_read_only` that it began with.
+ * that it was on. So it does after a statement that was refused for what its session began with.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -89,7 +88,7 @@ export const make = Effect.fnUntraced(function* (
         Effect.tapError(({ reason }) =>
           used !== undefined &&
           current.get(tenant) === used.client &&
-          (isReadOnly(reason) || (reason._tag === "Unanswered" && useOf(used.client).answers === used.answers))
+          (isOfSession(reason) || (reason._tag === "Unanswered" && useOf(used.client).answers === used.answers))
             ? RcMap.invalidate(clients, tenant)
             : Effect.void
         )
@@ -110,7 +109,13 @@ export const make = Effect.fnUntraced(function* (
 export const resourceOf = <A>(resources: RcMap.RcMap<TenantId, A, ConnectorError>, tenant: TenantId) =>
   Effect.onError(RcMap.get(resources, tenant), () => RcMap.invalidate(resources, tenant))
 
-const isReadOnly = (reason: EntryStoreErrorReason): boolean => reason._tag === "Refused" && reason.code === "25006"
+/**
+ * Whether another session may be answered otherwise. After a fail-over (25006) the address may lead to another server,
+ * and a session keeps the `default_transaction_read_only` that it began with. A function of a trigger that ran before
+ * the type of a column changed fails for as long as the session lasts (42804).
+ */
+const isOfSession = (reason: EntryStoreErrorReason): boolean =>
+  reason._tag === "Refused" && (reason.code === "25006" || reason.code === "42804")
 
 /** What the server refused, it has answered. */
 const isAnswer = (exit: Exit.Exit<unknown, EntryStoreError>): boolean =>

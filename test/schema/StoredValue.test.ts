@@ -105,5 +105,16 @@ describe("the text of a stored value", () => {
   it("G6: rejects a value whose schema throws, without the text of what was thrown", () => {
     const key = { decode: () => assert.fail("canary") }
     assert.deepStrictEqual(StoredValue.decode(key, StoredValue.parse("1")), Result.fail("its schema threw"))
+    // Also if the value throws when its digits are looked for.
+    const throwing = {
+      decode: () =>
+        Result.succeed({
+          get n() {
+            return assert.fail("canary")
+          }
+        })
+    }
+    const row = StoredValue.parse('{"n": 9007199254740993}')
+    assert.deepStrictEqual(StoredValue.decode(throwing, row), Result.fail("its schema threw"))
   })
 })

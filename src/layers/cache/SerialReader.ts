@@ -4,18 +4,20 @@
  * ```
  *   no session ── connected ──▶ reading ── done ──▶ idle ── a verification is due ──▶ reading
  *                                 │  ▲               └───── a notification ─────────▶ paused
- *       a notification meanwhile: │  └── the pace allows it ── paused ◀──────────────────┘
+ *       a notification meanwhile: │  └─ its pace, or a verification ─ paused ◀──────────┘
  *       once more after the read  └── done ──▶ paused
  *
  *   any state ── abandoned ──▶ reading nothing more on this session ── disconnected ──▶ no session
  * ```
  *
  * A read answers all notifications that came before it began. So one that comes during a read is answered by one more
- * read after it, however many there were, and a verification that becomes due during a read is not needed. Only reads
- * that a notification prompts are held back (ReadPace). The reader does not know what a read is: FeedFollower supplies
- * it with each session.
+ * read after it, however many there were, and a verification that is asked for during a read is not needed. Only reads
+ * that a notification prompts are held back (ReadPace), until a verification is due: then that read is one. The reader
+ * does not know what a read is: FeedFollower supplies it with each session.
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FiberHandle from "effect/FiberHandle"
 import * as ReadPace from "../../schema/ReadPace.ts"
 import * as MonotonicClock from "../runtime/MonotonicClock.ts"
@@ -47,6 +49,8 @@ interface State {
   reading: boolean
   /** Whether something was notified since that read began. */
   notified: boolean
+  /** Done if the read that waits for its pace may wait no longer; `undefined` while none waits. */
+  pause: Deferred.Deferred<void> | undefined
   /** How soon a notification may prompt a read. It outlives the session: the table costs as much on the next one. */
   pace: ReadPace.ReadPace
 }
@@ -59,13 +63,17 @@ export const make = Effect.gen(function* () {
     read: undefined,
     reading: false,
     notified: false,
+    pause: undefined,
     pace: ReadPace.initial(yield* MonotonicClock.millis)
   }
 
-  /** Waits until a notification may prompt a read. */
+  /** Waits until a notification may prompt a read, or a verification is due. */
   const paced = Effect.flatMap(MonotonicClock.millis, (now) => {
     const delay = ReadPace.delay(state.pace, now)
-    return delay > 0 ? Effect.sleep(delay) : Effect.void
+    if (delay <= 0) return Effect.void
+    const pause = Deferred.makeUnsafe<void>()
+    state.pause = pause
+    return Effect.timeoutOption(Deferred.await(pause), delay)
   })
 
   const reads = Effect.fnUntraced(function* (read: Read, first: Reason) {
@@ -73,6 +81,7 @@ export const make = Effect.gen(function* () {
       if (reason === "notification") yield* paced
       // Before the read, so that what arrives during it is read again.
       state.notified = false
+      state.pause = undefined
       const took = yield* read(reason)
       // Abandoned: nothing is read until the next session.
       if (took === undefined) return
@@ -87,6 +96,7 @@ export const make = Effect.gen(function* () {
     if (state.read === undefined) return
     if (state.reading) {
       state.notified ||= reason === "notification"
+      if (reason === "verify" && state.pause !== undefined) Deferred.doneUnsafe(state.pause, Exit.void)
       return
     }
     state.reading = true

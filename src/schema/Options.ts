@@ -55,7 +55,10 @@ export interface SystemplaneOptions {
   readonly reconnect?: Reconnect.ReconnectBounds | Schedule.Schedule<unknown> | undefined
   /** Consecutive failed attempts to reconnect after which reads go to the database. Default 3. */
   readonly staleAfterFailures?: number | undefined
-  /** How long a value may stay unconfirmed before it counts as stale. Default 30 seconds, at least 1. */
+  /**
+   * How long a value may stay unconfirmed before it counts as stale. Default 30 seconds, at least 1, and ten times what
+   * the server takes to answer a short statement: a verification is up to four of them.
+   */
   readonly maxStaleness?: Duration.Input | undefined
   /** Keys beyond it are not cached: they are read through, and cannot be watched. Default 10,000. */
   readonly maxEntriesPerTenant?: number | undefined

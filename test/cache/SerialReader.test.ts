@@ -41,22 +41,33 @@ describe("SerialReader", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("SerialReader holds back what a notification prompts after an expensive read, and nothing else", () =>
-    Effect.gen(function* () {
-      const { answer, began, read, reader } = yield* make(10_000)
-      reader.connected(read)
-      yield* settle
-      yield* answer
-      reader.ask("notification")
-      yield* TestClock.adjust("1999 millis")
-      assert.deepStrictEqual(began, ["connect"])
-      yield* TestClock.adjust("1 millis")
-      assert.deepStrictEqual(began, ["connect", "notification"])
-      yield* answer
-      reader.ask("verify")
-      yield* settle
-      assert.deepStrictEqual(began, ["connect", "notification", "verify"])
-    }).pipe(Effect.scoped)
+  it.effect(
+    "SerialReader holds back what a notification prompts after an expensive read until a verification is due",
+    () =>
+      Effect.gen(function* () {
+        const { answer, began, read, reader } = yield* make(10_000)
+        reader.connected(read)
+        yield* settle
+        yield* answer
+        reader.ask("notification")
+        yield* TestClock.adjust("1999 millis")
+        assert.deepStrictEqual(began, ["connect"])
+        yield* TestClock.adjust("1 millis")
+        assert.deepStrictEqual(began, ["connect", "notification"])
+        yield* answer
+        reader.ask("verify")
+        yield* settle
+        assert.deepStrictEqual(began, ["connect", "notification", "verify"])
+        yield* answer
+        reader.ask("notification")
+        yield* TestClock.adjust("500 millis")
+        assert.strictEqual(began.length, 3)
+        reader.ask("verify")
+        yield* answer
+        assert.deepStrictEqual(began.slice(3), ["notification"], "which verifies: the bound of staleness does not wait")
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(began.length, 4)
+      }).pipe(Effect.scoped)
   )
 
   it.effect("SerialReader reads nothing without a session, nor on an abandoned one, and at once on the next", () =>

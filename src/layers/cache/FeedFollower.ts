@@ -196,7 +196,7 @@ export const make = Effect.fnUntraced(function* (replicas: Replicas, options: Fe
     dueAt: () => Math.min(followed.verifyAt, followed.answerBy, overdueAt(followed.replica)),
     perform: Effect.flatMap(MonotonicClock.millis, (now) => {
       if (followed.verifyAt <= now) {
-        // A read that waits for its pace verifies as well, and then says when the next verification is due.
+        // A read that waits for its pace waits no longer and verifies, and then says when the next one is due.
         followed.verifyAt = never
         followed.reader.ask("verify")
       }

@@ -142,16 +142,11 @@ const digitsOf = (token: string): string => {
 export const decode = (key: Decoder, row: StoredValue): Result.Result<unknown, string> => {
   if (row.problem !== undefined) return Result.fail(row.problem)
   const { inexact } = row
-  if (inexact === undefined) return guarded(key, row.value)
-  return Result.flatMap(
-    Result.mapError(guarded(key, row.value), () => tooPrecise),
-    (value) => (inexact.every((path) => keepsDigits(at(value, path))) ? Result.succeed(value) : Result.fail(tooPrecise))
-  )
-}
-
-const guarded = (key: Decoder, json: unknown): Result.Result<unknown, string> => {
   try {
-    return key.decode(json)
+    const decoded = key.decode(row.value)
+    if (inexact === undefined) return decoded
+    const keepsAll = Result.isSuccess(decoded) && inexact.every((path) => keepsDigits(at(decoded.success, path)))
+    return keepsAll ? decoded : Result.fail(tooPrecise)
   } catch {
     return Result.fail("its schema threw")
   }

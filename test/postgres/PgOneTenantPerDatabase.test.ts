@@ -189,6 +189,21 @@ describe("claims of databases", () => {
     })
   )
 
+  it.effect("G4: a session is not kept on a server that a new client is led away from, as after a fail-over", () =>
+    Effect.gen(function* () {
+      const claims = PgOneTenantPerDatabase.make()
+      const session = yield* open(claims, acme, at("1", 1), "session")
+      assert.isFalse(yield* claims.areApart(acme))
+      const promoted = at("1", 2)
+      assert.strictEqual(yield* refusal(open(claims, acme, promoted, "client")), "DatabasesDiffer")
+      assert.isTrue(yield* claims.areApart(acme))
+      yield* session.close
+      yield* open(claims, acme, promoted, "session")
+      yield* open(claims, acme, promoted, "client")
+      assert.isFalse(yield* claims.areApart(acme))
+    })
+  )
+
   it.live(
     "G5: a role that may ask neither for the system identifier nor for the start shares no database with one that may",
     () =>

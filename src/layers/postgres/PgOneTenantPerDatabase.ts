@@ -102,6 +102,8 @@ interface Claim {
   kept: boolean
   /** Whether a client has reached this database. */
   reachedByClient: boolean
+  /** Whether a client was refused since the session was opened, because it reached another database. */
+  refusedClient: boolean
 }
 
 export const make = () => {
@@ -175,7 +177,7 @@ export const make = () => {
   const claimOn = (tenant: TenantId, place: Place): Claim => {
     const claim = claims.get(tenant)
     if (claim === undefined) {
-      const first: Claim = { place, open: new Set(), kept: false, reachedByClient: false }
+      const first: Claim = { place, open: new Set(), kept: false, reachedByClient: false, refusedClient: false }
       claims.set(tenant, first)
       index(tenant, place)
       return first
@@ -201,9 +203,11 @@ export const make = () => {
   }
 
   /** A client has to show again that it reaches the database. */
-  const parted = (tenant: TenantId): void => {
+  const parted = (tenant: TenantId, kind: Kind): void => {
     const claim = claims.get(tenant)
-    if (claim !== undefined) claim.reachedByClient = false
+    if (claim === undefined) return
+    claim.reachedByClient = false
+    claim.refusedClient ||= kind === "client"
   }
 
   /** Adds what is open to the tenant's claim. Another tenant may hold the database since it was looked for. */
@@ -217,8 +221,11 @@ export const make = () => {
         }
         const claim = claimOn(tenant, one.place)
         claim.open.add(one)
-        if (one.kind === "session") claim.kept = true
-        else claim.reachedByClient = true
+        if (one.kind === "client") claim.reachedByClient = true
+        else {
+          claim.kept = true
+          claim.refusedClient = false
+        }
         return Effect.succeed(claim)
       }),
       (claim) =>
@@ -239,17 +246,19 @@ export const make = () => {
     /** Whether a client of the tenant has reached the database that the tenant claims. */
     reachedByClient: (tenant: TenantId): boolean => claims.get(tenant)?.reachedByClient === true,
     /**
-     * Whether a client of the tenant has meanwhile connected to another database than that of its session: a name
-     * server, or a pooler, now leads elsewhere.
+     * Whether a client of the tenant has meanwhile connected to another database than that of its session, or was
+     * refused for it: a name server, or a pooler, now leads elsewhere, as after a fail-over.
      */
     areApart: Effect.fnUntraced(function* (tenant: TenantId) {
-      const open = [...(claims.get(tenant)?.open ?? [])]
+      const claim = claims.get(tenant)
+      const open = [...(claim?.open ?? [])]
       const session = open.find(({ kind }) => kind === "session")
       if (session === undefined) return false
+      if (claim?.refusedClient === true) return true
       for (const client of open.filter(({ kind }) => kind === "client")) {
         const now = yield* ask(tenant, client)
         if (now === undefined || isHere(now, session.place)) continue
-        parted(tenant)
+        parted(tenant, "client")
         return true
       }
       return false
@@ -270,7 +279,7 @@ export const make = () => {
         if (yield* hasLeft(other, claim, place)) left.add(other)
       }
       if (holdersOf(place, tenant, left).length === 0 && (yield* differs(tenant, place, kind))) {
-        parted(tenant)
+        parted(tenant, kind)
         return yield* ConnectorError.of(tenant, new DatabasesDiffer())
       }
       yield* add(tenant, { kind, query, place }, left)

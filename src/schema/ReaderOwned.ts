@@ -8,7 +8,6 @@
  *
  * @since 0.1.0
  */
-import * as Equal from "effect/Equal"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -16,19 +15,18 @@ import * as JsonText from "./JsonText.ts"
 
 /** Stands for a value that each reader is given anew. */
 class ReaderOwned {
-  /** What the value is compared by. It is never handed out. */
-  readonly pristine: unknown
+  readonly #pristine: unknown
   readonly #again: () => Result.Result<unknown, string>
 
   constructor(pristine: unknown, again: () => Result.Result<unknown, string>) {
-    this.pristine = pristine
+    this.#pristine = pristine
     this.#again = again
   }
 
   // What was decoded once decodes again, unless the code of a schema decides otherwise.
   make(): unknown {
     const made = this.#again()
-    return Result.isSuccess(made) ? made.success : this.pristine
+    return Result.isSuccess(made) ? made.success : this.#pristine
   }
 }
 
@@ -47,17 +45,15 @@ export const handOut = <A>(held: unknown): A => (held instanceof ReaderOwned ? h
 /** Whether each reader has to be given a value of its own. */
 export const isOwned = (held: unknown): boolean => held instanceof ReaderOwned
 
-/** Whether two values that are held are equal. Values whose own code throws when they are compared are not. */
-export const isSame = (a: unknown, b: unknown): boolean => {
+/**
+ * Whether two values of a key, held or handed out, are the same: by their JSON, since what an instance of a class
+ * holds is perhaps seen by its methods alone. Values that cannot be encoded are not.
+ */
+export const isSame = ({ encode }: Pick<Codec, "encode">, a: unknown, b: unknown): boolean => {
   if (a === b) return true
-  try {
-    return Equal.equals(compared(a), compared(b))
-  } catch {
-    return false
-  }
+  const [one, other] = [encode(handOut(a)), encode(handOut(b))]
+  return Result.isSuccess(one) && Result.isSuccess(other) && JsonText.isSame(one.success, other.success)
 }
-
-const compared = (held: unknown): unknown => (held instanceof ReaderOwned ? held.pristine : held)
 
 interface Codec {
   readonly decode: (json: unknown) => Result.Result<unknown, string>

@@ -197,7 +197,10 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
         const changed = Fanout.makeMailbox<void, void>(() => undefined)
         yield* replicas.watchers.subscribe(replicas.watchTopic(tenant, slot), changed)
         const first = yield* enter(entry(tenant, key))
-        return Stream.changesWith(Stream.concat(Stream.succeed(first), laterEntries(tenant, key, changed)), sameEntry)
+        return Stream.changesWith(
+          Stream.concat(Stream.succeed(first), laterEntries(tenant, key, changed)),
+          sameEntry(key)
+        )
       })
     )
 
@@ -246,5 +249,5 @@ const notCached = (key: ConfigKey.Any, what: string) =>
     problem: `${show(key)} is beyond maxEntriesPerTenant and cannot be ${what}; raise the limit`
   })
 
-const sameEntry = (a: Entry<unknown>, b: Entry<unknown>) =>
-  a.revision === b.revision && ReaderOwned.isSame(a.value, b.value)
+const sameEntry = (key: ConfigKey.Any) => (a: Entry<unknown>, b: Entry<unknown>) =>
+  a.revision === b.revision && ReaderOwned.isSame(key, a.value, b.value)

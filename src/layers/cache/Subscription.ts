@@ -46,8 +46,8 @@ export const make = (subscribed: ConfigKey.Any): Subscription => {
   return {
     offer: (tenant, { loaded, ...now }) => {
       const before = given.get(tenant) ?? nothing
-      const sameValue = ReaderOwned.isSame(now.value, before.value)
-      if (sameValue && (loaded || now.revision === before.revision)) return
+      const mayBeKnown = loaded || now.revision === before.revision
+      if (mayBeKnown && ReaderOwned.isSame(subscribed, now.value, before.value)) return
       // What equals the default is not kept: a subscriber that was given nothing starts from there too.
       if (now.revision === 0) given.delete(tenant)
       else given.set(tenant, { value: now.value, revision: now.revision })

@@ -155,6 +155,9 @@ export class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable"
   }
 }
 
+/** How many keys a message names. */
+const mostNamed = 10
+
 /**
  * The database answered no copy of a write within its budget. Write again with the same `changeId` to learn what became
  * of it: on a database with a history a change takes effect once.
@@ -166,7 +169,8 @@ export class WriteOutcomeUnknown extends Schema.TaggedError<WriteOutcomeUnknown>
   keys: Schema.Array(Schema.Struct(keyFields))
 }) {
   override get message() {
-    const names = this.keys.map(show).join(", ")
+    const more = this.keys.length - mostNamed
+    const names = this.keys.slice(0, mostNamed).map(show).join(", ") + (more > 0 ? ` and ${more} more keys` : "")
     return `The write of ${names} for tenant ${this.tenant} may or may not have landed; write it again as change ${this.changeId}, which takes effect once, or read it and decide`
   }
 }

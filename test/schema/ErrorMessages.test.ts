@@ -284,6 +284,12 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
     "write it again as change 6f1f9a3e"
   ],
   [
+    config(
+      new Plane.ConfigError.WriteOutcomeUnknown({ tenant, changeId, keys: Array.from({ length: 1000 }, () => names) })
+    ),
+    "limits/burst and 990 more keys for tenant acme"
+  ],
+  [
     config(new Plane.ConfigError.InvalidActor({ problem: "it is empty" })),
     "it is empty; name the person or the service"
   ],

@@ -2,8 +2,8 @@
  * What a session of this library is told before its first statement, by a statement: a pooler refuses settings that it
  * does not know when a session starts.
  *
- * A backend that waits for a lock looks now and then whether its client is still there, and ends if not. A session that
- * listens is not ended for being idle, takes a lock that other sessions can see, and ends its own waits for a lock
+ * A backend that waits for a lock looks now and then whether its client is still there, and ends if not. A session is
+ * not ended for being idle; one that listens takes a lock that other sessions can see, and ends its own waits for a lock
  * before the process stops waiting for it. What the server does not know, or does not allow, is left as it is: older
  * servers know fewer settings, and some systems cannot tell that a client is gone.
  */
@@ -56,10 +56,14 @@ const notCompiled: Setting = { name: "jit", value: "off", from: "on" }
 const readCommitted: Setting = { name: "default_transaction_isolation", value: "read committed" }
 
 /**
- * It would end the session in the middle of a write, whose outcome would then be unknown. How long a statement may take
- * is bounded by the process, and by `statement_timeout`, which the server answers.
+ * They end a session while a statement is under way, or on its way: the outcome of a write would then be unknown. How
+ * long a statement may take is bounded by the process, and by `statement_timeout`, which the server answers; an idle
+ * client is closed.
  */
-const unboundedTransactions: Setting = { name: "transaction_timeout", value: "0" }
+const notEnded: ReadonlyArray<Setting> = ["idle_session_timeout", "transaction_timeout"].map((name) => ({
+  name,
+  value: "0"
+}))
 
 /** Unknown names are left out: `current_setting` knows none of them. */
 const apply = (settings: ReadonlyArray<Setting>, also: string): string => {
@@ -90,13 +94,7 @@ const firstTaken = (
  */
 export const forStatements = (session: PgConnection.PgConnection, direct: boolean): Effect.Effect<void, SqlError> => {
   const ours: ReadonlyArray<Setting> = direct
-    ? [
-        allRows,
-        notCompiled,
-        readCommitted,
-        unboundedTransactions,
-        { name: "lock_timeout", value: writeLockTimeout, from: "0" }
-      ]
+    ? [allRows, notCompiled, readCommitted, ...notEnded, { name: "lock_timeout", value: writeLockTimeout, from: "0" }]
     : []
   return Effect.asVoid(
     firstTaken(session, [apply([...everywhere, ...ours], "NULL"), apply([...allowed, ...ours], "NULL")])
@@ -110,8 +108,7 @@ export const forListening = (session: PgConnection.PgConnection): Effect.Effect<
     allRows,
     notCompiled,
     readCommitted,
-    unboundedTransactions,
-    { name: "idle_session_timeout", value: "0" },
+    ...notEnded,
     { name: "lock_timeout", value: feedLockTimeout, from: "0" }
   ]
   const presence = `(SELECT pg_catalog.pg_try_advisory_lock_shared('${key}'::bigint))`

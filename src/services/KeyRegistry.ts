@@ -77,7 +77,7 @@ export class KeyRegistry extends Context.Service<
 >()("effect-systemplane/services/KeyRegistry") {
   /** A registry of these keys. Fails with {@link DuplicateKey} if two different keys have one name. */
   static readonly make = Effect.fnUntraced(function* (keys: ReadonlyArray<ConfigKey.Any>) {
-    const unique = [...new Set(keys)]
+    const unique = Object.freeze([...new Set(keys)])
     const slots = new Map(unique.map((key, slot) => [key, slot]))
     for (const [key, slot] of slots) {
       const hints = KeyHints.of(key)

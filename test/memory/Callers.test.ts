@@ -8,6 +8,7 @@ import {
   ConfigKey,
   Entry,
   KeyCatalog,
+  KeyRegistry,
   TenantManager,
   withTenant
 } from "effect-systemplane"
@@ -198,6 +199,26 @@ describe("reads that memory answers are counted alike", () => {
         yield* manager.suspend("acme")
         for (const read of reads.slice(0, 6)) assert.strictEqual(yield* counts(read), 1)
       })
+    )
+  )
+})
+
+describe("what readers share", () => {
+  it.effect("G5: no reader changes what another is given: snapshots, entries, statuses and the declared keys", () =>
+    onPlane(
+      Effect.gen(function* () {
+        const manager = yield* TenantManager
+        const statuses = yield* collect(manager.statusChanges)
+        const live = [yield* Config.snapshot, yield* Config.entry(Limit), ...(yield* manager.statuses)]
+        yield* manager.suspend("acme")
+        // Read from the database, as readers that ask at the same time share it.
+        const one = yield* Config.entry(Deadline)
+        const registry = yield* KeyRegistry
+        const shared = [...live, one, ...statuses, ...statuses.map(({ warnings }) => warnings), registry.keys]
+        assert.isAbove(statuses.length, 0)
+        for (const part of shared) assert.isFrozen(part)
+      }),
+      { keys: all }
     )
   )
 })

@@ -104,11 +104,12 @@ const make = Effect.fnUntraced(function* (options: InProcessTenantCacheOptions) 
       })
     }
     const { keys } = replicas
-    return {
+    // One is shared by the readers of a tenant.
+    return Object.freeze<ConfigSnapshot>({
       tenant,
       get: (key) => ReaderOwned.handOut(values[KeyHints.slotIn(keys, key) ?? held(key)]),
       entry: (key) => entryOf(state, held(key), stale, replicas.clock) as Entry<any>
-    }
+    })
   }
 
   const snapshot = (tenant: TenantId): Effect.Effect<ConfigSnapshot, ConfigError> =>

@@ -25,12 +25,14 @@ export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean, 
       confirmedAt === SnapshotSlot.never ? undefined : shownConfirmation(clock, confirmedAt, inForce?.updatedAt),
     ...(rejection === undefined || seen === undefined
       ? {}
-      : { rejected: { revision: seen.revision, reason: rejection } })
+      : { rejected: Object.freeze({ revision: seen.revision, reason: rejection }) })
   } satisfies Entry<unknown>
-  // Readers that share a read share its entry, too, so that each look at it makes a value of its own.
-  return ReaderOwned.isOwned(value)
-    ? Object.defineProperty(entry, "value", { enumerable: true, get: () => ReaderOwned.handOut(value) })
-    : entry
+  // Readers that share a read share its entry, too: nothing changes it, and each look at it makes a value of its own.
+  return Object.freeze(
+    ReaderOwned.isOwned(value)
+      ? Object.defineProperty(entry, "value", { enumerable: true, get: () => ReaderOwned.handOut(value) })
+      : entry
+  )
 }
 
 /**

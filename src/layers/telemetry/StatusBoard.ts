@@ -12,6 +12,7 @@ import { memoize } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
+import * as JsonText from "../../schema/JsonText.ts"
 import type * as Snapshot from "../../schema/Snapshot.ts"
 import * as SnapshotSlot from "../../schema/SnapshotSlot.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
@@ -86,7 +87,7 @@ const make = Effect.gen(function* () {
     if (latest === undefined) return status
     const confirmedAt =
       latest.confirmedAt === SnapshotSlot.never ? undefined : MonotonicClock.timeOfDay(clock, latest.confirmedAt)
-    return { ...status, confirmedAt, rejected: rejectedOf(latest.slots) }
+    return Object.freeze({ ...status, confirmedAt, rejected: rejectedOf(latest.slots) })
   }
 
   const announce = (status: TenantStatus, before: TenantStatus | undefined) =>
@@ -154,11 +155,13 @@ const make = Effect.gen(function* () {
       Effect.flatMap(DateTime.now, (now) => {
         const before = statuses.get(tenant)
         if (change.state === "live") certain(tenant)
-        const status = { ...(before ?? fresh(tenant, now)), ...change }
-        const since = status.state === before?.state ? before.since : now
-        statuses.set(tenant, { ...status, since })
+        const changed = { ...(before ?? fresh(tenant, now)), ...change }
+        const since = changed.state === before?.state ? before.since : now
+        // All who look at it share it.
+        const status = JsonText.frozenCopy({ ...changed, since })
+        statuses.set(tenant, status)
         telemetry.held(tenant, status.state)
-        return announce(current({ ...status, since }), before)
+        return announce(current(status), before)
       }),
     doubtful: (tenant) => {
       if (statuses.has(tenant)) return

@@ -124,6 +124,11 @@ describe("the fast check of the schema", () => {
           // What stands in the place of the table meanwhile is not read.
           yield* notify("DISABLE")
           for (const { open } of [changed, inOrder, skipped]) assert.isFalse(yield* open().reads)
+          // Nor is it if the tenant was prepared and nothing else is known of it. What only warns is.
+          assert.isFalse(yield* watched(true).open().reads)
+          yield* notify("ENABLE ALWAYS")
+          yield* database.run("DROP VIEW systemplane_recent_changes")
+          assert.isTrue(yield* watched(true).open().reads)
         })
       )
   )

@@ -125,7 +125,7 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
 
 export const layer = (options: PgListenFeedOptions) => Layer.effect(ListenFeed, make(options))
 
-/** Tenants whose catalogue is remembered. One that is forgotten is taken as it is found. */
+/** Tenants whose catalogue is remembered. One that is forgotten is looked at as one that was just prepared. */
 const mostWatched = 10_000
 
 const reportingArrivals = (queryEach: QueryEach | undefined, arrived: () => void): QueryEach | undefined =>

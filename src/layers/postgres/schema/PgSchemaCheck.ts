@@ -61,18 +61,24 @@ const foundInOrder = new WeakSet<Query>()
 /** Whether this session found everything as it should be. */
 export const wereFoundInOrder = (query: Query): boolean => foundInOrder.has(query)
 
-/** Whether all facts are as they should be. If so, the digest is known from then on. */
-const isInOrder = (query: Query, objects: ReadonlyArray<DdlObject>) =>
+/** All findings; none at all if the table cannot be served. If nothing is found, the digest is known from then on. */
+const findings = (query: Query, objects: ReadonlyArray<DdlObject>) =>
   query(PgCatalog.inFull, []).pipe(
     Effect.flatMap(decodeInFull),
     Effect.map(([{ digest, facts, schema }]) => {
-      if (facts.unsuitable.length > 0 || PgCatalog.holdsManyTenants(facts)) return false
+      if (facts.unsuitable.length > 0 || PgCatalog.holdsManyTenants(facts)) return undefined
       // The rows were looked at. The records are not: the first write does, before it draws a revision.
-      const known = { facts, schema, ahead: true, aheadOfHistory: true }
-      if (PgSchemaFindings.findings(objects, known).length > 0) return false
-      inOrder(objects).add(digest)
-      return true
+      const found = PgSchemaFindings.findings(objects, { facts, schema, ahead: true, aheadOfHistory: true })
+      if (found.length === 0) inOrder(objects).add(digest)
+      return found
     })
+  )
+
+/** Whether nothing was found for which `verify` refuses a database. `false` also if that cannot be told. */
+export const losesNothing = (query: Query, objects: ReadonlyArray<DdlObject>): Effect.Effect<boolean> =>
+  findings(query, objects).pipe(
+    Effect.map((found) => found?.every(({ loses }) => !loses) === true),
+    Effect.orElseSucceed(() => false)
   )
 
 /**
@@ -88,7 +94,8 @@ export const findsEverything = (
     Effect.flatMap(decodeGlance),
     Effect.flatMap(([{ ahead, digest, permitted, seeded }]) => {
       if (!permitted || !seeded || !ahead) return Effect.succeed(false)
-      return inOrder(objects).has(digest) ? Effect.succeed(true) : isInOrder(query, objects)
+      if (inOrder(objects).has(digest)) return Effect.succeed(true)
+      return Effect.map(findings(query, objects), (found) => found?.length === 0)
     }),
     Effect.tap((inOrder) => Effect.sync(() => inOrder && foundInOrder.add(query))),
     Effect.orElseSucceed(() => false)

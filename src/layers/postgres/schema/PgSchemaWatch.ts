@@ -4,7 +4,8 @@
  * Triggers, functions, rights and the primary key may be dropped, disabled or replaced while a tenant is live, and row
  * level security may be switched on. Most reads of the entries do not fail for that. So the feed looks at the catalogue
  * with each verification: one digest tells whether it is as it was. If it is not, and the objects are not in order
- * either, the tenant is prepared again (G13). A database that was served with a warning stays as it is.
+ * either, the tenant is prepared again (G13). A database is served with warnings, too, and stays as it is then: so the
+ * first look, which has nothing to compare with, asks for no more than `verify` does.
  *
  * Before its first read each session is looked at, so that what stands in the place of the table is not taken for it.
  * The first one of a tenant is the exception if there is nothing to find: the database was found in order just now, or
@@ -47,8 +48,11 @@ export const make = (
 
   const isAsItWas = Effect.fnUntraced(function* (query: Query) {
     const found = yield* PgSchemaCheck.digest(query)
-    const isKnown = known === undefined ? !wereInOrder : known === found
-    const asItWas = isKnown || (yield* PgSchemaCheck.findsEverything(query, [], objects))
+    const asItWas =
+      known === found ||
+      (known === undefined && !prepared) ||
+      (yield* PgSchemaCheck.findsEverything(query, [], objects)) ||
+      (known === undefined && !wereInOrder && (yield* PgSchemaCheck.losesNothing(query, objects)))
     // Last, and at once with the answer: a look that is interrupted changes nothing.
     known = found
     return asItWas

@@ -38,8 +38,11 @@ export const answerBudget = (maxStaleness: number): number => Math.min(maxStalen
 export const verifyDelay = (maxStaleness: number, took: number, random: number): number =>
   (1 / 4 + random * (1 / 3 - 1 / 4)) * Math.max(maxStaleness - 2 * took, maxStaleness / 2)
 
+/** That an answer is not there in time is seen within this time, however large the bound is. */
+const longestResolution = 1_000
+
 /** By how much a deadline may be late that became due earlier than it was. */
-export const schedulerResolution = (maxStaleness: number): number => maxStaleness / 60
+export const schedulerResolution = (maxStaleness: number): number => Math.min(maxStaleness / 60, longestResolution)
 
 /**
  * How long a look at the whole table and the catalogue is good for: less than the shortest pause before a verification.

@@ -21,6 +21,13 @@ describe("Freshness", () => {
     )
   })
 
+  it("G4: a read that is not answered is noticed within a second of its time, however large maxStaleness is", () => {
+    assert.deepStrictEqual(
+      [...bounds, 3e11].map((bound) => Math.round(Freshness.schedulerResolution(bound))),
+      [17, 50, 500, 1000, 1000]
+    )
+  })
+
   it("G4: verifies after a quarter to a third of maxStaleness, and sooner if answers are slow", () => {
     for (const [took, random, expected] of [
       [0, 0, 7500],

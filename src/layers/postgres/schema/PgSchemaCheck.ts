@@ -61,22 +61,31 @@ const foundInOrder = new WeakSet<Query>()
 /** Whether this session found everything as it should be. */
 export const wereFoundInOrder = (query: Query): boolean => foundInOrder.has(query)
 
-/** All findings; none at all if the table cannot be served. If nothing is found, the digest is known from then on. */
-const findings = (query: Query, objects: ReadonlyArray<DdlObject>) =>
-  query(PgCatalog.inFull, []).pipe(
-    Effect.flatMap(decodeInFull),
-    Effect.map(([{ digest, facts, schema }]) => {
-      if (facts.unsuitable.length > 0 || PgCatalog.holdsManyTenants(facts)) return undefined
-      // The rows were looked at. The records are not: the first write does, before it draws a revision.
-      const found = PgSchemaFindings.findings(objects, { facts, schema, ahead: true, aheadOfHistory: true })
-      if (found.length === 0) inOrder(objects).add(digest)
-      return found
-    })
-  )
+const nothing: ReadonlyArray<PgSchemaFindings.Finding> = []
 
-/** Whether nothing was found for which `verify` refuses a database. `false` also if that cannot be told. */
+/**
+ * What is not as it should be, of a database with this digest; `undefined` if its table cannot be served. If nothing is
+ * found, the digest is known from then on.
+ */
+const findings = (query: Query, objects: ReadonlyArray<DdlObject>, glanced: string | null) =>
+  inOrder(objects).has(glanced)
+    ? Effect.succeed(nothing)
+    : query(PgCatalog.inFull, []).pipe(
+        Effect.flatMap(decodeInFull),
+        Effect.map(([{ digest, facts, schema }]) => {
+          if (facts.unsuitable.length > 0 || PgCatalog.holdsManyTenants(facts)) return undefined
+          // The rows were looked at. The records are not: the first write does, before it draws a revision.
+          const found = PgSchemaFindings.findings(objects, { facts, schema, ahead: true, aheadOfHistory: true })
+          if (found.length === 0) inOrder(objects).add(digest)
+          return found
+        })
+      )
+
+/** Whether nothing is found for which `verify` refuses a database. `false` also if that cannot be told. */
 export const losesNothing = (query: Query, objects: ReadonlyArray<DdlObject>): Effect.Effect<boolean> =>
-  findings(query, objects).pipe(
+  query(atSchema, []).pipe(
+    Effect.flatMap(decodeGlance),
+    Effect.flatMap(([{ digest }]) => findings(query, objects, digest)),
     Effect.map((found) => found?.every(({ loses }) => !loses) === true),
     Effect.orElseSucceed(() => false)
   )
@@ -94,8 +103,7 @@ export const findsEverything = (
     Effect.flatMap(decodeGlance),
     Effect.flatMap(([{ ahead, digest, permitted, seeded }]) => {
       if (!permitted || !seeded || !ahead) return Effect.succeed(false)
-      if (inOrder(objects).has(digest)) return Effect.succeed(true)
-      return Effect.map(findings(query, objects), (found) => found?.length === 0)
+      return Effect.map(findings(query, objects, digest), (found) => found?.length === 0)
     }),
     Effect.tap((inOrder) => Effect.sync(() => inOrder && foundInOrder.add(query))),
     Effect.orElseSucceed(() => false)

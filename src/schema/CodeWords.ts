@@ -194,6 +194,11 @@ const refusals = byCode([
     "use a database in UTF8, or plain letters"
   ],
   [["53100", "53200"], "the server is out of disk space or memory", "free some, then try again"],
+  [
+    ["53400"],
+    "the statement needs more temporary files than the role may have",
+    "raise its temp_file_limit, or work_mem"
+  ],
   [["53300"], "the server has no connection left", "close other sessions, or raise max_connections"],
   [["57014"], "the statement was cancelled", "raise statement_timeout, or try again"]
 ])

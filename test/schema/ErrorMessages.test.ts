@@ -156,6 +156,8 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
   [store(new Plane.EntryStoreError.Refused({ code: "P0001" })), "refuses it (P0001); the server's log has its words"],
   [store(new Plane.EntryStoreError.Refused({ code: "42P16" })), "Ddl.sql cannot change (42P16)"],
   [store(new Plane.EntryStoreError.Refused({ code: "55000" })), "deferrable key, run Ddl.sql"],
+  [store(new Plane.EntryStoreError.Refused({ code: "53400" })), "raise its temp_file_limit"],
+  [store(new Plane.EntryStoreError.Refused({ code: "21000" })), "two rows have one name"],
   [
     store(new Plane.EntryStoreError.Refused({ code: "2BP01" })),
     "another object of the database, as a view or a rule, stands in the way"

@@ -197,52 +197,73 @@ layer(Layer.empty, { excludeTestServices: true })("the history on PostgreSQL", (
       })
   )
 
-  it.effect("G16: no value of a secret that no application has declared in the database is on record", () =>
-    Effect.gen(function* () {
-      const acme = yield* TestDatabase.make
-      const secrets = ["secret", "it's; \"quoted\"';'"].map((name) =>
-        ConfigKey.make("vault", name, { schema: Schema.String, defaultValue: "none", secret: true })
-      )
-      const onRecord = Effect.map(
-        acme.run(
-          "SELECT count(*)::int AS all, count(*) FILTER (WHERE h::text LIKE '%canary%')::int AS shown FROM systemplane_history AS h"
-        ),
-        ([counts]) => counts
-      )
-      yield* Catalog.runScript(acme, Ddl.script({ history: false }))
-      for (const { key } of secrets) yield* acme.write("vault", key, "canary-before")
-      // A plane without a cache declares nothing, nor does one that is told to leave the schema alone.
-      const connector = PgConnector.layerRecord({ acme: { url: acme.url } })
-      const direct = SystemplaneReadThrough({ keys: secrets, bootstrap: "ensure" }).pipe(Layer.provide(connector))
-      const change = (count: number) =>
-        Effect.gen(function* () {
-          for (const secret of secrets) {
-            assert.strictEqual(yield* Config.get(secret), "canary-before")
-            yield* Config.set(secret, "canary-of-ours", { actor: "ada" })
-            yield* Config.remove(secret, { actor: "ada" })
-            const changeId = crypto.randomUUID()
-            yield* Config.remove(secret, { actor: "ada", changeId })
-            assert.deepStrictEqual(
-              yield* acme.run("SELECT previous_revision FROM systemplane_history WHERE change_id = $1", [changeId]),
-              [{ previous_revision: null }]
-            )
-            yield* Config.set(secret, "canary-before", { actor: "ada" })
-          }
-          assert.deepStrictEqual(yield* onRecord, { all: count, shown: 0 })
-        }).pipe(withTenant("acme"))
-      yield* Effect.provide(change(2 + 8), direct)
-      const following = TestPlane.layer({ acme }, { keys: secrets, bootstrap: "skip", seedDefaults: false })
-      yield* Effect.provide(change(2 + 8 + 8), following)
-      // What was written without a record is closed by one.
-      yield* Catalog.withoutTriggers(acme, acme.run("UPDATE systemplane_entries SET value = '\"canary-unrecorded\"'"))
-      yield* Effect.gen(function* () {
-        assert.strictEqual(yield* ChangeHistory.verify, 0, "of a secret only the revision is compared")
-        yield* Catalog.withoutTriggers(acme, acme.run("UPDATE systemplane_entries SET revision = revision + 100"))
-        assert.strictEqual(yield* ChangeHistory.verify, secrets.length)
-        assert.strictEqual((yield* onRecord).shown, 0)
-      }).pipe(withTenant("acme"), Effect.provide(following))
-      assert.deepStrictEqual(yield* acme.run("SELECT FROM systemplane_keys"), [])
-    })
+  it.effect(
+    "G16: a secret that no application has declared in the database: none of our writes has it on record, and no history shows it",
+    () =>
+      Effect.gen(function* () {
+        const acme = yield* TestDatabase.make
+        const secrets = ["secret", "it's; \"quoted\"';'"].map((name) =>
+          ConfigKey.make("vault", name, { schema: Schema.String, defaultValue: "none", secret: true })
+        )
+        const onRecord = Effect.map(
+          acme.run(
+            "SELECT count(*)::int AS all, count(*) FILTER (WHERE h::text LIKE '%canary%')::int AS shown FROM systemplane_history AS h"
+          ),
+          ([counts]) => counts
+        )
+        yield* Catalog.runScript(acme, Ddl.script({ history: false }))
+        for (const { key } of secrets) yield* acme.write("vault", key, "canary-before")
+        // A plane without a cache declares nothing, nor does one that is told to leave the schema alone.
+        const connector = PgConnector.layerRecord({ acme: { url: acme.url } })
+        const direct = SystemplaneReadThrough({ keys: secrets, bootstrap: "ensure" }).pipe(Layer.provide(connector))
+        const change = (count: number) =>
+          Effect.gen(function* () {
+            for (const secret of secrets) {
+              assert.strictEqual(yield* Config.get(secret), "canary-before")
+              yield* Config.set(secret, "canary-of-ours", { actor: "ada" })
+              yield* Config.remove(secret, { actor: "ada" })
+              const changeId = crypto.randomUUID()
+              yield* Config.remove(secret, { actor: "ada", changeId })
+              assert.deepStrictEqual(
+                yield* acme.run("SELECT previous_revision FROM systemplane_history WHERE change_id = $1", [changeId]),
+                [{ previous_revision: null }]
+              )
+              yield* Config.set(secret, "canary-before", { actor: "ada" })
+            }
+            assert.deepStrictEqual(yield* onRecord, { all: count, shown: 0 })
+          }).pipe(withTenant("acme"))
+        yield* Effect.provide(change(2 + 8), direct)
+        const following = TestPlane.layer({ acme }, { keys: secrets, bootstrap: "skip", seedDefaults: false })
+        yield* Effect.provide(change(2 + 8 + 8), following)
+        // What was written without a record is closed by one.
+        yield* Catalog.withoutTriggers(acme, acme.run("UPDATE systemplane_entries SET value = '\"canary-unrecorded\"'"))
+        yield* Effect.gen(function* () {
+          assert.strictEqual(yield* ChangeHistory.verify, 0, "of a secret only the revision is compared")
+          yield* Catalog.withoutTriggers(acme, acme.run("UPDATE systemplane_entries SET revision = revision + 100"))
+          assert.strictEqual(yield* ChangeHistory.verify, secrets.length)
+          assert.strictEqual((yield* onRecord).shown, 0)
+
+          // The database does not know that it is a secret, and keeps what SQL writes. This process does not show it.
+          const [{ key, namespace }] = [secrets[0]!]
+          const cursor = Option.getOrThrow(yield* Stream.runHead(ChangeHistory.since(undefined))).cursor
+          for (const value of ["canary-one", "canary-two"]) yield* acme.write(namespace, key, value)
+          const { records } = yield* ChangeHistory.ofKey({ namespace, key }, { limit: 2 })
+          const [two, one] = records
+          const asked = [
+            records,
+            yield* ChangeHistory.list(),
+            yield* ChangeHistory.get(one!.changeId!),
+            yield* ChangeHistory.at(new Date()),
+            yield* Stream.runCollect(Stream.take(ChangeHistory.since(cursor), 2)),
+            yield* Effect.flip(ChangeHistory.revert(one!.changeId!, { actor: "ada" })),
+            yield* Effect.flip(ChangeHistory.rollback({ namespace, key }, { to: one!.revision, actor: "ada" }))
+          ]
+          for (const answer of asked) assert.notInclude(JSON.stringify(answer), "canary")
+          assert.isTrue(one!.redacted && two!.redacted)
+          assert.isAbove((yield* onRecord).shown, 0)
+        }).pipe(withTenant("acme"), Effect.provide(following))
+        assert.deepStrictEqual(yield* acme.run("SELECT FROM systemplane_keys"), [])
+      })
   )
 
   it.effect(

@@ -47,9 +47,7 @@ export const textOf = (
       texts.push(undefined)
       continue
     }
-    // A key that became a secret in the code alone has values in its older records: they are kept from a rollback all
-    // the same.
-    if (redacted || key.secret || value === undefined) {
+    if (redacted || value === undefined) {
       return failWith(new ValueNotKept({ tenant, namespace: key.namespace, key: key.key, revision }))
     }
     const text = Result.flatMap(Result.flatMap(key.decode(value), key.encode), JsonText.encode)

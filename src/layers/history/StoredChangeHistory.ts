@@ -49,6 +49,7 @@ import * as Redaction from "../telemetry/Redaction.ts"
 import * as CheckedRequests from "./CheckedRequests.ts"
 import { failWith, ofConfig, ofStore } from "./HistoryFailure.ts"
 import { spansOf, textOf } from "./PastValues.ts"
+import * as WithheldSecrets from "./WithheldSecrets.ts"
 
 export interface StoredChangeHistoryOptions {
   /** The tenant if none is set. */
@@ -58,9 +59,9 @@ export interface StoredChangeHistoryOptions {
 const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 
 const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
-  const store = yield* HistoryStore
   const cache = yield* TenantCache
   const registry = yield* KeyRegistry
+  const store = WithheldSecrets.make(yield* HistoryStore, registry)
   const enter = yield* ApplicationCode.entrance
   const lifetime = yield* Lifetime
   const current = Effect.mapError(currentTenant(Option.getOrUndefined(options.sole)), ofConfig)

@@ -14,7 +14,7 @@ import type { World } from "./world/World.ts"
  * A commit's time is that of its commit record, and it can be seen only a moment later; timers run late on a busy
  * machine. In milliseconds.
  */
-const tolerance = 500
+const tolerance = 100
 
 export interface Run {
   /** Takes what a host reported. */

@@ -72,18 +72,12 @@ export const observing =
       confirmedAt: shown.confirmedAt && shown.confirmedAt - Math.max(began.ahead, ended.ahead)
     })
 
-/**
- * The part of an entry that is checked. A confirmation that is shown as the moment of the write says nothing beyond the
- * value itself, and is told by the database's clock instead of the process's.
- */
-export const partsOf = ({ confirmedAt, revision, stale, updatedAt, value }: Entry<unknown>) => ({
+/** The part of an entry that is checked. */
+export const partsOf = ({ confirmedAt, revision, stale, value }: Entry<unknown>) => ({
   value: value as Seen,
   revision,
   stale,
-  confirmedAt:
-    confirmedAt === undefined || (updatedAt !== undefined && DateTime.Equivalence(confirmedAt, updatedAt))
-      ? undefined
-      : DateTime.toEpochMillis(confirmedAt)
+  confirmedAt: confirmedAt && DateTime.toEpochMillis(confirmedAt)
 })
 
 export const broken = (

@@ -27,7 +27,10 @@ export interface Entry<out A> {
   readonly updatedBy: string | undefined
   /** Nothing keeps this value current at the moment: the feed is down, or nothing confirmed it within the bound. */
   readonly stale: boolean
-  /** When the database last confirmed this value, by this process's clock. `undefined` if it never did. */
+  /**
+   * When the database was asked that last confirmed this value, by this process's clock. `undefined` if it never was.
+   * `updatedAt` is by the database's clock, or as a writer has it, and may be later.
+   */
   readonly confirmedAt: DateTime.Utc | undefined
   /**
    * The newest row does not decode with the key's schema, so that an older value, or the default, is in force. A write

@@ -21,8 +21,7 @@ export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean, 
     updatedAt: inForce && DateTime.makeUnsafe(inForce.updatedAt),
     updatedBy: inForce?.updatedBy,
     stale,
-    confirmedAt:
-      confirmedAt === SnapshotSlot.never ? undefined : shownConfirmation(clock, confirmedAt, inForce?.updatedAt),
+    confirmedAt: confirmedAt === SnapshotSlot.never ? undefined : MonotonicClock.timeOfDay(clock, confirmedAt),
     ...(rejection === undefined || seen === undefined
       ? {}
       : { rejected: Object.freeze({ revision: seen.revision, reason: rejection }) })
@@ -33,20 +32,6 @@ export const entryOf = (snapshot: Snapshot.State, slot: number, stale: boolean, 
       ? Object.defineProperty(entry, "value", { enumerable: true, get: () => ReaderOwned.handOut(value) })
       : entry
   )
-}
-
-/**
- * When a value was confirmed, as it is shown. The moment is that at which the database was asked, so that a write is
- * confirmed at a moment before its own `updatedAt`: then `updatedAt` is shown. A stamp that is later than this
- * process's clock (clocks differ, or it was written by hand) says nothing about when this process learned of the value.
- */
-const shownConfirmation = (clock: Clock.Clock, moment: number, updatedAt: number | undefined): DateTime.Utc => {
-  const confirmed = MonotonicClock.timeOfDay(clock, moment)
-  return updatedAt !== undefined &&
-    updatedAt > confirmed.epochMilliseconds &&
-    updatedAt <= clock.currentTimeMillisUnsafe()
-    ? DateTime.makeUnsafe(updatedAt)
-    : confirmed
 }
 
 /** A row as the entry of a key that no replica holds. `time` is when it was asked for, by the monotonic clock. */

@@ -63,9 +63,9 @@ export const selectPast = `
       SELECT n.*, ${before("pg_catalog.pg_column_size(n.value)")} AS stored FROM (
         SELECT h.* FROM systemplane_history AS h
         WHERE h.namespace = a.namespace AND h.key = a.key AND h.revision <= a.revision AND h.id < coalesce(a.before, ${aboveAllIds})
-          AND NOT (h.revision = a.revision AND h.value IS NOT DISTINCT FROM (
+          AND (h.revision = a.revision AND h.value = (
             SELECT e.value FROM systemplane_entries AS e WHERE e.namespace = a.namespace AND e.key = a.key
-          ))
+          )) IS NOT TRUE
         ORDER BY h.id DESC LIMIT $5
       ) AS n
     ) AS n

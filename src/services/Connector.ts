@@ -85,7 +85,10 @@ export class Connector extends Context.Service<
   {
     /** The one tenant of a single-tenant application, which then needs no `withTenant`. */
     readonly sole: Option.Option<TenantId>
-    /** A pooled client for statements. */
+    /**
+     * A pooled client for statements. It may be one that the application uses too: what the plane does runs outside of
+     * the transactions of its callers.
+     */
     readonly client: (tenant: TenantId) => Effect.Effect<SqlClient.SqlClient, ConnectorError, Scope.Scope>
     /** A dedicated session that listens on `systemplane_changes`; `LISTEN` is confirmed when it is returned. */
     readonly session: (tenant: TenantId) => Effect.Effect<ListenSession, ConnectorError, Scope.Scope>

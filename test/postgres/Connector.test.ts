@@ -353,6 +353,38 @@ describe("a pooled client that is closed", () => {
   )
 })
 
+describe("a connector that hands out the application's own client", () => {
+  it.live("G10: what a caller does inside a transaction of its own is read and written outside of it", () =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.make
+      const connector = yield* Connector.pipe(Effect.provide(PgConnector.layerRecord({ acme: { url: database.url } })))
+      const client = yield* connector.client(acme)
+      const shared = Layer.succeed(Connector, { ...connector, client: () => Effect.succeed(client) })
+      yield* Effect.gen(function* () {
+        const write = Config.set(Limit, 7, { actor: "ada" })
+        yield* Effect.flip(client.withTransaction(Effect.andThen(write, Effect.fail("rolled back"))))
+        assert.strictEqual(yield* Config.get(Limit), 7)
+        const stored = database.run("SELECT value FROM systemplane_entries WHERE key = $1", [Limit.key])
+        assert.deepStrictEqual(yield* stored, [{ value: 7 }])
+
+        yield* TenantManager.use((manager) => manager.suspend(acme))
+        const [read, failed] = yield* client.withTransaction(
+          Effect.gen(function* () {
+            yield* client`UPDATE systemplane_entries SET value = '9' WHERE key = ${Limit.key}`
+            const read = yield* Config.get(Limit)
+            yield* client`SAVEPOINT one`
+            yield* Effect.flip(client`SELECT 1 / 0`)
+            const failed = yield* Config.get(Limit)
+            yield* client`ROLLBACK TO one`
+            return [read, failed]
+          })
+        )
+        assert.deepStrictEqual([read, failed], [7, 7])
+      }).pipe(withTenant("acme"), Effect.provide(plane(shared, ["acme"])))
+    }).pipe(Effect.scoped)
+  )
+})
+
 describe("a session hands rows over as they arrive", () => {
   const onSession = <A, E>(test: (queryEach: QueryEach, session: ListenSession) => Effect.Effect<A, E>) =>
     Effect.gen(function* () {

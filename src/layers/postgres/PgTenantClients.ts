@@ -6,6 +6,7 @@
  * began: one that waits for a lock is no reason to leave the connections of all others, and the driver replaces the one
  * that it was on. So it does after a statement that was refused for what its session began with.
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -75,7 +76,9 @@ export const make = Effect.fnUntraced(function* (
         return PgFailure.translated(
           tenant,
           PgAddress.of(client)
-        )(statements(client)).pipe(Effect.onExit((exit) => Effect.sync(() => isAnswer(exit) && use.answers++)))
+        )(ofItsOwn(client, statements(client))).pipe(
+          Effect.onExit((exit) => Effect.sync(() => isAnswer(exit) && use.answers++))
+        )
       }
       const statement = opened(tenant).pipe(Effect.flatMap(onIt), Effect.scoped, PgFailure.translated(tenant))
       return limiter.statement(tenant, bounded(tenant, statement, within)).pipe(
@@ -104,6 +107,13 @@ export const make = Effect.fnUntraced(function* (
     leave: (tenant: TenantId): Effect.Effect<void> => RcMap.invalidate(clients, tenant)
   }
 })
+
+/**
+ * A connector may hand out the application's own client, and the caller be in a transaction on it. What is read there
+ * is perhaps never committed, and a write is perhaps rolled back after it was put in force.
+ */
+const ofItsOwn = <A, E>({ transactionService }: SqlClient, statements: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.updateContext(statements, (context: Context.Context<never>) => Context.omit(transactionService)(context))
 
 /** What is kept for a tenant. A look-up that failed would be kept as long as what it looked for, and so is dropped. */
 export const resourceOf = <A>(resources: RcMap.RcMap<TenantId, A, ConnectorError>, tenant: TenantId) =>

@@ -15,7 +15,6 @@
  * | the connector and its resolver | `postgres/PgDeadlines` (any cause is a failed connect), `feed/ReconnectingFeed` (any cause is a lost session), `postgres/connection/PgConnector` (a resolver runs apart) |
  * | TLS options and their `checkServerIdentity` | `postgres/connection/PgTls` (the tenant's address cannot be used, or the server is refused) |
  * | codecs of keys, getters of values | `schema/KeyCodec`, `schema/SnapshotSlot` (the value is refused, or its row rejected) |
- * | the equality of decoded values | `schema/ReaderOwned` (they count as different) |
  * | handlers of changes | `config/ChangeHandlers` (each runs in a fiber of its own) |
  * | the schedule of reconnects | `feed/ReconnectSignal` (its end, exception, silence or endless pause goes on with the longest pauses of the default) |
  * | metric readers | they run in fibers of their own, and read what is registered |

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Option, Queue, Scope } from "effect"
-import type { SqlClient } from "effect/sql/SqlClient"
+import { type SqlClient, TransactionConnection } from "effect/sql/SqlClient"
+import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import type { Statement } from "effect/sql/Statement"
 import { TestClock } from "effect/testing"
 import { Connector, ConnectorError, PgConnector, type Query, type TenantId } from "effect-systemplane"
@@ -130,6 +131,15 @@ describe("a session that was opened ahead", () => {
   )
 })
 
+/** As the driver says it. */
+const noAnswer = new SqlError({
+  reason: new ConnectionError({
+    cause: new Error("timeout"),
+    message: "PgConnection: Connection timed out",
+    operation: "connect"
+  })
+})
+
 describe("a client that was not answered", () => {
   it.effect(
     "G12: a client that answers nothing is replaced, one that answered others is kept, and the statement is abandoned",
@@ -137,14 +147,18 @@ describe("a client that was not answered", () => {
       Effect.gen(function* () {
         let [opened, abandoned] = [0, 0]
         // Statements that say so are never answered.
-        const answer = (sql: string): Effect.Effect<ReadonlyArray<unknown>> => {
+        const answer = (sql: string): Effect.Effect<ReadonlyArray<unknown>, SqlError> => {
           if (sql === PgOneTenantPerDatabase.identify) {
             return Effect.succeed([{ system: "1", started: "1", database: "a" }])
           }
           if (sql === "answered") return Effect.succeed([])
+          if (sql === "no connection is answered") return Effect.fail(noAnswer)
           return Effect.onInterrupt(Effect.never, () => Effect.sync(() => abandoned++))
         }
-        const client: Pick<SqlClient, "unsafe"> = { unsafe: (sql: string) => answer(sql) as unknown as Statement<any> }
+        const client: Pick<SqlClient, "unsafe" | "transactionService"> = {
+          unsafe: (sql: string) => answer(sql) as unknown as Statement<any>,
+          transactionService: TransactionConnection(0)
+        }
         const connector = Connector.of({
           sole: Option.none(),
           client: () =>
@@ -174,6 +188,11 @@ describe("a client that was not answered", () => {
           assert.strictEqual(abandoned, 2)
           yield* run("answered")
           assert.strictEqual(opened, 2)
+
+          // Else its pool would go on opening several at once, which a server that hangs would keep.
+          yield* run("no connection is answered")
+          yield* run("answered")
+          assert.strictEqual(opened, 3)
         }).pipe(Effect.provide(over(Layer.succeed(Connector, connector))))
       })
   )

@@ -91,7 +91,7 @@ export const make = Effect.fnUntraced(function* (
         Effect.tapError(({ reason }) =>
           used !== undefined &&
           current.get(tenant) === used.client &&
-          (isOfSession(reason) || (reason._tag === "Unanswered" && useOf(used.client).answers === used.answers))
+          (isOfSession(reason) || (isSilence(reason) && useOf(used.client).answers === used.answers))
             ? RcMap.invalidate(clients, tenant)
             : Effect.void
         )
@@ -126,6 +126,10 @@ export const resourceOf = <A>(resources: RcMap.RcMap<TenantId, A, ConnectorError
  */
 const isOfSession = (reason: EntryStoreErrorReason): boolean =>
   reason._tag === "Refused" && (reason.code === "25006" || reason.code === "42804")
+
+/** Neither a statement nor a connection was answered. */
+const isSilence = (reason: EntryStoreErrorReason): boolean =>
+  reason._tag === "Unanswered" || (reason._tag === "ConnectFailed" && reason.code === "ETIMEDOUT")
 
 /** What the server refused, it has answered. */
 const isAnswer = (exit: Exit.Exit<unknown, EntryStoreError>): boolean =>

@@ -336,7 +336,21 @@ describe("PgTarget", () => {
   )
 })
 
-describe("a pooled client that is closed", () => {
+describe("a pooled client", () => {
+  it.live("a session that lost its prepared statements, as behind a pooler, goes back without its transaction", () =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.make
+      const targets = { acme: { url: database.url, maxConnections: 1 } }
+      const connector = yield* Connector.pipe(Effect.provide(PgConnector.layerRecord(targets)))
+      const client = yield* connector.client(acme)
+      const fails = (statement: string) =>
+        Effect.flip(client.withTransaction(Effect.andThen(client.unsafe(statement), client.unsafe("SELECT 1 / 0"))))
+      yield* fails("SELECT 1")
+      yield* fails("DEALLOCATE ALL")
+      assert.deepStrictEqual(yield* client.withTransaction(client.unsafe("SELECT 2 AS n")), [{ n: 2 }])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("a statement fails if its pooled client is closed, alone and in a transaction", () =>
     Effect.gen(function* () {
       const database = yield* TestDatabase.make

@@ -2,7 +2,9 @@
  * A pooled `SqlClient` whose sessions are told something before their first statement: the driver's own client has no
  * place for that.
  *
- * It is made as `PgClient.make` makes it, from the driver's pool and compiler.
+ * It is made as `PgClient.make` makes it, from the driver's pool and compiler, but that what begins and ends a
+ * transaction is not prepared: behind a pooler that keeps no prepared statements a `ROLLBACK` failed as unknown, and its
+ * session went back into the pool with the transaction open, where every write failed from then on (25P02).
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
@@ -40,7 +42,6 @@ export const make = Effect.fnUntraced(function* (
       connectionOf
     ),
     compiler: PgClient.makeCompiler(),
-    prepareTransactionControls: true,
     commit,
     releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
     spanAttributes: [
@@ -79,7 +80,7 @@ const connectionOf = (session: PgConnection.PgConnection): Connection => {
   return {
     execute: rows(true),
     executeUnprepared: rows(false),
-    executeRaw: (sql, params) => session.query(sql, params),
+    executeRaw: (sql, params) => session.query(sql, params, false),
     executeValues: (sql, params) => session.queryValues(sql, params),
     executeValuesUnprepared: (sql, params) => session.queryValues(sql, params, false),
     executeStream: (sql, params) => session.stream(sql, params)

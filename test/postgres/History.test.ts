@@ -299,7 +299,7 @@ layer(Layer.empty, { excludeTestServices: true })("the history on PostgreSQL", (
   )
 
   it.effect(
-    "since: a change of a transaction that commits late is emitted, though later ones were emitted before",
+    "since: a change of a transaction that commits late is emitted, though later ones were emitted before; a made-up cursor is a Reset",
     () =>
       TestPlane.onAcme((acme) =>
         Effect.gen(function* () {
@@ -318,6 +318,19 @@ layer(Layer.empty, { excludeTestServices: true })("the history on PostgreSQL", (
           )
           assert.strictEqual(keyOf(seen), Limit.key)
           assert.strictEqual(keyOf(yield* nextEvent(seen.cursor)), Burst.key)
+
+          // A client may have made up a cursor, or changed one: then there is no such place.
+          const cursor = JSON.parse(Buffer.from(seen.cursor, "base64url").toString())
+          for (const change of [
+            { id: 1.5 },
+            { id: 1e30 },
+            { change: "one" },
+            { system: "\0" },
+            ...["5:3:", "1:1:5", "1:5:2,1", "1:5:2,,3", "0:0:", "5:4294967296:"].map((snapshot) => ({ snapshot }))
+          ]) {
+            const changed = Buffer.from(JSON.stringify({ ...cursor, ...change })).toString("base64url")
+            assert.strictEqual((yield* nextEvent(changed))._tag, "Reset", JSON.stringify(change))
+          }
         })
       )
   )

@@ -14,15 +14,36 @@ import type { HistoryDelta } from "../../../services/HistoryStore.ts"
 import { unexpectedShape } from "../PgRows.ts"
 import { columns, decode } from "./PgRecords.ts"
 
+/** Whether the server takes a text for a snapshot: `xmin:xmax:` and what was in progress between them, in order. */
+const isSnapshot = (text: string): boolean => {
+  const [, xmin, xmax, running] = /^(\d{1,19}):(\d{1,19}):((?:\d{1,19}(?:,(?=\d)|$))*)$/.exec(text) ?? []
+  if (xmin === undefined || xmax === undefined) return false
+  const [first, ...others] = [xmin, ...(running === "" ? [] : running!.split(","))].map(BigInt)
+  const order = [first!, ...others, BigInt(xmax)]
+  return (
+    isNumber(first!) &&
+    isNumber(order.at(-1)!) &&
+    order.every((id, i) => i === 0 || order[i - 1]! <= id) &&
+    others.at(-1) !== order.at(-1)
+  )
+}
+
+/** The number of a transaction is an epoch and 32 bits, which are never 0. */
+const isNumber = (id: bigint): boolean => BigInt.asUintN(32, id) > 0n
+
+const matching = (pattern: RegExp) => Schema.String.check(Schema.isPattern(pattern))
+
+// A cursor goes through the hands of clients: what the server would refuse is no cursor.
 const Cursor = Schema.fromJsonString(
   Schema.Struct({
-    system: Schema.String,
-    timeline: Schema.String,
-    database: Schema.String,
+    system: matching(/^-?\d{1,20}$/),
+    /** Empty on a standby. */
+    timeline: matching(/^(?:[\dA-F]{8})?$/),
+    database: matching(/^\d{1,10}$/),
     /** The newest record, and its change. */
-    id: Schema.Number,
-    change: Schema.NullOr(Schema.String),
-    snapshot: Schema.String.check(Schema.isPattern(/^\d+:\d+:[\d,]*$/))
+    id: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
+    change: Schema.NullOr(matching(/^[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}$/)),
+    snapshot: Schema.String.check(Schema.makeFilter(isSnapshot))
   })
 )
 const decodeCursor = Schema.decodeUnknownOption(Schema.StringFromBase64Url.pipe(Schema.decodeTo(Cursor)))

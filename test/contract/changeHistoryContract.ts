@@ -236,7 +236,14 @@ export const changeHistoryContract = <Database>({ database, name, plane }: Imple
         yield* Config.setAll([ConfigKey.value(Limit, 1), ConfigKey.value(Burst, 1)], ada)
         yield* Config.setAll([ConfigKey.value(Limit, 2), ConfigKey.value(Burst, 2)], ada)
         const { changeId } = yield* newest(Limit)
-        const reverted = yield* ChangeHistory.revert(changeId!, { actor: "bob" })
+        const once = { actor: "bob", changeId: crypto.randomUUID() }
+        const reverted = yield* ChangeHistory.revert(changeId!, once)
+        const repeated = yield* ChangeHistory.revert(changeId!, { ...once, changeId: once.changeId.toUpperCase() })
+        assert.deepStrictEqual(
+          repeated.map(({ key, revision }) => [key, revision]),
+          reverted.map(({ key, revision }) => [key, revision]),
+          "a change takes effect once, as when its answer was lost and it is sent again"
+        )
         assert.sameDeepMembers(
           reverted.map(({ key, value }) => [key, value]),
           [

@@ -180,7 +180,8 @@ const make = Effect.fnUntraced(function* (options: StoredChangeHistoryOptions) {
     const conflicts: Array<Conflict> = []
     for (const { last } of spans) {
       const [newest] = (yield* asked((tenant) => store.ofKey(tenant, last, { before: undefined, limit: 1 }))).records
-      if (newest === undefined || newest.id === last.id) continue
+      // This very change may have taken effect before, as when its answer was lost: then writing it again tells.
+      if (newest === undefined || newest.id === last.id || newest.changeId === change.id) continue
       const conflict = { ...nameOf(last), expected: revisionAfter(last), actual: revisionAfter(newest) }
       conflicts.push(yield* reading(explain(tenant, conflict)))
     }

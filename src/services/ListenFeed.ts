@@ -14,8 +14,8 @@ import type { ReadDiff } from "./EntryStore.ts"
 /** The session behind a feed, as the feed's reader uses it. */
 export interface FeedSession {
   /**
-   * Reads the diff on the feed's own session. Interrupting it abandons the session. `arrived` runs whenever rows have
-   * arrived, so that a long answer can be told from none; a session that takes all rows at once never runs it.
+   * Reads the diff on the feed's own session. Interrupting it abandons the session. `arrived` runs whenever rows, or the
+   * answer to one of several statements, have arrived, so that a long answer can be told from none.
    */
   readonly diff: (...question: [...Parameters<ReadDiff>, arrived?: () => void]) => ReturnType<ReadDiff>
   /**

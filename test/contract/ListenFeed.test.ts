@@ -2,5 +2,5 @@ import { inMemory } from "./inMemory.ts"
 import { listenFeedContract } from "./listenFeedContract.ts"
 import { onPostgres } from "./onPostgres.ts"
 
-listenFeedContract(inMemory)
-listenFeedContract(onPostgres)
+listenFeedContract(inMemory, { inSteps: false })
+listenFeedContract(onPostgres, { inSteps: true })

@@ -46,7 +46,11 @@ const listenersBecome = (count: number) =>
     )
   )
 
-export const listenFeedContract = <Database>({ database, name, services }: Implementation<Database>) =>
+/** `inSteps`: whether a read may be several statements. */
+export const listenFeedContract = <Database>(
+  { database, name, services }: Implementation<Database>,
+  { inSteps }: { readonly inSteps: boolean }
+) =>
   layer(database, { excludeTestServices: true, timeout: "30 seconds" })(`ListenFeed: ${name}`, (it) => {
     const test = (title: string, effect: Effect.Effect<unknown, unknown, any>) =>
       it.effect(title, () =>
@@ -70,11 +74,17 @@ export const listenFeedContract = <Database>({ database, name, services }: Imple
           { ...a, op: "upsert" },
           { ...b, op: "delete" }
         ])
-        const diff = yield* session.diff([a, b], [undefined, undefined])
+        const keys = [a, b]
+        const diff = yield* session.diff(keys, [undefined, undefined])
         assert.deepStrictEqual(
           diff.map(({ row, slot }) => [slot, row?.value, row?.revision]),
           [[0, 3, revision]]
         )
+        if (!inSteps) return
+        let arrived = 0
+        const again = session.diff(keys, [diff[0]!.row!.fingerprint, undefined], () => arrived++)
+        assert.deepStrictEqual(yield* again, [])
+        assert.isAtLeast(arrived, 1, "G4: each answer says that the session is alive, also while others are waited for")
       })
     )
 

@@ -9,7 +9,7 @@ import { EntryStoreError } from "../../schema/EntryStoreError.ts"
 import * as Freshness from "../../schema/Freshness.ts"
 import { type KeyName, show } from "../../schema/KeyName.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
-import type { QueryEach } from "../../services/Connector.ts"
+import type { Query, QueryEach } from "../../services/Connector.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { ListenFeed } from "../../services/ListenFeed.ts"
 import * as ReconnectingFeed from "../feed/ReconnectingFeed.ts"
@@ -86,16 +86,18 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
   return yield* ReconnectingFeed.make((tenant) => {
     const watch = watchOf(tenant)
     return Effect.map(databases.session(tenant), (session) => {
-      const { query } = session
-      // One read at a time: rows that arrive belong to the one under way.
+      // One read at a time: what arrives belongs to the one under way. A verification is several statements.
       let arrived = () => {}
+      const reportArrival = Effect.sync(() => arrived())
+      const { query } = session
+      const queryOfRead: Query = (sql, params) => Effect.tap(query(sql, params), () => reportArrival)
       const queryEach = reportingArrivals(session.queryEach, () => arrived())
-      const following = PgDiff.onSession(query, queryEach, {
+      const following = PgDiff.onSession(queryOfRead, queryEach, {
         lasting,
         onMismatch: () => verify(tenant),
         onSize: (bytes) => telemetry.historySize(tenant, bytes)
       })
-      const diff = PgEncodableKeys.among(query, following.diff, unencodable(tenant))
+      const diff = PgEncodableKeys.among(queryOfRead, following.diff, unencodable(tenant))
       // In the background: no read waits for an address that may not answer.
       const isAsItWas = watch.on(query, () =>
         compare(
@@ -104,7 +106,7 @@ const make = Effect.fnUntraced(function* (options: PgListenFeedOptions) {
         )
       )
       const read = (keys: ReadonlyArray<KeyName>, known: ReadonlyArray<bigint | undefined>) =>
-        Effect.flatMap(isAsItWas, (asItWas) =>
+        Effect.flatMap(Effect.tap(isAsItWas, reportArrival), (asItWas) =>
           asItWas
             ? Effect.mapError(diff(keys, known), PgFailure.statementFailure)
             : Effect.fail(new EntryStoreError.Refused({ code: outOfOrder }))

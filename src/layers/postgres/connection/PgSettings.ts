@@ -9,10 +9,12 @@
  */
 import { randomBytes } from "node:crypto"
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import type * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { clientCheckInterval, feedLockTimeout, writeLockTimeout } from "../../runtime/Timeouts.ts"
 import * as PgFailure from "./PgFailure.ts"
+import * as PgText from "./PgText.ts"
 
 interface Setting {
   readonly name: string
@@ -71,19 +73,28 @@ const apply = (settings: ReadonlyArray<Setting>, also: string): string => {
     const applies = from === undefined ? "IS NOT NULL" : `= '${from}'`
     return `CASE WHEN pg_catalog.current_setting('${of}', true) ${applies} THEN pg_catalog.set_config('${name}', '${value}', false) END`
   })
-  return `SELECT ${sets.join(", ")}, ${also} AS also`
+  return `SELECT ${sets.join(", ")}, ${also} AS also, pg_catalog.current_setting('server_encoding') AS encoding`
+}
+
+interface ToldSession {
+  readonly session: PgConnection.PgConnection
+  /** The types that it was made with. */
+  readonly types: PgTypes.Registry
 }
 
 /** The first of the statements that the server takes. Fails only if the session is lost. */
 const firstTaken = (
-  session: PgConnection.PgConnection,
+  { session, types }: ToldSession,
   statements: ReadonlyArray<string>
 ): Effect.Effect<ReadonlyArray<PgConnection.Row>, SqlError> => {
   const [statement, ...others] = statements
   if (statement === undefined) return Effect.succeed([])
-  return Effect.map(session.query(statement, [], false), ({ rows }) => rows).pipe(
+  return Effect.map(session.query(statement, [], false), ({ rows }) => {
+    if (rows[0]?.encoding === "SQL_ASCII") PgText.takeAnyBytes(types)
+    return rows
+  }).pipe(
     Effect.catch((error) =>
-      PgFailure.statementFailure(error)._tag === "Refused" ? firstTaken(session, others) : Effect.fail(error)
+      PgFailure.statementFailure(error)._tag === "Refused" ? firstTaken({ session, types }, others) : Effect.fail(error)
     )
   )
 }
@@ -92,7 +103,7 @@ const firstTaken = (
  * For a pooled client's sessions. Behind a pooler the next statement may run on another session, and the settings stay
  * with the one that they were made on: then only what is harmless to others is set.
  */
-export const forStatements = (session: PgConnection.PgConnection, direct: boolean): Effect.Effect<void, SqlError> => {
+export const forStatements = (session: ToldSession, direct: boolean): Effect.Effect<void, SqlError> => {
   const ours: ReadonlyArray<Setting> = direct
     ? [allRows, notCompiled, readCommitted, ...notEnded, { name: "lock_timeout", value: writeLockTimeout, from: "0" }]
     : []
@@ -102,7 +113,7 @@ export const forStatements = (session: PgConnection.PgConnection, direct: boolea
 }
 
 /** For a session that listens. Returns the key of its lock; `undefined` if the server did not grant it. */
-export const forListening = (session: PgConnection.PgConnection): Effect.Effect<string | undefined, SqlError> => {
+export const forListening = (session: ToldSession): Effect.Effect<string | undefined, SqlError> => {
   const key = randomBytes(8).readBigInt64BE().toString()
   const settings: ReadonlyArray<Setting> = [
     allRows,

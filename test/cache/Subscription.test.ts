@@ -45,7 +45,7 @@ const members = [
 
 describe("what a subscriber is told when a tenant is loaded", () => {
   for (const [what, key, json, other] of members) {
-    it.effect(`G8: a subscriber of ${what} is told of a value that differs, and of no equal one`, () =>
+    it.effect(`G8: a value of ${what} is told to a subscriber if it differs, and not if it is equal`, () =>
       Effect.gen(function* () {
         const tenant = TenantId.make("acme")
         const subscription = Subscription.make(key)

@@ -208,9 +208,9 @@ const selectRows = `
   SELECT e.namespace, e.key, e.value::text AS value, e.revision, e.updated_by, ${PgRows.fingerprint} AS fingerprint
   FROM systemplane_entries AS e`
 
-const running = "ARRAY(SELECT pg_catalog.pg_snapshot_xip($1::pg_snapshot))"
-const noneRunning = "ARRAY(SELECT x FROM pg_catalog.pg_snapshot_xip($1::pg_snapshot) AS x WHERE false)"
-const later = "h.transaction_id >= pg_catalog.pg_snapshot_xmax($1::pg_snapshot)"
+const running = "pg_catalog.pg_snapshot_xip(sent.cursor) AS x (id)"
+const noneRunning = "(SELECT y FROM pg_catalog.pg_snapshot_xip(sent.cursor) AS y WHERE false) AS x (id)"
+const later = "h.transaction_id >= pg_catalog.pg_snapshot_xmax(sent.cursor)"
 
 const broken = (sql: string, variant: Variant, newest: bigint): string => {
   if (sql !== PgCursorRead.selectSince) return sql

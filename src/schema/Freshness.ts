@@ -19,11 +19,15 @@ export const isStale = (confirmedAt: number, now: number, maxStaleness: number):
   now - confirmedAt >= maxStaleness
 
 /**
- * Whether a snapshot is not to be trusted: confirmed too long ago, or without an own write that could not be placed,
- * until a later read.
+ * From when on a snapshot is not to be trusted: then it was confirmed too long ago. One without an own write that could
+ * not be placed never is, until a later read.
  */
+export const overdueAt = (snapshot: Snapshot.State, maxStaleness: number): number =>
+  Snapshot.isDisowned(snapshot) ? -Infinity : staleAt(snapshot.confirmedAt, maxStaleness)
+
+/** Whether a snapshot is not to be trusted now. */
 export const isOverdue = (snapshot: Snapshot.State, now: number, maxStaleness: number): boolean =>
-  Snapshot.isDisowned(snapshot) || isStale(snapshot.confirmedAt, now, maxStaleness)
+  now >= overdueAt(snapshot, maxStaleness)
 
 /** A server that is well answers a short statement within this time, however large the bound is. */
 const longestUsualAnswer = 5_000

@@ -26,6 +26,8 @@ const scopes = (get: () => Replica.Replica | undefined): LiveHandle.Successors =
   clock
 })
 
+const bounds: Replica.Bounds = { staleAfterFailures: 3, maxStaleness: 30_000 }
+
 const scopeOf = () => Replica.make(tenant, Replica.defaultsOf([Limit]))
 
 /** A whole read that began at `time` and found the key at `revision`; 0: it found no row. */
@@ -36,7 +38,8 @@ const load = (scope: Replica.Replica, revision: number, time: number) =>
       scope.snapshot,
       [{ slot: 0, row: revision === 0 ? undefined : rowAt(revision) }],
       Snapshot.begin(scope.snapshot, time)
-    )
+    ),
+    bounds
   )
 
 describe("a handle that was made from the database's answer, before any replica knew the key", () => {
@@ -72,7 +75,11 @@ describe("a handle that was made from the database's answer, before any replica 
       0,
       made
     )
-    Replica.publish(scope, Snapshot.applyRow(scope.snapshot, 0, rowAt(7), Snapshot.begin(scope.snapshot, 2_000)))
+    Replica.publish(
+      scope,
+      Snapshot.applyRow(scope.snapshot, 0, rowAt(7), Snapshot.begin(scope.snapshot, 2_000)),
+      bounds
+    )
     assert.strictEqual(handle.current, 70)
   })
 })

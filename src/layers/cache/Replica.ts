@@ -5,6 +5,7 @@
  */
 import * as Semaphore from "effect/Semaphore"
 import type { ConfigSnapshot } from "../../schema/ConfigSnapshot.ts"
+import * as Freshness from "../../schema/Freshness.ts"
 import * as ReaderOwned from "../../schema/ReaderOwned.ts"
 import * as Snapshot from "../../schema/Snapshot.ts"
 import type * as SnapshotSlot from "../../schema/SnapshotSlot.ts"
@@ -20,8 +21,8 @@ export interface Replica {
   image: ConfigSnapshot | undefined
   condition: Condition
   state: TenantState
-  /** Whether the snapshot may answer: what a read looks at. */
-  answering: boolean
+  /** Until when the snapshot may answer, by the monotonic clock; `-Infinity` if it may not: what a read looks at. */
+  answersUntil: number
   /** Forgotten: should the tenant come back, it has another replica. */
   retired: boolean
   /** Reads that the snapshot answered and that no metric has counted yet. */
@@ -55,27 +56,39 @@ export const make = (tenant: TenantId, { snapshot, values }: Defaults): Replica 
   image: undefined,
   condition: { suspended: false, loaded: false, connected: false, failures: 0, overdue: false },
   state: "activating",
-  answering: false,
+  answersUntil: -Infinity,
   retired: false,
   hits: 0,
   readAgain: () => {},
   settling: Semaphore.makeUnsafe(1)
 })
 
+/** How long a replica that nothing confirms goes on answering. */
+export interface Bounds {
+  readonly staleAfterFailures: number
+  /** In milliseconds. */
+  readonly maxStaleness: number
+}
+
 /** Changes what is known of the condition, and so who answers reads. */
-export const setCondition = (replica: Replica, change: Partial<Condition>, staleAfterFailures: number): void => {
+export const setCondition = (replica: Replica, change: Partial<Condition>, bounds: Bounds): void => {
   replica.condition = { ...replica.condition, ...change }
-  replica.state = stateOf(replica.condition, staleAfterFailures)
-  replica.answering = readsSnapshot(replica.state)
+  replica.state = stateOf(replica.condition, bounds.staleAfterFailures)
   replica.image = undefined
+  setAnswersUntil(replica, bounds)
 }
 
 /** Puts an outcome in force, in one step. */
-export const publish = (replica: Replica, outcome: Snapshot.Outcome): void => {
+export const publish = (replica: Replica, outcome: Snapshot.Outcome, bounds: Bounds): void => {
   replica.snapshot = outcome.state
   replica.image = undefined
+  setAnswersUntil(replica, bounds)
   if (outcome.published.length === 0) return
   const values = replica.values.slice()
   for (const { after, slot } of outcome.published) values[slot] = after.value
   replica.values = values
+}
+
+const setAnswersUntil = (replica: Replica, { maxStaleness }: Bounds): void => {
+  replica.answersUntil = readsSnapshot(replica.state) ? Freshness.overdueAt(replica.snapshot, maxStaleness) : -Infinity
 }

@@ -29,11 +29,8 @@ import * as Replica from "./Replica.ts"
 import { ReplicaView } from "./ReplicaView.ts"
 import type { InForce, Subscription } from "./Subscription.ts"
 
-export interface ReplicasOptions {
+export interface ReplicasOptions extends Replica.Bounds {
   readonly maxEntriesPerTenant: number
-  readonly staleAfterFailures: number
-  /** In milliseconds. */
-  readonly maxStaleness: number
 }
 
 export type Replicas = Effect.Success<ReturnType<typeof make>>
@@ -98,7 +95,7 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
    */
   const publish = (replica: Replica.Replica, outcome: Snapshot.Outcome, source: "read" | "write") => {
     const before = replica.snapshot
-    Replica.publish(replica, outcome)
+    Replica.publish(replica, outcome, options)
     if (replicas.get(replica.tenant) !== replica) return
     board.learned(replica.tenant, outcome.state)
     if (before.loaded && outcome.published.length > 0) {
@@ -171,7 +168,7 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
   ): Effect.Effect<void> =>
     Effect.suspend(() => {
       const wasAnnounced = isAnnounced(replica)
-      Replica.setCondition(replica, change, options.staleAfterFailures)
+      Replica.setCondition(replica, change, options)
       // A replica that was forgotten meanwhile has no state on the board.
       if (replicas.get(replica.tenant) !== replica) return Effect.void
       if (!wasAnnounced && isAnnounced(replica)) {
@@ -219,7 +216,7 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     return slot !== undefined && slot < keys.length ? slot : undefined
   }
 
-  const mayAnswer = (replica: Replica.Replica) => replica.answering && !isOverdue(replica.snapshot, now())
+  const mayAnswer = (replica: Replica.Replica) => now() < replica.answersUntil
 
   const views = new Map<TenantId, ReplicaView>()
   const retire = (tenant: TenantId) => {

@@ -8,7 +8,6 @@
  * here (PgConnector), and neither is whether it may be used (PgOneTenantPerDatabase).
  */
 import * as PgConnection from "@effect/sql-pg/PgConnection"
-import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -32,6 +31,7 @@ import * as PgSettings from "./PgSettings.ts"
 import * as PgSockets from "./PgSockets.ts"
 import * as PgSpans from "./PgSpans.ts"
 import type { PgTarget } from "./PgTarget.ts"
+import * as PgText from "./PgText.ts"
 import * as PgTls from "./PgTls.ts"
 
 /** Statements and listening sessions, as `pg_stat_activity` shows them. */
@@ -43,12 +43,12 @@ export const openClient = Effect.fnUntraced(function* (
   tenant: TenantId,
   target: PgTarget
 ): Effect.fn.Return<SqlClient, ConnectorError, Scope.Scope> {
-  const { config, server, sockets, types } = yield* settings(tenant, target, target.url)
+  const { config, server, sockets } = yield* settings(tenant, target, target.url)
   // A pooler is what sessions need an address of their own for, and what prepared statements are switched off for.
   const direct = target.listenUrl === undefined && target.prepare !== false
   const client = yield* PgPooledClient.make(
     { ...config, applicationName, maxConnections: target.maxConnections ?? 4, prepare: target.prepare ?? true },
-    (session) => PgSettings.forStatements({ session, types }, direct)
+    (session) => PgSettings.forStatements(session, direct)
   ).pipe(
     // The pool then closes sessions that are already dead, and waits for no peer.
     Scope.provide(yield* sockets.scope),
@@ -63,11 +63,7 @@ export const openSession = Effect.fnUntraced(function* (
   tenant: TenantId,
   target: PgTarget
 ): Effect.fn.Return<ListenSession, ConnectorError, Scope.Scope> {
-  const { config, connectTimeout, server, sockets, types } = yield* settings(
-    tenant,
-    target,
-    target.listenUrl ?? target.url
-  )
+  const { config, connectTimeout, server, sockets } = yield* settings(tenant, target, target.listenUrl ?? target.url)
   // UNLISTEN and the rest of the driver's farewell meet a session that is already dead.
   const scope = yield* sockets.scope
   // The driver answers interruption by cancelling the statement and draining its answer, which takes 5 seconds if the
@@ -87,7 +83,7 @@ export const openSession = Effect.fnUntraced(function* (
     Effect.mapError((error) => PgFailure.connectFailure(tenant, error, server))
   )
   const session = yield* Scope.provide(connection.pin, scope)
-  const presence = yield* PgSettings.forListening({ session, types }).pipe(
+  const presence = yield* PgSettings.forListening(session).pipe(
     orAbandon,
     Effect.mapError((error) => PgFailure.connectFailure(tenant, error, server)),
     Effect.timeoutOrElse({
@@ -138,7 +134,6 @@ const settings = Effect.fnUntraced(function* (tenant: TenantId, target: PgTarget
   const wanted = target.ssl ?? (yield* PgTls.options(tenant, location))
   const ssl = wanted === undefined ? undefined : yield* PgTls.checked(tenant, wanted)
   const sockets = PgSockets.make(location.address, ssl === undefined ? location.host : undefined)
-  const types = PgTypes.makeRegistry()
   const config: PgConnection.Config = {
     ssl: ssl ?? false,
     host: location.host,
@@ -149,10 +144,10 @@ const settings = Effect.fnUntraced(function* (tenant: TenantId, target: PgTarget
     startupOptions: location.options,
     connectTimeout,
     stream: sockets.open,
-    types
+    types: PgText.types
   }
   const server = { address: PgAddress.show(location), encrypts: ssl !== false }
-  return { config, connectTimeout, sockets, server, types }
+  return { config, connectTimeout, sockets, server }
 })
 
 const timeoutOf = ({ connectTimeout }: PgAddress.Location): Duration.Input =>

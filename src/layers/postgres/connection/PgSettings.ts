@@ -9,7 +9,6 @@
  */
 import { randomBytes } from "node:crypto"
 import type * as PgConnection from "@effect/sql-pg/PgConnection"
-import type * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { clientCheckInterval, feedLockTimeout, writeLockTimeout } from "../../runtime/Timeouts.ts"
@@ -76,25 +75,19 @@ const apply = (settings: ReadonlyArray<Setting>, also: string): string => {
   return `SELECT ${sets.join(", ")}, ${also} AS also, pg_catalog.current_setting('server_encoding') AS encoding`
 }
 
-interface ToldSession {
-  readonly session: PgConnection.PgConnection
-  /** The types that it was made with. */
-  readonly types: PgTypes.Registry
-}
-
 /** The first of the statements that the server takes. Fails only if the session is lost. */
 const firstTaken = (
-  { session, types }: ToldSession,
+  session: PgConnection.PgConnection,
   statements: ReadonlyArray<string>
 ): Effect.Effect<ReadonlyArray<PgConnection.Row>, SqlError> => {
   const [statement, ...others] = statements
   if (statement === undefined) return Effect.succeed([])
   return Effect.map(session.query(statement, [], false), ({ rows }) => {
-    if (rows[0]?.encoding === "SQL_ASCII") PgText.takeAnyBytes(types)
+    if (rows[0]?.encoding === "SQL_ASCII") PgText.takeAnyBytes()
     return rows
   }).pipe(
     Effect.catch((error) =>
-      PgFailure.statementFailure(error)._tag === "Refused" ? firstTaken({ session, types }, others) : Effect.fail(error)
+      PgFailure.statementFailure(error)._tag === "Refused" ? firstTaken(session, others) : Effect.fail(error)
     )
   )
 }
@@ -103,7 +96,7 @@ const firstTaken = (
  * For a pooled client's sessions. Behind a pooler the next statement may run on another session, and the settings stay
  * with the one that they were made on: then only what is harmless to others is set.
  */
-export const forStatements = (session: ToldSession, direct: boolean): Effect.Effect<void, SqlError> => {
+export const forStatements = (session: PgConnection.PgConnection, direct: boolean): Effect.Effect<void, SqlError> => {
   const ours: ReadonlyArray<Setting> = direct
     ? [allRows, notCompiled, readCommitted, ...notEnded, { name: "lock_timeout", value: writeLockTimeout, from: "0" }]
     : []
@@ -113,7 +106,7 @@ export const forStatements = (session: ToldSession, direct: boolean): Effect.Eff
 }
 
 /** For a session that listens. Returns the key of its lock; `undefined` if the server did not grant it. */
-export const forListening = (session: ToldSession): Effect.Effect<string | undefined, SqlError> => {
+export const forListening = (session: PgConnection.PgConnection): Effect.Effect<string | undefined, SqlError> => {
   const key = randomBytes(8).readBigInt64BE().toString()
   const settings: ReadonlyArray<Setting> = [
     allRows,

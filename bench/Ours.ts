@@ -116,10 +116,12 @@ export const configGet = (
 ): Contender =>
   inFibers(name, workload, plane, copy.withTenant, (request) => {
     const keys = request.keys.map((key) => workload.keys[key]!)
+    // Looking `Config` up in an object that holds a whole package takes half as long as the read.
+    const { Config } = copy
     return Effect.gen(function* () {
       let sum = 0
       for (let pass = 0; pass < passes; pass++) {
-        for (let i = 0; i < keys.length; i++) sum = (sum + (yield* copy.Config.get(keys[i]!))) | 0
+        for (let i = 0; i < keys.length; i++) sum = (sum + (yield* Config.get(keys[i]!))) | 0
       }
       return sum
     })

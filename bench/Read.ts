@@ -82,14 +82,15 @@ const counting: Section = section(
   [gates.counting],
   Effect.fnUntraced(function* ({ quick }) {
     const copies = yield* Effect.promise(Copies.load)
-    const workload = Workload.make(64, 50)
     const contenders = yield* Effect.forEach(
       [
         { name: "counting", copy: copies.counting },
         { name: "not counting", copy: copies.notCounting }
       ],
-      ({ copy, name }) =>
-        Effect.map(Planes.live(workload, copy), (plane) => Ours.configGet(plane, workload, name, copy))
+      ({ copy, name }) => {
+        const workload = Workload.make(64, 50, copy)
+        return Effect.map(Planes.live(workload, copy), (plane) => Ours.configGet(plane, workload, name, copy))
+      }
     )
     const medians = yield* Effect.promise(() => Rounds.measure(contenders, roundsOf(quick)))
     return [compare(gates.counting, medians, "counting", "not counting")]

@@ -2,6 +2,7 @@
  * What is read: 64 tenants with 50 keys each, every value another one, in an order that cannot be predicted.
  */
 import { Schema } from "effect"
+import type * as Systemplane from "effect-systemplane"
 import { ConfigKey } from "effect-systemplane"
 import { shuffled } from "./Statistics.ts"
 
@@ -14,11 +15,18 @@ export interface Workload {
 
 const keysPerNamespace = 10
 
-/** Defaults are never stored, so that a read which answers the default gives itself away. */
-export const make = (tenants: number, keys: number): Workload => ({
+/**
+ * Defaults are never stored, so that a read which answers the default gives itself away. A copy of the package is to be
+ * measured with keys of its own: it remembers nothing with the keys of another copy, and looks them up at each read.
+ */
+export const make = (
+  tenants: number,
+  keys: number,
+  copy: Pick<typeof Systemplane, "ConfigKey"> = { ConfigKey }
+): Workload => ({
   tenants: Array.from({ length: tenants }, (_, t) => `tenant-${t}`),
   keys: Array.from({ length: keys }, (_, k) =>
-    ConfigKey.make(`service-${Math.floor(k / keysPerNamespace)}`, `limit-${k}`, {
+    copy.ConfigKey.make(`service-${Math.floor(k / keysPerNamespace)}`, `limit-${k}`, {
       schema: Schema.Int,
       defaultValue: -1
     })

@@ -254,7 +254,7 @@ export const make = Effect.fnUntraced(function* (options: ReplicasOptions) {
     /** Whether the snapshot may answer: what every read looks at, without any I/O or allocation. */
     mayAnswer,
     /** Whether the snapshot is kept current. */
-    isLive: (replica: Replica.Replica) => replica.state === "live" && !isOverdue(replica.snapshot, now()),
+    isLive: (replica: Replica.Replica) => replica.state === "live" && mayAnswer(replica),
     get: (tenant: TenantId) => replicas.get(tenant),
     /** The tenant's replica, as reads look at it. */
     view: (tenant: TenantId) => views.get(tenant),

@@ -1,6 +1,10 @@
 /**
  * What is to be written: checked and encoded before anything is sent.
  *
+ * A caller may have got past the compiler, so what it gives is read once, as plain data, and then checked. Everything
+ * that the plane can tell beforehand is told here: a value that no process would put in force once it is stored, an
+ * actor or a reason that a log or a table cannot show, a revision that is no revision. A reason never holds the value.
+ *
  * @since 0.1.0
  */
 import * as Result from "effect/Result"

@@ -1,5 +1,16 @@
 /**
- * The tenants' replicas in this process: a thin shell around the pure core.
+ * `TenantCache` in this process: decides for each read whether the tenant's replica may answer, or the database has to.
+ *
+ * ```
+ *   get, entry, snapshot ──▶ Replicas (may it answer?) ── no ──▶ DatabaseReads ──▶ Reconciling ──▶ Replicas
+ *   write                ──▶ WriteThrough ──▶ the database ──▶ Reconciling ──▶ Replicas
+ *   follow               ──▶ FeedFollower ──▶ Replicas
+ *   watch, subscribe     ◀── Fanout ◀── Replicas
+ * ```
+ *
+ * It keeps no state of its own: a replica belongs to Replicas, and how an answer changes one is the pure core's
+ * (Snapshot). What happens here is the choice between the two, and the translation of the store's errors into reasons
+ * of `ConfigError`. A key that is not declared fails before anything is read.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -1,5 +1,9 @@
 /**
  * Writes of this process: applied to the tenant's replica before they return, so that every later read sees them.
+ *
+ * A receipt is applied like the answer of a read: if it cannot be judged on its own, the whole table is read. If that
+ * read does not come in time, the write has landed all the same, and the write returns. But the replica answers no
+ * reads until the feed has read the table. How a write is sent, and what a lost answer means, is WriteOutcome's.
  */
 import * as Effect from "effect/Effect"
 import type { Entry } from "../../schema/Entry.ts"

@@ -1,6 +1,10 @@
 /**
  * `Config` over the cache: finds the tenant of the fiber and the key, tells the manager that the tenant is wanted, and
  * leaves the rest to `TenantCache`.
+ *
+ * `get` has a path of its own (CachedRead): a value that is in memory is read without asking the manager. The other
+ * reads run through `reading`, which asks it, and which fails with `Closed` once the layer closes. Members by names
+ * instead of a key are made from those by a key (ByName). What callers give to a write is checked in Writes.
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"

@@ -211,7 +211,11 @@ describe("statements with an address of their own", () => {
         const connector = Connector.of({
           sole: Option.none(),
           client: (tenant) =>
-            isPoolerDown ? refused(tenant) : Effect.sync(() => ({ unsafe: query }) as unknown as SqlClient),
+            isPoolerDown
+              ? refused(tenant)
+              : Effect.sync(
+                  () => ({ unsafe: query, transactionService: TransactionConnection(0) }) as unknown as SqlClient
+                ),
           session: () => Effect.succeed({ query, payloads: Effect.never, abandon: Effect.void }),
           interchangeable: () => Effect.succeed(false)
         })

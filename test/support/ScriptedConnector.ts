@@ -4,6 +4,7 @@
  * on the real one.
  */
 import { Clock, Deferred, Effect, Latch, Layer, Option, Queue, type Scope } from "effect"
+import { TransactionConnection } from "effect/sql/SqlClient"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import { Connector, ConnectorError, type QueryEach, type TenantId } from "effect-systemplane"
 import * as PgCursorRead from "../../src/layers/postgres/diff/PgCursorRead.ts"
@@ -288,6 +289,7 @@ export const make = (sole: Option.Option<TenantId> = Option.none()) => {
 
   const pooled = (tenant: TenantId) =>
     ({
+      transactionService: TransactionConnection(0),
       unsafe: (sql: string, params?: ReadonlyArray<unknown>) =>
         Effect.suspend(() => {
           const { script } = tenantOf(tenant)

@@ -110,15 +110,10 @@ export const make = Effect.fnUntraced(function* (
 
 /**
  * A connector may hand out the application's own client, and the caller be in a transaction on it. What is read there
- * is perhaps never committed, and a write is perhaps rolled back after it was put in force. A client that a test
- * scripts may know of no transactions.
+ * is perhaps never committed, and a write is perhaps rolled back after it was put in force.
  */
-const ofItsOwn = <A, E>(client: Partial<SqlClient>, statements: Effect.Effect<A, E>): Effect.Effect<A, E> => {
-  const { transactionService } = client
-  return transactionService === undefined
-    ? statements
-    : Effect.updateContext(statements, (context: Context.Context<never>) => Context.omit(transactionService)(context))
-}
+const ofItsOwn = <A, E>({ transactionService }: SqlClient, statements: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.updateContext(statements, (context: Context.Context<never>) => Context.omit(transactionService)(context))
 
 /** What is kept for a tenant. A look-up that failed would be kept as long as what it looked for, and so is dropped. */
 export const resourceOf = <A>(resources: RcMap.RcMap<TenantId, A, ConnectorError>, tenant: TenantId) =>

@@ -58,11 +58,13 @@ export const selectWholeAtOnce = whole(PgRows.isOneOf("$3"))
 
 // The records also name keys that were not declared: values are fetched only for the names that are wanted.
 //
-// The server keeps the plan instead of making it anew for each read, at half the cost: since the parameters come from
-// a subquery, a plan for any of them promises as much as one for these. What follows of the records is found by their
-// transactions alone, however long the history is: OFFSET keeps the planner from finding the records of all namespaces
-// instead. Both bounds of the ids, of one transaction too, and LIMIT are for the planner as well: it takes one bound
-// for a third of the table, and LIMIT keeps the cost that it guesses below that of compiling the plan.
+// The parameters come from a subquery, where the planner does not see them. A plan for these then promises no less than
+// one for any others, and the server keeps it: to make one for each read takes it longer than to run it.
+//
+// What was recorded is found by its transactions alone, however long the history is: OFFSET keeps the planner from
+// reading the records of all namespaces instead. Both bounds of the ids, of one transaction too, and LIMIT are for the
+// planner as well: it takes one bound for a third of the table, and LIMIT keeps the cost that it guesses below that of
+// compiling the plan.
 export const selectSince = `
   SELECT s.cursor, s.recovery, s.started, s.bytes, s.digest, k.namespace, k.key, e.*
   FROM (

@@ -72,7 +72,7 @@ export class UnknownTenant extends Schema.TaggedError<UnknownTenant>()("UnknownT
 
 /**
  * The actor of a write is refused: it is empty, longer than 256 characters, has a control character, begins as the mark
- * of a seed does (`systemplane.manager:`), or is no text that PostgreSQL can hold. Nothing was written.
+ * of a seed does (`systemplane.manager:`), or is text that PostgreSQL cannot hold. Nothing was written.
  */
 export class InvalidActor extends Schema.TaggedError<InvalidActor>()("InvalidActor", { problem: Schema.String }) {
   override get message() {
@@ -82,7 +82,7 @@ export class InvalidActor extends Schema.TaggedError<InvalidActor>()("InvalidAct
 
 /**
  * The reason or the change id of a write is refused: a reason longer than 4,000 characters or with a control character,
- * an id that is no UUID, options that cannot be read. Nothing was written.
+ * an id that is not a UUID, options that cannot be read. Nothing was written.
  */
 export class InvalidChange extends Schema.TaggedError<InvalidChange>()("InvalidChange", { problem: Schema.String }) {
   override get message() {

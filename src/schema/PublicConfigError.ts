@@ -1,5 +1,5 @@
 /**
- * What a stranger may be told of a read or a write that failed: a customer behind an HTTP API, a browser.
+ * What a stranger may learn of a read or a write that failed: a customer behind an HTTP API, a browser.
  *
  * A `ConfigError` is for operators: it names the tenant, the address of its database and the code of the server. These
  * errors hold nothing of that, and no value; the log has the rest. They are codecs, and carry the status with which an
@@ -71,7 +71,7 @@ class Fault extends Schema.TaggedError<Fault>()("ConfigFault", {}, { httpApiStat
 }
 
 /**
- * What a stranger may be told of a `ConfigError`: the classes, and the one that an error becomes.
+ * What a stranger may learn of a `ConfigError`: the classes, and the one that an error becomes.
  *
  * **Example** (An endpoint whose failures a stranger may see)
  *
@@ -108,7 +108,7 @@ export const PublicConfigError = {
   Fault,
   /** All of them, for the `error` of an endpoint. */
   errors: [NotFound, Invalid, Conflict, Unavailable, OutcomeUnknown, Fault] as const,
-  /** What a stranger may be told of this error. */
+  /** What a stranger may learn of this error. */
   of: ({ reason }: ConfigError): PublicConfigError => {
     switch (reason._tag) {
       case "UnknownKey":

@@ -48,7 +48,7 @@ export class PermissionDenied extends Schema.TaggedError<PermissionDenied>()("Pe
 
 const problems = {
   NotATable: (table: string) =>
-    `${table} is no table but a view or a foreign table, which may lose rows; rename it, or put the table's schema first in the search_path`,
+    `${table} is not a table but a view or a foreign table, which may lose rows; rename it, or put the table's schema first in the search_path`,
   Partitioned: (table: string) =>
     `${table} is partitioned or inherits, and the triggers of the plane cannot serve it; put a plain table with its rows in its place`,
   ColumnsLost: (table: string) =>

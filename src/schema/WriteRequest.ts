@@ -3,7 +3,8 @@
  *
  * A caller may have got past the compiler, so what it gives is read once, as plain data, and then checked. Everything
  * that the plane can tell beforehand is told here: a value that no process would put in force once it is stored, an
- * actor or a reason that a log or a table cannot show, a revision that is no revision. A reason never holds the value.
+ * actor or a reason that a log or a table cannot show, a revision that is not a whole number. A reason never holds the
+ * value.
  *
  * @since 0.1.0
  */
@@ -154,7 +155,7 @@ export const changeOf = ({ actor, changeId, reason }: WriteAllOptions): Result.R
   const unfit = reason === undefined ? undefined : reasonProblem(reason)
   if (unfit !== undefined) return Result.fail(invalidChange(`its reason: ${unfit}`))
   if (changeId !== undefined && (typeof changeId !== "string" || !uuid.test(changeId))) {
-    return Result.fail(invalidChange("its changeId is no UUID"))
+    return Result.fail(invalidChange("its changeId is not a UUID"))
   }
   return Result.succeed(
     changeId === undefined

@@ -179,7 +179,7 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
     ),
     "(a), and could not be prepared: the role app lacks CREATE. Grant that, or run Ddl.sql"
   ],
-  [bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "NotATable" })), "is no table but a view"],
+  [bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "NotATable" })), "is not a table but a view"],
   [bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "NoSchema" })), "set search_path for the role"],
   [
     bootstrap(new Plane.SchemaBootstrapError.TableUnsuitable({ problem: "ManyTenants" })),
@@ -295,7 +295,10 @@ const errors: ReadonlyArray<readonly [{ readonly message: string }, ...ReadonlyA
     config(new Plane.ConfigError.InvalidActor({ problem: "it is empty" })),
     "it is empty; name the person or the service"
   ],
-  [config(new Plane.ConfigError.InvalidChange({ problem: "its changeId is no UUID" })), "its changeId is no UUID"],
+  [
+    config(new Plane.ConfigError.InvalidChange({ problem: "its changeId is not a UUID" })),
+    "its changeId is not a UUID"
+  ],
   [config(new Plane.ConfigError.ChangeIdReused({ tenant, changeId })), "give each change an id of its own"],
   [store(new Plane.EntryStoreError.ChangeIdReused({ id: changeId })), "give each change an id of its own"],
   [

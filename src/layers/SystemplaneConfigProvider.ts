@@ -1,6 +1,9 @@
 /**
  * Effect's own `Config`, served from the plane.
  *
+ * It is for code that is written against `effect/Config` and knows nothing of tenants. Names are matched as
+ * environments spell them. It follows nothing: each look-up is a read of the plane's `Config` for the current tenant.
+ *
  * @since 0.1.0
  */
 import * as ConfigProvider from "effect/ConfigProvider"

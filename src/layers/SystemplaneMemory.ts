@@ -1,6 +1,10 @@
 /**
  * The plane without a database.
  *
+ * The engine is the one of `SystemplaneLive`; only what is below the statements is replaced, by a table in memory and a
+ * driver that breaks connections to it. It is for tests, also of applications, and for examples. What it does not model
+ * is listed with the layer.
+ *
  * ```
  *   Config ──▶ TenantManager ──▶ TenantCache ──▶ ListenFeed ──┐
  *                   │                 └────────▶ EntryStore ──┼──▶ MemoryDatabases ◀── MemoryDriver

@@ -1,6 +1,9 @@
 /**
  * The plane without a cache and without a feed.
  *
+ * Every read is a statement, and a write is the same as in `SystemplaneLive`. It is for functions and scripts that end
+ * before a feed would pay. Subscriptions and handles have nothing to follow here, and fail with `NotSupported`.
+ *
  * ```
  *   Config ──┬──▶ EntryStore ──────┬──▶ PgDatabases ──▶ Connector
  *            └──▶ SchemaBootstrap ─┘

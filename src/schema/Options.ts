@@ -1,6 +1,9 @@
 /**
  * The options of the plane, with their defaults.
  *
+ * Options are checked once, when a layer is built: what cannot be read fails there with `InvalidOption`, by name. From
+ * then on the layers have every option, defaults filled in, durations as milliseconds.
+ *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"

@@ -1,6 +1,10 @@
 /**
  * The state of a tenant, and what it means for reads.
  *
+ * A state follows from a condition: whether something was loaded, whether the feed is connected, how often it failed,
+ * whether its answers are overdue. The rules are pure. What changes the condition is in the cache (`FeedFollower`), and
+ * `StatusBoard` tells of each new state.
+ *
  * @since 0.1.0
  */
 import type * as DateTime from "effect/DateTime"

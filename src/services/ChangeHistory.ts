@@ -1,6 +1,10 @@
 /**
  * What was changed, by whom, when and why; and the way back.
  *
+ * It answers from the records that the database's triggers wrote, and so knows of changes by any writer. Taking a
+ * change back is a new write, which is validated and recorded as any other. Values of secret keys are never in its
+ * answers.
+ *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -1,6 +1,10 @@
 /**
  * Connections from a tenant to its PostgreSQL.
  *
+ * A connector knows which database is a tenant's, and opens two kinds of connection to it: a client for statements, and
+ * a session that listens. It knows nothing of entries. When to connect, how often to try again and how long to wait is
+ * decided by those who use it.
+ *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -1,6 +1,9 @@
 /**
  * The tenant whose configuration a fiber reads and writes, and how code sets it.
  *
+ * It is a reference in the context of a fiber, so that child fibers inherit it and two requests never see each other's.
+ * A single-tenant application need not set it: its connector names the sole tenant.
+ *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

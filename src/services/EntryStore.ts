@@ -1,6 +1,10 @@
 /**
  * A tenant's stored entries.
  *
+ * It reads how the table differs from what a caller knows, and writes one change at a time, whole or not at all. It
+ * keeps nothing between two calls. What the difference means for readers, and which writes are allowed, is decided by
+ * those who call it. Its implementations are `PgEntryStore` and `MemoryEntryStore`.
+ *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -1,6 +1,10 @@
 /**
  * Where the history of tenants is kept, and how it is read.
  *
+ * Each member is one question to one tenant's history, and answers with records as they are stored. Only `verify` and
+ * `purge` write. Pages, secrets that are withheld, and values that are put in force again are the matter of
+ * `ChangeHistory`, which stands above it.
+ *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -1,6 +1,10 @@
 /**
  * The change feed of a tenant, as a stream of events that never fails.
  *
+ * It says when a session listens, which entries changed, and that the session is lost; then it opens another one, for
+ * as long as its scope lasts. It reads nothing by itself: the session in `Connected` is what its follower reads with.
+ * Whether values are stale meanwhile is decided by the cache.
+ *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -1,6 +1,10 @@
 /**
  * The live state of tenants in this process.
  *
+ * The cache holds a replica of each tenant that is followed, answers reads from it, and asks the database if the
+ * replica may not answer. It holds what it is told to hold: `TenantManager` decides which tenants that are, and
+ * `Config` finds the tenant and the key of a read.
+ *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

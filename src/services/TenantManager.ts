@@ -1,6 +1,10 @@
 /**
  * The lifecycle of tenants.
  *
+ * Callers state what is to become of a tenant (activate, suspend, remove, rotate), and the manager works towards that
+ * until it is so, or until they ask for something else. It tells in which state each tenant is. It reads and writes no
+ * configuration: that is `Config`.
+ *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

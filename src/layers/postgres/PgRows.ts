@@ -1,5 +1,10 @@
 /**
  * The columns of a row as statements return them, for tables that are called `e`, and how they are decoded.
+ *
+ * Every statement that reads entries takes its columns from here: the text of a value within bounds, the version of the
+ * row as a fingerprint, and numbers that the driver makes without a detour. A row of the expected shape is decoded
+ * without a schema, and any other one by the schema, which says what is wrong. Which rows are read is up to the
+ * statements (diff/, PgEntryRead, PgWrites).
  */
 import * as Effect from "effect/Effect"
 import { memoize } from "effect/Function"

@@ -1,5 +1,9 @@
 /**
  * Brings up the schema in PostgreSQL, and seeds defaults.
+ *
+ * `ensure` makes what is missing, `verify` only says what is, and both first look at the catalogue (PgCatalog) and
+ * compare it with what the objects should be (PgSchemaFindings). What merely warns never keeps a tenant from being
+ * served. Once a tenant is live, PgSchemaWatch looks again; seeds are PgSeeding's.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

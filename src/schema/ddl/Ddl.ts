@@ -1,6 +1,10 @@
 /**
  * The schema of a tenant's database, as SQL for a migration pipeline.
  *
+ * A script looks at each object first, and makes or mends only what is not as it should be: to run it again changes
+ * nothing. `bootstrap: "ensure"` runs the same statements, for those objects that it found wanting. What the objects
+ * are is in the other files of this folder, one for each table or trigger.
+ *
  * @since 0.1.0
  */
 import * as DdlEntries from "./DdlEntries.ts"

@@ -3,7 +3,8 @@
  * driver gives up a connection that brings a text which is not UTF-8: one row would keep all others from being read.
  *
  * So such a text is marked, and is neither JSON nor the name of a key: a value is rejected, and a name is one that was
- * not declared. The bytes behind the mark are shown as Latin-1, which tells different ones apart.
+ * not declared. The bytes behind the mark are shown as Latin-1, which tells different ones apart. In JSON the server
+ * sends no values, but names of its catalogue, such as that of a column: what is not UTF-8 in one is replaced.
  */
 import { isUtf8 } from "node:buffer"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
@@ -23,10 +24,16 @@ const decode = (bytes: Uint8Array, start: number, end: number): string => {
   return mark + buffer.toString("latin1", start, end)
 }
 
-const codec: PgTypes.Codec<string> = {
+const texts: PgTypes.Codec<string> = {
   encode: (text) => PgTypes.encode(text, PgTypes.OID.text),
   decode: (bytes) => Result.succeed(decode(bytes, 0, bytes.length)),
   read: (bytes, offset, size) => Result.succeed(decode(bytes, offset, offset + size))
+}
+
+const builtIn = PgTypes.makeRegistry()
+const json: PgTypes.Codec<unknown> = {
+  encode: (value) => PgTypes.encode(value, PgTypes.OID.json, builtIn),
+  decode: (bytes) => Result.succeed(JSON.parse(Buffer.from(bytes).toString("utf8")))
 }
 
 /** What all sessions encode and decode with: a registry takes as much memory as the session that it is made for. */
@@ -37,5 +44,6 @@ export const types = PgTypes.makeRegistry()
  * before, but a first load of 10,000 rows takes a tenth longer.
  */
 export const takeAnyBytes = (): void => {
-  for (const oid of [PgTypes.OID.text, PgTypes.OID.varchar]) types.register(oid, codec)
+  for (const oid of [PgTypes.OID.text, PgTypes.OID.varchar]) types.register(oid, texts)
+  types.register(PgTypes.OID.json, json)
 }

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
 import {
+  ChangeHistory,
   Config,
   ConfigError,
   ConfigKey,
@@ -122,6 +123,12 @@ describe("seeds", () => {
       const Named = ConfigKey.make("texts", "日本", { schema: Schema.Int, defaultValue: 1 })
       const Placed = ConfigKey.make("日本", "limit", { schema: Schema.Int, defaultValue: 2 })
       const Accented = ConfigKey.make("texts", "é", { schema: Schema.Int, defaultValue: 3 })
+      const Pin = ConfigKey.make("texts", "pin", {
+        schema: Schema.String,
+        defaultValue: "",
+        secret: true,
+        description: "日本"
+      })
       const keys = [Greeting, Euro, Named, Placed, Accented]
       const values = Effect.map(Config.snapshot, (snapshot) => keys.map((key: ConfigKey.Any) => snapshot.get(key)))
       yield* Effect.gen(function* () {
@@ -156,8 +163,27 @@ describe("seeds", () => {
         yield* Effect.flatMap(TenantManager, (manager) => manager.suspend("acme"))
         assert.deepStrictEqual(yield* values, ["good day", "€", 1, 2, 4])
         assert.strictEqual(yield* Config.get(Accented), 4)
-      }).pipe(withTenant("acme"), asProcess(acme, keys))
-      assert.deepStrictEqual((yield* Catalog.rows(acme)).map(({ key }) => key).sort(), ["greeting", "é"])
+        assert.strictEqual(yield* Config.get(Named), 1)
+        // Nothing was recorded of a name that the database cannot hold.
+        assert.deepStrictEqual((yield* ChangeHistory.ofKey(Named)).records, [])
+        assert.deepStrictEqual((yield* ChangeHistory.list({ actor: "日本" })).changes, [])
+        const back = ChangeHistory.rollback(Placed, { to: 1, actor: "test" })
+        assert.strictEqual((yield* Effect.flip(back)).reason._tag, "UnknownRevision")
+        // Each key is declared with what the database can hold of it: the history keeps no value of a secret.
+        yield* acme.write(Pin.namespace, Pin.key, "1234")
+        assert.deepStrictEqual(yield* acme.run("SELECT value FROM systemplane_history WHERE key = 'pin'"), [
+          { value: null }
+        ])
+        const declared = yield* acme.run(
+          `SELECT key, secret, description FROM systemplane_keys ORDER BY key COLLATE "C"`
+        )
+        assert.deepStrictEqual(declared, [
+          { key: "euro", secret: false, description: null },
+          { key: "greeting", secret: false, description: null },
+          { key: "pin", secret: true, description: null },
+          { key: "é", secret: false, description: null }
+        ])
+      }).pipe(withTenant("acme"), asProcess(acme, [...keys, Pin]))
     }).pipe(Effect.scoped)
   )
 

@@ -60,7 +60,11 @@ const attempts = 3
 const make = Effect.map(PgDatabases, (databases) => {
   const budgetOf = (writes: ReadonlyArray<EntryWrite>) => writeTimeout(writes.map(({ json }) => json))
   return EntryStore.of({
-    read: (tenant, key) => databases.run(tenant, (query) => PgEntryRead.read(query, key)),
+    read: (tenant, key) =>
+      databases.run(
+        tenant,
+        PgEncodableKeys.orNothing(Option.none(), [key.namespace, key.key], (query) => PgEntryRead.read(query, key))
+      ),
     diff: (tenant) => (keys, known) =>
       databases.run(
         tenant,

@@ -8,12 +8,14 @@ import * as Schedule from "effect/Schedule"
 import type { SqlError } from "effect/sql/SqlError"
 import { saysObjectsMissing } from "../../schema/CodeWords.ts"
 import type { EntryStoreError } from "../../schema/EntryStoreError.ts"
+import type { KeyName } from "../../schema/KeyName.ts"
 import { HistoryMissing } from "../../schema/operator/ChangeHistoryError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import type { Query } from "../../services/Connector.ts"
 import { type HistoryDelta, HistoryStore, type HistoryStoreError } from "../../services/HistoryStore.ts"
 import { KeyRegistry } from "../../services/KeyRegistry.ts"
 import { verifyLock } from "../runtime/Timeouts.ts"
+import { orNothing } from "./diff/PgEncodableKeys.ts"
 import * as PgChanges from "./history/PgChanges.ts"
 import * as PgPast from "./history/PgPast.ts"
 import * as PgSince from "./history/PgSince.ts"
@@ -29,9 +31,14 @@ const make = Effect.gen(function* () {
   ): Effect.Effect<A, HistoryStoreError> => Effect.mapError(databases.run(tenant, statement), missing(tenant))
 
   return HistoryStore.of({
-    changes: (tenant, query) => run(tenant, PgChanges.changes(query)),
-    ofKey: (tenant, key, page) => run(tenant, PgPast.ofKey(key, page)),
-    ofRevision: (tenant, key, revision) => run(tenant, PgPast.ofRevision(key, revision)),
+    changes: (tenant, query) => {
+      const texts = [query.namespace, query.key, query.actor].filter((text) => text !== undefined)
+      return run(tenant, orNothing([], texts, PgChanges.changes(query)))
+    },
+    ofKey: (tenant, key, page) =>
+      run(tenant, orNothing({ records: [], full: false }, textsOf(key), PgPast.ofKey(key, page))),
+    ofRevision: (tenant, key, revision) =>
+      run(tenant, orNothing(undefined, textsOf(key), PgPast.ofRevision(key, revision))),
     recall: (tenant, keys, limit) => run(tenant, PgPast.recall(keys, limit)),
     ofChange: (tenant, changeId) => run(tenant, PgPast.ofChange(changeId)),
     at: (tenant, moment) => run(tenant, PgPast.at(moment)),
@@ -40,6 +47,8 @@ const make = Effect.gen(function* () {
     purge: (tenant, retention) => run(tenant, PgUpkeep.purge(retention))
   })
 })
+
+const textsOf = ({ key, namespace }: KeyName) => [namespace, key]
 
 export const layer = Layer.effect(HistoryStore, make)
 

@@ -5,10 +5,12 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import type { SqlError } from "effect/sql/SqlError"
 import type { CatalogKey, KeyDeclaration } from "../../schema/operator/KeyDeclaration.ts"
 import type { Query } from "../../services/Connector.ts"
 import { KeyDeclarations } from "../../services/KeyDeclarations.ts"
+import * as PgEncodableKeys from "./diff/PgEncodableKeys.ts"
 import { PgDatabases } from "./PgDatabases.ts"
 import { isStored, unexpectedShape } from "./PgRows.ts"
 import * as KnownDigests from "./schema/KnownDigests.ts"
@@ -27,9 +29,10 @@ const make = Effect.map(PgDatabases, (databases) => {
       const [found] = yield* Effect.flatMap(query(selectDeclared, [declaredBy]), decodeDeclared)
       if (known.has(found.digest)) return found
     }
-    const [declared] = yield* Effect.flatMap(
-      query(upsertDeclarations, [textOf(declarations), declaredBy]),
-      decodeDeclared
+    const upsert = (given: ReadonlyArray<KeyDeclaration>) => query(upsertDeclarations, [textOf(given), declaredBy])
+    const [declared] = yield* upsert(declarations).pipe(
+      Effect.catchIf(PgEncodableKeys.isUnencodable, () => Effect.flatMap(encodableOf(query, declarations), upsert)),
+      Effect.flatMap(decodeDeclared)
     )
     if (declared.written === 0) known.add(declared.digest)
     return declared
@@ -52,6 +55,36 @@ const make = Effect.map(PgDatabases, (databases) => {
 })
 
 export const layer = Layer.effect(KeyDeclarations, make)
+
+/** What a declaration says of a key, with what it says without it. */
+const without = {
+  description: { description: undefined },
+  owner: { owner: undefined },
+  schema: { schema: {}, exact: false },
+  defaultValue: { defaultValue: undefined },
+  examples: { examples: undefined }
+} as const
+const parts = Struct.keys(without)
+
+/**
+ * What the database's encoding can hold of declarations. A key whose name it cannot hold has no row; of any other at
+ * least the name is declared, and that it is a secret: or the history would keep what others write to it.
+ */
+const encodableOf = (query: Query, declarations: ReadonlyArray<KeyDeclaration>) => {
+  const texts = declarations.flatMap((declaration) => [
+    { declaration, part: "name" as const, text: `${declaration.namespace}${declaration.key}` },
+    ...parts.map((part) => ({ declaration, part, text: JSON.stringify(declaration[part]) ?? "" }))
+  ])
+  return Effect.map(PgEncodableKeys.unencodableOf(query, texts), (missing) => {
+    const held = new Map(declarations.map((declaration) => [declaration, declaration]))
+    for (const { declaration, part } of missing) {
+      const rest = held.get(declaration)
+      if (part === "name") held.delete(declaration)
+      else if (rest !== undefined) held.set(declaration, { ...rest, ...without[part] })
+    }
+    return [...held.values()]
+  })
+}
 
 /** How long a declaration is kept that no process repeats; a process repeats its own once a week. */
 const keptFor = "30 days"

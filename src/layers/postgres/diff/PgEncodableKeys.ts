@@ -25,10 +25,11 @@ interface Encodable {
   readonly slots: ReadonlyArray<number>
 }
 
-const isUnencodable = (error: SqlError): boolean => isUnencodableCode(PgFailure.codeOf(error).code)
-
 /** Whether a statement was refused because the database's encoding cannot hold a character of its parameters. */
 export const isUnencodableCode = (code: string | undefined): boolean => code === "22P05" || code === "22021"
+
+/** The same of what a statement failed with. */
+export const isUnencodable = (error: SqlError): boolean => isUnencodableCode(PgFailure.codeOf(error).code)
 
 /** A character that the server cannot hold fails the statement: halves are sent, until each that fails is alone. */
 const unencodable = (
@@ -62,6 +63,23 @@ export const unencodableOf = <A extends { readonly text: string }>(
   Effect.map(unencodable(query, [...new Set(texts.flatMap(({ text }) => charactersOf(text)))]), (missing) =>
     texts.filter(({ text }) => missing.some((char) => text.includes(char)))
   )
+
+/**
+ * A question about texts that a row has to equal: the answer is `nothing` if the database's encoding cannot hold one of
+ * them. Any other failure stays.
+ */
+export const orNothing =
+  <A>(nothing: A, texts: ReadonlyArray<string>, ask: (query: Query) => Effect.Effect<A, SqlError>) =>
+  (query: Query): Effect.Effect<A, SqlError> =>
+    Effect.catchIf(ask(query), isUnencodable, (error) =>
+      Effect.flatMap(
+        unencodableOf(
+          query,
+          texts.map((text) => ({ text }))
+        ),
+        (missing) => (missing.length > 0 ? Effect.succeed(nothing) : Effect.fail(error))
+      )
+    )
 
 const encodable = Effect.fnUntraced(function* (
   query: Query,

@@ -204,6 +204,8 @@ describe("PgAddress", () => {
   it("PgAddress prefers TLS if the URL says nothing of it, but on loopback and sockets", () => {
     for (const [url, mode] of [
       ["postgres://u@db.example/x", "prefer"],
+      ["postgres://u@127.example.com/x", "prefer"],
+      ["postgres://u@127.0.0.1.example.com/x", "prefer"],
       ["postgres://u@10.0.0.7/x?sslmode=allow", "prefer"],
       ["postgres://u@localhost/x", "disable"],
       ["postgres://u@127.0.0.5/x", "disable"],
@@ -243,7 +245,10 @@ describe("PgAddress", () => {
       ["postgres://u@h/x?sslmode=maybe", "its sslmode is none of"],
       ["postgres://u@h/x?ssl=0", "ssl may only be true"],
       ["postgres://u@h/x?hostaddr=db", "hostaddr is not an IP address"],
-      ["postgres://u@h/x?connect_timeout=soon", "connect_timeout"]
+      ["postgres://u@h/x?connect_timeout=soon", "connect_timeout"],
+      ["postgres://u@h/x?connect_timeout=", "connect_timeout"],
+      ["postgres://u@h/x?connect_timeout=1e3", "connect_timeout"],
+      ["postgres://u@h/x?port=0x10", "its port is not"]
     ] as const) {
       assert.include(problemOf(url), part, url)
     }

@@ -141,8 +141,8 @@ const locate = (
   parameters: URLSearchParams
 ): Result.Result<Location, string> => {
   const host = parsed.host || "localhost"
-  const port = Number(parsed.port || 5432)
-  if (!Number.isInteger(port) || port < 1 || port > 65535) return Result.fail("its port is not between 1 and 65535")
+  const port = wholeOf(parsed.port || "5432")
+  if (!(port >= 1 && port <= 65535)) return Result.fail("its port is not between 1 and 65535")
   const user = parsed.user || undefined
   const database = parameters.get("dbname") || path || user
   for (const [what, name] of [
@@ -156,8 +156,8 @@ const locate = (
     }
   }
   const timeout = parameters.get("connect_timeout")
-  const connectTimeout = timeout === null ? undefined : Number(timeout)
-  if (connectTimeout !== undefined && !(Number.isInteger(connectTimeout) && connectTimeout >= 0)) {
+  const connectTimeout = timeout === null ? undefined : wholeOf(timeout)
+  if (Number.isNaN(connectTimeout)) {
     return Result.fail("its connect_timeout is not a number of seconds")
   }
   const hostaddr = parameters.get("hostaddr") || undefined
@@ -182,6 +182,9 @@ const locate = (
     options: parameters.get("options") ?? undefined
   })
 }
+
+/** In digits alone: an empty text is 0 to `Number`, which as a time-out means no limit. */
+const wholeOf = (text: string): number => (/^\d{1,9}$/.test(text) ? Number(text) : Number.NaN)
 
 const problemOf = (name: string, value: string): string | undefined => {
   // Object.hasOwn: a parameter may be named as a method of objects is.
@@ -217,6 +220,12 @@ const pathOf = (base: string): string | undefined => {
   }
 }
 
-/** Whether nothing between the two ends can listen: a socket, or this machine's own addresses. */
+/**
+ * Whether nothing between the two ends can listen: a socket, or this machine's own addresses. A name may begin as they
+ * do: 127.example.com.
+ */
 const isLocal = (address: PgAddress): boolean =>
-  "path" in address || address.host === "localhost" || address.host === "::1" || /^127\./.test(address.host)
+  "path" in address ||
+  address.host === "localhost" ||
+  address.host === "::1" ||
+  (isIP(address.host) === 4 && address.host.startsWith("127."))

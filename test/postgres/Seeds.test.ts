@@ -7,6 +7,7 @@ import {
   ConfigKey,
   PgConnector,
   SystemplaneLive,
+  type SystemplaneOptions,
   TenantManager,
   withTenant
 } from "effect-systemplane"
@@ -22,7 +23,7 @@ const Greeting = ConfigKey.make("texts", "greeting", { schema: Schema.String, de
 const asProcess = (
   acme: { readonly url: TestDatabase.TestDatabase["url"] },
   keys: ReadonlyArray<ConfigKey.Any>,
-  options: { readonly bootstrap?: "ensure" | "verify" | "skip" } = {}
+  options: Pick<SystemplaneOptions, "bootstrap" | "process"> = {}
 ) =>
   Effect.provide(
     SystemplaneLive({ keys, tenants: ["acme"], boot: "require", ...options }).pipe(
@@ -175,15 +176,15 @@ describe("seeds", () => {
           { value: null }
         ])
         const declared = yield* acme.run(
-          `SELECT key, secret, description FROM systemplane_keys ORDER BY key COLLATE "C"`
+          `SELECT key, secret, description, declared_by FROM systemplane_keys ORDER BY key COLLATE "C"`
         )
         assert.deepStrictEqual(declared, [
-          { key: "euro", secret: false, description: null },
-          { key: "greeting", secret: false, description: null },
-          { key: "pin", secret: true, description: null },
-          { key: "é", secret: false, description: null }
+          { key: "euro", secret: false, description: null, declared_by: "%E6%97%A5@1" },
+          { key: "greeting", secret: false, description: null, declared_by: "%E6%97%A5@1" },
+          { key: "pin", secret: true, description: null, declared_by: "%E6%97%A5@1" },
+          { key: "é", secret: false, description: null, declared_by: "%E6%97%A5@1" }
         ])
-      }).pipe(withTenant("acme"), asProcess(acme, [...keys, Pin]))
+      }).pipe(withTenant("acme"), asProcess(acme, [...keys, Pin], { process: { application: "日", version: "1" } }))
     }).pipe(Effect.scoped)
   )
 

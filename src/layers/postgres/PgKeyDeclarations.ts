@@ -29,10 +29,9 @@ const make = Effect.map(PgDatabases, (databases) => {
       const [found] = yield* Effect.flatMap(query(selectDeclared, [declaredBy]), decodeDeclared)
       if (known.has(found.digest)) return found
     }
-    const upsert = (given: ReadonlyArray<KeyDeclaration>) => query(upsertDeclarations, [textOf(given), declaredBy])
-    const [declared] = yield* upsert(declarations).pipe(
-      Effect.catchIf(PgEncodableKeys.isUnencodable, () => Effect.flatMap(encodableOf(query, declarations), upsert)),
-      Effect.flatMap(decodeDeclared)
+    const [declared] = yield* Effect.flatMap(
+      query(upsertDeclarations, [textOf(declarations), declaredBy]),
+      decodeDeclared
     )
     if (declared.written === 0) known.add(declared.digest)
     return declared
@@ -42,7 +41,15 @@ const make = Effect.map(PgDatabases, (databases) => {
     declare: (tenant, declaredBy, declarations) =>
       declarations.length === 0
         ? Effect.succeed({ written: 0, undeclared: 0 })
-        : databases.runAhead(tenant, (query) => unexpectedShape(declare(query, declaredBy, declarations))),
+        : databases.runAhead(tenant, (query) =>
+            unexpectedShape(declare(query, declaredBy, declarations)).pipe(
+              Effect.catchIf(PgEncodableKeys.isUnencodable, () =>
+                Effect.flatMap(encodableOf(query, declaredBy, declarations), ([by, held]) =>
+                  unexpectedShape(declare(query, by, held))
+                )
+              )
+            )
+          ),
     read: (tenant) =>
       databases.run(tenant, (query) =>
         Effect.zipWith(
@@ -68,23 +75,27 @@ const parts = Struct.keys(without)
 
 /**
  * What the database's encoding can hold of declarations. A key whose name it cannot hold has no row; of any other at
- * least the name is declared, and that it is a secret: or the history would keep what others write to it.
+ * least the name is declared, and that it is a secret: or the history would keep what others write to it. An application
+ * is named as in a URL.
  */
-const encodableOf = (query: Query, declarations: ReadonlyArray<KeyDeclaration>) => {
+const encodableOf = Effect.fnUntraced(function* (
+  query: Query,
+  declaredBy: string,
+  declarations: ReadonlyArray<KeyDeclaration>
+) {
+  const unnamed = yield* PgEncodableKeys.unencodableOf(query, [{ text: declaredBy }])
   const texts = declarations.flatMap((declaration) => [
     { declaration, part: "name" as const, text: `${declaration.namespace}${declaration.key}` },
     ...parts.map((part) => ({ declaration, part, text: JSON.stringify(declaration[part]) ?? "" }))
   ])
-  return Effect.map(PgEncodableKeys.unencodableOf(query, texts), (missing) => {
-    const held = new Map(declarations.map((declaration) => [declaration, declaration]))
-    for (const { declaration, part } of missing) {
-      const rest = held.get(declaration)
-      if (part === "name") held.delete(declaration)
-      else if (rest !== undefined) held.set(declaration, { ...rest, ...without[part] })
-    }
-    return [...held.values()]
-  })
-}
+  const held = new Map(declarations.map((declaration) => [declaration, declaration]))
+  for (const { declaration, part } of yield* PgEncodableKeys.unencodableOf(query, texts)) {
+    const rest = held.get(declaration)
+    if (part === "name") held.delete(declaration)
+    else if (rest !== undefined) held.set(declaration, { ...rest, ...without[part] })
+  }
+  return [unnamed.length > 0 ? encodeURI(declaredBy) : declaredBy, [...held.values()]] as const
+})
 
 /** How long a declaration is kept that no process repeats; a process repeats its own once a week. */
 const keptFor = "30 days"

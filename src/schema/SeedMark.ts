@@ -11,6 +11,7 @@
  * @since 0.1.0
  */
 import * as Hash from "effect/Hash"
+import * as Utf8 from "./Utf8.ts"
 import { isWritable } from "./WritableValue.ts"
 
 /** What the mark of every seed begins with. A row that says only the name before the colon is a stored value. */
@@ -29,7 +30,7 @@ const digits = 16
  * @since 0.1.0
  */
 export const seedMark = (value: string): string =>
-  `('${prefix}' || pg_catalog.left(pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to((${value})::text, 'UTF8')), 'hex'), ${digits}))`
+  `('${prefix}' || pg_catalog.left(pg_catalog.encode(pg_catalog.sha256(${Utf8.bytesOf(`(${value})::text`)}), 'hex'), ${digits}))`
 
 /**
  * Whether a row of `systemplane_entries` is an untouched seed, as an SQL condition that is never `NULL`.

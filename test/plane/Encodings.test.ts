@@ -10,6 +10,9 @@ const unreadable = [
   `UPDATE systemplane_entries SET value = ('"x' || chr(233) || '"')::jsonb WHERE key = 'greeting'`,
   `UPDATE systemplane_entries SET value = '21', updated_by = 'x' || chr(233) WHERE key = 'burst'`,
   `INSERT INTO systemplane_entries (namespace, key, value) VALUES ('texts', 'other', ('"x' || chr(233) || '"')::jsonb)`,
+  // It claims to be a seed, whose value is hashed.
+  `INSERT INTO systemplane_entries (namespace, key, value, updated_by)
+   VALUES ('texts', 'seed', ('"x' || chr(233) || '"')::jsonb, 'systemplane.manager:0123456789abcdef')`,
   `INSERT INTO systemplane_entries (namespace, key, value) VALUES ('texts', chr(233), '1'), ('texts', chr(234), '1'), (chr(233), 'x', '1')`,
   `DO $$ BEGIN EXECUTE 'ALTER TABLE systemplane_entries ADD COLUMN "' || chr(233) || '" text'; END $$`
 ]

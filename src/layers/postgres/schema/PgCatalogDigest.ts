@@ -11,6 +11,7 @@ import * as Ddl from "../../../schema/ddl/Ddl.ts"
 import { isPlain } from "../../../schema/ddl/DdlObjects.ts"
 import * as DdlSequence from "../../../schema/ddl/DdlSequence.ts"
 import * as DdlTriggers from "../../../schema/ddl/DdlTriggers.ts"
+import * as Utf8 from "../../../schema/Utf8.ts"
 
 /** Whether the role may do with a table what a process that writes does. */
 export const permittedOn = (table: string) =>
@@ -156,7 +157,7 @@ const functionRows = `
       [
         "p.proname",
         "p.proargtypes",
-        "pg_catalog.sha256(pg_catalog.convert_to(p.prosrc, 'UTF8'))",
+        `pg_catalog.sha256(${Utf8.bytesOf("p.prosrc")})`,
         "p.prosecdef",
         "p.proconfig",
         isPlain("p"),
@@ -171,7 +172,7 @@ const inherits = `EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid ${ofOurs
 
 /** The digest of the facts about `t`, a row of `place`. NULL if it cannot be told what they are. */
 export const digest = `(
-  SELECT CASE WHEN d IS NOT NULL THEN pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(d::text, 'UTF8')), 'hex') END FROM (
+  SELECT CASE WHEN d IS NOT NULL THEN pg_catalog.encode(pg_catalog.sha256(${Utf8.bytesOf("d::text")}), 'hex') END FROM (
   SELECT t.schema, (${relationRows}), (${columnRows}), (${indexRows}), coalesce((${revisionRow}), ''),
     (${historySequenceRows}), (${viewReads}), (${triggerRows}), (${functionRows}), ${inherits}
   OFFSET 0

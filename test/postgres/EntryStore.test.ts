@@ -217,6 +217,19 @@ describe("a session that is out of date", () => {
       })
     )
   )
+
+  it.live("G13: a setting that was taken back is not what writes are refused for as long as they are tried", () =>
+    onDatabase((database) =>
+      Effect.gen(function* () {
+        yield* database.run(`ALTER DATABASE ${database.name} SET search_path = ''`)
+        const { reason } = yield* Effect.flip(put(a, "1"))
+        assert.deepInclude(reason, { _tag: "Refused", code: "42P01" })
+        yield* database.run(`ALTER DATABASE ${database.name} RESET search_path`)
+        const lands = Effect.match(put(a, "1"), { onFailure: () => false, onSuccess: () => true })
+        yield* TestDatabase.eventually("a write lands", lands)
+      })
+    )
+  )
 })
 
 /** Puts a trigger of the database's users in the place of the one before. */

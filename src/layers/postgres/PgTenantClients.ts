@@ -18,7 +18,8 @@ import type { ConnectorError } from "../../schema/ConnectorError.ts"
 import { EntryStoreError, type EntryStoreErrorReason } from "../../schema/EntryStoreError.ts"
 import type { TenantId } from "../../schema/TenantId.ts"
 import { ConnectLimiter } from "../runtime/ConnectLimiter.ts"
-import { idleTimeToLive } from "../runtime/Timeouts.ts"
+import * as MonotonicClock from "../runtime/MonotonicClock.ts"
+import { idleTimeToLive, youngClient } from "../runtime/Timeouts.ts"
 import * as PgAddress from "./connection/PgAddress.ts"
 import * as PgFailure from "./connection/PgFailure.ts"
 import type { PgDeadlines } from "./PgDeadlines.ts"
@@ -43,7 +44,10 @@ export const make = Effect.fnUntraced(function* (
     ).pipe(
       Effect.tap((client) =>
         Effect.acquireRelease(
-          Effect.sync(() => current.set(tenant, client)),
+          Effect.map(MonotonicClock.millis, (now) => {
+            useOf(client).since = now
+            return current.set(tenant, client)
+          }),
           () => Effect.sync(() => current.get(tenant) === client && current.delete(tenant))
         )
       )
@@ -51,10 +55,10 @@ export const make = Effect.fnUntraced(function* (
 
   /** The client that each tenant's next statement runs on. */
   const current = new Map<TenantId, SqlClient>()
-  /** How often the server has answered on a client. */
-  const uses = new WeakMap<SqlClient, { answers: number }>()
+  /** How often the server has answered on a client, and since when it is there. */
+  const uses = new WeakMap<SqlClient, { answers: number; since: number }>()
   const useOf = (client: SqlClient) => {
-    const use = uses.get(client) ?? { answers: 0 }
+    const use = uses.get(client) ?? { answers: 0, since: 0 }
     uses.set(client, use)
     return use
   }
@@ -89,11 +93,15 @@ export const make = Effect.fnUntraced(function* (
             : error
         ),
         Effect.tapError(({ reason }) =>
-          used !== undefined &&
-          current.get(tenant) === used.client &&
-          (isOfSession(reason) || (isSilence(reason) && useOf(used.client).answers === used.answers))
-            ? RcMap.invalidate(clients, tenant)
-            : Effect.void
+          Effect.flatMap(MonotonicClock.millis, (now) => {
+            if (used === undefined || current.get(tenant) !== used.client) return Effect.void
+            const { answers, since } = useOf(used.client)
+            return isOfSession(reason) ||
+              (mayBeOfSession(reason) && now - since >= youngClient) ||
+              (isSilence(reason) && answers === used.answers)
+              ? RcMap.invalidate(clients, tenant)
+              : Effect.void
+          })
         )
       )
     })
@@ -126,6 +134,16 @@ export const resourceOf = <A>(resources: RcMap.RcMap<TenantId, A, ConnectorError
  */
 const isOfSession = (reason: EntryStoreErrorReason): boolean =>
   reason._tag === "Refused" && (reason.code === "25006" || reason.code === "42804")
+
+/**
+ * What a setting of the role or of the database does that was taken back meanwhile: a session keeps its `search_path`
+ * (42P01, 3F000, 42703, 42883), its `role` (42501), its `statement_timeout` (57014), and `session_replication_role`,
+ * with which our triggers draw no revision (23502). Most often another session is answered likewise, so that no client
+ * is left that has only just been opened.
+ */
+const mayBeOfSession = (reason: EntryStoreErrorReason): boolean =>
+  reason._tag === "Refused" &&
+  ["42P01", "3F000", "42703", "42883", "42501", "57014", "23502"].includes(reason.code ?? "")
 
 /** Neither a statement nor a connection was answered. */
 const isSilence = (reason: EntryStoreErrorReason): boolean =>

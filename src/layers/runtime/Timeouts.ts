@@ -163,6 +163,12 @@ export const settleTimeout = "5 seconds"
 
 // Connections.
 
+/**
+ * A client younger than this is not left for a refusal that another session would most often repeat: one connection a
+ * second for each tenant that is refused, of the 200 that a process opens. In milliseconds.
+ */
+export const youngClient = 1_000
+
 /** How long resolving a tenant may take: a secret store answers within seconds, or an operator should hear of it. */
 export const resolveTimeout = "10 seconds"
 

@@ -10,7 +10,7 @@ export const ownServers = ["test/faults/**/*.test.ts", "test/postgres/Rights.tes
 export const slow = [
   ...ownServers,
   "test/memory/Growth.test.ts",
-  "test/plane/{BadRows,ReadThrough,Remade}.test.ts",
+  "test/plane/{BadRows,Encodings,ReadThrough,Remade}.test.ts",
   "test/postgres/{CatalogDigest,CursorDiff,DigestDiff,HistoryPlans,Settings,Upgrade}.test.ts"
 ]
 

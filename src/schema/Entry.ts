@@ -1,8 +1,9 @@
 /**
  * What readers and subscribers are given.
  *
- * An entry is a value with where it comes from and how fresh it is; a change is what a subscriber is told of one. Both
- * are plain and frozen. Their schemas are for sending them over a wire; the value of a secret key is a part of them.
+ * An entry is a value with where it comes from and how fresh it is; a change is what a subscriber receives if the value
+ * becomes another one. Both are plain and frozen. Their schemas are for sending them over a wire; the value of a secret
+ * key is a part of them.
  *
  * @since 0.1.0
  */

@@ -16,11 +16,11 @@ export const staleAt = (confirmedAt: number, maxStaleness: number): number => co
 
 /** Whether what was confirmed at a moment is stale now: the bound itself is too late. */
 export const isStale = (confirmedAt: number, now: number, maxStaleness: number): boolean =>
-  now - confirmedAt >= maxStaleness
+  now >= staleAt(confirmedAt, maxStaleness)
 
 /**
- * From when on a snapshot is not to be trusted: then it was confirmed too long ago. One without an own write that could
- * not be placed never is, until a later read.
+ * From when on a snapshot is not to be trusted, since it was confirmed too long ago. A snapshot that lacks an own write
+ * which could not be placed is not to be trusted at all, until a later read.
  */
 export const overdueAt = (snapshot: Snapshot.State, maxStaleness: number): number =>
   Snapshot.isDisowned(snapshot) ? -Infinity : staleAt(snapshot.confirmedAt, maxStaleness)

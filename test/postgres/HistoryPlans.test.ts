@@ -31,7 +31,7 @@ const read = `SELECT coalesce(sum(s.seq_tup_read), 0)::int AS sequential, coales
 /** A page of 20 changes, with all records of its key for each where the server has no statistics. */
 const mostFetched = 20 * 60
 
-/** The second read of a session, which is told of nothing. */
+/** The second read of a session, to which no notification has come. */
 const nextRead = (options: PgDiff.SessionDiffOptions) =>
   Effect.fnUntraced(function* (query: Query) {
     const { diff } = PgDiff.onSession(query, undefined, options)

@@ -30,9 +30,8 @@ const texts: PgTypes.Codec<string> = {
   read: (bytes, offset, size) => Result.succeed(decode(bytes, offset, offset + size))
 }
 
-const builtIn = PgTypes.makeRegistry()
 const json: PgTypes.Codec<unknown> = {
-  encode: (value) => PgTypes.encode(value, PgTypes.OID.json, builtIn),
+  encode: (value) => PgTypes.encode(value, PgTypes.OID.json),
   decode: (bytes) => Result.succeed(JSON.parse(Buffer.from(bytes).toString("utf8")))
 }
 
